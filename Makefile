@@ -1,0 +1,25 @@
+# Two commands do everything: `make demo` and `make test`. Both make the environment if need be.
+PYTHON ?= $(firstword $(shell command -v python3.11 python3))
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: demo test lint clean
+
+$(READY): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/python run_unlearn.py
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy recbole_unlearn run_unlearn.py
+
+test: lint
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

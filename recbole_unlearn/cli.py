@@ -1,0 +1,82 @@
+"""The entry point: ``python run_unlearn.py`` or ``recbole-unlearn``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from recbole_unlearn import presets
+from recbole_unlearn.exceptions import ConfigError, InputError, suggest
+
+_SHORT = {
+    "alpha": "withdraw_alpha",
+}
+_LAUNCH = ("model", "dataset", "config_files")
+
+_USAGE = """\
+Train a RecBole model, withdraw users, items or interactions from it, and measure how well it forgot.
+
+  python run_unlearn.py [--model=NeuMF] [--dataset=ml-100k] [--methods=Retrain,SCIF] [--alpha=5]
+                        [--withdraw=FILE] [--config_files=a.yaml,b.yaml] [--output_dir=output] [--key=value ...]
+
+Without arguments: NeuMF on ml-100k (inside the recbole package), half of each user's rows for training, all rows of 5 %
+of the users withdrawn. Every key of RecBole can be given as --key=value. --alpha is short for --withdraw_alpha.
+Exit code: 0 done, 2 something given cannot be used (nothing is written then), 1 any other failure.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the main job with command-line arguments and return the exit code.
+
+    Args:
+        argv: Arguments without the program's name; those of the process by default.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & set(arguments):
+        sys.stdout.write(_USAGE + _help_of_keys())
+        return 0
+    saved_argv = sys.argv
+    try:
+        given = _parse(arguments)
+        files = given.pop("config_files", "").replace(",", " ").split()
+        model, dataset = given.pop("model", None), given.pop("dataset", None)
+        sys.argv = [saved_argv[0], *(f"--{key}={value}" for key, value in given.items())]
+        from recbole_unlearn.evaluator.report import render
+        from recbole_unlearn.quick_start import run_unlearn
+
+        result = run_unlearn(model, dataset, config_file_list=files)
+        sys.stdout.write("\n" + render(result["unlearn"]) + "\n")
+    except InputError as error:
+        sys.stderr.write(f"run_unlearn.py: {' '.join(str(error).split())}\n")
+        return 2
+    finally:
+        sys.argv = saved_argv
+    return 0
+
+
+def _parse(arguments: Sequence[str]) -> dict[str, str]:
+    """Read ``--key=value`` arguments; anything else is refused, since RecBole would silently ignore it."""
+    given: dict[str, str] = {}
+    for argument in arguments:
+        key, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or not equals or not key:
+            hint = f" did you mean --{key}=...?" if argument.startswith("--") else suggest(argument, _LAUNCH)
+            raise ConfigError(f"argument {argument!r} is not of the form --key=value;{hint} see --help")
+        key = _SHORT.get(key, key)
+        if given.get(key, value) != value:
+            raise ConfigError(f"--{key} is given twice, as {given[key]!r} and as {value!r}; give it once")
+        given[key] = value
+    return given
+
+
+def _help_of_keys() -> str:
+    sections = [("Keys", presets.keys("overall"))]
+    sections += [(f"Keys of {name}", presets.keys("method", name)) for name in presets.names("method")]
+    lines = []
+    for title, keys in sections:
+        if keys:
+            lines.append(f"\n{title}:")
+        for key in keys:
+            default = "none" if key.default is None else key.default
+            lines.append(f"  --{key.name + '=' + key.type.upper():28} {key.meaning} [{default}]")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,154 @@
+"""What RecBole 1.2.1 needs on today's numpy, scipy and torch, each piece with its reason.
+
+``apply()`` runs when ``recbole_unlearn`` is imported. It adds names that are missing and touches nothing else; RecBole's
+modules are mended when they are imported, so a script that never imports RecBole never pays for it.
+
+``torch.load`` itself stays as it is. RecBole's checkpoints are pickles, which run code when they are loaded; torch
+refuses them since 2.6. Only calls that stand in RecBole's own modules may load one, and only a file that this process
+wrote and nobody changed since, one that the script handed to ``recbole.quick_start.load_data_and_model``, or one named
+with ``trust``.
+"""
+
+import builtins
+import importlib.abc
+import os
+import sys
+import types
+import warnings
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from typing import Any
+
+_trusted: dict[str, tuple[int, int, int]] = {}
+
+
+def apply() -> None:
+    """Mend numpy, scipy and, as they are imported, the modules of RecBole. Calling it again changes nothing."""
+    _restore_numpy_names()
+    _restore_dok_update()
+    _silence_recboles_future_warnings()
+    if not any(isinstance(finder, _PatchOnImport) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _PatchOnImport())
+        for name, patch in _PATCHES.items():
+            if name in sys.modules:
+                patch(sys.modules[name])
+
+
+def trust(path: str | os.PathLike[str]) -> None:
+    """Let RecBole load this pickled checkpoint. A pickle runs code: name only files whose origin you know.
+
+    The file is remembered as it is now (inode, size, time of change); once it changes it is no longer trusted.
+    """
+    _trusted[os.path.realpath(path)] = _fingerprint(path)
+
+
+def _fingerprint(path: str | os.PathLike[str]) -> tuple[int, int, int]:
+    status = os.stat(path)
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _is_trusted(path: object) -> bool:
+    if not isinstance(path, str | os.PathLike):
+        return False
+    return os.path.exists(path) and _trusted.get(os.path.realpath(path)) == _fingerprint(path)
+
+
+def _restore_numpy_names() -> None:
+    """numpy 2 dropped names that RecBole (``float_``, ``unicode_``, ...) and ray 2.6.3 (``bool8``) read."""
+    import numpy as np
+
+    old = {"bool8": np.bool_, "complex_": np.complex128, "float": np.float64, "float_": np.float64, "unicode_": np.str_}
+    for name, value in old.items():
+        if name not in vars(np):
+            setattr(np, name, value)
+
+
+def _restore_dok_update() -> None:
+    """scipy 1.13 dropped ``dok_matrix._update``, with which LightGCN and other graph models fill their adjacency."""
+    from scipy.sparse import dok_matrix
+
+    if not hasattr(dok_matrix, "_update"):
+        dok_matrix._update = lambda self, data: self._dict.update(data)
+
+
+def _silence_recboles_future_warnings() -> None:
+    """RecBole's use of pandas and torch.amp warns at every load and epoch of what a pinned RecBole will never change."""
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"recbole\.")
+
+
+class _TorchSeenByRecBole:
+    """torch, except that ``load`` accepts the pickles that RecBole itself wrote in this process or was told to trust."""
+
+    def __getattr__(self, name: str) -> Any:
+        import torch
+
+        return getattr(torch, name)
+
+    @staticmethod
+    def save(obj: object, f: Any, *args: Any, **kwargs: Any) -> None:
+        import torch
+
+        torch.save(obj, f, *args, **kwargs)
+        if isinstance(f, str | os.PathLike):
+            trust(f)
+
+    @staticmethod
+    def load(f: Any, *args: Any, **kwargs: Any) -> Any:
+        import torch
+
+        if "weights_only" not in kwargs and _is_trusted(f):
+            kwargs["weights_only"] = False
+        return torch.load(f, *args, **kwargs)
+
+
+_TORCH = _TorchSeenByRecBole()
+
+
+def _use_our_torch(module: types.ModuleType) -> None:
+    """``Trainer.evaluate``, ``Trainer.resume_checkpoint`` and ``NeuMF.load_pretrain`` call ``torch.load``."""
+    module.torch = _TORCH  # type: ignore[attr-defined]
+
+
+def _trust_what_the_script_loads(module: types.ModuleType) -> None:
+    """``load_data_and_model`` imports torch in its own body: that one import is redirected, nothing else."""
+    stock = module.load_data_and_model
+
+    def import_(name: str, *args: Any, **kwargs: Any) -> Any:
+        return _TORCH if name == "torch" else builtins.__import__(name, *args, **kwargs)
+
+    namespace = {**stock.__globals__, "__builtins__": {**vars(builtins), "__import__": import_}}
+    redirected = types.FunctionType(stock.__code__, namespace, stock.__name__, stock.__defaults__)
+
+    def load_data_and_model(model_file: str) -> tuple[Any, ...]:
+        trust(model_file)
+        return redirected(model_file)
+
+    load_data_and_model.__doc__ = stock.__doc__
+    module.load_data_and_model = load_data_and_model  # type: ignore[attr-defined]
+
+
+_PATCHES: dict[str, Callable[[types.ModuleType], None]] = {
+    "recbole.trainer.trainer": _use_our_torch,
+    "recbole.model.general_recommender.neumf": _use_our_torch,
+    "recbole.quick_start.quick_start": _trust_what_the_script_loads,
+}
+
+
+class _PatchOnImport(importlib.abc.MetaPathFinder):
+    """Runs the patch of a RecBole module right after Python has executed that module."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        patch = _PATCHES.get(fullname)
+        spec = PathFinder.find_spec(fullname, path) if patch else None
+        if patch is None or spec is None or spec.loader is None:
+            return None
+        run = spec.loader.exec_module
+
+        def exec_module(module: types.ModuleType) -> None:
+            run(module)
+            patch(module)
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec

@@ -1,0 +1,203 @@
+"""The withdrawal request: what is to be forgotten, in the data set's original tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recbole_unlearn.data.request_file import read_request_file
+from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
+from recbole_unlearn.exceptions import RequestError
+
+_SAMPLES = ("rand", "core", "edge", "interactions")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How a request is drawn from the training rows.
+
+    ``rand``: all rows of ``alpha`` per cent of the users, at random; ``core``: of the most active; ``edge``: of the least
+    active; ``interactions``: ``alpha`` per cent of the (user, item) pairs.
+    """
+
+    kind: str
+    alpha: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class WithdrawalRequest:
+    """Whole users, whole items and single interactions to forget; any of the three may be empty.
+
+    Make one with ``users``, ``items``, ``interactions``, ``random`` or ``from_file``. Tokens are those of the data set's
+    atomic file, as strings. A drawn request has no tokens until ``resolve`` draws them.
+
+    Example:
+        >>> request = WithdrawalRequest.users(["196", 22])
+        >>> request.user_tokens, request.kind
+        (('196', '22'), 'users')
+        >>> (WithdrawalRequest.items(["50"]) | request).kind
+        'mixed'
+    """
+
+    user_tokens: tuple[str, ...] = ()
+    item_tokens: tuple[str, ...] = ()
+    pair_tokens: tuple[tuple[str, str], ...] = ()
+    sample: Sample | None = None
+
+    @classmethod
+    def users(cls, tokens: Iterable[object]) -> WithdrawalRequest:
+        """Forget every interaction of these users."""
+        return cls(user_tokens=_distinct(_token(token) for token in tokens))
+
+    @classmethod
+    def items(cls, tokens: Iterable[object]) -> WithdrawalRequest:
+        """Forget every interaction with these items, and the items themselves."""
+        return cls(item_tokens=_distinct(_token(token) for token in tokens))
+
+    @classmethod
+    def interactions(cls, pairs: Iterable[tuple[object, object]]) -> WithdrawalRequest:
+        """Forget these (user, item) interactions."""
+        return cls(pair_tokens=_distinct((_token(user), _token(item)) for user, item in pairs))
+
+    @classmethod
+    def random(cls, alpha: float, seed: int, kind: str = "rand") -> WithdrawalRequest:
+        """Draw the request from the training rows: ``rand@alpha`` by default, see ``Sample`` for the other kinds."""
+        if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha < 100:
+            raise RequestError(f"alpha is {alpha!r}; it is a share in per cent, strictly between 0 and 100")
+        if kind not in _SAMPLES:
+            raise RequestError(f"sample {kind!r} is not known; allowed: {', '.join(_SAMPLES)}")
+        return cls(sample=Sample(kind, float(alpha), int(seed)))
+
+    @classmethod
+    def from_file(
+        cls, path: str | Path, user_field: str = "user_id", item_field: str = "item_id"
+    ) -> WithdrawalRequest:
+        """Read a request from a csv or tsv file with a header, a RecBole atomic file, or json.
+
+        A table with a user column only withdraws whole users, with an item column only whole items, with both single
+        interactions; other columns are ignored. Json holds ``users``, ``items``, ``interactions`` (pairs) or ``sample``.
+
+        Raises:
+            RequestError: The file is missing, empty, no utf-8, or malformed; the message names the line.
+        """
+        content = read_request_file(Path(path), user_field, item_field)
+        request = cls()
+        if "sample" in content:
+            drawn = content["sample"]
+            try:
+                return cls.random(drawn["alpha"], drawn["seed"], drawn.get("kind", "rand"))
+            except (TypeError, KeyError, AttributeError) as error:
+                raise RequestError(f"{path}: `sample` must hold kind, alpha and seed; given {drawn!r}") from error
+        for kind, make in (("users", cls.users), ("items", cls.items), ("interactions", cls.interactions)):
+            try:
+                request |= make(content.get(kind, ()))
+            except (TypeError, ValueError) as error:
+                raise RequestError(f"{path}: {kind}: {error}") from error
+        if not request:
+            raise RequestError(f"{path}: the request is empty; name at least one user, item or interaction")
+        return request
+
+    def __or__(self, other: WithdrawalRequest) -> WithdrawalRequest:
+        if self.sample or other.sample:
+            raise RequestError("a drawn request cannot be joined with another; resolve it first")
+        return WithdrawalRequest(
+            _distinct(self.user_tokens + other.user_tokens),
+            _distinct(self.item_tokens + other.item_tokens),
+            _distinct(self.pair_tokens + other.pair_tokens),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.user_tokens or self.item_tokens or self.pair_tokens or self.sample)
+
+    @property
+    def kind(self) -> str:
+        """``users``, ``items``, ``interactions``, ``mixed``, or the kind of the sample."""
+        if self.sample:
+            return "interactions" if self.sample.kind == "interactions" else "users"
+        named = {"users": self.user_tokens, "items": self.item_tokens, "interactions": self.pair_tokens}
+        kinds = [kind for kind, tokens in named.items() if tokens]
+        return kinds[0] if len(kinds) == 1 else "mixed"
+
+    def save(self, path: str | Path) -> None:
+        """Write the request as json that ``from_file`` reads back."""
+        if self.sample:
+            content: dict[str, Any] = {"sample": vars(self.sample)}
+        else:
+            pairs = [list(pair) for pair in self.pair_tokens]
+            content = {"users": list(self.user_tokens), "items": list(self.item_tokens), "interactions": pairs}
+        Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+    def resolve(self, rows: Interactions, scope: str = "train") -> Withdrawal:
+        """Find the request's training rows.
+
+        Args:
+            rows: The training rows and the tokens of their ids.
+            scope: ``train`` or ``all``: which splits the rows leave (kept for the caller, part of the digest).
+
+        Returns:
+            The withdrawal: concrete tokens, ids, and which rows are forgotten. A token of the data set without training
+            rows is no error: what is gone already stays gone.
+
+        Raises:
+            RequestError: The request is empty, names tokens that the data set does not know, or leaves no row.
+        """
+        if not self:
+            raise RequestError("the request is empty; name at least one user, item or interaction")
+        request = self._draw(rows) if self.sample else self
+        users = rows.user_ids(request.user_tokens)
+        items = rows.item_ids(request.item_tokens)
+        pair_users = rows.user_ids(user for user, _ in request.pair_tokens)
+        pair_items = rows.item_ids(item for _, item in request.pair_tokens)
+        forget = np.isin(rows.users, users) | np.isin(rows.items, items)
+        if len(pair_users):
+            forget |= np.isin(rows.pair_keys(), rows.pair_keys(pair_users, pair_items))
+        if forget.all():
+            raise RequestError(
+                f"the request withdraws all {len(forget)} training rows; nothing would be left to learn from. "
+                f"Name fewer users or items"
+            )
+        return Withdrawal(request, self.sample, scope, forget, users, items)
+
+    def _draw(self, rows: Interactions) -> WithdrawalRequest:
+        sample = self.sample
+        assert sample is not None
+        rng = np.random.default_rng(sample.seed)
+        if sample.kind == "interactions":
+            pairs = np.unique(rows.pair_keys())
+            chosen = np.sort(rng.choice(pairs, _count(sample.alpha, len(pairs)), replace=False))
+            users, items = rows.split_pair_keys(chosen)
+            return WithdrawalRequest.interactions(zip(rows.user_tokens[users], rows.item_tokens[items], strict=True))
+        ids, counts = np.unique(rows.users, return_counts=True)
+        # Sorted by token, so that the draw does not depend on how the data set numbers its users.
+        by_token = np.argsort(rows.user_tokens[ids].astype(str))
+        ids, counts = ids[by_token], counts[by_token]
+        shuffled = rng.permutation(len(ids))
+        if sample.kind != "rand":
+            sign = -1 if sample.kind == "core" else 1
+            shuffled = shuffled[np.argsort(sign * counts[shuffled], kind="stable")]
+        chosen = ids[np.sort(shuffled[: _count(sample.alpha, len(ids))])]
+        return WithdrawalRequest.users(rows.user_tokens[chosen])
+
+
+def _count(alpha: float, total: int) -> int:
+    return max(1, round(alpha / 100 * total))
+
+
+def _token(value: object) -> str:
+    """Return the token of one user or item as the atomic file spells it."""
+    if isinstance(value, bool) or not isinstance(value, str | int | np.integer):
+        raise RequestError(f"token {value!r} is neither a string nor a whole number; write it as in the atomic file")
+    token = str(value).strip()
+    if not token or token.lower() == "nan":
+        raise RequestError(f"token {value!r} is empty or not a number; write it as in the atomic file")
+    return token
+
+
+def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(values))

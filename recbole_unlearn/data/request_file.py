@@ -1,0 +1,76 @@
+"""Reads the file of a withdrawal request: csv, tsv, RecBole atomic file or json."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from recbole_unlearn.exceptions import RequestError, suggest
+
+_JSON_KEYS = ("users", "items", "interactions", "sample")
+
+
+def read_request_file(path: Path, user_field: str, item_field: str) -> dict[str, Any]:
+    """Return ``users``, ``items``, ``interactions`` (lists of tokens or pairs) or ``sample``, as the file holds them.
+
+    Raises:
+        RequestError: The file cannot be read; the message names the file and, in a table, the line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise RequestError(f"request file {str(path)!r} does not exist; give the path of a csv, tsv or json file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"request file {str(path)!r} cannot be read as utf-8 text: {error}") from error
+    if not text.strip():
+        raise RequestError(f"request file {str(path)!r} is empty; its first line must be a header such as {user_field!r}")
+    if path.suffix.lower() == ".json" or text.lstrip()[0] in "{[":
+        return _read_json(path, text)
+    return _read_table(path, text, user_field, item_field)
+
+
+def _read_json(path: Path, text: str) -> dict[str, Any]:
+    def refuse(constant: str) -> None:
+        raise RequestError(f"{path}: {constant} is not a token")
+
+    try:
+        content = json.loads(text, parse_constant=refuse)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise RequestError(f"{path}: no valid json: {error}") from error
+    if not isinstance(content, dict):
+        raise RequestError(f"{path}: the json must be an object with keys among {', '.join(_JSON_KEYS)}")
+    for key in content:
+        if key not in _JSON_KEYS:
+            raise RequestError(f"{path}: unknown key {key!r};{suggest(key, _JSON_KEYS)} allowed: {', '.join(_JSON_KEYS)}")
+        if key != "sample" and not isinstance(content[key], list):
+            raise RequestError(f"{path}: {key} must be a list; given {type(content[key]).__name__}")
+    return content
+
+
+def _read_table(path: Path, text: str, user_field: str, item_field: str) -> dict[str, Any]:
+    delimiter = "\t" if "\t" in text.splitlines()[0] else ","
+    try:
+        lines = list(csv.reader(text.splitlines(), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise RequestError(f"{path}: no valid table: {error}") from error
+    header = [name.split(":")[0].strip() for name in lines[0]]
+    columns = [header.index(field) for field in (user_field, item_field) if field in header]
+    if not columns:
+        raise RequestError(
+            f"{path}: line 1 must name the columns, {user_field!r} and/or {item_field!r}; given {', '.join(header)!r}"
+        )
+    rows = []
+    for number, line in enumerate(lines[1:], start=2):
+        if not line:
+            continue
+        if len(line) != len(header):
+            raise RequestError(f"{path}: line {number} has {len(line)} fields where the header has {len(header)}")
+        tokens = tuple(line[column].strip() for column in columns)
+        if any(not token or token.lower() == "nan" for token in tokens):
+            raise RequestError(f"{path}: line {number} has an empty token or NaN; every row needs {' and '.join(header)}")
+        rows.append(tokens)
+    if not rows:
+        raise RequestError(f"{path}: there is no row below the header; name at least one user, item or interaction")
+    if len(columns) == 2:
+        return {"interactions": rows}
+    return {"users" if user_field in header else "items": [token for (token,) in rows]}

@@ -1,0 +1,75 @@
+"""``create_dataset`` and ``data_preparation`` under RecBole's names."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import recbole
+import recbole.data.utils as recbole_data
+import yaml
+from recbole.data.dataset import Dataset
+from recbole.utils import ModelType
+
+from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.exceptions import ConfigError, UntrustedFileError
+
+
+def create_dataset(config: Any) -> Dataset:
+    """Create the data set of a run, as RecBole's function of that name.
+
+    Args:
+        config: A ``recbole_unlearn.Config`` or RecBole's.
+
+    Returns:
+        A ``WithdrawalDataset`` where RecBole uses its plain ``Dataset``; else RecBole's own class.
+
+    Raises:
+        ConfigError: The data set's files are missing.
+        UntrustedFileError: ``dataset_save_path`` names a pickle and ``trust_checkpoint`` is not set.
+    """
+    _check_files(config)
+    cache = config["dataset_save_path"]
+    if cache and os.path.exists(cache):
+        _refuse_pickle(config, cache)
+        return recbole_data.create_dataset(config)
+    own_class = hasattr(recbole.data.dataset, f"{config['model']}Dataset")
+    if own_class or config["MODEL_TYPE"] not in (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.CONTEXT):
+        return recbole_data.create_dataset(config)
+    dataset = WithdrawalDataset(config)
+    if config["save_dataset"]:
+        dataset.save()
+    return dataset
+
+
+def data_preparation(config: Any, dataset: Dataset) -> tuple[Any, Any, Any]:
+    """Split the data set and return the train, valid and test dataloaders, as RecBole's function of that name.
+
+    Raises:
+        UntrustedFileError: Saved dataloaders (a pickle) would be loaded and ``trust_checkpoint`` is not set.
+    """
+    default = os.path.join(config["checkpoint_dir"], f"{config['dataset']}-for-{config['model']}-dataloader.pth")
+    cache = config["dataloaders_save_path"] or default
+    if os.path.exists(cache):
+        _refuse_pickle(config, cache)
+    return recbole_data.data_preparation(config, dataset)
+
+
+def _refuse_pickle(config: Any, path: str) -> None:
+    if not config["trust_checkpoint"]:
+        raise UntrustedFileError(
+            f"{path!r} is a pickle, which runs code when it is loaded; delete it to build it anew, "
+            f"or set trust_checkpoint=True if you made it"
+        )
+
+
+def _check_files(config: Any) -> None:
+    name, folder = config["dataset"], config["data_path"]
+    if not os.path.isdir(folder):
+        urls = yaml.safe_load((Path(recbole.__file__).parent / "properties/dataset/url.yaml").read_text(encoding="utf-8"))
+        if name not in urls:
+            raise ConfigError(
+                f"data set {name!r} is neither in {folder!r} nor one that RecBole can download; put {name}.inter there "
+                f"or set data_path to the folder that holds {name}/{name}.inter"
+            )
+    elif config["benchmark_filename"] is None and not os.path.isfile(os.path.join(folder, f"{name}.inter")):
+        raise ConfigError(f"data set {name!r}: the file {name}.inter is missing in {folder!r}")

@@ -1,0 +1,97 @@
+"""Training rows as arrays, and a withdrawal request resolved against them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recbole_unlearn.exceptions import RequestError, suggest
+
+if TYPE_CHECKING:
+    from recbole_unlearn.data.request import Sample, WithdrawalRequest
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Rows as parallel arrays of ids, with the tokens behind the ids.
+
+    Args:
+        users: User id of each row, shape [rows].
+        items: Item id of each row, shape [rows].
+        user_tokens: Token of each user id, shape [users]; id 0 is RecBole's padding.
+        item_tokens: Token of each item id, shape [items]; id 0 is RecBole's padding.
+        user_index: Id of each user token.
+        item_index: Id of each item token.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    user_tokens: np.ndarray
+    item_tokens: np.ndarray
+    user_index: Mapping[str, int]
+    item_index: Mapping[str, int]
+
+    def user_ids(self, tokens: Iterable[str]) -> np.ndarray:
+        """Return the ids of these users; raises RequestError for tokens that the data set does not know."""
+        return _ids(tokens, self.user_index, "user")
+
+    def item_ids(self, tokens: Iterable[str]) -> np.ndarray:
+        """Return the ids of these items; raises RequestError for tokens that the data set does not know."""
+        return _ids(tokens, self.item_index, "item")
+
+    def pair_keys(self, users: np.ndarray | None = None, items: np.ndarray | None = None) -> np.ndarray:
+        """Return one integer per (user, item) pair, of all rows by default."""
+        users = self.users if users is None else users
+        items = self.items if items is None else items
+        return users.astype(np.int64) * len(self.item_tokens) + items
+
+    def split_pair_keys(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the user and item ids of pair keys."""
+        return np.divmod(keys, len(self.item_tokens))
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """A request resolved against the training rows.
+
+    Args:
+        request: The request in concrete tokens, also where it was drawn.
+        sample: How it was drawn, if it was.
+        scope: ``train`` (the rows leave the training part) or ``all`` (they leave every part).
+        forget: Which training rows are forgotten, bool, shape [rows].
+        users: Ids of the users that were named as a whole.
+        items: Ids of the items that were named as a whole.
+    """
+
+    request: WithdrawalRequest
+    sample: Sample | None
+    scope: str
+    forget: np.ndarray
+    users: np.ndarray
+    items: np.ndarray
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what is withdrawn and from where; the order of the tokens does not matter."""
+        request = self.request
+        content = [sorted(request.user_tokens), sorted(request.item_tokens), sorted(request.pair_tokens), self.scope]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _ids(tokens: Iterable[str], known: Mapping[str, int], what: str) -> np.ndarray:
+    tokens = list(tokens)
+    missing = [token for token in tokens if not known.get(token)]  # id 0 is the padding
+    if missing:
+        shown = ", ".join(map(repr, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        raise RequestError(
+            f"{len(missing)} of {len(tokens)} {what} tokens are not in the data set: {shown};"
+            f"{suggest(missing[0], known) if len(known) < 100_000 else ''} "
+            f"write tokens as in the atomic file, whose {len(known) - 1} {what}s remain after filtering"
+        )
+    return np.array([known[token] for token in tokens], dtype=np.int64)

@@ -1,0 +1,76 @@
+"""P3, utility: RecBole's evaluators, by group of users, under one mask rule.
+
+After a withdrawal every model, the original too, is evaluated with the retained history masked and the same test rows.
+Withdrawn pairs may then be ranked: whether they are is a figure of forgetting, not of the mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from recbole.evaluator import Evaluator
+from recbole.evaluator.collector import DataStruct
+from recbole.model.general_recommender.pop import Pop
+
+GROUPS = ("retained", "withdrawn", "all")
+
+
+class GroupEvaluator(Evaluator):
+    """RecBole's Evaluator, which also evaluates subsets of the users from the same ranking.
+
+    Args:
+        config: RecBole's Config.
+        groups: For each group, which rows of the evaluation dataloader belong to it, bool, shape [evaluated users].
+    """
+
+    def __init__(self, config: Any, groups: Mapping[str, np.ndarray]) -> None:
+        super().__init__(config)
+        self.groups = groups
+
+    def evaluate(self, dataobject: DataStruct) -> dict[str, dict[str, float]]:
+        """Return RecBole's metrics for each group; empty for a group of no user."""
+        return {name: self._evaluate_rows(dataobject, rows) for name, rows in self.groups.items()}
+
+    def _evaluate_rows(self, dataobject: DataStruct, rows: np.ndarray) -> dict[str, float]:
+        if not rows.any():
+            return {}
+        chosen = torch.from_numpy(rows)
+        part = DataStruct()
+        for key, value in dataobject._data_dict.items():
+            per_user = key.startswith("rec.") and isinstance(value, torch.Tensor)
+            part.set(key, value[chosen] if per_user else value)
+        return {name: float(value) for name, value in super().evaluate(part).items()}
+
+
+def evaluate_by_group(unlearner: Any, eval_data: Any, withdrawn: np.ndarray) -> dict[str, dict[str, float]]:
+    """Evaluate a model for retained, withdrawn and all users in one pass.
+
+    Args:
+        unlearner: The Unlearner with the model.
+        eval_data: A full-sort dataloader whose history is the retained rows.
+        withdrawn: Ids of the users who lost rows.
+
+    Returns:
+        ``{"retained": {"ndcg@10": ...}, "withdrawn": {...}, "all": {...}}``.
+    """
+    is_withdrawn = np.isin(eval_data.uid_list.numpy(), withdrawn)
+    groups = {"retained": ~is_withdrawn, "withdrawn": is_withdrawn, "all": np.ones_like(is_withdrawn)}
+    whole = unlearner.evaluator
+    unlearner.evaluator = GroupEvaluator(unlearner.config, groups)
+    try:
+        return unlearner.evaluate(eval_data, show_progress=unlearner.config["show_progress"])
+    finally:
+        unlearner.evaluator = whole
+
+
+def popularity_model(config: Any, dataset: Any) -> Pop:
+    """Return RecBole's Pop, fitted on the training part of a data set by counting."""
+    rows = dataset.interactions()
+    model = Pop(config, dataset).to(config["device"])
+    counts = np.bincount(rows.items, minlength=len(rows.item_tokens))
+    model.item_cnt = torch.from_numpy(counts).unsqueeze(1).to(config["device"])
+    model.max_cnt = model.item_cnt.max(dim=0)[0]
+    return model

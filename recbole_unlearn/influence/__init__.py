@@ -1,0 +1,1 @@
+"""Influence functions: logistic blocks, curvature and solvers. Torch only; nothing here knows RecBole."""

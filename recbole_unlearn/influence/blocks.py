@@ -1,0 +1,63 @@
+"""The objective of one user's row: a weighted logistic loss plus a ridge, many users at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+
+@dataclass(frozen=True)
+class LogisticBlocks:
+    """F_u(e) = sum_r w_ur [softplus(s_ur(e)) - t_ur s_ur(e)] + ridge / 2 |e|^2, for every user u of a batch.
+
+    A sum over rows, never a mean: ``ridge`` is weighed against the number of a user's rows. With targets in [0, 1] the
+    gradient is sum_r w (sigma(s) - t) J + ridge e, and since s is piecewise linear in e the Hessian is exactly
+    sum_r w sigma (1 - sigma) J^T J + ridge I: positive definite, and free of the targets.
+
+    Args:
+        rows: Logits and Jacobian as a function of the users' rows (an adapter's ``user_blocks``).
+        targets: t, shape [users, rows].
+        weights: w, shape [users, rows]; 0 where a list is padded.
+        ridge: Weight of the pull towards 0; more than 0.
+
+    Reference: Li et al. (2023), eq. 9, restricted to user rows by the user selection of section 4.2.2.
+    """
+
+    rows: Any
+    targets: Tensor
+    weights: Tensor
+    ridge: float
+
+    def __getitem__(self, index: Tensor) -> LogisticBlocks:
+        return LogisticBlocks(self.rows[index], self.targets[index], self.weights[index], self.ridge)
+
+    def objective(self, vectors: Tensor) -> Tensor:
+        """Return F, float64, shape [users]."""
+        logits = self.rows.logits(vectors).double()
+        losses = (self.weights * (softplus(logits) - self.targets * logits)).sum(dim=1)
+        return losses + self.ridge / 2 * vectors.double().square().sum(dim=1)
+
+    def derivatives(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradient, shape [users, dims], and the Hessian, shape [users, dims, dims], both float64."""
+        logits, jacobian = self.rows.logits_and_jacobian(vectors)
+        probability = logits.sigmoid()
+        slope = self.weights * (probability - self.targets)
+        curvature = self.weights * probability * (1 - probability)
+        gradient = (jacobian.mT @ slope.unsqueeze(-1)).squeeze(-1).double() + self.ridge * vectors.double()
+        hessian = (jacobian.mT @ (jacobian * curvature.unsqueeze(-1))).double()
+        hessian.diagonal(dim1=-2, dim2=-1).add_(self.ridge)
+        return gradient, hessian
+
+
+def pad(lists: list[Tensor], fill: float = 0) -> Tensor:
+    """Stack lists of different lengths, shape [lists, longest].
+
+    >>> pad([torch.tensor([1, 2]), torch.tensor([3])])
+    tensor([[1, 2],
+            [3, 0]])
+    """
+    return torch.nn.utils.rnn.pad_sequence(lists, batch_first=True, padding_value=fill)

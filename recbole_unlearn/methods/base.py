@@ -1,0 +1,106 @@
+"""What a method is: it gets a context, returns an outcome, and knows nothing of files, yaml or logging."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
+from recbole_unlearn.exceptions import ConfigError, suggest
+
+
+@dataclass(frozen=True)
+class UnlearnContext:
+    """Everything a method may use.
+
+    Args:
+        model: The trained model; the method may change it in place.
+        rows: The training rows before this withdrawal.
+        withdrawal: Which of them are forgotten.
+        negatives: Sampled negatives per observed row, m.
+        seed: Seed of every draw; draws are keyed by it and by tokens.
+        withdrawn_before: Ids of users whose last row left in an earlier request.
+        retrain: Trains a new model on the retained rows, as the original was trained.
+    """
+
+    model: Any
+    rows: Interactions
+    withdrawal: Withdrawal
+    negatives: int
+    seed: int
+    withdrawn_before: np.ndarray
+    retrain: Callable[[], Any]
+
+    @cached_property
+    def retained_counts(self) -> np.ndarray:
+        """Retained rows of each user id, shape [users]."""
+        return np.bincount(self.rows.users[~self.withdrawal.forget], minlength=len(self.rows.user_tokens))
+
+    @cached_property
+    def affected(self) -> np.ndarray:
+        """Ids of the users who lose rows, ascending."""
+        return np.unique(self.rows.users[self.withdrawal.forget])
+
+    @cached_property
+    def gone(self) -> np.ndarray:
+        """Ids of the users who have no row left, from this request or an earlier one."""
+        now = self.affected[self.retained_counts[self.affected] == 0]
+        return np.union1d(now, self.withdrawn_before)
+
+    @cached_property
+    def partial(self) -> np.ndarray:
+        """Ids of the users who lose rows and keep others."""
+        return self.affected[self.retained_counts[self.affected] > 0]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A method's result: the unlearned model and what it has to say about the way there."""
+
+    model: Any
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+
+
+class UnlearnMethod(ABC):
+    """One unlearning method. A new one is a subclass with ``name`` and a yaml of that name in ``properties/method``.
+
+    Args:
+        options: The keys of the method's yaml.
+
+    Raises:
+        ConfigError: An option is out of its range.
+    """
+
+    name: ClassVar[str]
+    _registry: ClassVar[dict[str, type[UnlearnMethod]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._registry[cls.name] = cls
+
+    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
+        self.options = dict(options or {})
+
+    @abstractmethod
+    def unlearn(self, context: UnlearnContext) -> Outcome:
+        """Forget the withdrawn rows and return the model that serves from now on."""
+
+    def _refuse(self, option: str, allowed: str) -> ConfigError:
+        return ConfigError(f"{self.name}: {option} is {self.options[option]!r}; allowed: {allowed}")
+
+
+def method_class(name: str) -> type[UnlearnMethod]:
+    """Return the class of a method.
+
+    >>> method_class("SCIF").name
+    'SCIF'
+    """
+    registry = UnlearnMethod._registry
+    if name not in registry:
+        raise ConfigError(f"method {name!r} is not known;{suggest(name, registry)} allowed: {', '.join(sorted(registry))}")
+    return registry[name]

@@ -1,0 +1,36 @@
+"""ResetUE: the control. Users with no row left get a new draw of their embedding, and nothing else happens."""
+
+from collections.abc import Iterable
+
+import torch
+
+from recbole_unlearn.data.frozen import token_keys
+from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
+from recbole_unlearn.model.adapter import ModelAdapter, write_rows
+
+
+class ResetUE(UnlearnMethod):
+    """Draw the rows of fully withdrawn users anew: what Retrain does to a row that no data touches.
+
+    Users who keep some rows are left alone, and so is what the items remember: that is why it is a control.
+    """
+
+    name = "ResetUE"
+
+    def unlearn(self, context: UnlearnContext) -> Outcome:
+        """Reset the rows in place; each draw is keyed by the seed and the user's token."""
+        adapter = ModelAdapter.of(context.model)
+        users = context.gone
+        if len(users):
+            tables = adapter.user_tables
+            rows = draw_rows(adapter, tables, context.rows.user_tokens[users], context.seed)
+            write_rows(tables, torch.from_numpy(users), rows)
+        return Outcome(context.model, {"users_reset": len(users), "users_unchanged": len(context.partial)})
+
+
+def draw_rows(
+    adapter: ModelAdapter, tables: list[torch.nn.Embedding], tokens: Iterable[str], seed: int
+) -> torch.Tensor:
+    """Draw one new row per token, shape [tokens, dims]; the same seed and token always give the same row."""
+    keys = token_keys(tokens, seed) >> 1  # torch seeds are signed
+    return torch.stack([adapter.draw_rows(tables, torch.Generator().manual_seed(int(key))) for key in keys])

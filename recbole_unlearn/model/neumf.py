@@ -1,0 +1,129 @@
+"""NeuMF: full-sort scores without expanding every pair, and the adapter with its closed Jacobian."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from recbole.model.general_recommender.neumf import NeuMF as RecBoleNeuMF
+from torch import Tensor, nn
+
+from recbole_unlearn.model.adapter import ModelAdapter
+
+_CHUNK_ENTRIES = 1 << 19  # hidden activations at a time: 2 MB of float32, which stays in a core's cache
+
+
+class NeuMF(RecBoleNeuMF):
+    """RecBole's NeuMF, with ``full_sort_predict``; parameters, loss and checkpoints are RecBole's."""
+
+    def full_sort_predict(self, interaction: Any) -> Tensor:
+        """Score every item for each user.
+
+        The first MLP layer is linear in [user; item], so its two halves are computed once per user and once per item.
+
+        Returns:
+            Probabilities, shape [users * items], equal to ``predict`` on every pair.
+        """
+        users = interaction[self.USER_ID]
+        blocks = NeuMFBlocks(self, torch.arange(self.n_items, device=users.device).unsqueeze(0))
+        vectors = torch.cat([table.weight[users] for table in _user_tables(self)], dim=-1)
+        chunk = max(1, _CHUNK_ENTRIES // (self.n_items * max(self.mlp_hidden_size)))
+        scores = [blocks.logits(part) for part in vectors.split(chunk)]
+        return torch.cat(scores).sigmoid_().flatten()
+
+
+def _user_tables(model: Any) -> list[nn.Embedding]:
+    switches = ((model.mf_train, model.user_mf_embedding), (model.mlp_train, model.user_mlp_embedding))
+    return [table for used, table in switches if used]
+
+
+class NeuMFBlocks:
+    """Logits and Jacobian of padded item lists as a function of the users' rows [mf ; mlp].
+
+    With items, MLP and head fixed, s = w_mf . (e_mf * q_mf) + w_mlp . relu(... relu(W e_mlp + W' q_mlp + b) ...) + b0 is
+    piecewise linear in e = [e_mf ; e_mlp], so ds/de is exact and the block's Hessian is the Gauss-Newton matrix.
+
+    Args:
+        model: A NeuMF, in eval mode (no dropout).
+        items: Item ids, shape [users, rows]; [1, rows] when all users share one list.
+    """
+
+    def __init__(self, model: Any, items: Tensor) -> None:
+        self.mf_size = model.mf_embedding_size if model.mf_train else 0
+        head = model.predict_layer.weight.detach().squeeze(0)
+        self.bias = model.predict_layer.bias.detach()
+        self.mf_head, self.mlp_head = head[: self.mf_size], head[self.mf_size :]
+        self.mf_items = model.item_mf_embedding.weight.detach()[items] * self.mf_head if model.mf_train else None
+        self.first_items: Tensor | None = None
+        if model.mlp_train:
+            first, *self.deeper = [layer for layer in model.mlp_layers.mlp_layers if isinstance(layer, nn.Linear)]
+            self.first_users, item_half = first.weight.detach().split(model.mlp_embedding_size, dim=1)
+            self.first_items = model.item_mlp_embedding.weight.detach()[items] @ item_half.T + first.bias.detach()
+
+    def __getitem__(self, index: Tensor) -> NeuMFBlocks:
+        part = object.__new__(NeuMFBlocks)
+        part.__dict__.update(self.__dict__)
+        part.mf_items = None if self.mf_items is None else self.mf_items[index]
+        part.first_items = None if self.first_items is None else self.first_items[index]
+        return part
+
+    @torch.no_grad()
+    def logits(self, vectors: Tensor) -> Tensor:
+        """Return s, shape [users, rows]."""
+        scores, _ = self._forward(vectors)
+        return scores
+
+    @torch.no_grad()
+    def logits_and_jacobian(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Return s, shape [users, rows], and J = ds/de, shape [users, rows, dims]."""
+        scores, hidden = self._forward(vectors)
+        parts = [] if self.mf_items is None else [self.mf_items.expand(len(vectors), -1, -1)]
+        if hidden:
+            back = (hidden[-1] > 0) * self.mlp_head
+            for layer, below in zip(reversed(self.deeper), reversed(hidden[:-1]), strict=True):
+                back = (back @ layer.weight.detach()).mul_(below > 0)
+            parts.append(back @ self.first_users)
+        return scores, torch.cat(parts, dim=-1)
+
+    def _forward(self, vectors: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the logits and the activations of each hidden layer."""
+        mf, mlp = vectors[:, : self.mf_size], vectors[:, self.mf_size :]
+        scores, hidden = self.bias, []
+        if self.mf_items is not None:
+            scores = scores + (self.mf_items @ mf.unsqueeze(-1)).squeeze(-1)
+        if self.first_items is not None:
+            hidden.append((self.first_items + (mlp @ self.first_users.T).unsqueeze(1)).relu_())
+            for layer in self.deeper:
+                hidden.append(torch.nn.functional.linear(hidden[-1], layer.weight.detach(), layer.bias.detach()).relu_())
+            scores = scores + hidden[-1] @ self.mlp_head
+        return scores, hidden
+
+
+class NeuMFAdapter(ModelAdapter):
+    """NeuMF's user row is [mf ; mlp], or the one of the two that is trained."""
+
+    model_name = "NeuMF"
+
+    @property
+    def user_tables(self) -> list[nn.Embedding]:
+        """The user embeddings that reach the loss."""
+        return _user_tables(self.model)
+
+    @property
+    def item_tables(self) -> list[nn.Embedding]:
+        """The item embeddings that reach the loss."""
+        switches = ((self.model.mf_train, self.model.item_mf_embedding), (self.model.mlp_train, self.model.item_mlp_embedding))
+        return [table for used, table in switches if used]
+
+    def draw_rows(self, tables: Sequence[nn.Embedding], generator: torch.Generator) -> Tensor:
+        """Draw one row from N(0, 0.01^2), RecBole's initialiser of NeuMF."""
+        return torch.empty(sum(table.embedding_dim for table in tables)).normal_(0.0, 0.01, generator=generator)
+
+    def user_blocks(self, items: Tensor) -> NeuMFBlocks:
+        """Return the logits of these items as a function of the users' rows."""
+        return NeuMFBlocks(self.model, items)
+
+    def logits(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return the logit of each pair; call in eval mode."""
+        return self.model.forward(users, items)

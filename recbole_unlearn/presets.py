@@ -1,0 +1,60 @@
+"""Finds and reads the yaml files of ``properties/``: the keys, their defaults and what they mean."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+_KEY_LINE = re.compile(r"^(?P<key>\w+):[^#]*(?:#\s*\((?P<type>[^)]*)\)\s*(?P<meaning>.*))?$")
+
+
+class Key(NamedTuple):
+    """One line of a yaml file: the key, its default, its type and its meaning."""
+
+    name: str
+    default: Any
+    type: str
+    meaning: str
+
+
+@cache
+def folder() -> Path:
+    """Return the folder of the yaml files, for a wheel, an editable install and a bare checkout alike."""
+    try:
+        from recbole_unlearn import properties
+    except ImportError:
+        return Path(__file__).resolve().parent.parent / "properties"
+    return Path(next(iter(properties.__path__)))
+
+
+def names(kind: str) -> list[str]:
+    """Return the names that have a yaml file of this kind (``model``, ``dataset``, ``method`` or ``protocol``).
+
+    >>> "SCIF" in names("method")
+    True
+    """
+    return sorted(path.stem for path in (folder() / kind).glob("*.yaml"))
+
+
+def load(kind: str, name: str = "") -> dict[str, Any]:
+    """Read ``properties/<kind>/<name>.yaml``, or ``properties/<kind>.yaml`` without a name; empty if there is none.
+
+    >>> load("method", "SCIF")["newton_steps"]
+    50
+    """
+    path = _path(kind, name)
+    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+
+
+def keys(kind: str, name: str = "") -> list[Key]:
+    """Return the documented keys of a yaml file in the order of its lines."""
+    defaults = load(kind, name)
+    lines = _path(kind, name).read_text(encoding="utf-8").splitlines() if defaults else []
+    found = [match for line in lines if (match := _KEY_LINE.match(line))]
+    return [Key(m["key"], defaults[m["key"]], m["type"] or "", m["meaning"] or "") for m in found]
+
+
+def _path(kind: str, name: str) -> Path:
+    return folder() / kind / f"{name}.yaml" if name else folder() / f"{kind}.yaml"
