@@ -6,7 +6,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,23 @@ from recbole_unlearn import presets
 from recbole_unlearn.exceptions import ConfigError, UnlearnError, suggest
 from recbole_unlearn.utils import get_model
 
-_TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "list": (list, str), "dict": (dict,)}
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "list": (list, str),
+    "dict": (dict,),
+}
 _CHOICES = {
     "withdraw_sample": ("rand", "core", "edge", "interactions"),
     "withdraw_scope": ("train", "all"),
     "mio_protocols": ("paper", "strong"),
+}
+_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "withdraw_alpha": (lambda value: 0 < value < 100, "it is a share in per cent, strictly between 0 and 100"),
+    "mio_power": (lambda value: 0.5 <= value <= 1, "it is an AUC, between 0.5 and 1"),
+    "timing_runs": (lambda value: value >= 1, "it must be 1 or more"),
+    "methods": (lambda value: len(value) > 0, "name at least one method, such as --methods=Retrain,SCIF"),
 }
 
 
@@ -59,7 +71,15 @@ class Config(RecBoleConfig):
             super().__init__(model, dataset, config_file_list, dict(config_dict or {}))
         except UnlearnError:
             raise
-        except (KeyError, ValueError, TypeError, NotImplementedError, RuntimeError, SyntaxError, AttributeError) as error:
+        except (
+            KeyError,
+            ValueError,
+            TypeError,
+            NotImplementedError,
+            RuntimeError,
+            SyntaxError,
+            AttributeError,
+        ) as error:
             raise ConfigError(error.args[0] if error.args else repr(error)) from error
         _check_values(self.final_config_dict)
 
@@ -74,7 +94,8 @@ class Config(RecBoleConfig):
     def _init_parameters_category(self) -> None:
         super()._init_parameters_category()
         # RecBole appends to these module-level lists; copies keep one Config from changing the next.
-        self.parameters = {category: list(keys) for category, keys in self.parameters.items()}
+        for category, keys in self.parameters.items():
+            self.parameters[category] = list(keys)
         self.parameters["Unlearning"] = list(_our_keys())
 
     def _convert_config_dict(self, config_dict: dict[str, Any]) -> dict[str, Any]:
@@ -111,7 +132,13 @@ class Config(RecBoleConfig):
         _check_keys(self.external_config_dict, self.internal_config_dict, model_class)
         protocol = _load_protocol(self.external_config_dict.get("protocol"))
         of_model = protocol.pop("models", {}).get(model, {})
-        ours = (presets.load("overall"), presets.load("model", model), presets.load("dataset", dataset), protocol, of_model)
+        ours = (
+            presets.load("overall"),
+            presets.load("model", model),
+            presets.load("dataset", dataset),
+            protocol,
+            of_model,
+        )
         for layer in ours:
             self.internal_config_dict.update(layer)
         method = self.external_config_dict.get("unlearn_method", self.internal_config_dict["unlearn_method"])
@@ -187,26 +214,19 @@ def _load_protocol(name: Any) -> dict[str, Any]:
 
 def _check_values(values: dict[str, Any]) -> None:
     for name, key in _our_keys().items():
-        value = values.get(name)
-        if value is not None or key.default is not None:
-            if name in values:
-                _check_type(key, value)
+        if name in values and not (values[name] is None and key.default is None):
+            _check_type(key, values[name])
     for name, allowed in _CHOICES.items():
         for value in _as_list(values[name]):
             if value not in allowed:
                 raise ConfigError(f"{name} is {value!r}; allowed: {', '.join(allowed)}")
-    if not 0 < values["withdraw_alpha"] < 100:
-        raise ConfigError(f"withdraw_alpha is {values['withdraw_alpha']}; it is a share in per cent, strictly between 0 and 100")
-    if not 0.5 <= values["mio_power"] <= 1:
-        raise ConfigError(f"mio_power is {values['mio_power']}; it is an AUC, between 0.5 and 1")
+    for name, (holds, meaning) in _RANGES.items():
+        if not holds(values[name]):
+            raise ConfigError(f"{name} is {values[name]!r}; {meaning}")
+    known = presets.names("method")
     for name in [*_as_list(values["methods"]), values["unlearn_method"]]:
-        if name not in presets.names("method"):
-            raise ConfigError(
-                f"method {name!r} is not known;{suggest(str(name), presets.names('method'))} "
-                f"allowed: {', '.join(presets.names('method'))}"
-            )
-    if not values["methods"]:
-        raise ConfigError("methods is empty; name at least one, such as --methods=Retrain,SCIF")
+        if name not in known:
+            raise ConfigError(f"method {name!r} is not known;{suggest(str(name), known)} allowed: {', '.join(known)}")
 
 
 def _check_type(key: presets.Key, value: Any) -> None:

@@ -36,6 +36,6 @@ def suggest(given: str, allowed: Iterable[str]) -> str:
     >>> suggest("zzz", ["damping"])
     ''
     """
-    by_lower = {name.lower(): name for name in allowed}
+    by_lower = {str(name).lower(): str(name) for name in allowed}
     close = difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.6)
     return f" did you mean {by_lower[close[0]]!r}?" if close else ""

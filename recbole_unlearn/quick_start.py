@@ -57,9 +57,13 @@ def run_unlearn(
     init_seed(config["seed"], config["reproducibility"])
     data = create_dataset(config)
     if not isinstance(data, WithdrawalDataset):
-        raise UnsupportedModelError(f"{config['model']} uses its own data set class, from which no rows can be withdrawn yet")
+        raise UnsupportedModelError(
+            f"{config['model']} uses its own data set class, from which no rows can be withdrawn yet"
+        )
     withdrawal = request_of(config).resolve(data.interactions(), config["withdraw_scope"])
     methods = {name: get_method(config, name) for name in config["methods"]}
+    if any(method.needs_adapter for method in methods.values()):
+        ModelAdapter.class_for(config.model_class)
     _check_output(config["output_dir"])
     _start_logging(config, data)
     original = train_model(config, data)
@@ -163,9 +167,7 @@ def _unlearn_timed(
     }
 
 
-def _report(
-    config: Config, withdrawal: Withdrawal, results: dict[str, Any], assessment: Assessment
-) -> dict[str, Any]:
+def _report(config: Config, withdrawal: Withdrawal, results: dict[str, Any], assessment: Assessment) -> dict[str, Any]:
     if "Retrain" in results:
         for name, result in results.items():
             if name != "Original":

@@ -149,7 +149,7 @@ class Unlearner(Trainer):
     def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
         if not self.config["single_spec"] and self.config["local_rank"] != 0:
             return
-        path = kwargs.get("saved_model_file", self.saved_model_file)
+        path = str(kwargs.get("saved_model_file", self.saved_model_file))
         state = {
             **self._state(),
             "epoch": epoch,

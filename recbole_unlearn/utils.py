@@ -36,9 +36,12 @@ def get_model(model_name: str) -> type:
         return getattr(import_module(_OUR_MODELS[model_name]), model_name)
     try:
         return recbole_get_model(model_name)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, ImportError) as error:
+        known = _recboles_models()
+        if model_name in known:
+            raise ConfigError(f"model {model_name!r} cannot be imported: {error}") from error
         raise ConfigError(
-            f"model {model_name!r} is not known;{suggest(model_name, _recboles_models())} "
+            f"model {model_name!r} is not known;{suggest(model_name, known)} "
             f"allowed: any model of RecBole, spelt as there (NeuMF, LightGCN, BPR, ...)"
         ) from error
 

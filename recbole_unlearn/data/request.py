@@ -75,9 +75,7 @@ class WithdrawalRequest:
         return cls(sample=Sample(kind, float(alpha), int(seed)))
 
     @classmethod
-    def from_file(
-        cls, path: str | Path, user_field: str = "user_id", item_field: str = "item_id"
-    ) -> WithdrawalRequest:
+    def from_file(cls, path: str | Path, user_field: str = "user_id", item_field: str = "item_id") -> WithdrawalRequest:
         """Read a request from a csv or tsv file with a header, a RecBole atomic file, or json.
 
         A table with a user column only withdraws whole users, with an item column only whole items, with both single

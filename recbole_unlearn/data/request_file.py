@@ -19,11 +19,15 @@ def read_request_file(path: Path, user_field: str, item_field: str) -> dict[str,
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise RequestError(f"request file {str(path)!r} does not exist; give the path of a csv, tsv or json file") from error
+        raise RequestError(
+            f"request file {str(path)!r} does not exist; give the path of a csv, tsv or json file"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"request file {str(path)!r} cannot be read as utf-8 text: {error}") from error
     if not text.strip():
-        raise RequestError(f"request file {str(path)!r} is empty; its first line must be a header such as {user_field!r}")
+        raise RequestError(
+            f"request file {str(path)!r} is empty; its first line must be a header such as {user_field!r}"
+        )
     if path.suffix.lower() == ".json" or text.lstrip()[0] in "{[":
         return _read_json(path, text)
     return _read_table(path, text, user_field, item_field)
@@ -41,7 +45,9 @@ def _read_json(path: Path, text: str) -> dict[str, Any]:
         raise RequestError(f"{path}: the json must be an object with keys among {', '.join(_JSON_KEYS)}")
     for key in content:
         if key not in _JSON_KEYS:
-            raise RequestError(f"{path}: unknown key {key!r};{suggest(key, _JSON_KEYS)} allowed: {', '.join(_JSON_KEYS)}")
+            raise RequestError(
+                f"{path}: unknown key {key!r};{suggest(key, _JSON_KEYS)} allowed: {', '.join(_JSON_KEYS)}"
+            )
         if key != "sample" and not isinstance(content[key], list):
             raise RequestError(f"{path}: {key} must be a list; given {type(content[key]).__name__}")
     return content
@@ -67,7 +73,9 @@ def _read_table(path: Path, text: str, user_field: str, item_field: str) -> dict
             raise RequestError(f"{path}: line {number} has {len(line)} fields where the header has {len(header)}")
         tokens = tuple(line[column].strip() for column in columns)
         if any(not token or token.lower() == "nan" for token in tokens):
-            raise RequestError(f"{path}: line {number} has an empty token or NaN; every row needs {' and '.join(header)}")
+            raise RequestError(
+                f"{path}: line {number} has an empty token or NaN; every row needs {' and '.join(header)}"
+            )
         rows.append(tokens)
     if not rows:
         raise RequestError(f"{path}: there is no row below the header; name at least one user, item or interaction")

@@ -65,7 +65,9 @@ def _refuse_pickle(config: Any, path: str) -> None:
 def _check_files(config: Any) -> None:
     name, folder = config["dataset"], config["data_path"]
     if not os.path.isdir(folder):
-        urls = yaml.safe_load((Path(recbole.__file__).parent / "properties/dataset/url.yaml").read_text(encoding="utf-8"))
+        urls = yaml.safe_load(
+            (Path(recbole.__file__).parent / "properties/dataset/url.yaml").read_text(encoding="utf-8")
+        )
         if name not in urls:
             raise ConfigError(
                 f"data set {name!r} is neither in {folder!r} nor one that RecBole can download; put {name}.inter there "

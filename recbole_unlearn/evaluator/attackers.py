@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,9 +48,12 @@ class Attackers(nn.Module):
         super().__init__()
         sizes = (features, 64, 16, 4, 2)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+        for inputs, outputs in itertools.pairwise(sizes):
             bound = 1 / math.sqrt(inputs)
-            for parameters, shape in ((self.weights, (networks, inputs, outputs)), (self.biases, (networks, 1, outputs))):
+            for parameters, shape in (
+                (self.weights, (networks, inputs, outputs)),
+                (self.biases, (networks, 1, outputs)),
+            ):
                 values = torch.empty(shape).uniform_(-bound, bound, generator=generator)
                 parameters.append(nn.Parameter(values))
 
@@ -131,7 +135,9 @@ def _epoch(
     for batch in order.split(batch_size, dim=1):
         optimizer.zero_grad()
         logits = attackers(features[batch])
-        loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels[batch].flatten(), reduction="sum") / batch.shape[1]
+        loss = (
+            nn.functional.cross_entropy(logits.flatten(0, 1), labels[batch].flatten(), reduction="sum") / batch.shape[1]
+        )
         loss.backward()
         optimizer.step()
 

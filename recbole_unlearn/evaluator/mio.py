@@ -157,9 +157,7 @@ def _stack(features: _Features, training: list[tuple[Rows, Rows]]) -> tuple[Tens
     return torch.cat(inputs), torch.cat(labels), rows
 
 
-def _figures(
-    truth: np.ndarray, answers: np.ndarray, users: np.ndarray, rng: np.random.Generator
-) -> dict[str, float]:
+def _figures(truth: np.ndarray, answers: np.ndarray, users: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
     ids, owner = np.unique(users, return_inverse=True)
     resampled = []
     for _ in range(_RESAMPLES):

@@ -108,11 +108,17 @@ def _rows(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _notes(report: Mapping[str, Any]) -> list[str]:
-    notes = ["P1: 1 remembers the withdrawn rows, .5 does not. P3: retained users, full ranking, retained history masked;"]
-    notes += ["withdrawn users are served as users never seen: popularity is the aim, above it is memory, far below is broken."]
+    notes = [
+        "P1: 1 remembers the withdrawn rows, .5 does not. P3: retained users, full ranking, retained history masked;"
+    ]
+    notes += [
+        "withdrawn users are served as users never seen: popularity is the aim, above it is memory, far below is broken."
+    ]
     for protocol, power in report.get("oracle_power", {}).items():
         if power["auc"] is not None and not power["informative"]:
-            notes.append(f"The {protocol} oracle reads {power['auc']:.3f} on the original model: too weak to be informative.")
+            notes.append(
+                f"The {protocol} oracle reads {power['auc']:.3f} on the original model: too weak to be informative."
+            )
     return notes
 
 

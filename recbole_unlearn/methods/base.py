@@ -69,6 +69,8 @@ class Outcome:
 class UnlearnMethod(ABC):
     """One unlearning method. A new one is a subclass with ``name`` and a yaml of that name in ``properties/method``.
 
+    ``needs_adapter`` says whether the method looks into the model; one that only trains works with every model.
+
     Args:
         options: The keys of the method's yaml.
 
@@ -77,6 +79,7 @@ class UnlearnMethod(ABC):
     """
 
     name: ClassVar[str]
+    needs_adapter: ClassVar[bool] = True
     _registry: ClassVar[dict[str, type[UnlearnMethod]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -102,5 +105,7 @@ def method_class(name: str) -> type[UnlearnMethod]:
     """
     registry = UnlearnMethod._registry
     if name not in registry:
-        raise ConfigError(f"method {name!r} is not known;{suggest(name, registry)} allowed: {', '.join(sorted(registry))}")
+        raise ConfigError(
+            f"method {name!r} is not known;{suggest(name, registry)} allowed: {', '.join(sorted(registry))}"
+        )
     return registry[name]

@@ -33,4 +33,5 @@ def draw_rows(
 ) -> torch.Tensor:
     """Draw one new row per token, shape [tokens, dims]; the same seed and token always give the same row."""
     keys = token_keys(tokens, seed) >> 1  # torch seeds are signed
-    return torch.stack([adapter.draw_rows(tables, torch.Generator().manual_seed(int(key))) for key in keys])
+    drawn = [adapter.draw_rows(tables, torch.Generator().manual_seed(int(key))) for key in keys]
+    return torch.stack(drawn).to(tables[0].weight)

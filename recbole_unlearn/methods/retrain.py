@@ -7,6 +7,7 @@ class Retrain(UnlearnMethod):
     """Train from scratch on the retained rows, with the seed of the original."""
 
     name = "Retrain"
+    needs_adapter = False
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Return a new model that never saw the withdrawn rows."""

@@ -122,7 +122,7 @@ class _Problem:
         return torch.from_numpy(users).to(self.device)
 
     def fresh(self, tokens: Any) -> Tensor:
-        return draw_rows(self.adapter, self.adapter.user_tables, tokens, self.context.seed).to(self.device)
+        return draw_rows(self.adapter, self.adapter.user_tables, tokens, self.context.seed)
 
     @cached_property
     def item_positives(self) -> np.ndarray:

@@ -43,17 +43,23 @@ class ModelAdapter(ABC):
 
     @staticmethod
     def of(model: nn.Module) -> ModelAdapter:
-        """Return the adapter of a model.
+        """Return the adapter of a model; raises UnsupportedModelError if there is none."""
+        return ModelAdapter.class_for(type(model))(model)
+
+    @staticmethod
+    def class_for(model_class: type) -> type[ModelAdapter]:
+        """Return the adapter class of a model class.
 
         Raises:
-            UnsupportedModelError: No adapter is registered for the model's class or its bases.
+            UnsupportedModelError: No adapter is registered for the class or its bases.
         """
-        for base in type(model).__mro__:
-            if base.__name__ in ModelAdapter._registry:
-                return ModelAdapter._registry[base.__name__](model)
+        registry = ModelAdapter._registry
+        for base in model_class.__mro__:
+            if base.__name__ in registry:
+                return registry[base.__name__]
         raise UnsupportedModelError(
-            f"no adapter for the model {type(model).__name__!r}; influence methods know "
-            f"{', '.join(sorted(ModelAdapter._registry))}; Retrain works with every model"
+            f"no adapter for the model {model_class.__name__!r}; influence methods know {', '.join(sorted(registry))}; "
+            f"Retrain works with every model"
         )
 
     @property

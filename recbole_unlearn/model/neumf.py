@@ -95,7 +95,9 @@ class NeuMFBlocks:
         if self.first_items is not None:
             hidden.append((self.first_items + (mlp @ self.first_users.T).unsqueeze(1)).relu_())
             for layer in self.deeper:
-                hidden.append(torch.nn.functional.linear(hidden[-1], layer.weight.detach(), layer.bias.detach()).relu_())
+                hidden.append(
+                    torch.nn.functional.linear(hidden[-1], layer.weight.detach(), layer.bias.detach()).relu_()
+                )
             scores = scores + hidden[-1] @ self.mlp_head
         return scores, hidden
 
@@ -113,7 +115,10 @@ class NeuMFAdapter(ModelAdapter):
     @property
     def item_tables(self) -> list[nn.Embedding]:
         """The item embeddings that reach the loss."""
-        switches = ((self.model.mf_train, self.model.item_mf_embedding), (self.model.mlp_train, self.model.item_mlp_embedding))
+        switches = (
+            (self.model.mf_train, self.model.item_mf_embedding),
+            (self.model.mlp_train, self.model.item_mlp_embedding),
+        )
         return [table for used, table in switches if used]
 
     def draw_rows(self, tables: Sequence[nn.Embedding], generator: torch.Generator) -> Tensor:

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+import torch
+from recbole.data.dataset import Dataset
+from recbole.utils import init_seed
+
+from recbole_unlearn import Config, WithdrawalRequest
+from recbole_unlearn.data import create_dataset, data_preparation
+from recbole_unlearn.exceptions import ConfigError, UntrustedFileError
+
+
+@pytest.fixture
+def dataset(make_config):
+    config = make_config()
+    init_seed(config["seed"], True)
+    return create_dataset(config)
+
+
+def rows_of(part):
+    return list(zip(part.inter_feat["user_id"].tolist(), part.inter_feat["item_id"].tolist(), strict=True))
+
+
+def test_the_split_is_recboles_and_made_once(make_config, dataset):
+    init_seed(7, True)
+    ours = dataset.build()
+    init_seed(7, True)
+    stock = Dataset(make_config())
+    expected = stock.build()
+    assert [rows_of(part) for part in ours] == [rows_of(part) for part in expected]
+    assert [rows_of(part) for part in dataset.build()] == [rows_of(part) for part in ours]
+
+
+def test_views_keep_ids_and_table_sizes(dataset):
+    train, _, test = dataset.build()
+    withdrawal = WithdrawalRequest.users(["u3", "u4"]).resolve(dataset.interactions())
+    view = dataset.without(withdrawal)
+    retained, _, test_after = view.build()
+    expected = [pair for pair, gone in zip(rows_of(train), withdrawal.forget, strict=True) if not gone]
+    assert rows_of(retained) == expected
+    assert len(train) == len(retained) + withdrawal.forget.sum()
+    assert rows_of(test_after) == rows_of(test)
+    assert (view.user_num, view.item_num) == (dataset.user_num, dataset.item_num)
+    assert view.field2id_token["user_id"].tolist() == dataset.field2id_token["user_id"].tolist()
+    assert rows_of(dataset.build()[0]) == rows_of(train)
+
+
+def test_scope_all_leaves_every_part(dataset):
+    request = WithdrawalRequest.users(["u3"]) | WithdrawalRequest.items(["i5"])
+    user, item = dataset.token2id("user_id", "u3"), dataset.token2id("item_id", "i5")
+    before = dataset.build()[2]
+    view = dataset.without(request.resolve(dataset.interactions(), "all"))
+    for part in view.build():
+        assert not (part.inter_feat["user_id"] == user).any()
+        assert not (part.inter_feat["item_id"] == item).any()
+    assert rows_of(view.build()[2]) == [(u, i) for u, i in rows_of(before) if u != user and i != item]
+
+
+def test_scope_all_takes_named_pairs_out_of_the_test_part(dataset):
+    user, item = rows_of(dataset.build()[2])[0]
+    pair = (dataset.id2token("user_id", user), dataset.id2token("item_id", item))
+    view = dataset.without(WithdrawalRequest.interactions([pair]).resolve(dataset.interactions(), "all"))
+    assert (user, item) not in rows_of(view.build()[2])
+    assert len(view.build()[2]) == len(dataset.build()[2]) - 1
+
+
+def test_recboles_loaders_take_the_view(make_config, dataset):
+    withdrawal = WithdrawalRequest.users(["u3"]).resolve(dataset.interactions())
+    gone = int(withdrawal.users[0])
+    train_data, valid_data, test_data = data_preparation(make_config(), dataset.without(withdrawal))
+    seen = torch.cat([batch["user_id"] for batch in train_data])
+    assert not (seen == gone).any()
+    assert len(valid_data) == 0
+    history = test_data.uid2history_item[gone]
+    assert len(history) == 0  # the withdrawn rows are not masked: the one mask rule
+    assert len(test_data.uid2history_item[gone + 1]) > 0
+
+
+def test_the_same_config_gives_the_same_split(make_config):
+    parts = []
+    for _ in range(2):
+        init_seed(2020, True)
+        parts.append(create_dataset(make_config()).build()[0])
+    assert rows_of(parts[0]) == rows_of(parts[1])
+
+
+def test_missing_data_sets_are_named(tmp_path):
+    config = Config("NeuMF", "no-such-set", config_dict={"data_path": str(tmp_path)})
+    with pytest.raises(ConfigError, match="neither in"):
+        create_dataset(config)
+    (tmp_path / "no-such-set").mkdir()
+    with pytest.raises(ConfigError, match=r"no-such-set.inter is missing"):
+        create_dataset(config)
+
+
+def test_pickled_caches_are_not_loaded_silently(make_config, tmp_path, dataset):
+    cache = tmp_path / "cache.pth"
+    cache.write_bytes(b"not even a pickle")
+    with pytest.raises(UntrustedFileError, match="trust_checkpoint"):
+        create_dataset(make_config(dataset_save_path=str(cache)))
+    with pytest.raises(UntrustedFileError, match="trust_checkpoint"):
+        data_preparation(make_config(dataloaders_save_path=str(cache)), dataset)
+
+
+def test_interactions_carry_tokens(dataset):
+    rows = dataset.interactions()
+    train = dataset.build()[0]
+    assert np.array_equal(rows.users, train.inter_feat["user_id"].numpy())
+    assert rows.user_tokens[rows.user_ids(["u3"])].tolist() == ["u3"]

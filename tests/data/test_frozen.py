@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from recbole_unlearn.data.frozen import frozen_negatives, row_keys, token_keys
+
+
+def draw(users, items, negatives=3, n_items=20, seed=1, taken=None):
+    keys = row_keys(token_keys(map(str, users), seed), token_keys(map(str, items), seed))
+    owners = np.unique(users, return_inverse=True)[1]
+    if taken is None:
+        taken = np.zeros((owners.max() + 1, n_items), dtype=bool)
+        taken[owners, items] = True
+    return frozen_negatives(keys, owners, taken, n_items, negatives)
+
+
+USERS, ITEMS = np.repeat(np.arange(30), 5), np.tile(np.arange(1, 6), 30)
+
+
+def test_negatives_are_items_that_the_user_does_not_have():
+    drawn = draw(USERS, ITEMS)
+    assert drawn.shape == (150, 3)
+    assert drawn.min() >= 6
+    assert drawn.max() <= 19
+
+
+def test_a_row_has_the_same_negatives_wherever_it_stands():
+    order = np.random.default_rng(0).permutation(150)
+    assert np.array_equal(draw(USERS[order], ITEMS[order]), draw(USERS, ITEMS)[order])
+
+
+def test_removing_other_rows_changes_nothing_for_those_that_stay():
+    stay = USERS % 3 != 0
+    assert np.array_equal(draw(USERS[stay], ITEMS[stay]), draw(USERS, ITEMS)[stay])
+
+
+def test_more_negatives_extend_the_draw():
+    assert np.array_equal(draw(USERS, ITEMS, 5)[:, :3], draw(USERS, ITEMS, 3))
+
+
+def test_seeds_differ():
+    assert (draw(USERS, ITEMS, seed=1) != draw(USERS, ITEMS, seed=2)).mean() > 0.5
+
+
+def test_the_draw_is_uniform():
+    users = np.arange(4000)
+    drawn = draw(users, np.ones(4000, dtype=int), negatives=5)
+    counts = np.bincount(drawn.ravel(), minlength=20)[2:]
+    assert chisquare(counts).pvalue > 1e-3  # seeded: the same value in every run
+
+
+@pytest.mark.parametrize("seed", [0, -5, 2**63])
+def test_any_seed_is_a_key(seed):
+    assert len(set(token_keys(["a", "b", "c"], seed).tolist())) == 3

@@ -1,0 +1,50 @@
+import json
+
+import pytest
+
+from recbole_unlearn.evaluator.report import finite, render, save_report
+
+
+@pytest.fixture
+def report():
+    utility = {"retained": {"ndcg@10": 0.4}, "withdrawn": {"ndcg@10": 0.2}, "all": {"ndcg@10": 0.39}}
+    strong = {"acc": 0.7, "auc": 0.8, "auc_low": 0.75, "auc_high": 0.85}
+    return {
+        "schema": 1,
+        "model": "NeuMF",
+        "dataset": "tiny",
+        "seed": 1,
+        "request": {"kind": "users", "sample": "rand", "alpha": 5.0, "n_users": 3, "n_rows": 1200, "scope": "train"},
+        "oracle_power": {"strong": {"auc": 0.8, "informative": True}, "paper": {"auc": 0.51, "informative": False}},
+        "references": {"popularity": utility},
+        "methods": {
+            "Original": {"utility": utility, "mio": {"strong": strong, "paper": None}, "seconds": None},
+            "Retrain": {"utility": utility, "mio": {"reason": "none"}, "seconds": 20.0, "speedup": 1.0, "peak_mb": 7.0},
+        },
+    }
+
+
+def test_columns_line_up(report):
+    lines = render(report).splitlines()
+    rule = next(line for line in lines if line.startswith("---"))
+    rows = [line for line in lines if line.startswith(("Original", "Retrain", "(popularity)"))]
+    assert len(rows) == 3
+    assert all(len(row) <= len(rule) for row in rows)
+    ends = [position for position in range(1, len(rule)) if rule[position - 1] == "-" and rule[position] == " "]
+    assert all(row.ljust(len(rule))[end] == " " for row in rows for end in ends)
+
+
+def test_the_table_says_what_was_measured(report):
+    text = render(report)
+    assert "NeuMF on tiny, rand@5: 3 users lose 1,200 training rows (seed 1, scope train)" in text
+    assert "0.800 [0.750, 0.850]" in text
+    assert "The paper oracle reads 0.510 on the original model" in text
+    assert "The strong oracle" not in text
+
+
+def test_json_holds_no_nan(report, tmp_path):
+    report["methods"]["Original"]["utility"]["all"] = {"ndcg@10": float("nan"), "hit@10": float("-inf")}
+    save_report(report, tmp_path / "new" / "report.json")
+    text = (tmp_path / "new" / "report.json").read_text()
+    assert json.loads(text) == finite(report)
+    assert json.loads(text)["methods"]["Original"]["utility"]["all"] == {"ndcg@10": None, "hit@10": None}

@@ -1,0 +1,35 @@
+import torch
+
+from recbole_unlearn import WithdrawalRequest
+from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.trainer import train_model
+
+
+def test_retrain_is_training_on_the_retained_rows(fresh_copy):
+    request = WithdrawalRequest.users(["u3"])
+    view = fresh_copy.dataset.without(request.resolve(fresh_copy.dataset.interactions()))
+    assert isinstance(view, WithdrawalDataset)
+    expected = train_model(fresh_copy.config, view).model.state_dict()
+    before = fresh_copy.model
+    outcome = fresh_copy.unlearn(request, "Retrain")
+    assert outcome.model is fresh_copy.model is not before
+    assert all(torch.equal(value, expected[name]) for name, value in outcome.model.state_dict().items())
+
+
+def test_retrain_leaves_the_gone_users_at_their_draw(fresh_copy):
+    ids = fresh_copy.dataset.interactions().user_ids(["u3"])
+    model = fresh_copy.unlearn(WithdrawalRequest.users(["u3"]), "Retrain").model
+    norms = model.user_mf_embedding.weight.norm(dim=1)
+    assert norms[ids] < 0.1 < norms[1:].median()
+
+
+def test_reset_draws_by_token(fresh_copy, trained):
+    first = fresh_copy.unlearn(WithdrawalRequest.users(["u3", "u8"]), "ResetUE")
+    assert first.diagnostics == {"users_reset": 2, "users_unchanged": 0}
+    ids = trained.dataset.interactions().user_ids(["u3", "u8"])
+    rows = fresh_copy.model.user_mf_embedding.weight[ids].detach().clone()
+    assert not torch.equal(rows[0], rows[1])
+    fresh_copy.model.user_mf_embedding.weight.data[ids] = 7
+    fresh_copy.dataset, fresh_copy.withdrawn_users = trained.dataset, trained.withdrawn_users
+    fresh_copy.unlearn(WithdrawalRequest.users(["u8"]), "ResetUE")
+    assert torch.equal(fresh_copy.model.user_mf_embedding.weight[ids[1]], rows[1])

@@ -1,0 +1,226 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from recbole_unlearn import Unlearner, WithdrawalRequest
+from recbole_unlearn.data import create_dataset
+from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.methods import UnlearnContext, method_class
+from recbole_unlearn.methods.scif import SCIF, _Problem
+from recbole_unlearn.model.adapter import ModelAdapter, read_rows
+from recbole_unlearn.trainer import train_model
+from recbole_unlearn.utils import get_method
+
+
+def state(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def user_rows(unlearner, tokens):
+    ids = torch.from_numpy(unlearner.dataset.interactions().user_ids(tokens))
+    return read_rows(ModelAdapter.of(unlearner.model).user_tables, ids)
+
+
+def all_scores(model):
+    return model.full_sort_predict({"user_id": torch.arange(model.n_users)}).view(model.n_users, model.n_items)
+
+
+def context_of(unlearner, request, model=None):
+    rows = unlearner.dataset.interactions()
+    empty = np.array([], dtype=np.int64)
+    return UnlearnContext(model or unlearner.model, rows, request.resolve(rows), 1, 2020, empty, lambda: None)
+
+
+def option(unlearner, **keys):
+    return SCIF({**unlearner.config.method_options("SCIF"), **keys})
+
+
+REQUESTS = {
+    "users": WithdrawalRequest.users(["u3", "u8"]),
+    "items": WithdrawalRequest.items(["i4"]),
+    "interactions": WithdrawalRequest.random(5, 1, "interactions"),
+}
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+@pytest.mark.parametrize("method", ["SCIF", "ResetUE"])
+def test_other_users_keep_every_bit(fresh_copy, kind, method):
+    before, scores = state(fresh_copy.model), all_scores(fresh_copy.model.eval())
+    rows = fresh_copy.dataset.interactions()
+    withdrawal = REQUESTS[kind].resolve(rows)
+    fresh_copy.unlearn(REQUESTS[kind], method)
+    touched = torch.zeros(len(rows.user_tokens), dtype=torch.bool)
+    touched[torch.from_numpy(np.unique(rows.users[withdrawal.forget]))] = True
+    after = all_scores(fresh_copy.model)
+    assert torch.equal(after[~touched], scores[~touched])
+    for name, value in fresh_copy.model.state_dict().items():
+        if name.startswith("user_"):
+            assert torch.equal(value[~touched], before[name][~touched])
+        else:
+            assert torch.equal(value, before[name])
+    changed = not torch.equal(after[touched], scores[touched])
+    assert changed == (method == "SCIF" or kind == "users")
+
+
+def test_the_row_of_a_gone_user_is_the_minimum_of_the_catalogue_objective(fresh_copy):
+    request = REQUESTS["users"]
+    fresh_copy.model.double()
+    problem = _Problem(context_of(fresh_copy, request))
+    items, targets, weights = (part[0] for part in problem.catalogue())
+    rows = problem.adapter.user_blocks(items.unsqueeze(0))
+    option(fresh_copy, newton_tolerance=1e-14, newton_steps=300).unlearn(context_of(fresh_copy, request))
+    found = user_rows(fresh_copy, ["u3", "u8"])
+    assert torch.equal(found[0], found[1])
+
+    def objective(vector):
+        logits = rows.logits(torch.from_numpy(vector).unsqueeze(0))[0]
+        losses = torch.nn.functional.softplus(logits) - targets * logits
+        return float(weights @ losses) + 0.5 * float(vector @ vector)
+
+    best = minimize(objective, found[0].numpy(), method="Powell", options={"xtol": 1e-8, "ftol": 1e-12})
+    assert objective(found[0].numpy()) <= best.fun * (1 + 1e-6)
+
+
+def test_what_the_catalogue_row_is_a_function_of(fresh_copy):
+    """Two forgotten sets, the same retained rows and parameters: the same row. Their owner's rows leave no trace."""
+    rows = fresh_copy.dataset.interactions()
+    gone = rows.user_ids(["u3"])[0]
+    swapped = rows.items.copy()
+    own = rows.users == gone
+    swapped[own] = np.random.default_rng(5).permutation(np.arange(1, len(rows.item_tokens)))[: own.sum()]
+    results = []
+    for items in (rows.items, swapped):
+        model = copy.deepcopy(fresh_copy.model)
+        context = context_of(fresh_copy, WithdrawalRequest.users(["u3"]), model)
+        changed = type(rows)(rows.users, items, rows.user_tokens, rows.item_tokens, rows.user_index, rows.item_index)
+        context = UnlearnContext(model, changed, context.withdrawal, 1, 2020, context.withdrawn_before, lambda: None)
+        option(fresh_copy).unlearn(context)
+        results.append(model.state_dict())
+    assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
+
+
+def test_the_trained_row_of_a_gone_user_is_forgotten_too(fresh_copy):
+    other = copy.deepcopy(fresh_copy.model)
+    ids = fresh_copy.dataset.interactions().user_ids(["u3"])
+    other.user_mf_embedding.weight.data[ids] += 3
+    for model in (fresh_copy.model, other):
+        option(fresh_copy).unlearn(context_of(fresh_copy, WithdrawalRequest.users(["u3"]), model))
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in fresh_copy.model.state_dict().items())
+
+
+def test_one_by_one_ends_where_both_at_once_end(trained):
+    def after(*requests):
+        unlearner = Unlearner(trained.config, copy.deepcopy(trained.model), trained.dataset)
+        for request in requests:
+            unlearner.unlearn(request, "SCIF")
+        return unlearner
+
+    at_once = after(WithdrawalRequest.users(["u3", "u8"]))
+    one_by_one = after(WithdrawalRequest.users(["u3"]), WithdrawalRequest.users(["u8"]))
+    other_order = after(WithdrawalRequest.users(["u8"]), WithdrawalRequest.users(["u3"]))
+    for sequence in (one_by_one, other_order):
+        same = sequence.model.state_dict()
+        assert all(torch.equal(value, same[name]) for name, value in at_once.model.state_dict().items())
+        assert sequence.withdrawn_users.tolist() == at_once.withdrawn_users.tolist()
+
+
+def test_asking_again_is_nothing_to_do(fresh_copy):
+    request = WithdrawalRequest.users(["u3"])
+    fresh_copy.unlearn(request, "SCIF")
+    before = state(fresh_copy.model)
+    outcome = fresh_copy.unlearn(request, "SCIF")
+    assert outcome.diagnostics == {"nothing_to_do": True}
+    assert all(torch.equal(value, before[name]) for name, value in fresh_copy.model.state_dict().items())
+
+
+def test_a_partial_user_is_solved_on_retained_and_relabelled_rows(make_config):
+    """The gradient of L_new vanishes at the new row; with a withdrawn row left in, or z-bar left out, it does not.
+
+    Without the MLP the logits have no kinks, so the gradient vanishes where the objective is least.
+    """
+    config = make_config(mlp_train=False, epochs=2)
+    fresh_copy = train_model(config, create_dataset(config))
+    fresh_copy.model.double()
+    rows = fresh_copy.dataset.interactions()
+    first = np.flatnonzero(rows.users == rows.user_ids(["u3"])[0])[:2]
+    request = WithdrawalRequest.interactions([("u3", rows.item_tokens[rows.items[row]]) for row in first])
+    context = context_of(fresh_copy, request)
+    problem = _Problem(context)
+    items, targets, weights = problem.own_rows(context.partial)
+    option(fresh_copy, newton_tolerance=1e-13, newton_steps=300).unlearn(context)
+    vector = user_rows(fresh_copy, ["u3"])
+    blocks = problem.adapter.user_blocks(items)
+
+    def slope(target, weight):
+        logits, jacobian = blocks.logits_and_jacobian(vector)
+        residual = weight * (logits.sigmoid() - target)
+        return float(((jacobian.mT @ residual.unsqueeze(-1)).squeeze(-1) + vector).norm())
+
+    exact = slope(targets, weights)
+    relabelled = (targets > 0) & (targets < 1)
+    assert relabelled.sum() == 4  # two withdrawn rows and a negative of each
+    assert exact < 1e-6
+    assert slope(torch.where(relabelled, 1.0, targets), weights) > 1e-3
+    assert slope(targets, weights * ~relabelled) > 1e-3
+
+
+def test_rows_of_a_user_do_not_depend_on_who_else_asks(fresh_copy):
+    request = WithdrawalRequest.interactions([("u3", "i1"), ("u8", "i2"), ("u3", "i5"), ("u9", "i3")])
+    problem = _Problem(context_of(fresh_copy, request))
+    users = fresh_copy.dataset.interactions().user_ids(["u3", "u8"])
+    items, targets, weights = problem.own_rows(np.sort(users))
+    for position, user in enumerate(np.sort(users)):
+        alone = problem.own_rows(np.array([user]))
+        length = int(alone[2].sum())
+        assert int(weights[position].sum()) == length
+        assert torch.equal(items[position, :length], alone[0][0])
+        assert torch.equal(targets[position, :length], alone[1][0])
+
+
+def test_chunks_cover_every_user_once_and_give_the_same_model(fresh_copy, monkeypatch):
+    request = WithdrawalRequest.random(20, 1, "interactions")
+    whole, parts = copy.deepcopy(fresh_copy.model), copy.deepcopy(fresh_copy.model)
+    option(fresh_copy).unlearn(context_of(fresh_copy, request, whole))
+    monkeypatch.setattr("recbole_unlearn.methods.scif._CHUNK_ENTRIES", 1000)
+    context = context_of(fresh_copy, request, parts)
+    chunks = list(_Problem(context).chunks(context.partial))
+    assert len(chunks) > 5
+    assert sorted(np.concatenate(chunks).tolist()) == context.partial.tolist()
+    option(fresh_copy).unlearn(context)
+    for name, value in whole.state_dict().items():
+        assert torch.allclose(value, parts.state_dict()[name], atol=1e-4), name  # float32, other batch shapes
+
+
+@pytest.mark.parametrize("start", ["fresh", "trained"])
+@pytest.mark.parametrize("zbar_rows", ["withdrawn", "catalogue"])
+def test_every_variant_changes_the_gone_users_and_says_how(fresh_copy, start, zbar_rows):
+    before = user_rows(fresh_copy, ["u3", "u8"])
+    outcome = fresh_copy.unlearn(REQUESTS["users"], option(fresh_copy, start=start, zbar_rows=zbar_rows))
+    diagnostics = outcome.diagnostics
+    assert diagnostics["converged"] == 1.0
+    assert diagnostics["blocks"] == (1 if zbar_rows == "catalogue" else 2)
+    assert 0 < diagnostics["residual"] < 0.5
+    assert (user_rows(fresh_copy, ["u3", "u8"]) != before).any(dim=1).all()
+
+
+def test_one_step_is_said_not_to_have_converged(fresh_copy):
+    outcome = fresh_copy.unlearn(REQUESTS["users"], option(fresh_copy, newton_steps=1))
+    assert outcome.diagnostics["steps"] == 1
+    assert outcome.diagnostics["converged"] == 0.0
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{"ridge": 0}, {"newton_steps": 0}, {"newton_tolerance": 0}, {"damping": -1}, {"start": "x"}, {"zbar_rows": "x"}],
+)
+def test_options_out_of_range(make_config, keys):
+    with pytest.raises(ConfigError, match=f"SCIF: {next(iter(keys))}"):
+        get_method(make_config(**keys), "SCIF")
+
+
+def test_unknown_methods_are_named():
+    with pytest.raises(ConfigError, match="did you mean 'Retrain'"):
+        method_class("Retrian")

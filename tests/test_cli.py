@@ -1,0 +1,168 @@
+"""The entry point end to end, and everything that can be given wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recbole_unlearn.cli import main
+
+ROOT = Path(__file__).parent.parent
+QUICK = [
+    "--epochs=1",
+    "--mf_embedding_size=8",
+    "--mlp_embedding_size=8",
+    "--mlp_hidden_size=[8]",
+    "--mio_protocols=strong",
+]
+
+
+@pytest.fixture
+def tiny(data_path):
+    return ["--dataset=tiny", f"--data_path={data_path}", *QUICK]
+
+
+def without_clocks(report):
+    clocks = ("seconds", "seconds_range", "speedup", "peak_mb")
+    for result in report["methods"].values():
+        for clock in clocks:
+            result.pop(clock, None)
+    return report
+
+
+def test_the_main_job(tiny, capsys, tmp_path):
+    assert main([*tiny, "--alpha=10", "--output_dir=out"]) == 0
+    table = capsys.readouterr().out
+    for name in ("Original", "Retrain", "ResetUE", "SCIF", "(popularity)"):
+        assert f"\n{name} " in table
+    report = json.loads(Path("out/report.json").read_text())
+    assert report["schema"] == 1
+    assert report["request"] | {"digest": ""} == {
+        "kind": "users",
+        "sample": "rand",
+        "alpha": 10.0,
+        "n_users": 6,
+        "n_rows": report["request"]["n_rows"],
+        "scope": "train",
+        "digest": "",
+    }
+    assert set(report["methods"]) == {"Original", "Retrain", "ResetUE", "SCIF"}
+    assert report["methods"]["Original"]["seconds"] is None
+    for name in ("Retrain", "ResetUE", "SCIF"):
+        result = report["methods"][name]
+        assert result["seconds"] > 0
+        assert result["speedup"] == pytest.approx(report["methods"]["Retrain"]["seconds"] / result["seconds"])
+        assert {"retained", "withdrawn", "all"} == set(result["utility"])
+        assert 0 <= result["mio"]["strong"]["auc"] <= 1
+    assert report["methods"]["SCIF"]["utility"]["retained"] == report["methods"]["Original"]["utility"]["retained"]
+    assert {"damping", "steps", "residual", "gradient_norm"} <= set(report["methods"]["SCIF"]["diagnostics"])
+    assert report["references"]["popularity"]["withdrawn"]["ndcg@10"] > 0
+    assert len(list(Path("saved").glob("NeuMF-tiny-*-SCIF.pth"))) == 1
+
+
+def test_the_same_command_twice_and_from_the_saved_request(tiny, capsys):
+    methods = "--methods=ResetUE,SCIF"
+    assert main([*tiny, methods, "--output_dir=one"]) == 0
+    assert main([*tiny, methods, "--output_dir=two"]) == 0
+    assert main([*tiny, methods, "--output_dir=three", "--withdraw=one/request.json"]) == 0
+    one, two, three = (without_clocks(json.loads(Path(f, "report.json").read_text())) for f in ("one", "two", "three"))
+    assert one == two
+    assert three["request"]["digest"] == one["request"]["digest"]
+    assert three["methods"] == one["methods"]
+
+
+def test_scope_all_and_a_request_file(tiny, capsys):
+    Path("r.csv").write_text("user_id\nu3\nu4\n")
+    assert main([*tiny, "--withdraw=r.csv", "--withdraw_scope=all", "--methods=SCIF"]) == 0
+    report = json.loads(Path("output/report.json").read_text())
+    assert report["request"]["n_users"] == 2
+    assert report["request"]["alpha"] is None
+    assert report["methods"]["SCIF"]["mio"]["strong"]["auc"] is not None
+
+
+def test_a_model_without_adapter_still_retrains(data_path, capsys):
+    assert main(["--model=BPR", "--dataset=tiny", f"--data_path={data_path}", "--epochs=1", "--methods=Retrain"]) == 0
+    report = json.loads(Path("output/report.json").read_text())
+    assert "no adapter for the model 'BPR'" in report["methods"]["Retrain"]["mio"]["reason"]
+
+
+BAD = {
+    "unknown user": (["--withdraw=bad.csv"], "user tokens are not in the data set"),
+    "unknown method": (["--methods=SCFI"], "did you mean 'SCIF'"),
+    "unknown model": (["--model=NeuFM"], "did you mean 'NeuMF'"),
+    "unknown data set": (["--dataset=nowhere"], "neither in"),
+    "missing file": (["--withdraw=none.csv"], "does not exist"),
+    "empty file": (["--withdraw=empty.csv"], "is empty"),
+    "malformed csv": (["--withdraw=malformed.csv"], "line 3 has 3 fields"),
+    "NaN in the file": (["--withdraw=nan.csv"], "line 2 has an empty token or NaN"),
+    "every user": (["--withdraw=everyone.csv"], "withdraws all"),
+    "alpha 0": (["--alpha=0"], "strictly between 0 and 100"),
+    "alpha 100": (["--alpha=100"], "strictly between 0 and 100"),
+    "alpha NaN": (["--alpha=nan"], "it must be a float"),
+    "typo in a key": (["--dampping=1"], "did you mean 'damping'"),
+    "typo in a flag": (["--method=SCIF"], "did you mean 'methods'"),
+    "no value": (["--alpha"], "not of the form --key=value"),
+    "a bare word": (["SCIF"], "not of the form --key=value"),
+    "given twice": (["--alpha=3", "--withdraw_alpha=4"], "given twice"),
+    "missing config file": (["--config_files=none.yaml"], "does not exist"),
+    "negative ridge": (["--ridge=-1"], "SCIF: ridge is -1"),
+    "output is a file": (["--output_dir=bad.csv/x"], "cannot be written"),
+    "no adapter": (["--model=BPR", "--methods=SCIF"], "no adapter for the model 'BPR'"),
+    "a model with its own data set": (["--model=SASRec", "--train_neg_sample_args=None"], "own data set class"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_exit_code_2_and_nothing_written(case, tiny, capsys):
+    arguments, message = BAD[case]
+    Path("bad.csv").write_text("user_id\nu3\nnobody\n")
+    Path("empty.csv").write_text("")
+    Path("malformed.csv").write_text("user_id,item_id\nu3,i1\nu3,i1,i2\n")
+    Path("nan.csv").write_text("user_id\nNaN\n")
+    Path("everyone.csv").write_text("user_id\n" + "\n".join(f"u{k}" for k in range(60)))
+    before = sorted(Path().rglob("*"))
+    keep = [a for a in tiny if not any(a.split("=")[0] == given.split("=")[0] for given in arguments)]
+    if "--model" in "".join(arguments):
+        keep = [a for a in keep if not a.startswith("--m")]
+    assert main([*keep, *arguments]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert len(captured.err.strip().splitlines()) == 1
+    assert "Traceback" not in captured.err
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_help_shows_keys_meanings_and_defaults(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert "--withdraw_alpha=FLOAT" in text
+    assert "strictly between 0 and 100" in text
+    assert "Keys of SCIF:" in text
+    assert "[5.0]" in text
+
+
+def test_other_failures_end_with_code_1(tmp_path):
+    script = (
+        "import sys; import recbole_unlearn.quick_start as q\n"
+        "def broken(*a, **k): raise RuntimeError('a bug')\n"
+        "q.run_unlearn = broken\n"
+        "from recbole_unlearn.cli import main; sys.exit(main([]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "a bug" in done.stderr
+
+
+def test_the_script_of_the_checkout_runs(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run_unlearn.py"), "--alpha=0"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("run_unlearn.py: withdraw_alpha is 0;")
+    assert list(tmp_path.iterdir()) == []

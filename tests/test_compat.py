@@ -1,0 +1,85 @@
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import dok_matrix
+
+from recbole_unlearn import compat
+
+
+def test_numpy_names_of_recbole_exist():
+    names = {"float_": np.float64, "unicode_": np.str_, "bool8": np.bool_}
+    assert {name: getattr(np, name) for name in names} == names
+
+
+def test_dok_update_fills_the_matrix():
+    matrix = dok_matrix((2, 2), dtype=np.float32)
+    matrix._update({(0, 1): 3.0})
+    assert matrix.toarray().tolist() == [[0, 3], [0, 0]]
+
+
+def test_apply_twice_adds_nothing():
+    before = list(sys.meta_path)
+    compat.apply()
+    assert sys.meta_path == before
+
+
+def test_torch_load_is_untouched():
+    assert torch.load.__module__ == "torch.serialization"
+
+
+def test_recboles_modules_load_only_trusted_pickles(tmp_path):
+    import recbole.trainer.trainer as recboles
+
+    path = tmp_path / "model.pth"
+    torch.save({"config": np.float64}, path)
+    with pytest.raises(Exception, match=r"[Ww]eights.only"):
+        recboles.torch.load(path)
+    compat.trust(path)
+    assert recboles.torch.load(path) == {"config": np.float64}
+    with pytest.raises(Exception, match=r"[Ww]eights.only"):
+        torch.load(path)
+    torch.save({"config": np.float32, "more": 1}, path)
+    with pytest.raises(Exception, match=r"[Ww]eights.only"):
+        recboles.torch.load(path)
+
+
+def test_what_recbole_saves_it_may_load(tmp_path):
+    import recbole.trainer.trainer as recboles
+
+    recboles.torch.save({"config": np.float64}, tmp_path / "own.pth")
+    assert recboles.torch.load(tmp_path / "own.pth") == {"config": np.float64}
+
+
+@pytest.mark.parametrize("model", ["NeuMF", "LightGCN"])
+def test_a_stock_script_runs_to_its_last_line(tmp_path, model):
+    script = textwrap.dedent(f"""
+        import recbole_unlearn
+        from recbole.quick_start import load_data_and_model, run_recbole
+        import glob, torch
+        result = run_recbole(model="{model}", dataset="ml-100k", config_dict={{
+            "epochs": 1, "show_progress": False, "eval_batch_size": 1_000_000, "train_batch_size": 8192}})
+        assert result["test_result"]["ndcg@10"] > 0.01, result
+        file, = glob.glob("saved/*.pth")
+        config, model, dataset, train, valid, test = load_data_and_model(file)
+        try:
+            torch.load(file)
+        except Exception as error:
+            print("torch refuses", type(error).__name__)
+        print("LAST LINE", type(model).__name__, len(train._dataset))
+    """)
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "torch refuses UnpicklingError" in done.stdout
+    assert f"LAST LINE {model} 80808" in done.stdout
+
+
+def test_importing_the_package_or_influence_imports_no_recbole():
+    script = (
+        "import sys, recbole_unlearn.influence.newton; print(any(m.split('.')[0] == 'recbole' for m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,140 @@
+import sys
+
+import pytest
+from recbole.utils.argument_list import dataset_arguments
+
+from recbole_unlearn import Config
+from recbole_unlearn.config import _literal
+from recbole_unlearn.exceptions import ConfigError
+
+
+def test_later_layers_win(tmp_path, monkeypatch):
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text("learning_rate: 0.1\nridge: 2.0\nepochs: 3\n")
+    second.write_text("learning_rate: 0.2\nepochs: 4\n")
+    monkeypatch.setattr(sys, "argv", ["x", "--epochs=6"])
+    config = Config(
+        "NeuMF", "ml-100k", [str(first), str(second)], {"protocol": "paper", "learning_rate": 0.3, "epochs": 5}
+    )
+    assert config["train_batch_size"] == 2048  # RecBole's overall
+    assert config["mf_embedding_size"] == 64  # RecBole's model
+    assert config["eval_args"]["split"] == {"RS": [0.5, 0, 0.5]}  # the protocol
+    assert config["withdraw_alpha"] == 5.0  # our overall
+    assert config["newton_steps"] == 50  # our method
+    assert config["ridge"] == 2.0  # first file
+    assert config["learning_rate"] == 0.3  # config_dict over both files
+    assert config["epochs"] == 6  # command line
+
+
+def test_without_a_protocol_training_is_recboles():
+    config = Config("NeuMF", "ml-100k")
+    assert config["epochs"] == 300
+    assert config["eval_args"]["split"] == {"RS": [0.8, 0.1, 0.1]}
+
+
+def test_lightgcn_has_the_squared_regulariser():
+    assert Config("LightGCN", "ml-100k")["require_pow"] is True
+
+
+def test_protocol_sets_epochs_by_model():
+    assert Config("LightGCN", "ml-100k", config_dict={"protocol": "paper"})["epochs"] == 200
+    assert Config("BPR", "ml-100k", config_dict={"protocol": "paper"})["epochs"] == 300
+
+
+def test_our_keys_have_their_own_heading():
+    text = str(Config("NeuMF", "ml-100k"))
+    section = text.split("Unlearning Hyper Parameters")[1].split("Hyper Parameters")[0]
+    assert "withdraw_alpha" in section
+    assert "newton_steps" in section
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"dampping": 1}, "unknown key 'dampping'; did you mean 'damping'?"),
+        ({"withdraw_alpha": 0}, "strictly between 0 and 100"),
+        ({"withdraw_alpha": 100}, "strictly between 0 and 100"),
+        ({"withdraw_alpha": "many"}, "withdraw_alpha is 'many'; it must be a float"),
+        ({"withdraw_alpha": float("nan")}, "withdraw_alpha is nan"),
+        ({"withdraw_alpha": True}, "withdraw_alpha is True"),
+        ({"withdraw_scope": "test"}, "allowed: train, all"),
+        ({"methods": ["SCFI"]}, "method 'SCFI' is not known; did you mean 'SCIF'?"),
+        ({"methods": []}, "name at least one method"),
+        ({"mio_protocols": "strong,weak"}, "mio_protocols is 'weak'"),
+        ({"protocol": "papr"}, "protocol 'papr' is not known"),
+        ({"topk": [0]}, "topk must be a positive integer"),
+        ({"trust_checkpoint": "perhaps"}, "it must be a bool"),
+        ({"metrics": ["NDGC"]}, "There is no metric named 'NDGC'"),
+    ],
+)
+def test_wrong_values_are_named(keys, message):
+    with pytest.raises(ConfigError) as error:
+        Config("NeuMF", "ml-100k", config_dict=keys)
+    assert message in str(error.value)
+
+
+def test_unknown_keys_of_the_command_line_are_refused(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["x", "--ridg=1"])
+    with pytest.raises(ConfigError, match="did you mean 'ridge'"):
+        Config("NeuMF", "ml-100k")
+
+
+@pytest.mark.parametrize("key", ["wandb_project", "encoding", "nproc", "alias_of_user_id", "alpha", "k"])
+def test_keys_that_recbole_reads_somewhere_are_accepted(key):
+    assert Config("NeuMF", "ml-100k", config_dict={key: None})[key] is None
+
+
+def test_unknown_model_is_named():
+    with pytest.raises(ConfigError, match="did you mean 'NeuMF'"):
+        Config("NeuFM", "ml-100k")
+
+
+def test_missing_model_is_an_error_not_a_traceback():
+    with pytest.raises(ConfigError, match="model need to be specified"):
+        Config(dataset="ml-100k")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("a: [1", "is no yaml"), ("just text", "holds no"), ("", "holds no"), (None, "does not exist")],
+)
+def test_bad_config_files(tmp_path, content, message):
+    path = tmp_path / "c.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        Config("NeuMF", "ml-100k", [str(path)])
+
+
+def test_values_are_never_executed(tmp_path):
+    proof = tmp_path / "proof"
+    Config("NeuMF", "ml-100k", config_dict={"wandb_project": f"open({str(proof)!r}, 'w')"})
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize("text", ["re.csv", "1/0", "os", "a b", "(" * 300, "[5,inf)"])
+def test_strings_that_are_no_literals_stay_strings(text):
+    assert _literal(text) == text
+
+
+def test_one_config_does_not_change_the_next():
+    before = list(dataset_arguments)
+    Config("NeuMF", "ml-100k")
+    assert dataset_arguments == before
+
+
+def test_the_given_dict_is_not_changed():
+    given = {"epochs": "3"}
+    assert Config("NeuMF", "ml-100k", config_dict=given)["epochs"] == 3
+    assert given == {"epochs": "3"}
+
+
+def test_method_options_are_each_methods_own():
+    config = Config("NeuMF", "ml-100k", config_dict={"ridge": 3.0})
+    assert config.method_options("SCIF")["ridge"] == 3.0
+    assert config.method_options("Retrain") == {}
+
+
+def test_no_progress_bars_without_a_terminal():
+    assert Config("NeuMF", "ml-100k")["show_progress"] is False
+    assert Config("NeuMF", "ml-100k", config_dict={"show_progress": True})["show_progress"] is True

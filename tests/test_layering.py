@@ -1,0 +1,65 @@
+"""The direction of the dependencies: science below, RecBole's shell above."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "recbole_unlearn"
+WITHOUT_RECBOLE = (
+    "influence",
+    "data/request.py",
+    "data/request_file.py",
+    "data/withdrawal.py",
+    "data/frozen.py",
+    "lineage",
+)
+TOP = {"recbole_unlearn.quick_start", "recbole_unlearn.trainer", "recbole_unlearn.cli"}
+MAY_IMPORT_TOP = {"quick_start.py", "cli.py", "trainer.py"}
+
+
+def imports(path):
+    """Return the modules that a file imports at its top level, deferred imports in functions left out."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+def files(part):
+    path = PACKAGE / part
+    return [path] if path.is_file() else sorted(path.rglob("*.py"))
+
+
+@pytest.mark.parametrize("part", WITHOUT_RECBOLE)
+def test_the_science_imports_no_recbole(part):
+    found = {(path.name, name) for path in files(part) for name in imports(path) if name.split(".")[0] == "recbole"}
+    assert found == set()
+
+
+def test_influence_imports_torch_and_itself_only():
+    allowed = {"torch", "numpy", "scipy", "math", "dataclasses", "typing", "__future__", "collections", "abc"}
+    roots = {name for path in files("influence") for name in imports(path)}
+    assert {name for name in roots if not name.startswith("recbole_unlearn.influence")} <= allowed | {
+        name for name in roots if name.split(".")[0] in allowed
+    }
+
+
+def test_nothing_below_utils_imports_the_shell():
+    found = {
+        (str(path.relative_to(PACKAGE)), name)
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.name not in MAY_IMPORT_TOP
+        for name in imports(path)
+        if name in TOP
+    }
+    assert found == set()
+
+
+def test_methods_know_no_files_yaml_or_logging():
+    forbidden = {"yaml", "logging", "pathlib", "os", "recbole"}
+    found = {
+        (path.name, name) for path in files("methods") for name in imports(path) if name.split(".")[0] in forbidden
+    }
+    assert found == set()

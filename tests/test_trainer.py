@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+import torch
+from recbole.trainer import Trainer
+
+from recbole_unlearn import Unlearner, WithdrawalRequest
+from recbole_unlearn.data import create_dataset, data_preparation
+from recbole_unlearn.exceptions import ConfigError, UntrustedFileError
+from recbole_unlearn.trainer import train_model
+from recbole_unlearn.utils import get_model, get_trainer
+
+
+def test_get_trainer_is_the_unlearner(make_config):
+    config = make_config()
+    assert get_trainer(config["MODEL_TYPE"], "NeuMF") is Unlearner
+    assert get_trainer(config["MODEL_TYPE"], "NCL").__name__ == "NCLTrainer"
+
+
+def test_fit_trains_as_recbole_does(make_config):
+    losses = []
+    for trainer_class in (Trainer, Unlearner):
+        config = make_config(epochs=2)
+        dataset = create_dataset(config)
+        torch.manual_seed(1)
+        np.random.seed(1)
+        train_data, _, _ = data_preparation(config, dataset)
+        trainer = trainer_class(config, get_model("NeuMF")(config, dataset))
+        trainer.fit(train_data, saved=False, verbose=False)
+        losses.append(trainer.train_loss_dict)
+    assert losses[0] == losses[1]
+
+
+def test_training_twice_gives_the_same_bits(make_config):
+    models = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        models.append(train_model(make_config(epochs=2), create_dataset(make_config())).model.state_dict())
+    assert all(torch.equal(value, models[1][name]) for name, value in models[0].items())
+
+
+def test_evaluate_reloads_only_when_asked(fresh_copy, tmp_path):
+    test_data = data_preparation(fresh_copy.config, fresh_copy.dataset)[2]
+    fresh_copy.save(tmp_path / "model.pth")
+    before = fresh_copy.evaluate(test_data)
+    for parameter in fresh_copy.model.parameters():
+        parameter.data.zero_()
+    assert fresh_copy.evaluate(test_data) != before
+    assert (fresh_copy.model.user_mf_embedding.weight == 0).all()
+    assert fresh_copy.evaluate(test_data, load_best_model=True, model_file=str(tmp_path / "model.pth")) == before
+
+
+def test_a_run_without_validation_saves_once(make_config, tmp_path):
+    config = make_config(epochs=3, checkpoint_dir=str(tmp_path))
+    dataset = create_dataset(config)
+    train_data, _, _ = data_preparation(config, dataset)
+    unlearner = Unlearner(config, get_model("NeuMF")(config, dataset))
+    saves = []
+    unlearner._save_checkpoint, save = lambda *a, **k: (saves.append(a), save(*a, **k)), unlearner._save_checkpoint
+    unlearner.fit(train_data, verbose=False)
+    assert saves == [(2,)]
+    state = torch.load(unlearner.saved_model_file, weights_only=True)
+    assert {"config", "epoch", "cur_step", "best_valid_score", "state_dict", "other_parameter", "optimizer"} <= set(
+        state
+    )
+    assert state["config"]["model"] == "NeuMF"
+
+
+def test_with_validation_the_best_model_is_kept(make_config):
+    config = make_config(epochs=3, eval_args={"split": {"RS": [0.6, 0.2, 0.2]}, "mode": "full"})
+    unlearner = train_model(config, create_dataset(config))
+    assert unlearner.best_valid_result["ndcg@10"] > 0
+
+
+def test_saved_files_hold_no_optimizer_and_load_safely(fresh_copy, tmp_path):
+    fresh_copy.save(tmp_path / "model.pth")
+    state = torch.load(tmp_path / "model.pth", weights_only=True)
+    assert "optimizer" not in state
+    fresh_copy.model.user_mf_embedding.weight.data.zero_()
+    fresh_copy.load(tmp_path / "model.pth")
+    assert fresh_copy.model.user_mf_embedding.weight.any()
+
+
+def test_pickled_checkpoints_need_trust(make_config, trained, tmp_path):
+    path = tmp_path / "stock.pth"
+    torch.save({"config": trained.config, "state_dict": trained.model.state_dict(), "other_parameter": {}}, path)
+    config = make_config()
+    unlearner = Unlearner(config, get_model("NeuMF")(config, trained.dataset))
+    with pytest.raises(UntrustedFileError, match="trust_checkpoint=True"):
+        unlearner.load(path)
+    config["trust_checkpoint"] = True
+    unlearner.load(path)
+    assert torch.equal(unlearner.model.user_mf_embedding.weight, trained.model.user_mf_embedding.weight)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", None])
+def test_broken_checkpoints_are_named(fresh_copy, tmp_path, content):
+    path = tmp_path / "broken.pth"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises((ConfigError, UntrustedFileError), match=r"broken\.pth"):
+        fresh_copy.load(path)
+
+
+def test_unlearn_needs_a_data_set(trained):
+    with pytest.raises(ConfigError, match="does not know its data set"):
+        Unlearner(trained.config, trained.model).unlearn(WithdrawalRequest.users(["u1"]))
+
+
+def test_unlearn_moves_on_and_counts_the_cost(fresh_copy):
+    before = len(fresh_copy.dataset.interactions().users)
+    fresh_copy.unlearn(WithdrawalRequest.users(["u3"]))
+    user = fresh_copy.dataset.token2id("user_id", "u3")
+    assert not (fresh_copy.dataset.interactions().users == user).any()
+    assert len(fresh_copy.dataset.interactions().users) < before
+    assert fresh_copy.last_cost.seconds > 0
+    assert fresh_copy.withdrawn_users.tolist() == [user]
