@@ -68,16 +68,16 @@ def render(report: Mapping[str, Any]) -> str:
 
 
 _HEADERS = (
-    "method",
-    "P1 oracle AUC\nstrong → .5\n[95 % interval]",
-    "\npaper\n→ .5",
-    "P2 time\n(s) ↓\n",
-    "\nspeed-up\n↑",
-    "\npeak\n(MB) ↓",
-    f"P3 {_HEADLINE.upper()}\nretained ↑\n",
-    "\n/ Retrain\n",
-    "\nwithdrawn\n",
-    "\n/ popularity\n→ 1",
+    "\nmethod",
+    "P1 oracle AUC → .5\nstrong [95 % interval]",
+    "\npaper",
+    "P2 time\n(s) ↓",
+    "speed-\nup ↑",
+    "peak\n(MB) ↓",
+    f"P3 {_HEADLINE.upper()}\nretained ↑",
+    "of\nRetrain",
+    "\nwithdrawn",
+    "of\nPop → 1",
 )
 _ALIGN = ("left", *["right"] * (len(_HEADERS) - 1))
 
@@ -96,7 +96,7 @@ def _rows(report: Mapping[str, Any]) -> list[list[str]]:
                 auc if strong else "",
                 _number(paper.get("auc")) if paper else "",
                 _number(result.get("seconds"), 3),
-                _number(result.get("speedup"), 1, " x"),
+                _number(result.get("speedup"), 1, "x"),
                 _number(result.get("peak_mb"), 1),
                 _number(_headline(utility, "retained"), 4),
                 _share(utility, retrain, "retained"),
