@@ -167,6 +167,8 @@ def _literal(text: str) -> Any:
 @cache
 def _our_keys() -> dict[str, presets.Key]:
     methods = [key for name in presets.names("method") for key in presets.keys("method", name)]
+    # Methods share keys; one that may be none for some method may be none.
+    methods.sort(key=lambda key: key.default is None)
     return {key.name: key for key in [*methods, *presets.keys("overall")]}
 
 

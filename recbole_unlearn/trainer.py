@@ -123,7 +123,9 @@ class Unlearner(Trainer):
                 negatives=_sampled_negatives(self.config),
                 seed=self.config["seed"],
                 withdrawn_before=self.withdrawn_users,
-                retrain=lambda: train_model(self.config, remaining).model,
+                items_before=dataset.withdrawn_items,
+                weight_decay=float(self.config["weight_decay"] or 0.0),
+                train=lambda model=None, epochs=None: train_model(self.config, remaining, model, epochs).model,
             )
             return method.unlearn(context), remaining, context.gone
 
@@ -169,12 +171,21 @@ class Unlearner(Trainer):
         }
 
 
-def train_model(config: Any, dataset: WithdrawalDataset) -> Unlearner:
-    """Train a new model on a data set's training part, from the seed of the config, and return its Unlearner."""
+def train_model(config: Any, dataset: WithdrawalDataset, model: Any = None, epochs: int | None = None) -> Unlearner:
+    """Train a model on a data set's training part, from the seed of the config, and return its Unlearner.
+
+    Args:
+        config: A ``recbole_unlearn.Config``.
+        dataset: The data set.
+        model: The model to train further; a new one by default.
+        epochs: Epochs; those of the config by default.
+    """
     train_data, valid_data, _ = data_preparation(config, dataset)
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
-    model = get_model(config["model"])(config, train_data._dataset).to(config["device"])
+    if model is None:
+        model = get_model(config["model"])(config, train_data._dataset).to(config["device"])
     unlearner = Unlearner(config, model, dataset)
+    unlearner.epochs = epochs or unlearner.epochs
     unlearner.fit(train_data, valid_data or None, saved=bool(valid_data), show_progress=config["show_progress"])
     if valid_data:
         unlearner.load(unlearner.saved_model_file)

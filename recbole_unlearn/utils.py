@@ -13,7 +13,7 @@ from recbole.utils import get_trainer as recbole_get_trainer
 from recbole_unlearn.exceptions import ConfigError, suggest
 from recbole_unlearn.methods import UnlearnMethod, method_class
 
-_OUR_MODELS = {"NeuMF": "recbole_unlearn.model.neumf"}
+_OUR_MODELS = {"LightGCN": "recbole_unlearn.model.lightgcn", "NeuMF": "recbole_unlearn.model.neumf"}
 
 
 def get_model(model_name: str) -> type:

@@ -83,9 +83,11 @@ def test_scope_all_and_a_request_file(tiny, capsys):
 
 
 def test_a_model_without_adapter_still_retrains(data_path, capsys):
-    assert main(["--model=BPR", "--dataset=tiny", f"--data_path={data_path}", "--epochs=1", "--methods=Retrain"]) == 0
+    assert (
+        main(["--model=ItemKNN", "--dataset=tiny", f"--data_path={data_path}", "--epochs=1", "--methods=Retrain"]) == 0
+    )
     report = json.loads(Path("output/report.json").read_text())
-    assert "no adapter for the model 'BPR'" in report["methods"]["Retrain"]["mio"]["reason"]
+    assert "no adapter for the model 'ItemKNN'" in report["methods"]["Retrain"]["mio"]["reason"]
 
 
 BAD = {
@@ -109,7 +111,7 @@ BAD = {
     "missing config file": (["--config_files=none.yaml"], "does not exist"),
     "negative ridge": (["--ridge=-1"], "SCIF: ridge is -1"),
     "output is a file": (["--output_dir=bad.csv/x"], "cannot be written"),
-    "no adapter": (["--model=BPR", "--methods=SCIF"], "no adapter for the model 'BPR'"),
+    "no adapter": (["--model=ItemKNN", "--methods=SCIF"], "no adapter for the model 'ItemKNN'"),
     "a model with its own data set": (["--model=SASRec", "--train_neg_sample_args=None"], "own data set class"),
 }
 

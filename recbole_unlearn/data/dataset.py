@@ -19,6 +19,7 @@ class WithdrawalDataset(Dataset):
     """
 
     _parts: list[Dataset] | None = None
+    withdrawn_items: np.ndarray = np.array([], dtype=np.int64)
 
     def build(self) -> list[Dataset]:
         """Return the train, valid and test parts; the first call splits as RecBole does, later ones return the same."""
@@ -40,6 +41,7 @@ class WithdrawalDataset(Dataset):
             parts.append(part)
         view = self.copy(parts[0].inter_feat)
         view._parts = parts
+        view.withdrawn_items = np.union1d(self.withdrawn_items, withdrawal.items)
         return view
 
 

@@ -26,36 +26,58 @@ def token_keys(tokens: Iterable[str], seed: int) -> np.ndarray:
     return np.frombuffer(b"".join(digests), dtype=np.uint64).copy()
 
 
-def frozen_negatives(
-    row_keys: np.ndarray, users: np.ndarray, taken: np.ndarray, n_items: int, negatives: int
-) -> np.ndarray:
-    """Draw each row's negatives uniformly from the items that its user does not have.
+def row_keys(user_keys: np.ndarray, item_keys: np.ndarray) -> np.ndarray:
+    """Return one 64-bit key per (user, item) row from the keys of its two tokens."""
+    return _mix(user_keys + _mix(item_keys + _GOLDEN))
+
+
+class Taken:
+    """Which items a user's negatives may not be: the user's own, and items that are served no more.
 
     Args:
-        row_keys: 64-bit key of each row, from its tokens and the seed, shape [rows].
-        users: Index of each row's user below, shape [rows].
-        taken: Items that may not be drawn, bool, shape [users, items]; column 0 (padding) is never drawn.
+        users: User id of each (user, item) pair that is taken, shape [pairs].
+        items: Its item id, shape [pairs].
         n_items: Number of item ids, the padding included.
+        banned: Item ids that nobody may draw.
+    """
+
+    def __init__(self, users: np.ndarray, items: np.ndarray, n_items: int, banned: np.ndarray) -> None:
+        self.n_items = n_items
+        self._pairs = np.unique(users.astype(np.int64) * n_items + items)
+        self._banned = np.zeros(n_items, dtype=bool)
+        self._banned[banned] = True
+
+    def __call__(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Return for each (user, item) whether it is taken."""
+        keys = users.astype(np.int64) * self.n_items + items
+        place = np.searchsorted(self._pairs, keys)
+        found = place < len(self._pairs)
+        found[found] = self._pairs[place[found]] == keys[found]
+        return found | self._banned[items]
+
+
+def frozen_negatives(keys: np.ndarray, users: np.ndarray, taken: Taken, negatives: int) -> np.ndarray:
+    """Draw each row's negatives uniformly from the items that are not taken for its user.
+
+    Args:
+        keys: 64-bit key of each row, from its tokens and the seed, shape [rows].
+        users: User id of each row, shape [rows].
+        taken: What may not be drawn; id 0 (padding) never is.
         negatives: Negatives per row.
 
     Returns:
         Item ids, shape [rows, negatives].
     """
     counters = np.arange(negatives, dtype=np.uint64)
-    keys = _mix(row_keys[:, None] + counters * _GOLDEN).reshape(-1)
+    states = _mix(keys[:, None] + counters * _GOLDEN).reshape(-1)
     owners = np.repeat(users, negatives)
-    drawn = np.zeros(len(keys), dtype=np.int64)
-    waiting = np.arange(len(keys))
+    drawn = np.zeros(len(states), dtype=np.int64)
+    waiting = np.arange(len(states))
     while len(waiting):
-        keys[waiting] = _mix(keys[waiting] + _GOLDEN)
-        drawn[waiting] = 1 + (keys[waiting] % np.uint64(n_items - 1)).astype(np.int64)
-        waiting = waiting[taken[owners[waiting], drawn[waiting]]]
-    return drawn.reshape(len(row_keys), negatives)
-
-
-def row_keys(user_keys: np.ndarray, item_keys: np.ndarray) -> np.ndarray:
-    """Return one 64-bit key per (user, item) row from the keys of its two tokens."""
-    return _mix(user_keys + _mix(item_keys + _GOLDEN))
+        states[waiting] = _mix(states[waiting] + _GOLDEN)
+        drawn[waiting] = 1 + (states[waiting] % np.uint64(taken.n_items - 1)).astype(np.int64)
+        waiting = waiting[taken(owners[waiting], drawn[waiting])]
+    return drawn.reshape(len(keys), negatives)
 
 
 def _mix(values: np.ndarray) -> np.ndarray:

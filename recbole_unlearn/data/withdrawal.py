@@ -28,6 +28,7 @@ class Interactions:
         item_tokens: Token of each item id, shape [items]; id 0 is RecBole's padding.
         user_index: Id of each user token.
         item_index: Id of each item token.
+        labels: Label in [0, 1] of each row, shape [rows], where ratings are explicit; None where every row is a positive.
     """
 
     users: np.ndarray
@@ -36,6 +37,7 @@ class Interactions:
     item_tokens: np.ndarray
     user_index: Mapping[str, int]
     item_index: Mapping[str, int]
+    labels: np.ndarray | None = None
 
     def user_ids(self, tokens: Iterable[str]) -> np.ndarray:
         """Return the ids of these users; raises RequestError for tokens that the data set does not know."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -22,7 +21,7 @@ class LogisticBlocks:
         rows: Logits and Jacobian as a function of the users' rows (an adapter's ``user_blocks``).
         targets: t, shape [users, rows].
         weights: w, shape [users, rows]; 0 where a list is padded.
-        ridge: Weight of the pull towards 0; more than 0.
+        ridge: Weight of the pull towards 0, more than 0, float64, shape [users].
 
     Reference: Li et al. (2023), eq. 9, restricted to user rows by the user selection of section 4.2.2.
     """
@@ -30,10 +29,10 @@ class LogisticBlocks:
     rows: Any
     targets: Tensor
     weights: Tensor
-    ridge: float
+    ridge: Tensor
 
     def __getitem__(self, index: Tensor) -> LogisticBlocks:
-        return LogisticBlocks(self.rows[index], self.targets[index], self.weights[index], self.ridge)
+        return LogisticBlocks(self.rows[index], self.targets[index], self.weights[index], self.ridge[index])
 
     def objective(self, vectors: Tensor) -> Tensor:
         """Return F, float64, shape [users]."""
@@ -47,17 +46,7 @@ class LogisticBlocks:
         probability = logits.sigmoid()
         slope = self.weights * (probability - self.targets)
         curvature = self.weights * probability * (1 - probability)
-        gradient = (jacobian.mT @ slope.unsqueeze(-1)).squeeze(-1).double() + self.ridge * vectors.double()
+        gradient = (jacobian.mT @ slope.unsqueeze(-1)).squeeze(-1).double() + self.ridge.unsqueeze(1) * vectors.double()
         hessian = (jacobian.mT @ (jacobian * curvature.unsqueeze(-1))).double()
-        hessian.diagonal(dim1=-2, dim2=-1).add_(self.ridge)
+        hessian.diagonal(dim1=-2, dim2=-1).add_(self.ridge.unsqueeze(1))
         return gradient, hessian
-
-
-def pad(lists: list[Tensor], fill: float = 0) -> Tensor:
-    """Stack lists of different lengths, shape [lists, longest].
-
-    >>> pad([torch.tensor([1, 2]), torch.tensor([3])])
-    tensor([[1, 2],
-            [3, 0]])
-    """
-    return torch.nn.utils.rnn.pad_sequence(lists, batch_first=True, padding_value=fill)

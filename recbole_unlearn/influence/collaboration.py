@@ -1,4 +1,4 @@
-"""The collaborative component z-bar: what takes the place of a withdrawn row.
+"""The collaborative component z-bar: the label that takes the place of a withdrawn row's.
 
 With explicit ratings the paper replaces a withdrawn rating by the user's average rating, and by the item's where the
 user has none left. With sampled negatives a user's average is the constant 1 / (1 + m) and says nothing, so the item's
@@ -28,6 +28,45 @@ def item_rates(positives: np.ndarray, negatives_per_item: float) -> np.ndarray:
     return (positives + 0.5) / (positives + 1.0 + negatives_per_item)
 
 
+def pair_rates(positives: np.ndarray, other_positives: np.ndarray) -> np.ndarray:
+    """Return how often the first item of a pair is the one that was chosen, smoothed: (n_i + 1/2) / (n_i + n_j + 1).
+
+    Args:
+        positives: Retained positive rows n_i of each pair's first item, shape [pairs].
+        other_positives: Retained positive rows n_j of its second item, shape [pairs].
+
+    Example:
+        >>> pair_rates(np.array([3, 0]), np.array([0, 0]))
+        array([0.875, 0.5  ])
+    """
+    return (positives + 0.5) / (positives + other_positives + 1.0)
+
+
+def average_ratings(
+    users: np.ndarray, items: np.ndarray, labels: np.ndarray, asked_users: np.ndarray, asked_items: np.ndarray
+) -> np.ndarray:
+    """Return the average retained label of each asked row's user, else of its item, else of all rows.
+
+    Args:
+        users: User id of each retained row, shape [rows].
+        items: Item id of each retained row, shape [rows].
+        labels: Label in [0, 1] of each retained row, shape [rows].
+        asked_users: User id of each withdrawn row, shape [asked].
+        asked_items: Item id of each withdrawn row, shape [asked].
+
+    Returns:
+        Labels, shape [asked].
+
+    Example:
+        >>> users, items, labels = np.array([1, 1]), np.array([1, 2]), np.array([1.0, 0.5])
+        >>> average_ratings(users, items, labels, asked_users=np.array([1, 2, 2]), asked_items=np.array([3, 2, 3]))
+        array([0.75, 0.5 , 0.75])
+    """
+    of_user = _means(users, labels, asked_users)
+    of_item = _means(items, labels, asked_items)
+    return np.where(np.isnan(of_user), np.where(np.isnan(of_item), labels.mean(), of_item), of_user)
+
+
 def catalogue_weights(positives: np.ndarray, negatives_per_item: float, rows_per_user: float) -> np.ndarray:
     """Return the weight of each item in the objective of a user of whom nothing is known.
 
@@ -45,3 +84,11 @@ def catalogue_weights(positives: np.ndarray, negatives_per_item: float, rows_per
     """
     expected = positives + negatives_per_item
     return rows_per_user * expected / expected.sum()
+
+
+def _means(ids: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Return the mean label of each asked id, NaN for an id without rows."""
+    size = int(max(ids.max(initial=0), asked.max(initial=0))) + 1
+    counts, sums = np.bincount(ids, minlength=size), np.bincount(ids, labels, minlength=size)
+    with np.errstate(invalid="ignore"):
+        return (sums / counts)[asked]

@@ -89,3 +89,37 @@ def _backtrack(blocks: Any, here: Tensor, gradient: Tensor, direction: Tensor) -
         if not len(waiting):
             break
     return there, before, after
+
+
+def influence_step(
+    original: Any, new: Any, start: Tensor, compensation: str, hessian: str, damping: float = 0.0
+) -> NewtonResult:
+    """Take the single step of an influence function on independent blocks.
+
+    With g the gradient of the original objective and b = g - (gradient of the new one), the gradient of what leaves less
+    that of what takes its place, the step is e <- e + (H + damping I)^-1 r, where r = b - g is Newton's step on the new
+    objective, r = b assumes that the start is the original's minimum, and r = b + g is what eq. 13 prints.
+
+    Args:
+        original: Objective before the withdrawal, sum over all rows.
+        new: Objective after it.
+        start: Rows to start from, shape [users, dims].
+        compensation: ``newton`` (b - g), ``none`` (b) or ``paper`` (b + g, a wrong sign).
+        hessian: ``new``, or ``original`` as the paper prints.
+        damping: Added to the Hessian's diagonal.
+
+    Reference: Li et al. (2023), eq. 7, 12 and 13.
+    """
+    gradient, curvature = original.derivatives(start)
+    gradient_new, curvature_new = new.derivatives(start)
+    b = gradient - gradient_new
+    right = {"newton": -gradient_new, "none": b, "paper": b + gradient}[compensation]
+    matrix = curvature if hessian == "original" else curvature_new
+    matrix.diagonal(dim1=-2, dim2=-1).add_(damping)
+    step = torch.cholesky_solve(right.unsqueeze(-1), torch.linalg.cholesky(matrix)).squeeze(-1)
+    solution = start + step.to(start)
+    norm = gradient_new.norm(dim=1)
+    remaining, _ = new.derivatives(solution)
+    one = torch.ones(len(start), dtype=torch.long, device=start.device)
+    residual = remaining.norm(dim=1) / norm.clamp_min(torch.finfo(torch.float64).tiny)
+    return NewtonResult(solution, one, norm, residual, one.bool())

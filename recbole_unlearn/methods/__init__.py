@@ -1,6 +1,15 @@
 """The unlearning methods, found by the name that stands in yaml, registry and report."""
 
-from recbole_unlearn.methods import reset, retrain, scif
+from recbole_unlearn.methods import finetune, influence_function, reset, retrain
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod, method_class
 
-__all__ = ["Outcome", "UnlearnContext", "UnlearnMethod", "method_class", "reset", "retrain", "scif"]
+__all__ = [
+    "Outcome",
+    "UnlearnContext",
+    "UnlearnMethod",
+    "finetune",
+    "influence_function",
+    "method_class",
+    "reset",
+    "retrain",
+]

@@ -22,10 +22,13 @@ class UnlearnContext:
         model: The trained model; the method may change it in place.
         rows: The training rows before this withdrawal.
         withdrawal: Which of them are forgotten.
-        negatives: Sampled negatives per observed row, m.
+        negatives: Sampled negatives per observed row, m; 0 where labels are explicit.
         seed: Seed of every draw; draws are keyed by it and by tokens.
         withdrawn_before: Ids of users whose last row left in an earlier request.
-        retrain: Trains a new model on the retained rows, as the original was trained.
+        items_before: Ids of items that were withdrawn in an earlier request.
+        weight_decay: The optimizer's, a penalty on the mean loss of a row.
+        train: Trains a model on the retained rows as the original was trained: a new one from the seed, or the given one
+            for the given number of epochs.
     """
 
     model: Any
@@ -34,7 +37,9 @@ class UnlearnContext:
     negatives: int
     seed: int
     withdrawn_before: np.ndarray
-    retrain: Callable[[], Any]
+    items_before: np.ndarray
+    weight_decay: float
+    train: Callable[..., Any]
 
     @cached_property
     def retained_counts(self) -> np.ndarray:
@@ -51,6 +56,11 @@ class UnlearnContext:
         """Ids of the users who have no row left, from this request or an earlier one."""
         now = self.affected[self.retained_counts[self.affected] == 0]
         return np.union1d(now, self.withdrawn_before)
+
+    @cached_property
+    def gone_items(self) -> np.ndarray:
+        """Ids of the items that were withdrawn as a whole, now or earlier: neither drawn nor ranked any more."""
+        return np.union1d(self.withdrawal.items, self.items_before)
 
     @cached_property
     def partial(self) -> np.ndarray:
@@ -84,7 +94,8 @@ class UnlearnMethod(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._registry[cls.name] = cls
+        if "name" in vars(cls):
+            cls._registry[cls.name] = cls
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         self.options = dict(options or {})

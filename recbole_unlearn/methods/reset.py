@@ -10,22 +10,34 @@ from recbole_unlearn.model.adapter import ModelAdapter, write_rows
 
 
 class ResetUE(UnlearnMethod):
-    """Draw the rows of fully withdrawn users anew: what Retrain does to a row that no data touches.
+    """Draw the rows of fully withdrawn users and items anew: what Retrain does to a row that no data touches.
 
-    Users who keep some rows are left alone, and so is what the items remember: that is why it is a control.
+    Edges of withdrawn rows leave the graph, if there is one. Users who keep some rows are left alone, and so is what the
+    items remember: that is why it is a control.
     """
 
     name = "ResetUE"
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
-        """Reset the rows in place; each draw is keyed by the seed and the user's token."""
+        """Reset the rows in place; each draw is keyed by the seed and the token."""
         adapter = ModelAdapter.of(context.model)
+        forgotten = context.withdrawal.forget
+        adapter.drop_edges(context.rows.users[forgotten], context.rows.items[forgotten])
         users = context.gone
         if len(users):
-            tables = adapter.user_tables
-            rows = draw_rows(adapter, tables, context.rows.user_tokens[users], context.seed)
-            write_rows(tables, torch.from_numpy(users), rows)
+            rows = draw_rows(adapter, adapter.user_tables, context.rows.user_tokens[users], context.seed)
+            write_rows(adapter.user_tables, torch.from_numpy(users).to(rows.device), rows)
+        reset_items(context, adapter)
+        adapter.parameters_changed()
         return Outcome(context.model, {"users_reset": len(users), "users_unchanged": len(context.partial)})
+
+
+def reset_items(context: UnlearnContext, adapter: ModelAdapter) -> None:
+    """Draw the rows of withdrawn items anew."""
+    items = context.withdrawal.items
+    if len(items):
+        rows = draw_rows(adapter, adapter.item_tables, context.rows.item_tokens[items], context.seed)
+        write_rows(adapter.item_tables, torch.from_numpy(items).to(rows.device), rows)
 
 
 def draw_rows(

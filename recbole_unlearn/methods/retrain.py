@@ -11,4 +11,4 @@ class Retrain(UnlearnMethod):
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Return a new model that never saw the withdrawn rows."""
-        return Outcome(context.retrain())
+        return Outcome(context.train())

@@ -3,40 +3,52 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from recbole_unlearn.exceptions import UnsupportedModelError
+from recbole_unlearn.influence.rows import LossRows
+
+Tensors = tuple[Tensor, ...]
 
 
 class UserBlocks(Protocol):
     """The logits of padded rows as a function of the users' rows, everything else in the model held fixed."""
 
     def logits(self, vectors: Tensor) -> Tensor:
-        """Return s, shape [users, rows], for user rows of shape [users, dims]."""
+        """Return x, shape [users, rows], for user rows of shape [users, dims]."""
 
     def logits_and_jacobian(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return s, shape [users, rows], and ds/d(user row), shape [users, rows, dims]."""
+        """Return x, shape [users, rows], and dx/d(user row), shape [users, rows, dims]."""
 
     def __getitem__(self, index: Tensor) -> UserBlocks:
         """Return the blocks of a subset of the users."""
 
 
 class ModelAdapter(ABC):
-    """Tells how one RecBole model's rows, logits and initialiser look. A new model is one subclass.
+    """Tells how one RecBole model's parameters, row logits, graph and initialiser look. A new model is one subclass.
 
-    Subclasses name the model (the class or a base class of it, as RecBole spells it) and register themselves.
+    A subclass names the model (the class or a base class of it, as RecBole spells it), which registers it.
+
+    Attributes:
+        model_name: The name of the model's class.
+        pairwise: Whether a row of the loss is a triple (u, i, j) with x = s_ui - s_uj, or a pair with x = s_ui.
+        has_graph: Whether the training rows are edges of a graph that scores.
     """
 
     model_name: ClassVar[str]
+    pairwise: ClassVar[bool] = False
+    has_graph: ClassVar[bool] = False
     _registry: ClassVar[dict[str, type[ModelAdapter]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._registry[cls.model_name] = cls
+        if "model_name" in vars(cls):
+            cls._registry[cls.model_name] = cls
 
     def __init__(self, model: nn.Module) -> None:
         self.model: Any = model
@@ -72,21 +84,57 @@ class ModelAdapter(ABC):
     def item_tables(self) -> list[nn.Embedding]:
         """The item embeddings that reach the loss."""
 
+    @property
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """The parameters that reach the loss and belong to no user or item."""
+        return []
+
     @abstractmethod
     def draw_rows(self, tables: Sequence[nn.Embedding], generator: torch.Generator) -> Tensor:
         """Draw one new row, shape [dims], by the law with which the model initialises these tables."""
 
+    def encode(self, parameters: Mapping[str, Tensor]) -> Tensors:
+        """Return what rows are scored with, from all parameters by name; what all rows share is computed here."""
+        return tuple(parameters.values())
+
     @abstractmethod
-    def user_blocks(self, items: Tensor) -> UserBlocks:
-        """Return the logits of these items, shape [users, rows], as a function of the users' rows."""
+    def score(self, encoded: Tensors, rows: LossRows) -> Tensor:
+        """Return x of each row, shape [rows], differentiable in the encoded tensors."""
+
+    @abstractmethod
+    def user_blocks(self, items: Tensor, others: Tensor | None = None) -> UserBlocks:
+        """Return x of padded rows, shape [users, rows], as a function of the users' rows.
+
+        With a graph this holds for users without edges only, whose rows move nothing else.
+        """
 
     @abstractmethod
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
-        """Return the logit of each (user, item) pair, shape [pairs]."""
+        """Return the logit s of each (user, item) pair, shape [pairs]."""
 
+    @abstractmethod
     def embeddings(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the oracle sees of each pair: user and item vectors, shapes [pairs, dims]."""
-        return read_rows(self.user_tables, users), read_rows(self.item_tables, items)
+        """Return what the oracle sees of each pair: user and item vectors of one length, shapes [pairs, dims]."""
+
+    def row_penalty(self) -> float:
+        """Return c of the regulariser c / 2 (|e_u|^2 + |e_i|^2 + |e_j|^2) that belongs to each row of the loss."""
+        return 0.0
+
+    def drop_edges(self, users: np.ndarray, items: np.ndarray) -> None:  # noqa: B027 (most models have no graph)
+        """Take training rows out of the graph, if there is one."""
+
+    def parameters_changed(self) -> None:  # noqa: B027 (most models keep nothing)
+        """Clear whatever the model computed from its parameters and kept."""
+
+    def names(self, tables: Sequence[nn.Embedding]) -> list[str]:
+        """Return the parameter names of embedding tables."""
+        of_weight = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        return [of_weight[id(table.weight)] for table in tables]
+
+    def shared_names(self) -> list[str]:
+        """Return the names of ``shared_parameters``."""
+        shared = {id(parameter) for parameter in self.shared_parameters}
+        return [name for name, parameter in self.model.named_parameters() if id(parameter) in shared]
 
 
 def read_rows(tables: Sequence[nn.Embedding], ids: Tensor) -> Tensor:

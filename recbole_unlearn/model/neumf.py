@@ -9,7 +9,8 @@ import torch
 from recbole.model.general_recommender.neumf import NeuMF as RecBoleNeuMF
 from torch import Tensor, nn
 
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.influence.rows import LossRows
+from recbole_unlearn.model.adapter import ModelAdapter, Tensors, read_rows
 
 _CHUNK_ENTRIES = 1 << 19  # hidden activations at a time: 2 MB of float32, which stays in a core's cache
 
@@ -125,10 +126,27 @@ class NeuMFAdapter(ModelAdapter):
         """Draw one row from N(0, 0.01^2), RecBole's initialiser of NeuMF."""
         return torch.empty(sum(table.embedding_dim for table in tables)).normal_(0.0, 0.01, generator=generator)
 
-    def user_blocks(self, items: Tensor) -> NeuMFBlocks:
+    @property
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """The head, and the MLP if it is trained."""
+        mlp = list(self.model.mlp_layers.parameters()) if self.model.mlp_train else []
+        return mlp + list(self.model.predict_layer.parameters())
+
+    def score(self, encoded: Tensors, rows: LossRows) -> Tensor:
+        """Return the logit of each row, by RecBole's own forward; call in eval mode."""
+        names = (name for name, _ in self.model.named_parameters())
+        parameters = dict(zip(names, encoded, strict=True))
+        return torch.func.functional_call(self.model, parameters, (rows.users, rows.items))
+
+    def user_blocks(self, items: Tensor, others: Tensor | None = None) -> NeuMFBlocks:
         """Return the logits of these items as a function of the users' rows."""
+        assert others is None, "NeuMF's loss is pointwise"
         return NeuMFBlocks(self.model, items)
 
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the logit of each pair; call in eval mode."""
         return self.model.forward(users, items)
+
+    def embeddings(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Return [mf ; mlp] of each pair's user and item."""
+        return read_rows(self.user_tables, users), read_rows(self.item_tables, items)

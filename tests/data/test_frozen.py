@@ -2,16 +2,15 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from recbole_unlearn.data.frozen import frozen_negatives, row_keys, token_keys
+from recbole_unlearn.data.frozen import Taken, frozen_negatives, row_keys, token_keys
 
 
-def draw(users, items, negatives=3, n_items=20, seed=1, taken=None):
+def draw(users, items, negatives=3, n_items=20, seed=1, banned=()):
     keys = row_keys(token_keys(map(str, users), seed), token_keys(map(str, items), seed))
-    owners = np.unique(users, return_inverse=True)[1]
-    if taken is None:
-        taken = np.zeros((owners.max() + 1, n_items), dtype=bool)
-        taken[owners, items] = True
-    return frozen_negatives(keys, owners, taken, n_items, negatives)
+    taken = Taken(
+        USERS if users.max() < 30 else users, ITEMS if users.max() < 30 else items, n_items, np.array(banned, int)
+    )
+    return frozen_negatives(keys, users, taken, negatives)
 
 
 USERS, ITEMS = np.repeat(np.arange(30), 5), np.tile(np.arange(1, 6), 30)
@@ -36,6 +35,13 @@ def test_removing_other_rows_changes_nothing_for_those_that_stay():
 
 def test_more_negatives_extend_the_draw():
     assert np.array_equal(draw(USERS, ITEMS, 5)[:, :3], draw(USERS, ITEMS, 3))
+
+
+def test_banned_items_are_never_drawn():
+    drawn = draw(USERS, ITEMS, banned=[7, 9])
+    assert not np.isin(drawn, [7, 9]).any()
+    kept = ~np.isin(draw(USERS, ITEMS), [7, 9])
+    assert np.array_equal(drawn[kept], draw(USERS, ITEMS)[kept])
 
 
 def test_seeds_differ():

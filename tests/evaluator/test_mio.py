@@ -19,7 +19,7 @@ class Planted(torch.nn.Module):
 class PlantedAdapter(adapters.ModelAdapter):
     model_name = "Planted"
     user_tables = item_tables = ()
-    draw_rows = user_blocks = None
+    draw_rows = user_blocks = score = None
 
     def embeddings(self, users, items):
         noise = torch.Generator().manual_seed(1)

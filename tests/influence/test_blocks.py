@@ -5,7 +5,7 @@ import torch
 from scipy.optimize import minimize
 from torch.nn.functional import softplus
 
-from recbole_unlearn.influence.blocks import LogisticBlocks, pad
+from recbole_unlearn.influence.blocks import LogisticBlocks
 from recbole_unlearn.influence.newton import newton
 
 torch.manual_seed(0)
@@ -34,7 +34,7 @@ def blocks():
     targets = torch.rand(4, 12, generator=generator, dtype=torch.float64)
     weights = torch.rand(4, 12, generator=generator, dtype=torch.float64)
     weights[1, 7:] = 0
-    return LogisticBlocks(LinearRows(inputs), targets, weights, ridge=0.7)
+    return LogisticBlocks(LinearRows(inputs), targets, weights, torch.full((4,), 0.7, dtype=torch.float64))
 
 
 def by_hand(blocks, user, vector):
@@ -98,7 +98,7 @@ def test_users_do_not_disturb_each_other(blocks):
 
 def test_backtracking_saves_a_step_that_overshoots():
     rows = LinearRows(torch.full((1, 1, 1), 1.0, dtype=torch.float64))
-    blocks = LogisticBlocks(rows, torch.ones(1, 1, dtype=torch.float64), torch.ones(1, 1), ridge=1e-6)
+    blocks = LogisticBlocks(rows, torch.ones(1, 1, dtype=torch.float64), torch.ones(1, 1), torch.tensor([1e-6]))
     far = torch.full((1, 1), -40.0, dtype=torch.float64)  # almost no curvature: the full Newton step is huge
     result = newton(blocks, far, steps=60, tolerance=1e-12)
     assert blocks.objective(result.solution) < blocks.objective(far)
@@ -109,7 +109,3 @@ def test_no_convergence_is_said(blocks):
     result = newton(blocks, torch.full((4, 3), 5.0, dtype=torch.float64), steps=1, tolerance=1e-12)
     assert not result.converged.any()
     assert (result.residual > 1e-3).all()
-
-
-def test_pad():
-    assert pad([torch.tensor([1.0]), torch.tensor([1.0, 1.0])]).tolist() == [[1, 0], [1, 1]]

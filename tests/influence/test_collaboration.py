@@ -1,6 +1,6 @@
 import numpy as np
 
-from recbole_unlearn.influence.collaboration import catalogue_weights, item_rates
+from recbole_unlearn.influence.collaboration import catalogue_weights, item_rates, pair_rates
 
 
 def test_rates_are_inside_zero_and_one_and_grow_with_the_counts():
@@ -17,3 +17,8 @@ def test_rates_are_the_share_of_positive_rows():
 
 def test_weights_sum_to_a_users_rows():
     assert catalogue_weights(np.array([3, 0, 9]), 4.0, 106.0).sum() == 106.0
+
+
+def test_pair_rates_of_a_pair_and_its_mirror_sum_to_one():
+    first, second = np.array([0, 3, 50]), np.array([4, 0, 50])
+    assert np.allclose(pair_rates(first, second) + pair_rates(second, first), 1)

@@ -92,7 +92,10 @@ def test_the_users_block_is_autograds_dense_hessian_and_users_do_not_mix(model):
     start = read_rows(tables, torch.tensor([3, 8])).flatten()
     dense = torch.autograd.functional.hessian(loss, start)
     blocks = LogisticBlocks(
-        adapter.user_blocks(items.view(2, 4)), targets.view(2, 4), torch.ones(2, 4, dtype=torch.float64), ridge=1.0
+        adapter.user_blocks(items.view(2, 4)),
+        targets.view(2, 4),
+        torch.ones(2, 4, dtype=torch.float64),
+        torch.ones(2, dtype=torch.float64),
     )
     gradient, hessian = blocks.derivatives(start.view(2, -1))
     dims = sum(sizes)
@@ -132,7 +135,7 @@ def test_checkpoints_are_recboles(make_config):
 
 
 def test_a_model_without_adapter_is_named():
-    with pytest.raises(UnsupportedModelError, match=r"no adapter for the model 'Linear'; influence methods know NeuMF"):
+    with pytest.raises(UnsupportedModelError, match=r"no adapter for the model 'Linear'; influence methods know BPR"):
         ModelAdapter.of(torch.nn.Linear(1, 1))
 
 
@@ -146,6 +149,8 @@ def test_device_agnostic_on_the_meta_device(make_config):
     adapter = ModelAdapter.of(model)
     blocks = adapter.user_blocks(torch.zeros(4, 6, dtype=torch.long, device="meta"))
     ones = torch.ones(4, 6, device="meta")
-    gradient, hessian = LogisticBlocks(blocks, ones, ones, 1.0).derivatives(read_rows(adapter.user_tables, users))
+    gradient, hessian = LogisticBlocks(blocks, ones, ones, torch.ones(4, device="meta")).derivatives(
+        read_rows(adapter.user_tables, users)
+    )
     assert {gradient.device.type, hessian.device.type} == {"meta"}
     assert hessian.shape == (4, 16, 16)

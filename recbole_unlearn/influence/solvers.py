@@ -1,0 +1,207 @@
+"""Solvers of A x = b behind one interface: each returns the solution, its residual, its steps and whether it converged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Product = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What a solver found.
+
+    Args:
+        solution: x.
+        residual: |A x - b| / |b|.
+        steps: Products with A (1 for a direct solve).
+        converged: Whether the residual is within the tolerance.
+        note: Why not, if not.
+    """
+
+    solution: Tensor
+    residual: float
+    steps: int
+    converged: bool
+    note: str = ""
+
+
+def solve_blocks(blocks: Tensor, rhs: Tensor) -> Solution:
+    """Solve many small positive definite systems at once by Cholesky.
+
+    Args:
+        blocks: A, one block per system, shape [systems, dims, dims].
+        rhs: b, shape [systems, dims].
+
+    Returns:
+        x, shape [systems, dims], and the residual over all systems together.
+    """
+    factor = torch.linalg.cholesky(blocks)
+    solution = torch.cholesky_solve(rhs.unsqueeze(-1), factor).squeeze(-1)
+    residual = _relative((blocks @ solution.unsqueeze(-1)).squeeze(-1) - rhs, rhs)
+    return Solution(solution, residual, 1, residual < 1e-6)
+
+
+def conjugate_gradient(
+    product: Product,
+    rhs: Tensor,
+    tolerance: float = 1e-2,
+    max_steps: int = 200,
+    precondition: Product | None = None,
+) -> Solution:
+    """Solve A x = b for a symmetric A by (preconditioned) conjugate gradients.
+
+    The iteration stops where it meets negative curvature, p^T A p <= 0, and returns what it has: for an indefinite A that
+    is the truncated Newton step, for a positive definite A it cannot happen.
+
+    Args:
+        product: v -> A v.
+        rhs: b, one vector.
+        tolerance: Residual at which it stops.
+        max_steps: Products at most.
+        precondition: v -> M^-1 v with a symmetric positive definite M close to A.
+    """
+    norm = float(rhs.norm())
+    solution, residual = torch.zeros_like(rhs), rhs.clone()
+    if norm == 0:
+        return Solution(solution, 0.0, 0, True)
+    apply = precondition or (lambda vector: vector)
+    preconditioned = apply(residual)
+    direction = preconditioned.clone()
+    energy = float(residual @ preconditioned)
+    for step in range(1, max_steps + 1):
+        image = product(direction)
+        curvature = float(direction @ image)
+        if curvature <= 0:
+            note = f"negative curvature {curvature / float(direction @ direction):.3g} after {step} products"
+            return Solution(solution, float(residual.norm()) / norm, step, False, note)
+        length = energy / curvature
+        solution += length * direction
+        residual -= length * image
+        if float(residual.norm()) <= tolerance * norm:
+            return Solution(solution, float(residual.norm()) / norm, step, True)
+        preconditioned = apply(residual)
+        energy, previous = float(residual @ preconditioned), energy
+        direction = preconditioned + (energy / previous) * direction
+    return Solution(solution, float(residual.norm()) / norm, max_steps, False, f"{max_steps} products were not enough")
+
+
+def shifted_conjugate_gradient(
+    product: Product, rhs: Tensor, shifts: Sequence[float], tolerance: float = 1e-2, max_steps: int = 200
+) -> list[Solution]:
+    """Solve (A + shift I) x = b for several shifts with the products of one.
+
+    The Krylov space does not depend on the shift, so the residuals of all systems are collinear and each solution costs
+    two vector updates a step. The smallest shift drives; the others converge earlier.
+
+    Args:
+        product: v -> A v, A symmetric positive semi-definite.
+        rhs: b, one vector.
+        shifts: Dampings, each more than 0.
+        tolerance: Residual at which each system stops.
+        max_steps: Products at most.
+
+    Reference: Frommer and Maass (1999), Fast CG-based methods for Tikhonov-Phillips regularization.
+    """
+    base = min(shifts)
+    norm = float(rhs.norm())
+    if norm == 0:
+        return [Solution(torch.zeros_like(rhs), 0.0, 0, True) for _ in shifts]
+    systems = [_Shifted(shift - base, rhs) for shift in shifts]
+    residual, direction = rhs.clone(), rhs.clone()
+    energy, length_before, ratio_before = float(residual @ residual), 1.0, 0.0
+    steps = 0
+    while steps < max_steps and not all(system.residual <= tolerance for system in systems):
+        steps += 1
+        image = product(direction) + base * direction
+        length = energy / float(direction @ image)
+        residual -= length * image
+        energy, previous = float(residual @ residual), energy
+        ratio = energy / previous
+        for system in systems:
+            if system.residual > tolerance:
+                system.step(steps, residual, energy**0.5 / norm, length, length_before, ratio, ratio_before)
+        direction = residual + ratio * direction
+        length_before, ratio_before = length, ratio
+    return [system.result(tolerance) for system in systems]
+
+
+class _Shifted:
+    """One shifted system: its residual is zeta times that of the base system."""
+
+    def __init__(self, extra: float, rhs: Tensor) -> None:
+        self.extra, self.residual, self.steps = extra, 1.0, 0
+        self.zeta, self.zeta_before = 1.0, 1.0
+        self.solution, self.direction = torch.zeros_like(rhs), rhs.clone()
+
+    def step(
+        self,
+        steps: int,
+        base_residual: Tensor,
+        norm: float,
+        length: float,
+        before: float,
+        ratio: float,
+        ratio_before: float,
+    ) -> None:
+        denominator = before * self.zeta_before * (1 + self.extra * length) + length * ratio_before * (
+            self.zeta_before - self.zeta
+        )
+        zeta = self.zeta * self.zeta_before * before / denominator
+        self.solution += (length * zeta / self.zeta) * self.direction
+        self.direction = zeta * base_residual + (ratio * (zeta / self.zeta) ** 2) * self.direction
+        self.zeta_before, self.zeta = self.zeta, zeta
+        self.residual, self.steps = abs(zeta) * norm, steps
+
+    def result(self, tolerance: float) -> Solution:
+        converged = self.residual <= tolerance
+        return Solution(self.solution, self.residual, self.steps, converged, "" if converged else "too few products")
+
+
+def lissa(
+    product: Callable[[Tensor, int], Tensor],
+    rhs: Tensor,
+    scale: float,
+    steps: int,
+    check: Product,
+    tolerance: float = 1e-1,
+) -> Solution:
+    """Solve A x = b with an unbiased stochastic product in each step: for an A too large to go through often.
+
+    x <- b + x - A_k x / scale, started at b and divided by scale at the end, is the Neumann series of A / scale; it
+    converges when all eigenvalues of A lie in (0, 2 scale). The second half of the iterates is averaged, since a single
+    one keeps the noise of its last products.
+
+    Args:
+        product: (v, k) -> A_k v, an unbiased estimate of A v in step k.
+        rhs: b, one vector.
+        scale: An upper bound of A's largest eigenvalue.
+        steps: Steps.
+        check: v -> A v, exact, called once for the residual.
+        tolerance: Residual at which the result counts as converged.
+
+    Reference: Agarwal, Bullins and Hazan (2017), LiSSA; Koh and Liang (2017), section 3.
+    """
+    estimate, mean, averaged = rhs.clone(), torch.zeros_like(rhs), 0
+    for step in range(steps):
+        estimate = rhs + estimate - product(estimate, step) / scale
+        if not bool(torch.isfinite(estimate).all()):
+            return Solution(
+                torch.zeros_like(rhs), float("inf"), step + 1, False, f"diverged: scale {scale:g} is too small"
+            )
+        if step >= steps // 2:
+            averaged += 1
+            mean += (estimate - mean) / averaged
+    solution = mean / scale
+    residual = _relative(check(solution) - rhs, rhs)
+    converged = residual <= tolerance
+    return Solution(solution, residual, steps, converged, "" if converged else f"{steps} steps were not enough")
+
+
+def _relative(error: Tensor, reference: Tensor) -> float:
+    norm = float(reference.norm())
+    return float(error.norm()) / norm if norm else 0.0

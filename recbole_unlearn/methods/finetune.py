@@ -1,0 +1,24 @@
+"""FineTune: the control that people would try first, some more epochs on the retained rows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
+
+
+class FineTune(UnlearnMethod):
+    """Train the trained model on the retained rows and hope that it forgets the rest."""
+
+    name = "FineTune"
+    needs_adapter = False
+
+    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(options)
+        if self.options["finetune_epochs"] < 1:
+            raise ConfigError(f"FineTune: finetune_epochs is {self.options['finetune_epochs']}; allowed: 1 or more")
+
+    def unlearn(self, context: UnlearnContext) -> Outcome:
+        """Return the model after ``finetune_epochs`` epochs on the retained rows."""
+        epochs = self.options["finetune_epochs"]
+        return Outcome(context.train(context.model, epochs), {"epochs": epochs})

@@ -1,0 +1,113 @@
+"""Influence functions: IF, SIF, CIF and SCIF are one implementation with two switches, `select` and `collaborate`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recbole_unlearn.influence.newton import NewtonResult
+from recbole_unlearn.influence.params import Selection
+from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
+from recbole_unlearn.methods.options import InfluenceOptions
+from recbole_unlearn.methods.reset import reset_items
+from recbole_unlearn.methods.rows import RequestRows
+from recbole_unlearn.methods.scif import UserRows, summary
+from recbole_unlearn.methods.shared import SharedUpdate
+from recbole_unlearn.model.adapter import ModelAdapter
+
+
+class InfluenceFunction(UnlearnMethod):
+    """Replace the withdrawn rows in the objective, and follow its minimum from the trained parameters.
+
+    ``select`` says which parameters follow: the rows of the users who lose data, also those of the items, or all;
+    ``collaborate`` whether z-bar takes the place of the withdrawn rows. Users with no row left have no minimum to follow:
+    without collaboration they are drawn anew, with it they are solved on the catalogue.
+
+    Reference: Li et al. (2023), eq. 4 to 13, with the signs and the Hessian of docs/mathematics.md.
+    """
+
+    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(options)
+        self.switches = InfluenceOptions.check(self.name, self.options)
+
+    def unlearn(self, context: UnlearnContext) -> Outcome:
+        """Update the chosen parameters in place; no other bit of the model changes, but for the edges of a graph."""
+        context.model.eval()
+        adapter = ModelAdapter.of(context.model)
+        weight = adapter.user_tables[0].weight
+        rows = RequestRows(context, adapter.pairwise, weight.dtype, weight.device)
+        update = self._shared_update(context, adapter, rows)
+        if update:
+            update.linearise()
+        forgotten = context.withdrawal.forget
+        adapter.drop_edges(context.rows.users[forgotten], context.rows.items[forgotten])
+        reset_items(context, adapter)
+        user_rows = UserRows(context, adapter, rows, self.switches)
+        results: list[NewtonResult] = []
+        if update:
+            shared = update.apply()
+        else:
+            shared = {}
+            results += user_rows.solve(context.partial)
+        results += user_rows.solve_gone()
+        adapter.parameters_changed()
+        switches = self.switches
+        given = {"select": switches.select, "collaborate": switches.collaborate, "ridge": switches.ridge}
+        return Outcome(context.model, {**given, "damping": switches.damping or 0.0, **summary(results), **shared})
+
+    def _shared_update(self, context: UnlearnContext, adapter: ModelAdapter, rows: RequestRows) -> SharedUpdate | None:
+        """Return the update of parameters whose curvature couples users and items, or None if user blocks do it all."""
+        device = adapter.user_tables[0].weight.device
+
+        def ids(values: np.ndarray) -> Tensor:
+            return torch.from_numpy(values).to(device)
+
+        users, items = adapter.names(adapter.user_tables), adapter.names(adapter.item_tables)
+        if self.switches.select == "all":
+            kept = np.setdiff1d(np.arange(adapter.user_tables[0].num_embeddings), context.gone)
+            chosen: dict[str, Tensor | None] = {name: ids(kept) for name in users}
+            chosen |= dict.fromkeys([*items, *adapter.shared_names()])
+        else:
+            if not len(context.partial) and (self.switches.select == "users" or not len(context.affected)):
+                return None
+            if self.switches.select == "users" and not adapter.has_graph:
+                return None
+            chosen = {name: ids(context.partial) for name in users if len(context.partial)}
+            if self.switches.select == "users_items":
+                forgotten = np.unique(context.rows.items[context.withdrawal.forget])
+                chosen |= {name: ids(np.setdiff1d(forgotten, context.gone_items)) for name in items}
+        return SharedUpdate(context, adapter, rows, self.switches, Selection(chosen))
+
+
+class IF(InfluenceFunction):
+    """The influence function on all parameters (Koh and Liang 2017; Li et al. 2023, eq. 7)."""
+
+    name = "IF"
+
+
+class SIF(InfluenceFunction):
+    """IF on the rows of the users who lose data; on whole users it is ResetUE."""
+
+    name = "SIF"
+
+
+class CIF(InfluenceFunction):
+    """IF with the collaborative component (Li et al. 2023, eq. 12)."""
+
+    name = "CIF"
+
+
+class SCIF(InfluenceFunction):
+    """User selection and collaborative component, solved exactly in each user's block."""
+
+    name = "SCIF"
+
+
+class SCIFPaper(InfluenceFunction):
+    """SCIF with the signs, Hessian and rows that the paper prints, for comparison; it does not descend."""
+
+    name = "SCIF-paper"

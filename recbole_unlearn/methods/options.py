@@ -1,0 +1,66 @@
+"""The switches of the influence methods, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from recbole_unlearn.exceptions import ConfigError
+
+_CHOICES = {
+    "select": ("users", "users_items", "all"),
+    "compensation": ("newton", "none", "paper"),
+    "hessian": ("new", "original"),
+    "start": ("auto", "fresh", "trained"),
+    "zbar_rows": ("auto", "catalogue", "withdrawn"),
+}
+_AT_LEAST = {"newton_steps": 1, "cg_steps": 1, "damping": 0}
+_MORE_THAN = {"newton_tolerance": 0, "cg_tolerance": 0, "ridge": 0}
+
+
+@dataclass(frozen=True)
+class InfluenceOptions:
+    """One implementation, these switches; the yaml of each method says what they mean and sets them."""
+
+    select: str
+    collaborate: bool
+    compensation: str
+    hessian: str
+    newton_steps: int
+    newton_tolerance: float
+    ridge: float
+    damping: float | None
+    start: str
+    zbar_rows: str
+    cg_tolerance: float
+    cg_steps: int
+
+    @classmethod
+    def check(cls, method: str, options: Mapping[str, Any]) -> InfluenceOptions:
+        """Return the options of a method; raises ConfigError for one that is out of its range."""
+        for name, allowed in _CHOICES.items():
+            if options[name] not in allowed:
+                raise ConfigError(f"{method}: {name} is {options[name]!r}; allowed: {', '.join(allowed)}")
+        for name, least in _AT_LEAST.items():
+            if options[name] is not None and options[name] < least:
+                raise ConfigError(f"{method}: {name} is {options[name]!r}; allowed: {least} or more")
+        for name, bound in _MORE_THAN.items():
+            if not options[name] > bound:
+                raise ConfigError(f"{method}: {name} is {options[name]!r}; allowed: more than {bound}")
+        if options["compensation"] != "newton" and options["newton_steps"] > 1:
+            raise ConfigError(
+                f"{method}: newton_steps is {options['newton_steps']} with compensation {options['compensation']!r}, "
+                f"which is no descent; allowed: newton_steps 1, or compensation newton"
+            )
+        return cls(**options)
+
+    @property
+    def catalogue(self) -> bool:
+        """Whether users with no row left are solved on the catalogue."""
+        return self.zbar_rows != "withdrawn"
+
+    @property
+    def one_step(self) -> bool:
+        """Whether the update is the single linear step of an influence function."""
+        return self.newton_steps == 1

@@ -1,0 +1,169 @@
+"""The rows of a request's objectives: retained, withdrawn, relabelled, and those of the catalogue."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recbole_unlearn.data.frozen import Taken, frozen_negatives, row_keys, token_keys
+from recbole_unlearn.influence.collaboration import average_ratings, catalogue_weights, item_rates, pair_rates
+from recbole_unlearn.influence.rows import LossRows
+from recbole_unlearn.methods.base import UnlearnContext
+
+_OTHERS_PER_ITEM = 8  # items that each item of the catalogue is compared with, for a pairwise loss
+
+
+class RequestRows:
+    """Rows with frozen negatives, each a function of the seed, its tokens and the retained rows.
+
+    Args:
+        context: The request.
+        pairwise: Whether a row is (u, i, j) or (u, i, label).
+        dtype: Of targets and weights.
+        device: Of the tensors.
+        draw: Number of the draw of negatives; another number gives an independent draw.
+    """
+
+    def __init__(
+        self, context: UnlearnContext, pairwise: bool, dtype: torch.dtype, device: torch.device, draw: int = 0
+    ) -> None:
+        self.context, self.pairwise = context, pairwise
+        self.dtype, self.device = dtype, device
+        self.seed = context.seed + draw * 1_000_003
+        self.forget = context.withdrawal.forget
+
+    @cached_property
+    def item_positives(self) -> np.ndarray:
+        """Retained rows of each item id."""
+        rows = self.context.rows
+        return np.bincount(rows.items[~self.forget], minlength=len(rows.item_tokens))
+
+    @cached_property
+    def served_items(self) -> np.ndarray:
+        """Item ids without the padding and without withdrawn items."""
+        return np.setdiff1d(np.arange(1, len(self.context.rows.item_tokens)), self.context.gone_items)
+
+    @cached_property
+    def loss_rows(self) -> int:
+        """Retained rows of the loss, negatives included: what a penalty on the mean loss is multiplied with."""
+        per_pair = self.context.negatives if self.pairwise else 1 + self.context.negatives
+        return int((~self.forget).sum()) * per_pair
+
+    @cached_property
+    def negatives_per_item(self) -> float:
+        """Expected negative rows of each item."""
+        return self.context.negatives * float(self.item_positives.sum()) / len(self.served_items)
+
+    def of(self, chosen: np.ndarray) -> LossRows:
+        """Return the loss rows of some training rows, with their own labels; chosen is their positions, shape [chosen]."""
+        users, items, labels = self._columns(chosen)
+        if not self.context.negatives:
+            return self._rows(users, items, None, labels)
+        drawn = self._negatives(users, items)
+        m = drawn.shape[1]
+        if self.pairwise:
+            return self._rows(np.repeat(users, m), np.repeat(items, m), drawn.reshape(-1), np.ones(len(users) * m))
+        all_items = np.concatenate([items[:, None], drawn], axis=1)
+        targets = np.zeros(all_items.shape)
+        targets[:, 0] = labels
+        return self._rows(np.repeat(users, m + 1), all_items.reshape(-1), None, targets.reshape(-1))
+
+    def relabelled(self, rows: LossRows) -> LossRows:
+        """Return withdrawn rows with z-bar's labels; rows of withdrawn items have none and lose their weight."""
+        users, items = rows.users.cpu().numpy(), rows.items.cpu().numpy()
+        if rows.others is not None:
+            labels = pair_rates(self.item_positives[items], self.item_positives[rows.others.cpu().numpy()])
+        elif self.context.negatives:
+            labels = item_rates(self.item_positives[items], self.negatives_per_item)
+        else:
+            stay = np.flatnonzero(~self.forget)
+            labels = average_ratings(*self._columns(stay), users, items)
+        served = ~np.isin(items, self.context.gone_items)
+        weights = rows.weights * torch.from_numpy(served).to(rows.weights)
+        return LossRows(rows.users, rows.items, rows.others, torch.from_numpy(labels).to(rows.targets), weights)
+
+    def catalogue(self) -> LossRows:
+        """Return the rows of a user of whom nothing is known: the whole catalogue, labelled by what is liked in general.
+
+        The user ids are 0; the weights sum to the mean number of rows of a retained user. With a pairwise loss every item
+        stands against a few items drawn by its token and the seed.
+        """
+        items, counts = self.served_items, self.context.retained_counts
+        rows_per_user = counts.sum() / np.count_nonzero(counts)
+        positives = self.item_positives[items]
+        if not self.context.negatives:
+            retained = self._columns(np.flatnonzero(~self.forget))
+            labels = average_ratings(*retained, np.zeros(len(items), dtype=np.int64), items)
+            return self._rows(
+                np.zeros_like(items), items, None, labels, catalogue_weights(positives, 0.0, rows_per_user)
+            )
+        if not self.pairwise:
+            weights = catalogue_weights(
+                positives, self.negatives_per_item, (1 + self.context.negatives) * rows_per_user
+            )
+            labels = item_rates(positives, self.negatives_per_item)
+            return self._rows(np.zeros_like(items), items, None, labels, weights)
+        keys = token_keys(self.context.rows.item_tokens[items], self.seed)
+        others = frozen_negatives(keys, items, self._taken(items, items), _OTHERS_PER_ITEM).reshape(-1)
+        firsts = np.repeat(items, _OTHERS_PER_ITEM)
+        weights = catalogue_weights(self.item_positives[firsts], 0.0, self.context.negatives * rows_per_user)
+        labels = pair_rates(self.item_positives[firsts], self.item_positives[others])
+        return self._rows(np.zeros_like(firsts), firsts, others, labels, weights)
+
+    def _columns(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rows = self.context.rows
+        labels = np.ones(len(chosen)) if rows.labels is None else rows.labels[chosen]
+        return rows.users[chosen], rows.items[chosen], labels
+
+    def _negatives(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Draw frozen negatives; what a user withdrew may be drawn again, as Retrain's sampler would."""
+        rows = self.context.rows
+        ids, owner = np.unique(users, return_inverse=True)
+        mine = ~self.forget
+        if len(ids) < 1000:
+            mine = mine & np.isin(rows.users, ids)
+        user_keys = token_keys(rows.user_tokens[ids], self.seed)
+        keys = row_keys(user_keys[owner], self._item_keys[items])
+        return frozen_negatives(keys, users, self._taken(rows.users[mine], rows.items[mine]), self.context.negatives)
+
+    def _taken(self, users: np.ndarray, items: np.ndarray) -> Taken:
+        return Taken(users, items, len(self.context.rows.item_tokens), self.context.gone_items)
+
+    @cached_property
+    def _item_keys(self) -> np.ndarray:
+        return token_keys(self.context.rows.item_tokens, self.seed)
+
+    def _rows(
+        self,
+        users: np.ndarray,
+        items: np.ndarray,
+        others: np.ndarray | None,
+        targets: np.ndarray,
+        weights: np.ndarray | None = None,
+    ) -> LossRows:
+        weights = np.ones(len(users)) if weights is None else weights
+        ids = [None if part is None else torch.from_numpy(part).to(self.device) for part in (users, items, others)]
+        floats = [torch.from_numpy(part).to(self.device, self.dtype) for part in (targets, weights)]
+        return LossRows(ids[0], ids[1], ids[2], *floats)  # type: ignore[arg-type]
+
+
+def by_user(rows: LossRows, users: Tensor) -> LossRows:
+    """Return the rows of some users as one padded list each, shape [users, longest]; padding has weight 0.
+
+    Args:
+        rows: Rows of these users only.
+        users: Their ids, ascending.
+    """
+    owner = torch.searchsorted(users, rows.users)
+    order = torch.argsort(owner, stable=True)
+    lengths = torch.bincount(owner, minlength=len(users)).tolist()
+
+    def lists(values: Tensor | None) -> Tensor:
+        assert values is not None
+        return torch.nn.utils.rnn.pad_sequence(list(values[order].split(lengths)), batch_first=True)
+
+    others = None if rows.others is None else lists(rows.others)
+    return LossRows(lists(rows.users), lists(rows.items), others, lists(rows.targets), lists(rows.weights))

@@ -1,0 +1,188 @@
+"""The update of parameters whose curvature couples users and items: matrix-free Gauss-Newton with conjugate gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recbole_unlearn.influence.objective import RowObjective
+from recbole_unlearn.influence.params import Selection, flatten, unflatten
+from recbole_unlearn.influence.rows import LossRows
+from recbole_unlearn.influence.solvers import Solution, conjugate_gradient, shifted_conjugate_gradient
+from recbole_unlearn.methods.base import UnlearnContext
+from recbole_unlearn.methods.options import InfluenceOptions
+from recbole_unlearn.methods.rows import RequestRows
+from recbole_unlearn.model.adapter import ModelAdapter
+
+_DAMPINGS = (30.0, 100.0, 300.0, 1000.0)
+_LOSS_MARGIN = 1e-3
+_HALVINGS = 10
+Tensors = tuple[Tensor, ...]
+
+
+class SharedUpdate:
+    """Updates the chosen parameters together.
+
+    The gradient of the new objective is taken under the graph without the withdrawn edges, that of the original under the
+    graph with them, so what the edges did to everybody's vectors is part of the step. Call ``linearise`` before the edges
+    leave and ``apply`` after.
+
+    Args:
+        context: The request.
+        adapter: The model's.
+        rows: The request's rows.
+        options: The method's switches.
+        selection: The chosen parameters.
+    """
+
+    def __init__(
+        self,
+        context: UnlearnContext,
+        adapter: ModelAdapter,
+        rows: RequestRows,
+        options: InfluenceOptions,
+        selection: Selection,
+    ) -> None:
+        self.context, self.adapter, self.rows = context, adapter, rows
+        self.options, self.selection = options, selection
+        self.start = selection.values(context.model)
+        self.model_before = {name: p.detach().clone() for name, p in context.model.named_parameters()}
+        self.withdrawn = rows.of(np.flatnonzero(rows.forget))
+        self.retained = rows.of(np.flatnonzero(~rows.forget))
+        replaced = rows.relabelled(self.withdrawn)
+        self.new = self._objective(self.retained + replaced if options.collaborate else self.retained)
+        self.replaced = replaced if options.collaborate else replaced[:0]
+        self.b: Tensor | None = None
+        self.gradient: Tensor | None = None
+
+    def linearise(self) -> None:
+        """Take the gradients that belong to the original objective, under its graph."""
+        if self.options.compensation == "newton":
+            return
+        if self.adapter.has_graph or self.options.compensation == "paper":
+            self.gradient = flatten(self._objective(self.retained + self.withdrawn).gradient(self.start))
+        if not self.adapter.has_graph:
+            gone, taken = self._objective(self.withdrawn), self._objective(self.replaced)
+            self.b = flatten(gone.gradient(self.start)) - flatten(taken.gradient(self.start))
+
+    def apply(self) -> dict[str, Any]:
+        """Solve, write the chosen parameters, and return the diagnostics."""
+        if self.options.compensation == "newton":
+            return self._newton()
+        if self.b is None:
+            assert self.gradient is not None
+            self.b = self.gradient - flatten(self.new.gradient(self.start))
+        right = self.b
+        if self.options.compensation == "paper":
+            assert self.gradient is not None
+            right = self.b + self.gradient
+        solution, damping = self._solve(right, self.start)
+        step = unflatten(solution.solution, self.start)
+        values = tuple(value + part.to(value) for value, part in zip(self.start, step, strict=True))
+        self.selection.write(self.context.model, values)
+        return self._diagnostics(solution, damping, float(right.norm()), steps=1)
+
+    def _newton(self) -> dict[str, Any]:
+        """Descend on the new objective until it settles; each step backtracks."""
+        values, options = self.start, self.options
+        before = self.new.value(values)
+        products, first, steps, settled = 0, 0.0, 0, False
+        while steps < options.newton_steps and not settled:
+            steps += 1
+            gradient = flatten(self.new.gradient(values))
+            first = first or float(gradient.norm())
+            solution, damping = self._solve(-gradient, values)
+            products += solution.steps
+            values, after = self._backtrack(values, solution.solution, before, float(gradient @ solution.solution))
+            settled = before - after <= options.newton_tolerance * abs(before)
+            before = after
+        self.selection.write(self.context.model, values)
+        told = self._diagnostics(solution, damping, first, steps)
+        return {**told, "products": products, "converged": float(settled)}
+
+    def _backtrack(self, values: Tensors, step: Tensor, before: float, slope: float) -> tuple[Tensors, float]:
+        parts, length = unflatten(step, values), 1.0
+        for _ in range(_HALVINGS):
+            trial = tuple(value + length * part.to(value) for value, part in zip(values, parts, strict=True))
+            after = self.new.value(trial)
+            if after <= before + 1e-4 * length * slope:
+                return trial, after
+            length /= 2
+        return values, before
+
+    def _solve(self, right: Tensor, values: Tensors) -> tuple[Solution, float]:
+        """Solve (G + D + damping I) step = right; without a damping, find one."""
+        curvature = self.new
+        if self.options.hessian == "original":
+            curvature = self._objective(self.retained + self.withdrawn)
+
+        def product(vector: Tensor) -> Tensor:
+            return flatten(curvature.gauss_newton(values, unflatten(vector, values)))
+
+        options, damping = self.options, self.options.damping
+        if damping is None:
+            found = shifted_conjugate_gradient(product, right, _DAMPINGS, options.cg_tolerance, options.cg_steps)
+            return self._choose(found, values)
+        solution = conjugate_gradient(
+            lambda vector: product(vector) + damping * vector, right, options.cg_tolerance, options.cg_steps
+        )
+        return solution, damping
+
+    def _choose(self, found: list[Solution], values: Tensors) -> tuple[Solution, float]:
+        """Return the boldest step that costs the retained rows no loss, on negatives that the step has not seen."""
+        fresh = RequestRows(self.context, self.adapter.pairwise, values[0].dtype, values[0].device, draw=1)
+        judge = self._objective(fresh.of(np.flatnonzero(~self.rows.forget)))
+        limit = judge.value(values) * (1 + _LOSS_MARGIN)
+        for solution, damping in zip(found, _DAMPINGS, strict=True):
+            step = unflatten(solution.solution, values)
+            if judge.value(tuple(v + s.to(v) for v, s in zip(values, step, strict=True))) <= limit:
+                return solution, damping
+        return found[-1], _DAMPINGS[-1]
+
+    def _objective(self, rows: LossRows) -> RowObjective:
+        adapter = self.adapter
+        before = self.model_before
+
+        def encode(values: Tensors) -> Tensors:
+            return adapter.encode(self.selection.merge(before, values))
+
+        return RowObjective(encode, adapter.score, rows, self._penalty(rows))
+
+    def _penalty(self, rows: LossRows) -> Tensors:
+        """Return D of each chosen parameter: the regulariser of the rows, weight decay, and the ridge of chosen users."""
+        whole = self.context.weight_decay * self.rows.loss_rows
+        users = set(self.adapter.names(self.adapter.user_tables))
+        items = set(self.adapter.names(self.adapter.item_tables))
+        per_row, parts = self.adapter.row_penalty(), []
+        for (name, ids), value in zip(self.selection.rows.items(), self.start, strict=True):
+            penalty = torch.full((value.shape[0],) + (1,) * (value.dim() - 1), whole, dtype=torch.float64)
+            penalty = penalty.to(value.device)
+            if per_row and name in users | items:
+                columns = [rows.users] if name in users else [rows.items, rows.others]
+                size = len(self.model_before[name])
+                counts = torch.stack([_count(column, rows.weights, size) for column in columns]).sum(dim=0)
+                penalty += per_row * (counts if ids is None else counts[ids]).unsqueeze(1)
+            if name in users and self.options.select != "all":
+                penalty += self.options.ridge
+            parts.append(penalty)
+        return tuple(parts)
+
+    def _diagnostics(self, solution: Solution, damping: float, norm: float, steps: int) -> dict[str, Any]:
+        told = {
+            "damping": damping,
+            "steps": steps,
+            "products": solution.steps,
+            "residual": solution.residual,
+            "gradient_norm": norm,
+            "converged": float(solution.converged),
+        }
+        return {**told, "note": solution.note} if solution.note else told
+
+
+def _count(column: Tensor | None, weights: Tensor, size: int) -> Tensor:
+    if column is None:
+        return torch.zeros(size, dtype=torch.float64, device=weights.device)
+    return torch.zeros(size, dtype=torch.float64, device=weights.device).index_add_(0, column, weights.double())

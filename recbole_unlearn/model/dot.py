@@ -1,0 +1,135 @@
+"""Adapters of models that score by a dot product: BPR, and LightGCN after propagation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recbole_unlearn.influence.rows import LossRows
+from recbole_unlearn.model.adapter import ModelAdapter, Tensors
+
+
+class DotBlocks:
+    """x = q . e for fixed vectors q: what a user's row scores, or the difference of two items.
+
+    Args:
+        vectors: q, shape [users, rows, dims].
+    """
+
+    def __init__(self, vectors: Tensor) -> None:
+        self.vectors = vectors
+
+    def __getitem__(self, index: Tensor) -> DotBlocks:
+        return DotBlocks(self.vectors[index])
+
+    def logits(self, vectors: Tensor) -> Tensor:
+        """Return x, shape [users, rows]."""
+        return (self.vectors @ vectors.unsqueeze(-1)).squeeze(-1)
+
+    def logits_and_jacobian(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Return x and q."""
+        return self.logits(vectors), self.vectors
+
+
+class BPRAdapter(ModelAdapter):
+    """RecBole's BPR: matrix factorisation with a pairwise loss."""
+
+    model_name = "BPR"
+    pairwise = True
+
+    @property
+    def user_tables(self) -> list[nn.Embedding]:
+        """The user embedding."""
+        return [self.model.user_embedding]
+
+    @property
+    def item_tables(self) -> list[nn.Embedding]:
+        """The item embedding."""
+        return [self.model.item_embedding]
+
+    def draw_rows(self, tables: Sequence[nn.Embedding], generator: torch.Generator) -> Tensor:
+        """Draw a row from Xavier's normal law, whose fan is the table's."""
+        rows, dims = tables[0].weight.shape
+        return torch.empty(dims).normal_(0.0, math.sqrt(2 / (rows + dims)), generator=generator)
+
+    def encode(self, parameters: Mapping[str, Tensor]) -> Tensors:
+        """Return the vectors of all users and of all items."""
+        return parameters["user_embedding.weight"], parameters["item_embedding.weight"]
+
+    def score(self, encoded: Tensors, rows: LossRows) -> Tensor:
+        """Return e_u . (e_i - e_j)."""
+        users, items = encoded
+        difference = _rows(items, rows.items)
+        if rows.others is not None:
+            difference = difference - _rows(items, rows.others)
+        return (_rows(users, rows.users) * difference).sum(dim=-1)
+
+    def user_blocks(self, items: Tensor, others: Tensor | None = None) -> DotBlocks:
+        """Return x of padded rows as a function of the users' rows."""
+        _, table = self._encoded()
+        vectors = table[items] if others is None else table[items] - table[others]
+        return DotBlocks(vectors * self.isolated_scale)
+
+    def logits(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return the score of each pair."""
+        user, item = self._encoded()
+        return (user[users] * item[items]).sum(dim=-1)
+
+    def embeddings(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the vectors of each pair."""
+        user, item = self._encoded()
+        return user[users], item[items]
+
+    isolated_scale = 1.0
+
+    @torch.no_grad()
+    def _encoded(self) -> Tensors:
+        return self.encode({name: parameter.detach() for name, parameter in self.model.named_parameters()})
+
+
+class LightGCNAdapter(BPRAdapter):
+    """LightGCN: rows are edges; scores are dot products of propagated embeddings."""
+
+    model_name = "LightGCN"
+    has_graph = True
+
+    def draw_rows(self, tables: Sequence[nn.Embedding], generator: torch.Generator) -> Tensor:
+        """Draw a row from Xavier's uniform law, whose fan is the table's."""
+        rows, dims = tables[0].weight.shape
+        bound = math.sqrt(6 / (rows + dims))
+        return torch.empty(dims).uniform_(-bound, bound, generator=generator)
+
+    def encode(self, parameters: Mapping[str, Tensor]) -> Tensors:
+        """Return the propagated vectors of all users and items."""
+        return self.model.propagate(*super().encode(parameters))
+
+    @property
+    def isolated_scale(self) -> float:  # type: ignore[override]
+        """A user without edges scores with e_u / (K + 1): the layers above 0 are empty."""
+        return 1.0 / (self.model.n_layers + 1)
+
+    def embeddings(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ego and propagated vectors of each pair, side by side."""
+        user, item = super().embeddings(users, items)
+        ego_user, ego_item = self.model.user_embedding.weight.detach(), self.model.item_embedding.weight.detach()
+        return torch.cat([ego_user[users], user], dim=-1), torch.cat([ego_item[items], item], dim=-1)
+
+    def row_penalty(self) -> float:
+        """Return ``reg_weight``: RecBole's EmbLoss is the mean over a batch of c / 2 (|e_u|^2 + |e_i|^2 + |e_j|^2)."""
+        return float(self.model.reg_weight)
+
+    def drop_edges(self, users: np.ndarray, items: np.ndarray) -> None:
+        """Take edges out of the graph that trains, scores and is saved."""
+        self.model.drop_edges(users, items)
+
+    def parameters_changed(self) -> None:
+        """Clear the propagated embeddings that evaluation keeps."""
+        self.model.clear_cache()
+
+
+def _rows(table: Tensor, ids: Tensor) -> Tensor:
+    return nn.functional.embedding(ids, table)

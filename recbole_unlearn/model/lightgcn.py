@@ -1,0 +1,53 @@
+"""LightGCN on a graph from which edges can leave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from recbole.model.general_recommender.lightgcn import LightGCN as RecBoleLightGCN
+from torch import Tensor
+
+from recbole_unlearn.model.graph import BipartiteGraph
+
+
+class LightGCN(RecBoleLightGCN):
+    """RecBole's LightGCN; loss, scores and parameters are RecBole's, the graph is a ``BipartiteGraph``.
+
+    The propagated embeddings that RecBole caches for evaluation carry every training row, so they are never part of a
+    checkpoint, and every change of the graph clears them.
+    """
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        self.norm_adj_matrix: BipartiteGraph
+        super().__init__(config, dataset)
+        self.other_parameter_name: list[str] = []
+        del self.interaction_matrix  # the pickled copy of every training row that RecBole keeps
+
+    def get_norm_adj_mat(self) -> BipartiteGraph:
+        """Return the graph of the training rows."""
+        rows = self.interaction_matrix
+        return BipartiteGraph(rows.row, rows.col, self.n_users, self.n_items)
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """Return the propagated user and item embeddings."""
+        return self.propagate(self.user_embedding.weight, self.item_embedding.weight)
+
+    def propagate(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean over layers 0 to K of the propagated embeddings, for any ego embeddings."""
+        layer = total = torch.cat([users, items])
+        for _ in range(self.n_layers):
+            layer = self.norm_adj_matrix.propagate(layer)
+            total = total + layer
+        mean = total / (self.n_layers + 1)
+        return mean[: self.n_users], mean[self.n_users :]
+
+    def drop_edges(self, users: np.ndarray, items: np.ndarray) -> None:
+        """Take edges out of the graph that trains, scores and is saved."""
+        self.norm_adj_matrix = self.norm_adj_matrix.without(users, items)
+        self.clear_cache()
+
+    def clear_cache(self) -> None:
+        """Forget the propagated embeddings; call it after every change of parameters."""
+        self.restore_user_e = self.restore_item_e = None
