@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.autograd.forward_ad as forward_ad
@@ -18,6 +19,7 @@ from torch.nn.functional import softplus
 from recbole_unlearn.influence.rows import LossRows
 
 Tensors = tuple[Tensor, ...]
+_Weigh = Callable[[Tensor, Tensor | None, LossRows], Tensor]
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class RowObjective:
     score: Callable[[Tensors, LossRows], Tensor]
     rows: LossRows
     penalty: Tensors
-    chunk: int = 1 << 16
+    chunk: int = 1 << 14
 
     @torch.no_grad()
     def value(self, values: Tensors) -> float:
@@ -52,7 +54,7 @@ class RowObjective:
     def gradient(self, values: Tensors) -> Tensors:
         """Return dL/dtheta, float64."""
 
-        def slope(x: Tensor, rows: LossRows) -> Tensor:
+        def slope(x: Tensor, _: Tensor | None, rows: LossRows) -> Tensor:
             return rows.weights * (x.sigmoid() - rows.targets)
 
         return self._add_penalty(self._pull_back(values, slope), values)
@@ -60,26 +62,15 @@ class RowObjective:
     def gauss_newton(self, values: Tensors, direction: Tensors) -> Tensors:
         """Return G v + D v with G = sum_r w_r sigma (1 - sigma) J_r J_r^T, positive semi-definite; float64.
 
-        J v comes from forward-mode, J^T (...) from reverse-mode differentiation.
+        J v comes from forward-mode differentiation and J^T (...) from reverse-mode, with one evaluation of the rows.
         """
-        with forward_ad.dual_level():
-            duals = (forward_ad.make_dual(v, d.to(v)) for v, d in zip(values, direction, strict=True))
-            encoded = [forward_ad.unpack_dual(part) for part in self.encode(tuple(duals))]
-        primals = tuple(part.primal.detach() for part in encoded)
-        tangents = tuple(
-            torch.zeros_like(p) if part.tangent is None else part.tangent.detach()
-            for p, part in zip(primals, encoded, strict=True)
-        )
 
-        def curved(x: Tensor, rows: LossRows) -> Tensor:
-            with forward_ad.dual_level():
-                pairs = zip(primals, tangents, strict=True)
-                moved = forward_ad.unpack_dual(self.score(tuple(forward_ad.make_dual(*pair) for pair in pairs), rows))
-                change = torch.zeros_like(x) if moved.tangent is None else moved.tangent
+        def curved(x: Tensor, change: Tensor | None, rows: LossRows) -> Tensor:
             probability = x.sigmoid()
-            return rows.weights * probability * (1 - probability) * change
+            moved = torch.zeros_like(x) if change is None else change
+            return rows.weights * probability * (1 - probability) * moved
 
-        return self._add_penalty(self._pull_back(values, curved), direction)
+        return self._add_penalty(self._pull_back(values, curved, direction), direction)
 
     def hessian(self, values: Tensors, direction: Tensors) -> Tensors:
         """Return H v + D v with the exact Hessian, by double backward; float64. It may be indefinite."""
@@ -94,25 +85,43 @@ class RowObjective:
             total = [t + s.double() for t, s in zip(total, second, strict=True)]
         return self._add_penalty(tuple(total), direction)
 
-    def _pull_back(self, values: Tensors, weigh: Callable[[Tensor, LossRows], Tensor]) -> Tensors:
-        """Return sum_r weigh(x_r) dx_r/dtheta: chunk by chunk to the encoded tensors, once from there to theta."""
+    def _pull_back(self, values: Tensors, weigh: _Weigh, direction: Tensors | None = None) -> Tensors:
+        """Return sum_r weigh(x_r, J_r v) J_r^T: chunk by chunk to the encoded tensors, once from there to theta."""
         leaves = tuple(value.detach().requires_grad_() for value in values)
-        encoded = self.encode(leaves)
+        encoded, tangents = _with_tangents(self.encode, leaves, direction)
         inner = tuple(part.detach().requires_grad_(part.requires_grad) for part in encoded)
         live = [position for position, part in enumerate(inner) if part.requires_grad]
         targets = tuple(inner[position] for position in live)
         sums = [torch.zeros_like(part, dtype=torch.float64) for part in targets]
         for rows in self.rows.chunks(self.chunk):
-            x = self.score(inner, rows)
-            parts = _grad(x, targets, weigh(x.detach(), rows))
+            (x,), (change,) = _with_tangents(partial(self._scores, rows), inner, tangents)
+            parts = _grad(x, targets, weigh(x.detach(), change, rows))
             sums = [total.add_(part) for total, part in zip(sums, parts, strict=True)]
         outputs = tuple(encoded[position] for position in live)
         gradients = tuple(total.to(part) for total, part in zip(sums, outputs, strict=True))
         return tuple(g.double() for g in _grad(outputs, leaves, gradients))
 
+    def _scores(self, rows: LossRows, encoded: Tensors) -> Tensors:
+        return (self.score(encoded, rows),)
+
     def _add_penalty(self, total: Tensors, direction: Sequence[Tensor]) -> Tensors:
         triples = zip(total, self.penalty, direction, strict=True)
         return tuple(t.double() + d * v.double() for t, d, v in triples)
+
+
+def _with_tangents(
+    function: Callable[[Tensors], Tensors], inputs: Tensors, tangents: Sequence[Tensor | None] | None
+) -> tuple[Tensors, tuple[Tensor | None, ...]]:
+    """Return a function's outputs, differentiable in its inputs, and their directional derivatives."""
+    if tangents is None:
+        outputs = function(inputs)
+        return outputs, (None,) * len(outputs)
+    with forward_ad.dual_level():
+        pairs = zip(inputs, tangents, strict=True)
+        duals = tuple(i if t is None else forward_ad.make_dual(i, t.to(i)) for i, t in pairs)
+        parts = [forward_ad.unpack_dual(output) for output in function(duals)]
+        changes = tuple(None if part.tangent is None else part.tangent.detach().clone() for part in parts)
+        return tuple(part.primal for part in parts), changes
 
 
 def _grad(

@@ -15,7 +15,7 @@ _CHOICES = {
     "start": ("auto", "fresh", "trained"),
     "zbar_rows": ("auto", "catalogue", "withdrawn"),
 }
-_AT_LEAST = {"newton_steps": 1, "cg_steps": 1, "damping": 0}
+_AT_LEAST = {"newton_steps": 1, "shared_steps": 1, "cg_steps": 1, "damping": 0}
 _MORE_THAN = {"newton_tolerance": 0, "cg_tolerance": 0, "ridge": 0}
 
 
@@ -28,6 +28,7 @@ class InfluenceOptions:
     compensation: str
     hessian: str
     newton_steps: int
+    shared_steps: int
     newton_tolerance: float
     ridge: float
     damping: float | None
@@ -48,11 +49,6 @@ class InfluenceOptions:
         for name, bound in _MORE_THAN.items():
             if not options[name] > bound:
                 raise ConfigError(f"{method}: {name} is {options[name]!r}; allowed: more than {bound}")
-        if options["compensation"] != "newton" and options["newton_steps"] > 1:
-            raise ConfigError(
-                f"{method}: newton_steps is {options['newton_steps']} with compensation {options['compensation']!r}, "
-                f"which is no descent; allowed: newton_steps 1, or compensation newton"
-            )
         return cls(**options)
 
     @property
@@ -62,5 +58,5 @@ class InfluenceOptions:
 
     @property
     def one_step(self) -> bool:
-        """Whether the update is the single linear step of an influence function."""
-        return self.newton_steps == 1
+        """Whether the update is the single linear step of an influence function: without -g there is no descent."""
+        return self.compensation != "newton"

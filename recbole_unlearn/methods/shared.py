@@ -17,7 +17,7 @@ from recbole_unlearn.methods.options import InfluenceOptions
 from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.model.adapter import ModelAdapter
 
-_DAMPINGS = (30.0, 100.0, 300.0, 1000.0)
+_DAMPINGS = (300.0, 1000.0, 3000.0)
 _LOSS_MARGIN = 1e-3
 _HALVINGS = 10
 Tensors = tuple[Tensor, ...]
@@ -90,7 +90,7 @@ class SharedUpdate:
         values, options = self.start, self.options
         before = self.new.value(values)
         products, first, steps, settled = 0, 0.0, 0, False
-        while steps < options.newton_steps and not settled:
+        while steps < options.shared_steps and not settled:
             steps += 1
             gradient = flatten(self.new.gradient(values))
             first = first or float(gradient.norm())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -132,11 +132,38 @@ class NeuMFAdapter(ModelAdapter):
         mlp = list(self.model.mlp_layers.parameters()) if self.model.mlp_train else []
         return mlp + list(self.model.predict_layer.parameters())
 
+    def encode(self, parameters: Mapping[str, Tensor]) -> Tensors:
+        """Return the tables, with the first MLP layer applied to users and items instead of to every row."""
+        parts = []
+        if self.model.mf_train:
+            parts += [parameters["user_mf_embedding.weight"], parameters["item_mf_embedding.weight"]]
+        if self.model.mlp_train:
+            first, *deeper = self._linear_layers()
+            user_half, item_half = parameters[f"{first}.weight"].split(self.model.mlp_embedding_size, dim=1)
+            parts.append(parameters["user_mlp_embedding.weight"] @ user_half.T)
+            parts.append(parameters["item_mlp_embedding.weight"] @ item_half.T + parameters[f"{first}.bias"])
+            parts += [parameters[f"{layer}.{part}"] for layer in deeper for part in ("weight", "bias")]
+        return (*parts, parameters["predict_layer.weight"], parameters["predict_layer.bias"])
+
     def score(self, encoded: Tensors, rows: LossRows) -> Tensor:
-        """Return the logit of each row, by RecBole's own forward; call in eval mode."""
-        names = (name for name, _ in self.model.named_parameters())
-        parameters = dict(zip(names, encoded, strict=True))
-        return torch.func.functional_call(self.model, parameters, (rows.users, rows.items))
+        """Return the logit of each row; no dropout."""
+        gather = nn.functional.embedding
+        *parts, head, bias = encoded
+        outputs = []
+        if self.model.mf_train:
+            user, item, *parts = parts
+            outputs.append(gather(rows.users, user) * gather(rows.items, item))
+        if self.model.mlp_train:
+            user, item, *deeper = parts
+            hidden = (gather(rows.users, user) + gather(rows.items, item)).relu()
+            for weight, offset in zip(deeper[::2], deeper[1::2], strict=True):
+                hidden = nn.functional.linear(hidden, weight, offset).relu()
+            outputs.append(hidden)
+        widths = [output.shape[1] for output in outputs]
+        return sum((o @ h.T for o, h in zip(outputs, head.split(widths, dim=1), strict=True)), start=bias).squeeze(1)
+
+    def _linear_layers(self) -> list[str]:
+        return [name for name, layer in self.model.named_modules() if isinstance(layer, nn.Linear) and "mlp" in name]
 
     def user_blocks(self, items: Tensor, others: Tensor | None = None) -> NeuMFBlocks:
         """Return the logits of these items as a function of the users' rows."""

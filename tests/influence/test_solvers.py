@@ -1,0 +1,108 @@
+import pytest
+import torch
+
+from recbole_unlearn.influence.solvers import conjugate_gradient, lissa, shifted_conjugate_gradient, solve_blocks
+
+
+def system(dims=30, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    root = torch.randn(dims, dims, generator=generator, dtype=torch.float64)
+    return root @ root.T / dims + 0.1 * torch.eye(dims, dtype=torch.float64), torch.randn(
+        dims, generator=generator, dtype=torch.float64
+    )
+
+
+def test_conjugate_gradient_solves():
+    matrix, rhs = system()
+    found = conjugate_gradient(lambda v: matrix @ v, rhs, tolerance=1e-10)
+    assert found.converged
+    assert torch.allclose(found.solution, torch.linalg.solve(matrix, rhs), rtol=1e-7)
+    assert found.residual == pytest.approx(float((matrix @ found.solution - rhs).norm() / rhs.norm()), abs=1e-9)
+
+
+def test_the_block_diagonal_as_preconditioner_saves_steps():
+    generator = torch.Generator().manual_seed(1)
+    blocks = torch.stack([system(10, seed)[0] * 10.0**seed for seed in range(4)])
+    matrix = torch.block_diag(*blocks) + 0.01 * torch.eye(40, dtype=torch.float64)
+    rhs = torch.randn(40, generator=generator, dtype=torch.float64)
+    plain = conjugate_gradient(lambda v: matrix @ v, rhs, 1e-8)
+    better = conjugate_gradient(
+        lambda v: matrix @ v, rhs, 1e-8, precondition=lambda v: solve_blocks(blocks, v.view(4, 10)).solution.flatten()
+    )
+    assert better.converged
+    assert better.steps < plain.steps / 3
+    assert torch.allclose(better.solution, torch.linalg.solve(matrix, rhs), rtol=1e-5)
+
+
+def test_negative_curvature_stops_and_is_said():
+    matrix = torch.diag(torch.tensor([2.0, 1.0, -3.0], dtype=torch.float64))
+    found = conjugate_gradient(lambda v: matrix @ v, torch.ones(3, dtype=torch.float64), 1e-8)
+    assert not found.converged
+    assert "negative curvature" in found.note
+    descends = float(found.solution @ torch.ones(3, dtype=torch.float64))
+    assert descends >= 0
+
+
+def test_too_few_products_are_said():
+    matrix, rhs = system()
+    found = conjugate_gradient(lambda v: matrix @ v, rhs, 1e-12, max_steps=3)
+    assert not found.converged
+    assert found.steps == 3
+    assert found.residual > 1e-12
+    assert "not enough" in found.note
+
+
+def test_a_zero_right_hand_side_is_solved_by_zero():
+    matrix, rhs = system()
+    assert conjugate_gradient(lambda v: matrix @ v, rhs * 0).converged
+    assert shifted_conjugate_gradient(lambda v: matrix @ v, rhs * 0, [1.0, 2.0])[1].converged
+
+
+def test_shifted_systems_are_each_solved_with_the_products_of_one():
+    matrix, rhs = system()
+    products = []
+
+    def product(vector):
+        products.append(1)
+        return matrix @ vector
+
+    shifts = [0.05, 0.5, 5.0, 50.0]
+    found = shifted_conjugate_gradient(product, rhs, shifts, tolerance=1e-9)
+    identity = torch.eye(30, dtype=torch.float64)
+    for solution, shift in zip(found, shifts, strict=True):
+        shifted = matrix + shift * identity
+        assert solution.converged
+        assert torch.allclose(solution.solution, torch.linalg.solve(shifted, rhs), rtol=1e-6)
+        true = float((shifted @ solution.solution - rhs).norm() / rhs.norm())
+        assert true == pytest.approx(solution.residual, abs=1e-9)
+    assert len(products) == max(solution.steps for solution in found)
+    assert [solution.steps for solution in found] == sorted((s.steps for s in found), reverse=True)
+
+
+def test_blocks_are_solved_each():
+    blocks = torch.stack([system(5, seed)[0] for seed in range(3)])
+    rhs = torch.stack([system(5, seed)[1] for seed in range(3)])
+    found = solve_blocks(blocks, rhs)
+    assert found.converged
+    assert torch.allclose(found.solution, torch.linalg.solve(blocks, rhs), rtol=1e-9)
+
+
+def test_lissa_solves_on_average():
+    matrix, rhs = system(8)
+    generator = torch.Generator().manual_seed(5)
+
+    def noisy(vector, _):
+        return matrix @ vector * (1 + 0.1 * torch.randn(1, generator=generator, dtype=torch.float64))
+
+    scale = 1.1 * float(torch.linalg.eigvalsh(matrix).max())
+    found = lissa(noisy, rhs, scale, steps=2000, check=lambda v: matrix @ v)
+    exact = torch.linalg.solve(matrix, rhs)
+    assert found.converged
+    assert float((found.solution - exact).norm() / exact.norm()) < 0.1  # noise of 10 % averaged over 1,000 iterates
+
+
+def test_lissa_that_diverges_says_so():
+    matrix, rhs = system(8)
+    found = lissa(lambda v, _: matrix @ v, rhs, scale=1e-3, steps=500, check=lambda v: matrix @ v)
+    assert not found.converged
+    assert "diverged" in found.note
