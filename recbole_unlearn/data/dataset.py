@@ -32,12 +32,17 @@ class WithdrawalDataset(Dataset):
         return _rows(self.build()[part])
 
     def without(self, withdrawal: Withdrawal) -> WithdrawalDataset:
-        """Return this data set after a withdrawal: scope ``train`` drops training rows, ``all`` rows of every part."""
+        """Return this data set after a withdrawal: scope ``train`` drops training rows, ``all`` rows of every part.
+
+        Rows of withdrawn items leave every part under either scope, since such an item is ranked no more.
+        """
         train, *held_out = self.build()
         parts = [_keep(train, ~withdrawal.forget)]
         for part in held_out:
-            if withdrawal.scope == "all" and len(part):
-                part = _keep(part, ~_named(withdrawal, _rows(part)))
+            if len(part) and (withdrawal.scope == "all" or len(withdrawal.items)):
+                rows = _rows(part)
+                gone = _named(withdrawal, rows) if withdrawal.scope == "all" else np.isin(rows.items, withdrawal.items)
+                part = _keep(part, ~gone)
             parts.append(part)
         view = self.copy(parts[0].inter_feat)
         view._parts = parts

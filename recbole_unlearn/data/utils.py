@@ -51,7 +51,26 @@ def data_preparation(config: Any, dataset: Dataset) -> tuple[Any, Any, Any]:
     cache = config["dataloaders_save_path"] or default
     if os.path.exists(cache):
         _refuse_pickle(config, cache)
+    elif len(getattr(dataset, "withdrawn_items", ())):
+        return _prepare_without_items(config, dataset)
     return recbole_data.data_preparation(config, dataset)
+
+
+def _prepare_without_items(config: Any, dataset: Any) -> tuple[Any, Any, Any]:
+    """Prepare dataloaders for which withdrawn items are taken by everybody: never drawn as negatives, never ranked."""
+    parts = dataset.build()
+    samplers = recbole_data.create_samplers(config, dataset, parts)
+    for sampler in filter(None, samplers):
+        for items in sampler.used_ids:
+            items.update(dataset.withdrawn_items.tolist())
+    phases = zip(("train", "valid", "test"), parts, samplers, strict=True)
+    train_data, valid_data, test_data = (
+        recbole_data.get_dataloader(config, phase)(
+            config, part, sampler, shuffle=phase == "train" and config["shuffle"]
+        )
+        for phase, part, sampler in phases
+    )
+    return train_data, valid_data, test_data
 
 
 def _refuse_pickle(config: Any, path: str) -> None:

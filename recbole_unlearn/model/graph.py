@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any
 
@@ -18,6 +19,8 @@ class BipartiteGraph:
 
     The matrix is symmetric, so the product with it is its own transpose: one matrix serves forward, backward, double
     backward and forward-mode derivatives.
+
+    It never changes: ``without`` gives another one.
 
     Args:
         users: User ids of the observed pairs, shape [pairs]; repeated pairs count once.
@@ -50,28 +53,33 @@ class BipartiteGraph:
         """Where the matrix lives."""
         return self.matrix.device
 
+    def __deepcopy__(self, memo: Any) -> BipartiteGraph:
+        return self  # a graph never changes; torch cannot copy CSR matrices deeply
+
     def to(self, device: Any) -> BipartiteGraph:
         """Return the graph on another device."""
-        self.matrix = self.matrix.to(device)
-        return self
+        return self._with_matrix(self.matrix.to(device))
 
     def double(self) -> BipartiteGraph:
         """Return the graph with values in float64."""
         crow, col, values = self.matrix.crow_indices(), self.matrix.col_indices(), self.matrix.values()
-        self.matrix = _csr(crow, col, values.double(), self.matrix.shape)
-        return self
+        return self._with_matrix(_csr(crow, col, values.double(), self.matrix.shape))
 
     def without(self, users: np.ndarray, items: np.ndarray) -> BipartiteGraph:
         """Return the graph without these edges; degrees and values are those of a graph that never had them."""
         gone = np.asarray(users, dtype=np.int64) * self.n_items + items
-        graph = object.__new__(BipartiteGraph)
-        graph.n_users, graph.n_items = self.n_users, self.n_items
+        graph = copy.copy(self)
         graph._build(np.setdiff1d(self._pairs, gone), self.device, self.matrix.dtype)
         return graph
 
     def propagate(self, embeddings: Tensor) -> Tensor:
         """Return the product of the matrix with embeddings of shape [users + items, dims], differentiable to any order."""
         return _SymmetricProduct.apply(embeddings, self.matrix)
+
+    def _with_matrix(self, matrix: Tensor) -> BipartiteGraph:
+        graph = copy.copy(self)
+        graph.matrix = matrix
+        return graph
 
     def _build(self, pairs: np.ndarray, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
         self._pairs = pairs

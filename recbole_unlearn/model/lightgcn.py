@@ -34,6 +34,11 @@ class LightGCN(RecBoleLightGCN):
         """Return the propagated user and item embeddings."""
         return self.propagate(self.user_embedding.weight, self.item_embedding.weight)
 
+    @torch.no_grad()
+    def full_sort_predict(self, interaction: Any) -> Tensor:
+        """Score every item for each user, as RecBole does; what is kept for the next batch carries no autograd graph."""
+        return super().full_sort_predict(interaction)
+
     def propagate(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean over layers 0 to K of the propagated embeddings, for any ego embeddings."""
         layer = total = torch.cat([users, items])

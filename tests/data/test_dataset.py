@@ -106,3 +106,14 @@ def test_interactions_carry_tokens(dataset):
     train = dataset.build()[0]
     assert np.array_equal(rows.users, train.inter_feat["user_id"].numpy())
     assert rows.user_tokens[rows.user_ids(["u3"])].tolist() == ["u3"]
+
+
+def test_withdrawn_items_are_neither_drawn_nor_ranked(make_config, dataset):
+    items = [f"i{k}" for k in range(0, 20)]
+    withdrawal = WithdrawalRequest.items(items).resolve(dataset.interactions())
+    train_data, _, test_data = data_preparation(make_config(), dataset.without(withdrawal))
+    drawn = torch.cat([batch["item_id"] for batch in train_data])
+    assert not np.isin(drawn.numpy(), withdrawal.items).any()
+    for user in test_data.uid_list.tolist():
+        assert np.isin(withdrawal.items, test_data.uid2history_item[user].numpy()).all()
+        assert not np.isin(test_data.uid2positive_item[user].numpy(), withdrawal.items).any()

@@ -1,0 +1,86 @@
+"""Every registered method on every adapter and every kind of request."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from recbole_unlearn import Unlearner, WithdrawalRequest
+from recbole_unlearn.data import create_dataset
+from recbole_unlearn.methods import UnlearnMethod
+from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.trainer import train_model
+
+METHODS = sorted(UnlearnMethod._registry)
+MODELS = ["NeuMF", "LightGCN", "BPR"]
+REQUESTS = {
+    "users": WithdrawalRequest.users(["u3", "u8"]),
+    "items": WithdrawalRequest.items(["i4"]),
+    "interactions": WithdrawalRequest.random(5, 1, "interactions"),
+    "mixed": WithdrawalRequest.users(["u3"])
+    | WithdrawalRequest.items(["i4"])
+    | WithdrawalRequest.interactions([("u5", "i1")]),
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def original(request, make_config):
+    config = make_config(request.param, **({} if request.param == "NeuMF" else {"embedding_size": 8}), epochs=4)
+    return train_model(config, create_dataset(config))
+
+
+def unlearned(original, request, method):
+    unlearner = Unlearner(original.config, copy.deepcopy(original.model), original.dataset)
+    return unlearner, unlearner.unlearn(request, method)
+
+
+def flat(model):
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_keeps_its_promises(original, method, kind):
+    unlearner, outcome = unlearned(original, REQUESTS[kind], method)
+    again, _ = unlearned(original, REQUESTS[kind], method)
+    assert outcome.model is unlearner.model
+    assert torch.isfinite(flat(unlearner.model)).all()
+    assert [p.shape for p in unlearner.model.parameters()] == [p.shape for p in original.model.parameters()]
+    assert torch.equal(flat(unlearner.model), flat(again.model)), "the same request gives the same bits"
+    nothing_to_reset = method == "ResetUE" and kind == "interactions"
+    assert torch.equal(flat(unlearner.model), flat(original.model)) == nothing_to_reset
+    numbers = [value for value in outcome.diagnostics.values() if isinstance(value, float)]
+    assert np.isfinite(numbers).all()
+    repeated = unlearner.unlearn(REQUESTS[kind], method) if kind != "interactions" else None
+    assert repeated is None or repeated.diagnostics == {"nothing_to_do": True}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_withdrawn_edges_are_in_no_graph(original, method):
+    if not ModelAdapter.of(original.model).has_graph:
+        pytest.skip("no graph")
+    unlearner, _ = unlearned(original, REQUESTS["users"], method)
+    gone = original.dataset.interactions().user_ids(["u3", "u8"])
+    if method != "FineTune":
+        assert not np.isin(unlearner.model.norm_adj_matrix.pairs[0], gone).any()
+
+
+@pytest.mark.parametrize("method", ["SIF", "SCIF"])
+def test_user_selection_leaves_items_and_other_users(original, method):
+    unlearner, _ = unlearned(original, REQUESTS["interactions"], method)
+    rows = original.dataset.interactions()
+    touched = np.unique(rows.users[REQUESTS["interactions"].resolve(rows).forget])
+    adapter, before = ModelAdapter.of(unlearner.model), dict(original.model.named_parameters())
+    for name, value in unlearner.model.named_parameters():
+        if name in adapter.names(adapter.user_tables):
+            others = np.setdiff1d(np.arange(len(value)), touched)
+            assert torch.equal(value[others], before[name][others])
+        else:
+            assert torch.equal(value, before[name])
+
+
+def test_sif_on_whole_users_is_reset(original):
+    by_sif, _ = unlearned(original, REQUESTS["users"], "SIF")
+    by_reset, _ = unlearned(original, REQUESTS["users"], "ResetUE")
+    assert torch.equal(flat(by_sif.model), flat(by_reset.model))

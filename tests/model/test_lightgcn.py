@@ -1,0 +1,160 @@
+"""LightGCN on our graph against RecBole's, and what must leave when edges leave."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from recbole.model.general_recommender.lightgcn import LightGCN as RecBoleLightGCN
+from recbole.utils import init_seed
+
+from recbole_unlearn import Unlearner, WithdrawalRequest
+from recbole_unlearn.data import create_dataset, data_preparation
+from recbole_unlearn.influence.objective import RowObjective
+from recbole_unlearn.influence.params import flatten, unflatten
+from recbole_unlearn.influence.rows import LossRows
+from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.graph import BipartiteGraph
+from recbole_unlearn.model.lightgcn import LightGCN
+from recbole_unlearn.trainer import train_model
+
+USERS, ITEMS = np.array([0, 0, 1, 2, 2, 2]), np.array([1, 2, 1, 0, 2, 2])
+
+
+@pytest.fixture(scope="module")
+def lightgcn(make_config):
+    config = make_config("LightGCN", embedding_size=8, epochs=5)
+    return train_model(config, create_dataset(config))
+
+
+def dense(users, items, n_users=4, n_items=3):
+    """Return the normalised adjacency by its definition."""
+    half = np.zeros((n_users, n_items))
+    half[users, items] = 1
+    whole = np.block([[np.zeros((n_users, n_users)), half], [half.T, np.zeros((n_items, n_items))]])
+    scale = (whole.sum(axis=1) + 1e-7) ** -0.5
+    return torch.from_numpy(scale[:, None] * whole * scale)
+
+
+def test_the_graph_is_its_definition():
+    graph = BipartiteGraph(USERS, ITEMS, 4, 3).double()
+    found = graph.propagate(torch.eye(7, dtype=torch.float64))
+    assert torch.allclose(found, dense(USERS, ITEMS), atol=1e-7)  # values are built in float32
+    assert graph.matrix.col_indices().dtype == torch.int32
+
+
+def test_without_edges_it_is_the_graph_that_never_had_them():
+    graph = BipartiteGraph(USERS, ITEMS, 4, 3).without(np.array([0, 2, 3]), np.array([2, 0, 0]))
+    never = BipartiteGraph(np.array([0, 1, 2]), np.array([1, 1, 2]), 4, 3)
+    for part in ("crow_indices", "col_indices", "values"):
+        assert torch.equal(getattr(graph.matrix, part)(), getattr(never.matrix, part)())
+
+
+def test_derivatives_of_every_order_and_mode():
+    graph = BipartiteGraph(USERS, ITEMS, 4, 3).double()
+    start = torch.randn(7, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: graph.propagate(x) ** 2, (start,), check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(lambda x: graph.propagate(x) ** 3, (start,))
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_losses_and_metrics_are_recboles(make_config, layers):
+    results = []
+    for model_class in (RecBoleLightGCN, LightGCN):
+        config = make_config("LightGCN", embedding_size=8, epochs=3, n_layers=layers)
+        init_seed(3, True)
+        dataset = create_dataset(config)
+        train_data, _, test_data = data_preparation(config, dataset)
+        unlearner = Unlearner(config, model_class(config, train_data._dataset), dataset)
+        unlearner.fit(train_data, saved=False, verbose=False)
+        results.append((list(unlearner.train_loss_dict.values()), unlearner.evaluate(test_data)))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)  # float32, another order of summation
+    assert results[0][1] == pytest.approx(results[1][1], abs=1e-6)
+
+
+def test_dropping_edges_changes_scores_at_once(lightgcn):
+    model = copy.deepcopy(lightgcn.model)
+    before = model.full_sort_predict({"user_id": torch.tensor([1])}).clone()
+    assert model.restore_user_e is not None
+    users, items = model.norm_adj_matrix.pairs
+    model.drop_edges(users[:3], items[:3])
+    assert model.restore_user_e is None
+    assert not torch.equal(model.full_sort_predict({"user_id": torch.tensor([1])}), before)
+    expected = BipartiteGraph(users[3:], items[3:], model.n_users, model.n_items)
+    assert torch.equal(model.norm_adj_matrix.matrix.values(), expected.matrix.values())
+
+
+def test_nothing_that_carries_training_rows_is_saved(lightgcn, tmp_path):
+    lightgcn.model.full_sort_predict({"user_id": torch.tensor([1])})
+    lightgcn.save(tmp_path / "model.pth")
+    state = torch.load(tmp_path / "model.pth", weights_only=True)
+    assert state["other_parameter"] == {}
+    assert set(state["state_dict"]) == {"user_embedding.weight", "item_embedding.weight"}
+    assert not hasattr(lightgcn.model, "interaction_matrix")
+
+
+def rows_of(model, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+    ids = [torch.randint(1, size, (40,), generator=generator) for size in (model.n_users, model.n_items, model.n_items)]
+    return LossRows(*ids, torch.ones(40, dtype=dtype), torch.ones(40, dtype=dtype))
+
+
+def test_rows_are_recboles_loss(lightgcn):
+    model = copy.deepcopy(lightgcn.model)
+    rows, adapter = rows_of(model, torch.float32), ModelAdapter.of(model)
+    encoded = adapter.encode(dict(model.named_parameters()))
+    x = adapter.score(encoded, rows)
+    mine = torch.nn.functional.softplus(-x).mean()
+    for table, ids in (
+        (model.user_embedding, rows.users),
+        (model.item_embedding, rows.items),
+        (model.item_embedding, rows.others),
+    ):
+        mine = mine + adapter.row_penalty() / 2 * table(ids).square().sum() / len(rows)
+    theirs = model.calculate_loss({"user_id": rows.users, "item_id": rows.items, "neg_item_id": rows.others})
+    assert float(mine) == pytest.approx(float(theirs), rel=1e-6)
+
+
+def test_hessian_products_are_central_differences(lightgcn):
+    model = copy.deepcopy(lightgcn.model).double()
+    model.norm_adj_matrix = model.norm_adj_matrix.double()
+    adapter = ModelAdapter.of(model)
+    names = [name for name, _ in model.named_parameters()]
+    values = tuple(parameter.detach() * 5 for parameter in model.parameters())
+    zero = tuple(torch.zeros((), dtype=torch.float64) for _ in values)
+    objective = RowObjective(
+        lambda v: adapter.encode(dict(zip(names, v, strict=True))), adapter.score, rows_of(model), zero, 9
+    )
+    generator = torch.Generator().manual_seed(1)
+    direction = tuple(torch.randn(v.shape, generator=generator, dtype=torch.float64) for v in values)
+    h = 1e-5
+    ends = [
+        flatten(objective.gradient(tuple(v + sign * h * d for v, d in zip(values, direction, strict=True))))
+        for sign in (1, -1)
+    ]
+    product = flatten(objective.hessian(values, direction))
+    difference = (ends[0] - ends[1]) / (2 * h)
+    assert float((product - difference).norm() / difference.norm()) < 1e-7  # O(h^2) and rounding / h
+    back = unflatten(product, values)
+    assert all(b.shape == v.shape for b, v in zip(back, values, strict=True))
+
+
+def test_an_isolated_user_scores_with_a_share_of_its_own_row(lightgcn):
+    unlearner = Unlearner(lightgcn.config, copy.deepcopy(lightgcn.model), lightgcn.dataset)
+    unlearner.unlearn(WithdrawalRequest.users(["u3"]), "ResetUE")
+    adapter = ModelAdapter.of(unlearner.model)
+    user = torch.from_numpy(lightgcn.dataset.interactions().user_ids(["u3"]))
+    items = torch.arange(1, unlearner.model.n_items)
+    row = unlearner.model.user_embedding.weight[user].detach()
+    by_block = adapter.user_blocks(items.unsqueeze(0)).logits(row)[0]
+    by_model = unlearner.model.full_sort_predict({"user_id": user})[1:]
+    assert torch.allclose(by_block, by_model, atol=1e-6)
+
+
+def test_rows_are_drawn_by_the_tables_own_law(lightgcn):
+    adapter = ModelAdapter.of(lightgcn.model)
+    table = torch.nn.Embedding(3000, 64)
+    torch.nn.init.xavier_uniform_(table.weight)
+    drawn = torch.stack([adapter.draw_rows([table], torch.Generator().manual_seed(s)) for s in range(200)])
+    assert float(drawn.std()) == pytest.approx(float(table.weight.std()), rel=0.03)  # 12,800 entries: 0.5 %
+    assert float(drawn.abs().max()) <= float(table.weight.abs().max()) * 1.001
