@@ -71,7 +71,7 @@ def run_unlearn(
     results = {"Original": {**assessment(original), "seconds": None}}
     for name, method in methods.items():
         logging.getLogger().info(set_color("unlearn", "pink") + f": {name}")
-        unlearner, results[name] = _unlearn_timed(original, withdrawal, method)
+        unlearner, results[name] = unlearn_timed(original, withdrawal, method)
         results[name] |= assessment(unlearner)
         if saved:
             unlearner.save(_model_file(config, withdrawal, name))
@@ -116,7 +116,8 @@ class Assessment:
         self.config = config
         self.retained_view = data.without(replace(withdrawal, scope="train"))
         self.test_data = data_preparation(config, self.retained_view)[2]
-        rows, test = data.interactions(), data.interactions(part=2)
+        self.rows = rows = data.interactions()
+        test = data.interactions(part=2)
         self.withdrawn_users = np.unique(rows.users[withdrawal.forget])
         pairs = Rows(rows.users, rows.items)
         self.membership = Membership(
@@ -144,7 +145,7 @@ class Assessment:
         return {name: membership_oracle(model, self.membership, name, self.config["seed"]) for name in protocols}
 
 
-def _unlearn_timed(
+def unlearn_timed(
     original: Unlearner, withdrawal: Withdrawal, method: UnlearnMethod
 ) -> tuple[Unlearner, dict[str, Any]]:
     """Unlearn from a copy of the original; quick methods run once to warm up and ``timing_runs`` times for the clock."""

@@ -1,0 +1,115 @@
+"""What may the row of a withdrawn user know? Every variant of SCIF, and the controls, over several seeds.
+
+    python benchmarks/withdrawn_row.py NeuMF ml-100k 5 [--key=value ...]
+
+trains the original and Retrain once per seed, unlearns rand@5 by each variant, and appends one json line per seed to
+benchmarks/results/withdrawn_row-MODEL-DATASET.jsonl; seeds that stand there already are not run again.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from recbole.utils import init_seed
+from sklearn.metrics import roc_auc_score
+
+from recbole_unlearn.config import Config
+from recbole_unlearn.data import create_dataset
+from recbole_unlearn.evaluator.report import environment, finite
+from recbole_unlearn.methods import method_class
+from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.quick_start import Assessment, request_of, unlearn_timed
+from recbole_unlearn.trainer import train_model
+
+RESULTS = Path(__file__).parent / "results"
+VARIANTS = {
+    "ResetUE": ("ResetUE", {}),
+    "SCIF": ("SCIF", {}),
+    "SCIF, one step": ("SCIF", {"newton_steps": 1}),
+    "SCIF, ridge .1": ("SCIF", {"ridge": 0.1}),
+    "SCIF, ridge 10": ("SCIF", {"ridge": 10.0}),
+    "SCIF, catalogue, trained start": ("SCIF", {"start": "trained"}),
+    "SCIF, withdrawn items, fresh start": ("SCIF", {"zbar_rows": "withdrawn", "start": "fresh"}),
+    "SCIF, withdrawn items, trained start": ("SCIF", {"zbar_rows": "withdrawn", "start": "trained"}),
+    "SCIF, withdrawn items, trained start, one step": (
+        "SCIF",
+        {"zbar_rows": "withdrawn", "start": "trained", "newton_steps": 1},
+    ),
+    "SCIF-paper": ("SCIF-paper", {}),
+    "IF": ("IF", {}),
+    "CIF": ("CIF", {}),
+    "FineTune": ("FineTune", {}),
+    "Retrain": ("Retrain", {}),
+}
+
+
+def norm_attack(model, withdrawn, rows):
+    """Return how well the norm of a user's row tells who left: AUC, .5 to 1, withdrawn against retained users."""
+    norms = (
+        sum(table.weight.detach().square().sum(dim=1) for table in ModelAdapter.of(model).user_tables).sqrt().numpy()
+    )
+    users = np.unique(rows.users)
+    auc = roc_auc_score(np.isin(users, withdrawn), norms[users])
+    return float(max(auc, 1 - auc))
+
+
+def run(model, dataset, seed, given):
+    config = Config(
+        model,
+        dataset,
+        config_dict={"protocol": "paper", "seed": seed, "mio_protocols": ["strong"], "state": "WARNING", **given},
+    )
+    init_seed(seed, True)
+    data = create_dataset(config)
+    withdrawal = request_of(config).resolve(data.interactions())
+    assessment = Assessment(config, data, withdrawal)
+    original = train_model(config, data)
+    results = {"Original": assess(assessment, original, {})}
+    for name, (method, options) in VARIANTS.items():
+        instance = method_class(method)({**config.method_options(method), **options})
+        unlearner, cost = unlearn_timed(original, withdrawal, instance)
+        results[name] = assess(assessment, unlearner, cost)
+        print(seed, name, results[name]["auc"], results[name]["withdrawn"], results[name].get("seconds"), flush=True)
+    popularity = {group: figures["ndcg@10"] for group, figures in assessment.popularity().items()}
+    return {
+        "model": model,
+        "dataset": dataset,
+        "seed": seed,
+        "request": withdrawal.digest,
+        "users": len(withdrawal.users),
+        "commit": subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip(),
+        "environment": environment("cpu"),
+        "popularity": popularity,
+        "methods": results,
+    }
+
+
+def assess(assessment, unlearner, cost):
+    figures = assessment(unlearner)
+    return {
+        "auc": figures["mio"]["strong"]["auc"],
+        **{group: figures["utility"][group]["ndcg@10"] for group in ("retained", "withdrawn", "all")},
+        "norm_attack": norm_attack(unlearner.model, assessment.withdrawn_users, assessment.rows),
+        **cost,
+    }
+
+
+def main():
+    model, dataset, seeds, *rest = sys.argv[1:]
+    given = dict(argument.removeprefix("--").split("=", 1) for argument in rest)
+    sys.argv = sys.argv[:1]
+    path = RESULTS / f"withdrawn_row-{model}-{dataset}.jsonl"
+    done = {json.loads(line)["seed"] for line in path.read_text().splitlines()} if path.exists() else set()
+    for seed in range(1, int(seeds) + 1):
+        if seed not in done:
+            line = json.dumps(finite(run(model, dataset, seed, given)))
+            with path.open("a") as file:
+                file.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()
