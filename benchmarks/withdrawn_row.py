@@ -80,7 +80,7 @@ def run(model, dataset, seed, given):
         "request": withdrawal.digest,
         "users": len(withdrawal.users),
         "commit": subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+            ["git", "rev-parse", "HEAD"], cwd=RESULTS, capture_output=True, text=True, check=True
         ).stdout.strip(),
         "environment": environment("cpu"),
         "popularity": popularity,
