@@ -8,6 +8,7 @@ from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 
 from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
+from recbole_unlearn.exceptions import ConfigError
 
 
 class WithdrawalDataset(Dataset):
@@ -60,7 +61,22 @@ def _rows(part: Dataset) -> Interactions:
         item_tokens=part.field2id_token[items],
         user_index=part.field2token_id[users],
         item_index=part.field2token_id[items],
+        labels=_labels(part),
     )
+
+
+def _labels(part: Dataset) -> np.ndarray | None:
+    """Return explicit labels, where rows are trained on them and no negatives are drawn."""
+    sampled = part.config["train_neg_sample_args"]["distribution"] != "none"
+    if sampled or part.label_field not in part.inter_feat:
+        return None
+    labels = np.asarray(part.inter_feat[part.label_field], dtype=np.float64)
+    if labels.size and not (labels.min() >= 0 and labels.max() <= 1):
+        raise ConfigError(
+            f"labels {part.label_field!r} lie between {labels.min():g} and {labels.max():g}; a logistic loss takes 0 to 1: "
+            f"set threshold, or normalize_field: [{part.label_field}]"
+        )
+    return labels
 
 
 def _keep(part: Dataset, mask: np.ndarray) -> Dataset:

@@ -1,0 +1,65 @@
+"""Explicit ratings without sampling: z-bar is the user's, else the item's average, and every method runs."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from recbole_unlearn import Unlearner, WithdrawalRequest
+from recbole_unlearn.data import create_dataset
+from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.methods.rows import RequestRows
+from recbole_unlearn.trainer import train_model
+from tests.methods.test_scif import context_of
+
+REGIMES = {
+    "thresholded": {"threshold": {"rating": 4}},
+    "scaled": {"LABEL_FIELD": "rating", "normalize_field": ["rating"], "normalize_all": False},
+}
+
+
+@pytest.fixture(scope="module", params=REGIMES)
+def explicit(request, make_config):
+    config = make_config(train_neg_sample_args=None, epochs=3, **REGIMES[request.param])
+    return train_model(config, create_dataset(config))
+
+
+def rows_of(unlearner, request):
+    context = context_of(unlearner, request)
+    object.__setattr__(context, "negatives", 0)
+    return RequestRows(context, False, torch.float64, torch.device("cpu"))
+
+
+def test_withdrawn_rows_take_the_users_average_else_the_items(explicit):
+    data = explicit.dataset.interactions()
+    mine = np.flatnonzero(data.users == data.user_ids(["u3"])[0])
+    pair = WithdrawalRequest.interactions([("u3", data.item_tokens[data.items[mine[0]]])])
+    rows = rows_of(explicit, pair)
+    relabelled = rows.relabelled(rows.of(mine[:1]))
+    assert float(relabelled.targets[0]) == pytest.approx(data.labels[mine[1:]].mean())
+    whole = rows_of(explicit, WithdrawalRequest.users(["u3"]))
+    others = data.users != data.user_ids(["u3"])[0]
+    expected = [data.labels[others & (data.items == item)].mean() for item in data.items[mine]]
+    assert whole.relabelled(whole.of(mine)).targets.tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("method", ["SIF", "SCIF", "SCIF-paper", "IF", "CIF"])
+@pytest.mark.parametrize("kind", ["users", "interactions"])
+def test_methods_run_without_sampling(explicit, method, kind):
+    request = {
+        "users": WithdrawalRequest.users(["u3"]),
+        "interactions": WithdrawalRequest.random(5, 1, "interactions"),
+    }[kind]
+    unlearner = Unlearner(explicit.config, copy.deepcopy(explicit.model), explicit.dataset)
+    outcome = unlearner.unlearn(request, method)
+    assert all(torch.isfinite(parameter).all() for parameter in outcome.model.parameters())
+    assert any(
+        not torch.equal(a, b) for a, b in zip(outcome.model.parameters(), explicit.model.parameters(), strict=True)
+    )
+
+
+def test_labels_outside_zero_and_one_are_named(make_config):
+    config = make_config(train_neg_sample_args=None, LABEL_FIELD="rating", normalize_all=False)
+    with pytest.raises(ConfigError, match="between 1 and 5; a logistic loss takes 0 to 1"):
+        create_dataset(config).interactions()
