@@ -34,6 +34,7 @@ _CHOICES = {
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "withdraw_alpha": (lambda value: 0 < value < 100, "it is a share in per cent, strictly between 0 and 100"),
     "mio_power": (lambda value: 0.5 <= value <= 1, "it is an AUC, between 0.5 and 1"),
+    "withdraw_seed": (lambda value: value is None or value >= 0, "it must be 0 or more"),
     "timing_runs": (lambda value: value >= 1, "it must be 1 or more"),
     "methods": (lambda value: len(value) > 0, "name at least one method, such as --methods=Retrain,SCIF"),
 }
@@ -82,6 +83,7 @@ class Config(RecBoleConfig):
         ) as error:
             raise ConfigError(error.args[0] if error.args else repr(error)) from error
         _check_values(self.final_config_dict)
+        _check_recboles_values(self.external_config_dict, self.internal_config_dict)
 
     def method_options(self, name: str) -> dict[str, Any]:
         """Return the options of one method: its yaml, overridden by what the user gave.
@@ -231,6 +233,26 @@ def _check_values(values: dict[str, Any]) -> None:
             raise ConfigError(f"method {name!r} is not known;{suggest(str(name), known)} allowed: {', '.join(known)}")
 
 
+def _check_recboles_values(given: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Refuse numbers of the wrong kind, which RecBole would find out about in the middle of a run."""
+    for name, value in given.items():
+        default = defaults.get(name)
+        if name in _our_keys() or type(default) not in (bool, int, float):
+            continue
+        kind = type(default).__name__
+        _check_type(presets.Key(name, default, kind, f"RecBole's default is {default}."), value)
+        if not isinstance(default, bool) and value < _least(name):
+            raise ConfigError(f"{name} is {value!r}; allowed: {_least(name)} or more")
+    if given.get("seed", 0) >= 2**32:
+        raise ConfigError(f"seed is {given['seed']}; allowed: 0 to {2**32 - 1}")
+
+
+def _least(name: str) -> float:
+    if name == "epochs" or name.endswith("_size"):
+        return 1
+    return 0 if name in ("seed", "learning_rate", "weight_decay") else -math.inf
+
+
 def _check_type(key: presets.Key, value: Any) -> None:
     if key.type == "bool":
         right = isinstance(value, bool)
@@ -239,7 +261,7 @@ def _check_type(key: presets.Key, value: Any) -> None:
     if isinstance(value, float):
         right = right and math.isfinite(value)
     if not right:
-        raise ConfigError(f"{key.name} is {value!r}; it must be a {key.type}: {key.meaning}")
+        raise ConfigError(f"{key.name} is {value!r}; it must be of type {key.type}: {key.meaning}")
 
 
 def _as_list(value: Any) -> list[Any]:
