@@ -240,7 +240,7 @@ def _check_recboles_values(given: dict[str, Any], defaults: dict[str, Any]) -> N
         if name in _our_keys() or type(default) not in (bool, int, float):
             continue
         kind = type(default).__name__
-        _check_type(presets.Key(name, default, kind, f"RecBole's default is {default}."), value)
+        _check_type(presets.Key(name, default, kind, f"the default is {default}."), value)
         if not isinstance(default, bool) and value < _least(name):
             raise ConfigError(f"{name} is {value!r}; allowed: {_least(name)} or more")
     if given.get("seed", 0) >= 2**32:

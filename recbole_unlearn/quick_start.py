@@ -64,7 +64,8 @@ def run_unlearn(
     methods = {name: get_method(config, name) for name in config["methods"]}
     if any(method.needs_adapter for method in methods.values()):
         ModelAdapter.class_for(config.model_class)
-    _check_output(config["output_dir"])
+    for key in ("output_dir", "checkpoint_dir"):
+        _check_folder(key, config[key])
     _start_logging(config, data)
     original = train_model(config, data)
     assessment = Assessment(config, data, withdrawal)
@@ -201,13 +202,13 @@ def _report(config: Config, withdrawal: Withdrawal, results: dict[str, Any], ass
     return finite(report)
 
 
-def _check_output(folder: str) -> None:
-    """Refuse an output folder that cannot be written, before anything is trained."""
+def _check_folder(key: str, folder: str) -> None:
+    """Refuse a folder that cannot be written, before anything is trained."""
     existing = Path(folder).absolute()
     while not existing.exists():
         existing = existing.parent
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise ConfigError(f"output_dir {folder!r} cannot be written: {str(existing)!r} is no writable folder")
+        raise ConfigError(f"{key} {folder!r} cannot be written: {str(existing)!r} is no writable folder")
 
 
 def _start_logging(config: Config, data: WithdrawalDataset) -> None:

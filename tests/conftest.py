@@ -12,7 +12,7 @@ import recbole_unlearn
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.trainer import train_model
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # the models are tiny, and tests may share the machine
 
 
 def write_inter(folder: Path, name: str, seed: int = 0, n_users: int = 60, n_items: int = 40) -> Path:

@@ -111,6 +111,9 @@ BAD = {
     "missing config file": (["--config_files=none.yaml"], "does not exist"),
     "negative ridge": (["--ridge=-1"], "SCIF: ridge is -1"),
     "output is a file": (["--output_dir=bad.csv/x"], "cannot be written"),
+    "checkpoints in a file": (["--checkpoint_dir=bad.csv/x"], "checkpoint_dir 'bad.csv/x' cannot be written"),
+    "a column that is not there": (["--USER_ID_FIELD=nope"], "check USER_ID_FIELD"),
+    "a wrong number": (["--seed=-1"], "seed is -1"),
     "no adapter": (["--model=ItemKNN", "--methods=SCIF"], "no adapter for the model 'ItemKNN'"),
     "a model with its own data set": (["--model=SASRec", "--train_neg_sample_args=None"], "own data set class"),
 }

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import recbole
 import recbole.data.utils as recbole_data
 import yaml
@@ -35,7 +36,13 @@ def create_dataset(config: Any) -> Dataset:
     own_class = hasattr(recbole.data.dataset, f"{config['model']}Dataset")
     if own_class or config["MODEL_TYPE"] not in (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.CONTEXT):
         return recbole_data.create_dataset(config)
-    dataset = WithdrawalDataset(config)
+    try:
+        dataset = WithdrawalDataset(config)
+    except (KeyError, ValueError, pd.errors.ParserError) as error:
+        raise ConfigError(
+            f"data set {config['dataset']!r} cannot be loaded: {error!r}; "
+            f"check USER_ID_FIELD, ITEM_ID_FIELD, load_col and the header of the atomic files"
+        ) from error
     if config["save_dataset"]:
         dataset.save()
     return dataset
