@@ -1,5 +1,5 @@
 # Two commands do everything: `make demo` and `make test`. Both make the environment if need be.
-PYTHON ?= $(firstword $(shell command -v python3.11 python3))
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready

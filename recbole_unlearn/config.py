@@ -68,6 +68,7 @@ class Config(RecBoleConfig):
         config_file_list: list[str] | None = None,
         config_dict: dict[str, Any] | None = None,
     ) -> None:
+        self.set_later: dict[str, Any] = {}
         try:
             super().__init__(model, dataset, config_file_list, dict(config_dict or {}))
         except UnlearnError:
@@ -90,8 +91,12 @@ class Config(RecBoleConfig):
 
         Several methods may share a key with different defaults, so a run with several asks for each one's own.
         """
-        given = self.external_config_dict
+        given = {**self.external_config_dict, **self.set_later}
         return {key: given.get(key, default) for key, default in presets.load("method", name).items()}
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.set_later[key] = value
 
     def _init_parameters_category(self) -> None:
         super()._init_parameters_category()

@@ -23,11 +23,11 @@ from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.mio import Membership, Rows, membership_oracle
 from recbole_unlearn.evaluator.report import environment, finite, save_report
 from recbole_unlearn.evaluator.utility import evaluate_by_group, popularity_model
-from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError
+from recbole_unlearn.exceptions import ConfigError, RequestError, UnsupportedModelError
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.model.adapter import ModelAdapter
 from recbole_unlearn.trainer import Unlearner, train_model
-from recbole_unlearn.utils import get_method
+from recbole_unlearn.utils import get_method, get_trainer
 
 
 def run_unlearn(
@@ -60,7 +60,13 @@ def run_unlearn(
         raise UnsupportedModelError(
             f"{config['model']} uses its own data set class, from which no rows can be withdrawn yet"
         )
+    if get_trainer(config["MODEL_TYPE"], config["model"]) is not Unlearner:
+        raise UnsupportedModelError(f"{config['model']} has a trainer of its own in RecBole, which cannot unlearn yet")
     withdrawal = request_of(config).resolve(data.interactions(), config["withdraw_scope"])
+    if not withdrawal.forget.any():
+        raise RequestError(
+            "the request matches no training row: what it names has only held-out rows, or is gone already"
+        )
     methods = {name: get_method(config, name) for name in config["methods"]}
     if any(method.needs_adapter for method in methods.values()):
         ModelAdapter.class_for(config.model_class)
@@ -101,7 +107,7 @@ class RunConfig(Config):
 
 def request_of(config: Config) -> WithdrawalRequest:
     """Return the request that the config names: a file, or a draw."""
-    if config["withdraw"]:
+    if config["withdraw"] is not None:
         return WithdrawalRequest.from_file(config["withdraw"], config["USER_ID_FIELD"], config["ITEM_ID_FIELD"])
     seed = config["seed"] if config["withdraw_seed"] is None else config["withdraw_seed"]
     return WithdrawalRequest.random(config["withdraw_alpha"], seed, config["withdraw_sample"])
@@ -204,6 +210,8 @@ def _report(config: Config, withdrawal: Withdrawal, results: dict[str, Any], ass
 
 def _check_folder(key: str, folder: str) -> None:
     """Refuse a folder that cannot be written, before anything is trained."""
+    if not folder:
+        raise ConfigError(f"{key} is empty; name a folder")
     existing = Path(folder).absolute()
     while not existing.exists():
         existing = existing.parent

@@ -32,7 +32,7 @@ class Unlearner(Trainer):
     Args:
         config: A ``recbole_unlearn.Config``.
         model: The model to train or to unlearn from.
-        dataset: The data set that the model was trained on; ``fit`` sets it from its dataloader.
+        dataset: The data set that the model was trained on, as ``create_dataset`` returned it; ``unlearn`` needs it.
 
     Example:
         >>> from recbole_unlearn import Config, Unlearner, WithdrawalRequest
@@ -53,6 +53,7 @@ class Unlearner(Trainer):
         self.dataset = dataset
         self.withdrawn_users = np.array([], dtype=np.int64)
         self.last_cost: Cost | None = None
+        self.stale_model_file: str | None = None
 
     def fit(
         self,
@@ -79,6 +80,11 @@ class Unlearner(Trainer):
     ) -> Any:
         """Evaluate the model as it is; ``load_best_model=True`` first loads ``model_file`` or the last checkpoint."""
         if load_best_model and eval_data:
+            if model_file is None and self.saved_model_file == self.stale_model_file:
+                raise ConfigError(
+                    f"the checkpoint {self.saved_model_file!r} is older than the last withdrawal and holds withdrawn rows; "
+                    f"evaluate with load_best_model=False, or name a model_file"
+                )
             self.load(model_file or self.saved_model_file)
         return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
 
@@ -101,7 +107,7 @@ class Unlearner(Trainer):
             UnsupportedModelError: The method needs an adapter and the model has none.
         """
         if self.dataset is None:
-            raise ConfigError("the Unlearner does not know its data set; pass `dataset` or call fit first")
+            raise ConfigError("the Unlearner does not know its data set; pass `dataset`, what create_dataset returned")
         if not isinstance(method, UnlearnMethod):
             method = get_method(self.config, method or self.config["unlearn_method"])
         return self._carry_out(request, method, scope or self.config["withdraw_scope"])
@@ -132,7 +138,15 @@ class Unlearner(Trainer):
         done, self.last_cost = measure(from_request_to_model, self.device)
         outcome, self.dataset, self.withdrawn_users = done
         self.model = outcome.model
+        if "nothing_to_do" not in outcome.diagnostics:
+            self._forget_the_way_here()
         return outcome
+
+    def _forget_the_way_here(self) -> None:
+        """Drop what training kept beside the parameters: moments and gradients of withdrawn rows, and the old checkpoint."""
+        self.model.zero_grad(set_to_none=True)
+        self.optimizer = self._build_optimizer()
+        self.stale_model_file = self.saved_model_file
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model in one piece; the file loads with ``torch.load(weights_only=True)`` and holds no optimizer."""

@@ -83,11 +83,9 @@ def test_scope_all_and_a_request_file(tiny, capsys):
 
 
 def test_a_model_without_adapter_still_retrains(data_path, capsys):
-    assert (
-        main(["--model=ItemKNN", "--dataset=tiny", f"--data_path={data_path}", "--epochs=1", "--methods=Retrain"]) == 0
-    )
+    assert main(["--model=DMF", "--dataset=tiny", f"--data_path={data_path}", "--epochs=1", "--methods=Retrain"]) == 0
     report = json.loads(Path("output/report.json").read_text())
-    assert "no adapter for the model 'ItemKNN'" in report["methods"]["Retrain"]["mio"]["reason"]
+    assert "no adapter for the model 'DMF'" in report["methods"]["Retrain"]["mio"]["reason"]
 
 
 BAD = {
@@ -113,8 +111,10 @@ BAD = {
     "output is a file": (["--output_dir=bad.csv/x"], "cannot be written"),
     "checkpoints in a file": (["--checkpoint_dir=bad.csv/x"], "checkpoint_dir 'bad.csv/x' cannot be written"),
     "a column that is not there": (["--USER_ID_FIELD=nope"], "check USER_ID_FIELD"),
+    "an empty request path": (["--withdraw="], "request file '.' cannot be read"),
+    "an empty output path": (["--output_dir="], "output_dir is empty"),
     "a wrong number": (["--seed=-1"], "seed is -1"),
-    "no adapter": (["--model=ItemKNN", "--methods=SCIF"], "no adapter for the model 'ItemKNN'"),
+    "no adapter": (["--model=DMF", "--methods=SCIF"], "no adapter for the model 'DMF'"),
     "a model with its own data set": (["--model=SASRec", "--train_neg_sample_args=None"], "own data set class"),
 }
 

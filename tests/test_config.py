@@ -143,6 +143,8 @@ def test_method_options_are_each_methods_own():
     config = Config("NeuMF", "ml-100k", config_dict={"ridge": 3.0})
     assert config.method_options("SCIF")["ridge"] == 3.0
     assert config.method_options("Retrain") == {}
+    config["ridge"] = 7.0
+    assert config.method_options("SCIF")["ridge"] == 7.0
 
 
 def test_no_progress_bars_without_a_terminal():

@@ -42,6 +42,8 @@ def test_from_a_wheel(wheel, tmp_path):
         archive.extractall(tmp_path / "site")
     found = probe(tmp_path, PYTHONPATH=str(tmp_path / "site"))
     assert found == tmp_path / "site" / "recbole_unlearn" / "properties"
+    modules = {path.relative_to(ROOT) for path in (ROOT / "recbole_unlearn").rglob("*.py")}
+    assert modules <= {path.relative_to(tmp_path / "site") for path in (tmp_path / "site").rglob("*.py")}
     assert {path.name for path in (ROOT / "properties").rglob("*.yaml")} == {
         path.name for path in found.rglob("*.yaml")
     }

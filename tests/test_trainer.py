@@ -114,3 +114,20 @@ def test_unlearn_moves_on_and_counts_the_cost(fresh_copy):
     assert len(fresh_copy.dataset.interactions().users) < before
     assert fresh_copy.last_cost.seconds > 0
     assert fresh_copy.withdrawn_users.tolist() == [user]
+
+
+def test_nothing_beside_the_parameters_remembers(make_config, tmp_path):
+    config = make_config(epochs=2, checkpoint_dir=str(tmp_path))
+    dataset = create_dataset(config)
+    train_data, _, test_data = data_preparation(config, dataset)
+    unlearner = Unlearner(config, get_model("NeuMF")(config, dataset), dataset)
+    unlearner.fit(train_data, verbose=False)
+    assert unlearner.optimizer.state
+    unlearner.unlearn(WithdrawalRequest.users(["u3"]))
+    assert not unlearner.optimizer.state
+    assert all(parameter.grad is None for parameter in unlearner.model.parameters())
+    with pytest.raises(ConfigError, match="older than the last withdrawal"):
+        unlearner.evaluate(test_data, load_best_model=True)
+    unlearner.unlearn(WithdrawalRequest.users(["u4"]), "Retrain")
+    held = {id(parameter) for group in unlearner.optimizer.param_groups for parameter in group["params"]}
+    assert held == {id(parameter) for parameter in unlearner.model.parameters()}

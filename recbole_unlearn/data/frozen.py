@@ -12,6 +12,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from recbole_unlearn.exceptions import RequestError
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -47,6 +49,17 @@ class Taken:
         self._banned = np.zeros(n_items, dtype=bool)
         self._banned[banned] = True
 
+    def check(self, users: np.ndarray) -> None:
+        """Raise RequestError if a user has no item left that could be drawn."""
+        owners, items = np.divmod(self._pairs, self.n_items)
+        own = np.bincount(owners[~self._banned[items]], minlength=int(users.max(initial=0)) + 1)
+        full = np.flatnonzero(own[np.unique(users)] >= self.n_items - 1 - self._banned[1:].sum())
+        if len(full):
+            raise RequestError(
+                f"{len(full)} users would have every item that is still served, so no negative can be drawn for them; "
+                f"withdraw fewer items, or filter such users with user_inter_num_interval"
+            )
+
     def __call__(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return for each (user, item) whether it is taken."""
         keys = users.astype(np.int64) * self.n_items + items
@@ -68,6 +81,7 @@ def frozen_negatives(keys: np.ndarray, users: np.ndarray, taken: Taken, negative
     Returns:
         Item ids, shape [rows, negatives].
     """
+    taken.check(users)
     counters = np.arange(negatives, dtype=np.uint64)
     states = _mix(keys[:, None] + counters * _GOLDEN).reshape(-1)
     owners = np.repeat(users, negatives)

@@ -13,6 +13,7 @@ import numpy as np
 from recbole_unlearn.data.request_file import read_request_file
 from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
 from recbole_unlearn.exceptions import RequestError
+from recbole_unlearn.lineage.store import write_atomically
 
 _SAMPLES = ("rand", "core", "edge", "interactions")
 
@@ -70,6 +71,8 @@ class WithdrawalRequest:
         """Draw the request from the training rows: ``rand@alpha`` by default, see ``Sample`` for the other kinds."""
         if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha < 100:
             raise RequestError(f"alpha is {alpha!r}; it is a share in per cent, strictly between 0 and 100")
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise RequestError(f"seed is {seed!r}; it is a whole number, 0 or more")
         if kind not in _SAMPLES:
             raise RequestError(f"sample {kind!r} is not known; allowed: {', '.join(_SAMPLES)}")
         return cls(sample=Sample(kind, float(alpha), int(seed)))
@@ -129,7 +132,8 @@ class WithdrawalRequest:
         else:
             pairs = [list(pair) for pair in self.pair_tokens]
             content = {"users": list(self.user_tokens), "items": list(self.item_tokens), "interactions": pairs}
-        Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(content, indent=1) + "\n"
+        write_atomically(path, lambda file: file.write(text.encode()))
 
     def resolve(self, rows: Interactions, scope: str = "train") -> Withdrawal:
         """Find the request's training rows.

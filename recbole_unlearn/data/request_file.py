@@ -1,6 +1,7 @@
 """Reads the file of a withdrawal request: csv, tsv, RecBole atomic file or json."""
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,23 @@ def _read_json(path: Path, text: str) -> dict[str, Any]:
     def refuse(constant: str) -> None:
         raise RequestError(f"{path}: {constant} is not a token")
 
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        if len(set(keys)) < len(keys):
+            raise RequestError(f"{path}: a key stands twice in one object, among {', '.join(keys)}; give each once")
+        return dict(pairs)
+
     try:
-        content = json.loads(text, parse_constant=refuse)
+        content = json.loads(text, parse_constant=refuse, object_pairs_hook=distinct)
     except (json.JSONDecodeError, RecursionError) as error:
         raise RequestError(f"{path}: no valid json: {error}") from error
     if not isinstance(content, dict):
         raise RequestError(f"{path}: the json must be an object with keys among {', '.join(_JSON_KEYS)}")
+    _check_content(path, content)
+    return content
+
+
+def _check_content(path: Path, content: dict[str, Any]) -> None:
     for key in content:
         if key not in _JSON_KEYS:
             raise RequestError(
@@ -50,16 +62,20 @@ def _read_json(path: Path, text: str) -> dict[str, Any]:
             )
         if key != "sample" and not isinstance(content[key], list):
             raise RequestError(f"{path}: {key} must be a list; given {type(content[key]).__name__}")
-    return content
+        if key == "interactions" and not all(isinstance(pair, list) and len(pair) == 2 for pair in content[key]):
+            raise RequestError(f"{path}: interactions must be a list of [user, item] pairs")
+    if "sample" in content and len(content) > 1:
+        raise RequestError(f"{path}: `sample` stands alone; given also {', '.join(set(content) - {'sample'})}")
 
 
 def _read_table(path: Path, text: str, user_field: str, item_field: str) -> dict[str, Any]:
     delimiter = "\t" if "\t" in text.splitlines()[0] else ","
     try:
-        lines = list(csv.reader(text.splitlines(), delimiter=delimiter, strict=True))
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
         raise RequestError(f"{path}: no valid table: {error}") from error
     header = [name.split(":")[0].strip() for name in lines[0]]
+    _check_header(path, header, user_field, item_field)
     columns = [header.index(field) for field in (user_field, item_field) if field in header]
     if not columns:
         raise RequestError(
@@ -82,3 +98,15 @@ def _read_table(path: Path, text: str, user_field: str, item_field: str) -> dict
     if len(columns) == 2:
         return {"interactions": rows}
     return {"users" if user_field in header else "items": [token for (token,) in rows]}
+
+
+def _check_header(path: Path, header: list[str], user_field: str, item_field: str) -> None:
+    """Refuse a header in which one of the two columns may be misspelt: a pair must not become a whole user."""
+    if len(set(header)) < len(header):
+        raise RequestError(f"{path}: line 1 names a column twice: {', '.join(header)!r}")
+    for field in {user_field, item_field} - set(header):
+        close = [name for name in header if name not in (user_field, item_field) and suggest(name, [field])]
+        if close:
+            raise RequestError(
+                f"{path}: line 1 has a column {close[0]!r}; did you mean {field!r}? Rename it or leave it out"
+            )

@@ -59,11 +59,13 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
         hessian.diagonal(dim1=-2, dim2=-1).add_(damping)
         direction = -torch.cholesky_solve(gradient.unsqueeze(-1), torch.linalg.cholesky(hessian)).squeeze(-1)
         first_norm[active] = torch.where(taken[active] == 0, gradient.norm(dim=1), first_norm[active])
-        there, before, after = _backtrack(part, here, gradient, direction)
+        there, before, after, accepted = _backtrack(part, here, gradient, direction)
         solution[active] = there
         taken[active] += 1
         settled = before - after <= tolerance * before.abs()
-        converged[active] = settled
+        # Where no step lowers the objective by what the slope promises, rounding is reached, or the solve has failed.
+        flat = (gradient * direction).sum(dim=1).abs() <= tolerance * before.abs()
+        converged[active] = settled & (accepted | flat)
         active = active[~settled]
         if not len(active):
             break
@@ -72,8 +74,8 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
     return NewtonResult(solution, taken, first_norm, residual, converged)
 
 
-def _backtrack(blocks: Any, here: Tensor, gradient: Tensor, direction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the new rows and the objective before and after; a user for whom no step helps stays."""
+def _backtrack(blocks: Any, here: Tensor, gradient: Tensor, direction: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the new rows, the objective before and after, and for whom a step helped; the others stay."""
     before = blocks.objective(here)
     slope = (gradient * direction).sum(dim=1)
     there, after = here.clone(), before.clone()
@@ -88,7 +90,9 @@ def _backtrack(blocks: Any, here: Tensor, gradient: Tensor, direction: Tensor) -
         waiting = waiting[~good]
         if not len(waiting):
             break
-    return there, before, after
+    accepted = torch.ones(len(here), dtype=torch.bool, device=here.device)
+    accepted[waiting] = False
+    return there, before, after, accepted
 
 
 def influence_step(
@@ -122,4 +126,4 @@ def influence_step(
     remaining, _ = new.derivatives(solution)
     one = torch.ones(len(start), dtype=torch.long, device=start.device)
     residual = remaining.norm(dim=1) / norm.clamp_min(torch.finfo(torch.float64).tiny)
-    return NewtonResult(solution, one, norm, residual, one.bool())
+    return NewtonResult(solution, one, norm, residual, residual < 1)

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.model.adapter import ModelAdapter, Tensors
+from recbole_unlearn.model.lightgcn import LightGCN
 
 
 class DotBlocks:
@@ -121,6 +123,13 @@ class LightGCNAdapter(BPRAdapter):
     def row_penalty(self) -> float:
         """Return ``reg_weight``: RecBole's EmbLoss is the mean over a batch of c / 2 (|e_u|^2 + |e_i|^2 + |e_j|^2)."""
         return float(self.model.reg_weight)
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model)
+        if not isinstance(model, LightGCN):
+            raise UnsupportedModelError(
+                "RecBole's own LightGCN cannot drop edges; make it by recbole_unlearn.utils.get_model('LightGCN')"
+            )
 
     def drop_edges(self, users: np.ndarray, items: np.ndarray) -> None:
         """Take edges out of the graph that trains, scores and is saved."""

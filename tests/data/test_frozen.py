@@ -3,6 +3,7 @@ import pytest
 from scipy.stats import chisquare
 
 from recbole_unlearn.data.frozen import Taken, frozen_negatives, row_keys, token_keys
+from recbole_unlearn.exceptions import RequestError
 
 
 def draw(users, items, negatives=3, n_items=20, seed=1, banned=()):
@@ -58,3 +59,9 @@ def test_the_draw_is_uniform():
 @pytest.mark.parametrize("seed", [0, -5, 2**63])
 def test_any_seed_is_a_key(seed):
     assert len(set(token_keys(["a", "b", "c"], seed).tolist())) == 3
+
+
+def test_a_user_with_every_item_is_named_instead_of_an_endless_draw():
+    users, items = np.full(18, 40), np.arange(1, 19)
+    with pytest.raises(RequestError, match="1 users would have every item"):
+        draw(users, items, banned=[19])

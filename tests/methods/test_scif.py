@@ -230,6 +230,7 @@ def test_one_step_is_said_not_to_have_converged(fresh_copy):
     outcome = fresh_copy.unlearn(REQUESTS["users"], option(fresh_copy, newton_steps=1))
     assert outcome.diagnostics["steps"] == 1
     assert outcome.diagnostics["residual"] > 0.01
+    assert outcome.diagnostics["converged"] == 0.0
 
 
 @pytest.mark.parametrize(
