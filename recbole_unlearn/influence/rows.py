@@ -41,10 +41,6 @@ class LossRows:
         for begin in range(0, len(self), size):
             yield self[begin : begin + size]
 
-    def with_targets(self, targets: Tensor) -> LossRows:
-        """Return the same rows with other labels: what z-bar does to withdrawn rows."""
-        return LossRows(self.users, self.items, self.others, targets, self.weights)
-
     def __add__(self, other: LossRows) -> LossRows:
         def join(name: str) -> Tensor:
             return torch.cat([getattr(self, name), getattr(other, name)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -83,7 +84,7 @@ class RequestRows:
             labels = average_ratings(*self._columns(stay), users, items)
         served = ~np.isin(items, self.context.gone_items)
         weights = rows.weights * torch.from_numpy(served).to(rows.weights)
-        return LossRows(rows.users, rows.items, rows.others, torch.from_numpy(labels).to(rows.targets), weights)
+        return replace(rows, targets=torch.from_numpy(labels).to(rows.targets), weights=weights)
 
     def catalogue(self) -> LossRows:
         """Return the rows of a user of whom nothing is known: the whole catalogue, labelled by what is liked in general.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -83,11 +84,10 @@ class UserRows:
         mine = np.flatnonzero(np.isin(self.context.rows.users, users))
         forget = self.rows.forget[mine]
         retained, withdrawn = self.rows.of(mine[~forget]), self.rows.of(mine[forget])
-        replaced = self.rows.relabelled(withdrawn)
-        if not self.options.collaborate:
-            replaced = LossRows(
-                replaced.users, replaced.items, replaced.others, replaced.targets, torch.zeros_like(replaced.weights)
-            )
+        if self.options.collaborate:
+            replaced = self.rows.relabelled(withdrawn)
+        else:
+            replaced = replace(withdrawn, weights=torch.zeros_like(withdrawn.weights))
         ids = self._ids(users)
         return by_user(retained + withdrawn, ids), by_user(retained + replaced, ids)
 

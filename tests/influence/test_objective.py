@@ -1,5 +1,7 @@
 """Matrix-free gradients and products against autograd's dense ones, in float64."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn.functional import softplus
@@ -86,7 +88,7 @@ def test_label_swap_identity():
     objective, values = make()
     rows = objective.rows
     swapped = torch.rand(len(rows), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    other = RowObjective(objective.encode, objective.score, rows.with_targets(swapped), objective.penalty)
+    other = RowObjective(objective.encode, objective.score, replace(rows, targets=swapped), objective.penalty)
     b = flatten(objective.gradient(values)) - flatten(other.gradient(values))
 
     def weighted(vector):

@@ -131,7 +131,8 @@ def test_rows_are_drawn_by_recboles_initialiser(make_config):
 def test_checkpoints_are_recboles(make_config):
     config = make_config()
     dataset = create_dataset(config)
-    RecBoleNeuMF(config, dataset).load_state_dict(NeuMF(config, dataset).state_dict())
+    loaded = RecBoleNeuMF(config, dataset).load_state_dict(NeuMF(config, dataset).state_dict())
+    assert (loaded.missing_keys, loaded.unexpected_keys) == ([], [])
 
 
 def test_a_model_without_adapter_is_named():
