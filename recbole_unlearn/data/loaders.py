@@ -11,6 +11,7 @@ import torch
 from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
 from recbole.data.interaction import Interaction
 
+from recbole_unlearn.data.frozen import distinct
 from recbole_unlearn.data.sampler import UsedItems
 
 
@@ -48,9 +49,10 @@ class FullSortLoader(FullSortEvalDataLoader):
         dataset.sort(by=self.uid_field, ascending=True)
         used: UsedItems = sampler.used_ids
         rows = dataset.inter_feat
-        positive = np.unique(rows[self.uid_field].numpy() * used.n_items + rows[self.iid_field].numpy())
-        users = np.unique(positive // used.n_items)
-        history = np.setdiff1d(used.of_each(users), positive, assume_unique=True)
+        positive = distinct(rows[self.uid_field].numpy() * used.n_items + rows[self.iid_field].numpy())
+        users = distinct(positive // used.n_items)
+        seen = used.of_each(users)
+        history = seen[~_in(seen, positive)]
         self.uid_list = torch.from_numpy(users)
         self.uid2items_num = np.bincount(positive // used.n_items, minlength=used.n_users)
         self.uid2positive_item = _lists(positive, users, used)
@@ -70,3 +72,11 @@ def _lists(keys: np.ndarray, users: np.ndarray, used: UsedItems) -> np.ndarray:
     for user, part in zip(users.tolist(), torch.from_numpy(items).split(sizes.tolist()), strict=True):
         lists[user] = part
     return lists
+
+
+def _in(values: np.ndarray, sorted_values: np.ndarray) -> np.ndarray:
+    """Return for each value whether it is among the others; both ascend."""
+    place = np.searchsorted(sorted_values, values)
+    found = place < len(sorted_values)
+    found[found] = sorted_values[place[found]] == values[found]
+    return found

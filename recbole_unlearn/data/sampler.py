@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from recbole.sampler import Sampler
 
-from recbole_unlearn.data.frozen import Taken
+from recbole_unlearn.data.frozen import Taken, distinct
 
 _BITMAP_PAIRS = 1 << 30  # a bitmap of 128 MB; above it pairs are found by bisection
 
@@ -63,7 +63,7 @@ class UsedItems(Taken):
         mine = self._pairs[chosen[self._pairs // self.n_items]]
         if not len(self.banned):
             return mine
-        return np.union1d(mine, (users[:, None] * self.n_items + self.banned).ravel())
+        return distinct(np.concatenate([mine, (users[:, None] * self.n_items + self.banned).ravel()]))
 
     def _bitmap(self) -> np.ndarray:
         bits = np.zeros(self.n_users * self.n_items // 8 + 1, dtype=np.uint8)
@@ -88,9 +88,9 @@ class VectorSampler(Sampler):
         for phase, dataset in zip(self.phases, self.datasets, strict=True):
             rows = dataset.inter_feat
             users, items = rows[self.uid_field].numpy(), rows[self.iid_field].numpy()
-            pairs = np.union1d(pairs, users * self.item_num + items)
+            pairs = distinct(np.concatenate([pairs, users * self.item_num + items]))
             used[phase] = UsedItems(pairs, self.user_num, self.item_num, banned)
-        used[self.phases[-1]].check(np.unique(pairs // self.item_num))
+        used[self.phases[-1]].check(pairs // self.item_num)
         return used
 
     def sample_by_key_ids(self, key_ids: Any, num: int) -> torch.Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from recbole.model.general_recommender.lightgcn import LightGCN as RecBoleLightGCN
 from torch import Tensor
+from torch.nn.functional import embedding
 
 from recbole_unlearn.model.graph import BipartiteGraph
 
@@ -30,6 +31,17 @@ class LightGCN(RecBoleLightGCN):
         rows = self.interaction_matrix
         return BipartiteGraph(rows.row, rows.col, self.n_users, self.n_items)
 
+    def calculate_loss(self, interaction: Any) -> Tensor:
+        """Return RecBole's loss of a batch; users and items stay one table, from which every row is gathered once."""
+        self.clear_cache()
+        table = torch.cat([self.user_embedding.weight, self.item_embedding.weight])
+        items = torch.cat([interaction[self.ITEM_ID], interaction[self.NEG_ITEM_ID]]) + self.n_users
+        ids = torch.cat([interaction[self.USER_ID], items])
+        user, positive, negative = embedding(ids, self.norm_adj_matrix.layer_mean(table, self.n_layers)).chunk(3)
+        loss = self.mf_loss((user * positive).sum(dim=1), (user * negative).sum(dim=1))
+        ego = embedding(ids, table).chunk(3)
+        return loss + self.reg_weight * self.reg_loss(*ego, require_pow=self.require_pow)
+
     def forward(self) -> tuple[Tensor, Tensor]:
         """Return the propagated user and item embeddings."""
         return self.propagate(self.user_embedding.weight, self.item_embedding.weight)
@@ -41,11 +53,7 @@ class LightGCN(RecBoleLightGCN):
 
     def propagate(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean over layers 0 to K of the propagated embeddings, for any ego embeddings."""
-        layer = total = torch.cat([users, items])
-        for _ in range(self.n_layers):
-            layer = self.norm_adj_matrix.propagate(layer)
-            total = total + layer
-        mean = total / (self.n_layers + 1)
+        mean = self.norm_adj_matrix.layer_mean(torch.cat([users, items]), self.n_layers)
         return mean[: self.n_users], mean[self.n_users :]
 
     def drop_edges(self, users: np.ndarray, items: np.ndarray) -> None:
