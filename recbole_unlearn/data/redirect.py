@@ -27,5 +27,9 @@ def redirected(function: Callable[..., Any], **names: Any) -> Callable[..., Any]
     copy = types.FunctionType(
         function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__
     )
-    copy.__kwdefaults__, copy.__doc__, copy.__qualname__ = function.__kwdefaults__, function.__doc__, function.__qualname__
+    copy.__kwdefaults__, copy.__doc__, copy.__qualname__ = (
+        function.__kwdefaults__,
+        function.__doc__,
+        function.__qualname__,
+    )
     return copy

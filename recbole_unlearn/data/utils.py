@@ -87,9 +87,7 @@ _prepare_fast = redirected(
     get_dataloader=_get_dataloader,
     create_samplers=redirected(
         recbole_data.create_samplers,
-        _create_sampler=redirected(
-            recbole_data._create_sampler, Sampler=VectorSampler, RepeatableSampler=_repeatable
-        ),
+        _create_sampler=redirected(recbole_data._create_sampler, Sampler=VectorSampler, RepeatableSampler=_repeatable),
     ),
 )
 

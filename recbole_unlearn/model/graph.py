@@ -140,7 +140,7 @@ class _SymmetricProduct(torch.autograd.Function):
         return _SymmetricProduct.apply(gradients[0], ctx.matrix), None
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
         return _multiply(ctx.matrix, tangents[0])
 
 
@@ -166,5 +166,5 @@ class _LayerMean(torch.autograd.Function):
         return _LayerMean.apply(gradients[0], ctx.matrix, ctx.layers), None, None
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
         return _LayerMean.forward(tangents[0], ctx.matrix, ctx.layers)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from recbole.model.general_recommender.lightgcn import LightGCN as RecBoleLightGCN
 from torch import Tensor
-from torch.nn.functional import embedding
 
 from recbole_unlearn.model.graph import BipartiteGraph
+from recbole_unlearn.model.layers import gather_rows
 
 
 class LightGCN(RecBoleLightGCN):
@@ -37,9 +37,9 @@ class LightGCN(RecBoleLightGCN):
         table = torch.cat([self.user_embedding.weight, self.item_embedding.weight])
         items = torch.cat([interaction[self.ITEM_ID], interaction[self.NEG_ITEM_ID]]) + self.n_users
         ids = torch.cat([interaction[self.USER_ID], items])
-        user, positive, negative = embedding(ids, self.norm_adj_matrix.layer_mean(table, self.n_layers)).chunk(3)
+        user, positive, negative = gather_rows(self.norm_adj_matrix.layer_mean(table, self.n_layers), ids).chunk(3)
         loss = self.mf_loss((user * positive).sum(dim=1), (user * negative).sum(dim=1))
-        ego = embedding(ids, table).chunk(3)
+        ego = gather_rows(table, ids).chunk(3)
         return loss + self.reg_weight * self.reg_loss(*ego, require_pow=self.require_pow)
 
     def forward(self) -> tuple[Tensor, Tensor]:

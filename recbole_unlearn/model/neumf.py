@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.model.adapter import ModelAdapter, Tensors, read_rows
-from recbole_unlearn.model.dropout import use_fast_dropout
+from recbole_unlearn.model.layers import use_fast_layers
 
 _CHUNK_ENTRIES = 1 << 19  # hidden activations at a time: 2 MB of float32, which stays in a core's cache
 
@@ -21,7 +21,7 @@ class NeuMF(RecBoleNeuMF):
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
-        use_fast_dropout(self.mlp_layers.mlp_layers)
+        use_fast_layers(self)
 
     def full_sort_predict(self, interaction: Any) -> Tensor:
         """Score every item for each user.
