@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
+from recbole.utils import init_seed
 
 from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
 from recbole_unlearn.exceptions import ConfigError
@@ -14,19 +15,32 @@ from recbole_unlearn.exceptions import ConfigError
 class WithdrawalDataset(Dataset):
     """A RecBole data set whose split outlives a withdrawal.
 
-    ``build`` splits once and remembers the parts. ``without(withdrawal)`` is the same data set whose parts lack the
-    withdrawn rows: same ids, same table sizes, the other rows where they were. RecBole's ``data_preparation``,
-    samplers, dataloaders and evaluators take either as they are.
+    ``build`` splits once, from the config's seed, and remembers the parts. ``without(withdrawal)`` is the same data set
+    whose parts lack the withdrawn rows: same ids, same table sizes, the other rows where they were. RecBole's
+    ``data_preparation``, samplers, dataloaders and evaluators take either as they are.
     """
 
     _parts: list[Dataset] | None = None
     withdrawn_items: np.ndarray = np.array([], dtype=np.int64)
 
     def build(self) -> list[Dataset]:
-        """Return the train, valid and test parts; the first call splits as RecBole does, later ones return the same."""
+        """Return the train, valid and test parts; the first call splits as RecBole does, later ones return the same.
+
+        RecBole splits by the global random state; here the seed of the config stands before, as in RecBole's own scripts, so
+        the split does not depend on what was drawn earlier. A part is its own training part.
+        """
         if self._parts is None:
+            init_seed(self.config["seed"], self.config["reproducibility"])
             self._parts = super().build()
+            for part in self._parts:
+                nothing = part.copy(part.inter_feat[:0])
+                part._parts = [part, nothing, nothing]
         return list(self._parts)
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the parts are in memory; those of a view always are."""
+        return self._parts is not None
 
     def interactions(self, part: int = 0) -> Interactions:
         """Return the rows of a part (0 train, 1 valid, 2 test) with the tokens of their ids."""
