@@ -72,6 +72,20 @@ class RequestRows:
         targets[:, 0] = labels
         return self._rows(np.repeat(users, m + 1), all_items.reshape(-1), None, targets.reshape(-1))
 
+    def sample(self, chosen: np.ndarray, most: int) -> LossRows:
+        """Return the loss rows of about ``most`` of some training rows, weighted to stand for all of them.
+
+        Which rows is a hash of the seed and their tokens, so it does not depend on their order or on other rows.
+        """
+        if len(chosen) <= most:
+            return self.of(chosen)
+        tokens = self.context.rows
+        users, items = tokens.users[chosen], tokens.items[chosen]
+        keys = row_keys(token_keys(tokens.user_tokens, self.seed)[users], self._item_keys[items])
+        rows = self.of(chosen[keys / 2.0**64 < most / len(chosen)])
+        share = len(rows) / (len(chosen) * (self.loss_rows / max(1, int((~self.forget).sum()))))
+        return replace(rows, weights=rows.weights / share)
+
     def relabelled(self, rows: LossRows) -> LossRows:
         """Return withdrawn rows with z-bar's labels; rows of withdrawn items have none and lose their weight."""
         users, items = rows.users.cpu().numpy(), rows.items.cpu().numpy()
