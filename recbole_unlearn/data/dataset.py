@@ -90,7 +90,7 @@ def _check_pairs(config: Any) -> None:
     """Refuse a pairwise model without negatives, which RecBole would find out about in the middle of training."""
     if _pairwise(config) and not _sampled(config):
         raise ConfigError(
-            f"{config['model']} is trained on pairs of an observed and a sampled item, so train_neg_sample_args cannot be None; "
+            f"{config['model']} pairs an observed item with a sampled one, so train_neg_sample_args cannot be None; "
             f"with ratings keep the sampling and set LABEL_FIELD and normalize_field: LightGCN reads them as soft labels"
         )
 

@@ -18,7 +18,10 @@ from recbole_unlearn.methods.reset import reset_items
 from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.methods.scif import UserRows, summary
 from recbole_unlearn.methods.shared import SharedUpdate
+from recbole_unlearn.methods.sweeps import BlockSweeps
 from recbole_unlearn.model.adapter import ModelAdapter
+
+Update = SharedUpdate | BlockSweeps
 
 
 class InfluenceFunction(UnlearnMethod):
@@ -64,7 +67,7 @@ class InfluenceFunction(UnlearnMethod):
         told = {**given, "damping": switches.damping or 0.0, **summary(results), **shared}
         return Outcome(context.model, {**told, "approximate": approximate} if approximate else told)
 
-    def _shared_update(self, context: UnlearnContext, adapter: ModelAdapter, rows: RequestRows) -> SharedUpdate | None:
+    def _shared_update(self, context: UnlearnContext, adapter: ModelAdapter, rows: RequestRows) -> Update | None:
         """Return the update of parameters whose curvature couples users and items, or None if user blocks do it all."""
         device = adapter.user_tables[0].weight.device
 
@@ -81,6 +84,8 @@ class InfluenceFunction(UnlearnMethod):
                 return None
             if self.switches.select == "users" and not adapter.has_graph:
                 return None
+            if self.switches.select == "users_items" and adapter.has_item_blocks and not self.switches.one_step:
+                return BlockSweeps(context, adapter, rows, self.switches)
             chosen = {name: ids(context.partial) for name in users if len(context.partial)}
             if self.switches.select == "users_items":
                 forgotten = np.unique(context.rows.items[context.withdrawal.forget])
@@ -110,6 +115,12 @@ class SCIF(InfluenceFunction):
     """User selection and collaborative component, solved exactly in each user's block."""
 
     name = "SCIF"
+
+
+class SCIFItems(InfluenceFunction):
+    """The rows of users and items that lose data, drawn anew and solved in turns: for requests of single interactions."""
+
+    name = "SCIF-items"
 
 
 class SCIFPaper(InfluenceFunction):
