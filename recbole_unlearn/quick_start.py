@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from recbole.utils import InputType, init_logger, init_seed, set_color
+from recbole.utils import init_logger, init_seed, set_color
 
 from recbole_unlearn.assessment import Assessment, unlearn_timed
 from recbole_unlearn.config import Config
@@ -133,6 +133,8 @@ def _check_split(config: Config, data: WithdrawalDataset) -> None:
         )
     try:
         parts = data.build()
+    except InputError:
+        raise
     except (ValueError, KeyError, NotImplementedError, AssertionError, TypeError, AttributeError) as error:
         raise ConfigError(f"eval_args: split {arguments['split']!r} cannot be carried out: {error}") from error
     sizes = [len(part) for part in parts]
@@ -145,11 +147,6 @@ def _check_split(config: Config, data: WithdrawalDataset) -> None:
 
 def _try_model(config: Config, data: WithdrawalDataset) -> None:
     """Build the model and send it one batch: RecBole checks few settings of a model before it trains."""
-    drawn = config["train_neg_sample_args"]["distribution"]
-    if config["MODEL_INPUT_TYPE"] == InputType.PAIRWISE and drawn == "none":
-        raise ConfigError(
-            f"{config['model']} learns from pairs; train_neg_sample_args must name a distribution, not none"
-        )
     try:
         train_data, _, _ = data_preparation(config, data)
         model = config.model_class(config, train_data._dataset).to(config["device"])

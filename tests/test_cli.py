@@ -158,7 +158,7 @@ BAD = {
     "no layer": (["--mlp_hidden_size=[]"], "cannot be trained with these settings"),
     "dropout 7": (["--dropout_prob=7"], "cannot be trained with these settings"),
     "no part of the model": (["--mf_train=False", "--mlp_train=False"], "cannot be trained with these settings"),
-    "pairs without negatives": (["--model=BPR", "--train_neg_sample_args=None"], "BPR learns from pairs"),
+    "pairs without negatives": (["--model=BPR", "--train_neg_sample_args=None"], "BPR pairs an observed item"),
     "a key of another model": (["--n_layers=2"], "unknown key 'n_layers'"),
     "a cache": (["--save_dataloaders=True"], "would keep the withdrawn rows"),
     "a list as folder": (["--data_path=['a']"], "data_path"),
