@@ -131,6 +131,7 @@ class Assessment:
             members=pairs.where(~withdrawal.forget),
             others=Rows(test.users, test.items),
             withdrawn=pairs.where(withdrawal.forget),
+            by="items" if withdrawal.request.kind == "items" else "users",
         )
 
     def __call__(self, unlearner: Unlearner) -> dict[str, Any]:
@@ -144,10 +145,6 @@ class Assessment:
         return evaluate_by_group(Unlearner(self.config, popular), self.test_data, self.withdrawn_users)
 
     def _oracles(self, model: Any) -> dict[str, Any]:
-        try:
-            ModelAdapter.of(model)
-        except UnsupportedModelError as error:
-            return {"reason": str(error)}
         protocols = self.config["mio_protocols"]
         return {name: membership_oracle(model, self.membership, name, self.config["seed"]) for name in protocols}
 
@@ -181,9 +178,8 @@ def _report(config: Config, withdrawal: Withdrawal, results: dict[str, Any], ass
             if name != "Original":
                 result["speedup"] = results["Retrain"]["seconds"] / result["seconds"]
     power = {
-        protocol: {"auc": figures["auc"], "informative": figures["auc"] >= config["mio_power"]}
+        protocol: {"auc": figures["auc"], "informative": (figures["auc"] or 0) >= config["mio_power"]}
         for protocol, figures in results["Original"]["mio"].items()
-        if isinstance(figures, dict)
     }
     sample = withdrawal.sample
     report = {

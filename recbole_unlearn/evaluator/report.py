@@ -93,7 +93,7 @@ def _rows(report: Mapping[str, Any]) -> list[list[str]]:
         rows.append(
             [
                 name,
-                auc if strong else "",
+                auc if strong.get("auc") is not None else "",
                 _number(paper.get("auc")) if paper else "",
                 _number(result.get("seconds"), 3),
                 _number(result.get("speedup"), 1, "x"),
