@@ -30,6 +30,7 @@ _CHOICES = {
     "withdraw_sample": ("rand", "core", "edge", "interactions"),
     "withdraw_scope": ("train", "all"),
     "mio_protocols": ("paper", "strong"),
+    "witnesses": ("taste", "score", "rank", "norm", "distance", "top10", "activity", "relearn", "cka"),
 }
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "withdraw_alpha": (lambda value: 0 < value < 100, "it is a share in per cent, strictly between 0 and 100"),
@@ -122,7 +123,7 @@ class Config(RecBoleConfig):
 
     def _merge_external_config_dict(self) -> None:
         super()._merge_external_config_dict()
-        for key in ("methods", "mio_protocols"):
+        for key in ("methods", "mio_protocols", "witnesses"):
             if isinstance(self.external_config_dict.get(key), str):
                 names = self.external_config_dict[key].split(",")
                 self.external_config_dict[key] = [name.strip() for name in names if name.strip()]

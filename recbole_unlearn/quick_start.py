@@ -23,10 +23,11 @@ from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.mio import Membership, Rows, membership_oracle
 from recbole_unlearn.evaluator.report import environment, finite, save_report
 from recbole_unlearn.evaluator.utility import evaluate_by_group, popularity_model
+from recbole_unlearn.evaluator.witnesses import Setting, witnesses_of
 from recbole_unlearn.exceptions import ConfigError, RequestError, UnsupportedModelError
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.model.adapter import ModelAdapter
-from recbole_unlearn.trainer import Unlearner, train_model
+from recbole_unlearn.trainer import Unlearner, sampled_negatives, train_model
 from recbole_unlearn.utils import get_method, get_trainer
 
 
@@ -76,14 +77,18 @@ def run_unlearn(
     original = train_model(config, data)
     assessment = Assessment(config, data, withdrawal)
     results = {"Original": {**assessment(original), "seconds": None}}
+    unlearners = {"Original": original}
     for name, method in methods.items():
         logging.getLogger().info(set_color("unlearn", "pink") + f": {name}")
         unlearner, results[name] = unlearn_timed(original, withdrawal, method)
         results[name] |= assessment(unlearner)
+        unlearners[name] = unlearner
         if saved:
             unlearner.save(_model_file(config, withdrawal, name))
     if saved:
         original.save(_model_file(config, withdrawal, "Original"))
+    for name, told in assessment.witnesses(unlearners).items():
+        results[name]["witnesses"] = told
     report = _report(config, withdrawal, results, assessment)
     save_report(report, Path(config["output_dir"]) / "report.json")
     withdrawal.request.save(Path(config["output_dir"]) / "request.json")
@@ -143,6 +148,25 @@ class Assessment:
         """Return the utility of RecBole's Pop on the retained rows."""
         popular = popularity_model(self.config, self.retained_view)
         return evaluate_by_group(Unlearner(self.config, popular), self.test_data, self.withdrawn_users)
+
+    def witnesses(self, unlearners: dict[str, Unlearner]) -> dict[str, dict[str, Any]]:
+        """Return what the witnesses of the config say about each model, beside the original and Retrain."""
+        return witnesses_of(self.config["witnesses"], unlearners, self.witness_setting())
+
+    def witness_setting(self) -> Setting:
+        """Return what the witnesses of this run share."""
+        config = self.config
+        return Setting(
+            rows=self.rows,
+            membership=self.membership,
+            withdrawn_users=self.withdrawn_users,
+            test_data=self.test_data,
+            popularity=Unlearner(config, popularity_model(config, self.retained_view)),
+            negatives=sampled_negatives(config),
+            batch_size=config["train_batch_size"],
+            learning_rate=config["learning_rate"],
+            seed=config["seed"],
+        )
 
     def _oracles(self, model: Any) -> dict[str, Any]:
         protocols = self.config["mio_protocols"]

@@ -46,6 +46,9 @@ class Attackers(nn.Module):
         generator: Draws the initial weights.
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, mean: Tensor, scale: Tensor, generator: torch.Generator) -> None:
         super().__init__()
         self.register_buffer("mean", mean.unsqueeze(1))

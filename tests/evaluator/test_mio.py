@@ -96,10 +96,8 @@ class TaggedModel(Planted):
 @pytest.mark.parametrize("by", ["users", "items"])
 def test_no_row_of_who_is_asked_trains_or_scales_the_network_that_is_asked(partial, by, monkeypatch):
     data, users, train = world(GONE)
-    if partial:  # every user, or item, loses a quarter of its rows
-        gone = np.arange(len(users)) % 4 == 0
-    else:
-        gone = np.isin(users if by == "users" else train, GONE)
+    whole = np.isin(users if by == "users" else train, GONE)
+    gone = np.arange(len(users)) % 4 == 0 if partial else whole  # partial: every user, or item, loses a quarter
     pairs = Rows(users, train)
     data = Membership(pairs.where(~gone), data.others, pairs.where(gone), by)
     seen, asked = [], {}
