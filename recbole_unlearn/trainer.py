@@ -133,7 +133,7 @@ class Unlearner(Trainer):
                 items_before=dataset.withdrawn_items,
                 weight_decay=float(self.config["weight_decay"] or 0.0),
                 train=lambda model=None, epochs=None, seed=None: (
-                    train_model(_with_seed(self.config, seed), remaining, model, epochs).model
+                    train_model(with_seed(self.config, seed), remaining, model, epochs).model
                 ),
             )
             return method.unlearn(context), remaining, context.gone
@@ -209,7 +209,7 @@ def train_model(config: Any, dataset: WithdrawalDataset, model: Any = None, epoc
     return unlearner
 
 
-def _with_seed(config: Any, seed: int | None) -> Any:
+def with_seed(config: Any, seed: int | None) -> Any:
     """Return the config with another seed."""
     if seed is None:
         return config

@@ -15,8 +15,14 @@ WITHOUT_RECBOLE = (
     "data/frozen.py",
     "lineage",
 )
-TOP = {"recbole_unlearn.quick_start", "recbole_unlearn.trainer", "recbole_unlearn.cli"}
-MAY_IMPORT_TOP = {"quick_start.py", "cli.py", "trainer.py"}
+TOP = {
+    "recbole_unlearn.quick_start",
+    "recbole_unlearn.trainer",
+    "recbole_unlearn.cli",
+    "recbole_unlearn.benchmark",
+    "recbole_unlearn.benchmark_cell",
+}
+MAY_IMPORT_TOP = {"quick_start.py", "cli.py", "trainer.py", "benchmark.py", "benchmark_cell.py"}
 
 
 def imports(path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 from torch import Tensor
@@ -41,12 +41,15 @@ def debiased_cka(x: Tensor, y: Tensor) -> float:
     return float(_hsic(k, m) / (_hsic(k, k) * _hsic(m, m)).clamp_min(0).sqrt())
 
 
-def relative_cka(value: float, baseline: Sequence[Tensor]) -> float:
+def relative_cka(
+    value: float, baseline: Sequence[Tensor], measure: Callable[[Tensor, Tensor], float] = linear_cka
+) -> float:
     """Return a CKA over the mean of all pairs of models that differ in their initial weights only.
 
     Args:
         value: CKA of the original and the unlearned model.
         baseline: The same rows in each of those models.
+        measure: How the value was measured.
 
     Reference: Li et al. (2023), eq. 8.
 
@@ -55,7 +58,7 @@ def relative_cka(value: float, baseline: Sequence[Tensor]) -> float:
     >>> round(relative_cka(0.5, [same, same, same]), 6)
     0.5
     """
-    pairs = [linear_cka(first, second) for first, second in combinations(baseline, 2)]
+    pairs = [measure(first, second) for first, second in combinations(baseline, 2)]
     return value * len(pairs) / sum(pairs)
 
 
