@@ -14,11 +14,11 @@ from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.utils import data_preparation
 from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.mio import Membership, Rows, membership_oracle
+from recbole_unlearn.evaluator.report import environment
 from recbole_unlearn.evaluator.utility import evaluate_by_group, popularity_model
-from recbole_unlearn.exceptions import UnsupportedModelError
+from recbole_unlearn.evaluator.witnesses import Setting, witnesses_of
 from recbole_unlearn.methods import UnlearnMethod
-from recbole_unlearn.model.adapter import ModelAdapter
-from recbole_unlearn.trainer import Unlearner
+from recbole_unlearn.trainer import Unlearner, sampled_negatives
 
 
 class Assessment:
@@ -39,6 +39,7 @@ class Assessment:
             members=pairs.where(~withdrawal.forget),
             others=Rows(test.users, test.items),
             withdrawn=pairs.where(withdrawal.forget),
+            by="items" if withdrawal.request.kind == "items" else "users",
         )
 
     def __call__(self, unlearner: Unlearner) -> dict[str, Any]:
@@ -51,12 +52,27 @@ class Assessment:
         popular = popularity_model(self.config, self.retained_view)
         return evaluate_by_group(Unlearner(self.config, popular), self.test_data, self.withdrawn_users)
 
+    def witnesses(self, unlearners: dict[str, Unlearner]) -> dict[str, dict[str, Any]]:
+        """Return what the witnesses of the config say about each model, beside the original and Retrain."""
+        return witnesses_of(self.config["witnesses"], unlearners, self.witness_setting())
+
+    def witness_setting(self) -> Setting:
+        """Return what the witnesses of this run share."""
+        config = self.config
+        return Setting(
+            rows=self.rows,
+            membership=self.membership,
+            withdrawn_users=self.withdrawn_users,
+            test_data=self.test_data,
+            popularity=Unlearner(config, popularity_model(config, self.retained_view)),
+            negatives=sampled_negatives(config),
+            batch_size=config["train_batch_size"],
+            learning_rate=config["learning_rate"],
+            seed=config["seed"],
+        )
+
     def _oracles(self, model: Any) -> dict[str, Any]:
         protocols = self.config["mio_protocols"]
-        try:
-            ModelAdapter.of(model)
-        except UnsupportedModelError as error:
-            return {name: {"auc": None, "reason": str(error)} for name in protocols}
         return {name: membership_oracle(model, self.membership, name, self.config["seed"]) for name in protocols}
 
 
@@ -80,4 +96,27 @@ def unlearn_timed(
         "seconds_range": [min(seconds), max(seconds)],
         "peak_mb": max(cost.peak_mb for cost in costs),
         "diagnostics": outcome.diagnostics,
+    }
+
+
+def facts_of(config: Config, withdrawal: Withdrawal, assessment: Assessment) -> dict[str, Any]:
+    """Return what the report says about the run itself."""
+    request, sample = withdrawal.request, withdrawal.request.sample
+    return {
+        "model": config["model"],
+        "dataset": config["dataset"],
+        "seed": config["seed"],
+        "request": {
+            "kind": request.kind,
+            "sample": sample.kind if sample else None,
+            "alpha": sample.alpha if sample else None,
+            "n_users": len(assessment.withdrawn_users),
+            "n_rows": int(withdrawal.forget.sum()),
+            "n_absent": withdrawal.absent,
+            "scope": withdrawal.scope,
+            "digest": withdrawal.digest,
+        },
+        "environment": environment(config["device"]),
+        "headline": str(config["valid_metric"]).lower(),
+        "mio_power": config["mio_power"],
     }

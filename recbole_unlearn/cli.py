@@ -18,6 +18,7 @@ Train a RecBole model, withdraw users, items or interactions from it, and measur
 
   python run_unlearn.py [--model=NeuMF] [--dataset=ml-100k] [--methods=Retrain,SCIF] [--alpha=5]
                         [--withdraw=FILE] [--config_files=a.yaml,b.yaml] [--output_dir=output] [--key=value ...]
+  python run_unlearn.py --benchmark=benchmarks/paper.yaml [--benchmark_jobs=2] [--benchmark_only=NeuMF,rand@5,seed=1]
 
 Without arguments: NeuMF on ml-100k (inside the recbole package), half of each user's rows for training, all rows of 5 %
 of the users withdrawn. Every key of RecBole can be given as --key=value. --alpha is short for --withdraw_alpha.
@@ -38,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     saved_argv = sys.argv
     try:
         given = _parse(arguments)
+        if "benchmark" in given:
+            return _benchmark(given)
         files = given.pop("config_files", "").replace(",", " ").split()
         model, dataset = given.pop("model", None), given.pop("dataset", None)
         sys.argv = [saved_argv[0], *(f"--{key}={value}" for key, value in given.items())]
@@ -67,6 +70,15 @@ def _parse(arguments: Sequence[str]) -> dict[str, str]:
             raise ConfigError(f"--{key} is given twice, as {given[key]!r} and as {value!r}; give it once")
         given[key] = value
     return given
+
+
+def _benchmark(given: dict[str, str]) -> int:
+    from recbole_unlearn.benchmark import run_benchmark
+
+    path, only, jobs = given.pop("benchmark"), given.pop("benchmark_only", ""), given.pop("benchmark_jobs", "1")
+    if not jobs.isdigit() or int(jobs) < 1:
+        raise ConfigError(f"benchmark_jobs is {jobs!r}; allowed: 1 or more processes, each with one thread")
+    return run_benchmark(path, int(jobs), only, given)
 
 
 def _help_of_keys() -> str:

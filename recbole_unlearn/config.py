@@ -90,7 +90,7 @@ class Config(RecBoleConfig):
 
     def _merge_external_config_dict(self) -> None:
         super()._merge_external_config_dict()
-        for key in ("methods", "mio_protocols"):
+        for key in ("methods", "mio_protocols", "witnesses"):
             if isinstance(self.external_config_dict.get(key), str):
                 names = self.external_config_dict[key].split(",")
                 self.external_config_dict[key] = [name.strip() for name in names if name.strip()]

@@ -26,6 +26,7 @@ _CHOICES = {
     "withdraw_sample": ("rand", "core", "edge", "interactions"),
     "withdraw_scope": ("train", "all", None),
     "mio_protocols": ("paper", "strong"),
+    "witnesses": ("taste", "score", "rank", "norm", "distance", "top10", "activity", "relearn", "cka"),
 }
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "withdraw_alpha": (lambda value: 0 < value < 100, "it is a share in per cent, strictly between 0 and 100"),

@@ -12,13 +12,13 @@ from typing import Any
 
 from recbole.utils import init_logger, init_seed, set_color
 
-from recbole_unlearn.assessment import Assessment, unlearn_timed
+from recbole_unlearn.assessment import Assessment, facts_of, unlearn_timed
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import create_dataset, data_preparation
 from recbole_unlearn.data.withdrawal import Withdrawal
-from recbole_unlearn.evaluator.report import environment, make_report, save_report
+from recbole_unlearn.evaluator.report import make_report, save_report
 from recbole_unlearn.exceptions import ConfigError, InputError, RequestError, UnsupportedModelError
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.model.adapter import ModelAdapter
@@ -56,15 +56,20 @@ def run_unlearn(
     original = train_model(config, data)
     assessment = Assessment(config, data, withdrawal)
     results: dict[str, Any] = {"Original": {**assessment(original), "seconds": None}}
+    unlearners = {"Original": original}
     for name, method in methods.items():
         logging.getLogger().info(set_color("unlearn", "pink") + f": {name}")
         unlearner, results[name] = unlearn_timed(original, withdrawal, method)
         results[name] |= assessment(unlearner)
+        unlearners[name] = unlearner
+        unlearners[name] = unlearner
         if saved:
             unlearner.save(_model_file(config, withdrawal, name))
     if saved:
         original.save(_model_file(config, withdrawal, "Original"))
-    report = make_report(_facts(config, withdrawal, assessment), results, assessment.popularity())
+    for name, told in assessment.witnesses(unlearners).items():
+        results[name]["witnesses"] = told
+    report = make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())
     save_report(report, Path(config["output_dir"]) / "report.json")
     withdrawal.request.save(Path(config["output_dir"]) / "request.json")
     score = float(original.best_valid_score)
@@ -158,29 +163,6 @@ def _try_model(config: Config, data: WithdrawalDataset) -> None:
             f"{config['model']} cannot be trained with these settings: {type(error).__name__}: {error}; "
             f"check the model's keys and the sizes of batches"
         ) from error
-
-
-def _facts(config: Config, withdrawal: Withdrawal, assessment: Assessment) -> dict[str, Any]:
-    """Return what the report says about the run itself."""
-    request, sample = withdrawal.request, withdrawal.request.sample
-    return {
-        "model": config["model"],
-        "dataset": config["dataset"],
-        "seed": config["seed"],
-        "request": {
-            "kind": request.kind,
-            "sample": sample.kind if sample else None,
-            "alpha": sample.alpha if sample else None,
-            "n_users": len(assessment.withdrawn_users),
-            "n_rows": int(withdrawal.forget.sum()),
-            "n_absent": withdrawal.absent,
-            "scope": withdrawal.scope,
-            "digest": withdrawal.digest,
-        },
-        "environment": environment(config["device"]),
-        "headline": str(config["valid_metric"]).lower(),
-        "mio_power": config["mio_power"],
-    }
 
 
 def _check_folder(key: str, folder: str) -> None:

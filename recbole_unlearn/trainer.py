@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -133,12 +134,14 @@ class Unlearner(Trainer):
                 model=self.model,
                 rows=rows,
                 withdrawal=withdrawal,
-                negatives=_sampled_negatives(self.config),
+                negatives=sampled_negatives(self.config),
                 seed=self.config["seed"],
                 withdrawn_before=self.withdrawn_users,
                 items_before=dataset.withdrawn_items,
                 weight_decay=float(self.config["weight_decay"] or 0.0),
-                train=lambda model=None, epochs=None: train_model(self.config, remaining, model, epochs).model,
+                train=lambda model=None, epochs=None, seed=None: (
+                    train_model(with_seed(self.config, seed), remaining, model, epochs).model
+                ),
             )
             return method.unlearn(context), remaining, context.gone
 
@@ -221,6 +224,15 @@ def train_model(config: Any, dataset: WithdrawalDataset, model: Any = None, epoc
     return unlearner
 
 
+def with_seed(config: Any, seed: int | None) -> Any:
+    """Return the config with another seed."""
+    if seed is None:
+        return config
+    config = copy.deepcopy(config)
+    config["seed"] = seed
+    return config
+
+
 def read_checkpoint(path: str | os.PathLike[str], device: Any, trusted: bool) -> dict[str, Any]:
     """Read a checkpoint; one that only a pickle can hold is refused unless it is trusted."""
     try:
@@ -244,7 +256,8 @@ def read_checkpoint(path: str | os.PathLike[str], device: Any, trusted: bool) ->
     return dict(checkpoint)
 
 
-def _sampled_negatives(config: Any) -> int:
+def sampled_negatives(config: Any) -> int:
+    """Return the negatives that are drawn for each observed row; 0 where labels are explicit."""
     number = config["train_neg_sample_args"]["sample_num"]
     return 0 if number == "none" else int(number)
 
