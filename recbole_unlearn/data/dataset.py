@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from recbole.data.dataset import Dataset
-from recbole.data.interaction import Interaction
 from recbole.utils import InputType, init_seed
 
+from recbole_unlearn.data.fast import FastDataset
 from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
 from recbole_unlearn.exceptions import ConfigError
 
 
-class WithdrawalDataset(Dataset):
+class WithdrawalDataset(FastDataset):
     """A RecBole data set whose split outlives a withdrawal.
 
     ``build`` splits once, from the config's seed, and remembers the parts. ``without(withdrawal)`` is the same data set
@@ -64,7 +63,9 @@ class WithdrawalDataset(Dataset):
             parts.append(part)
         view = self.copy(parts[0].inter_feat)
         view._parts = parts
-        view.withdrawn_items = np.union1d(self.withdrawn_items, withdrawal.items)
+        gone = np.union1d(self.withdrawn_items, withdrawal.items)
+        for dataset in (view, *parts):
+            dataset.withdrawn_items = gone  # samplers and loaders see the parts only
         return view
 
 
@@ -117,9 +118,7 @@ def _sampled(config: Any) -> bool:
 
 
 def _keep(part: Dataset, mask: np.ndarray) -> Dataset:
-    # Interaction.__getitem__ turns the index into a Python list: 30 ms for 50,000 rows instead of 1.
-    chosen = torch.from_numpy(np.flatnonzero(mask))
-    return part.copy(Interaction({field: values[chosen] for field, values in part.inter_feat.interaction.items()}))
+    return part.copy(part.inter_feat[np.flatnonzero(mask)])
 
 
 def _named(withdrawal: Withdrawal, rows: Interactions) -> np.ndarray:
