@@ -11,7 +11,7 @@ import yaml
 from recbole.data.dataset import Dataset
 from recbole.utils import ModelType
 
-from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.after import load_after_withdrawals, refuse_withdrawn
 from recbole_unlearn.exceptions import ConfigError, UntrustedFileError
 
 
@@ -32,12 +32,12 @@ def create_dataset(config: Any) -> Dataset:
     cache = config["dataset_save_path"]
     if cache and os.path.exists(cache):
         _refuse_pickle(config, cache)
-        return recbole_data.create_dataset(config)
+        return refuse_withdrawn(config, recbole_data.create_dataset(config), f"the cached data set {cache!r}")
     own_class = hasattr(recbole.data.dataset, f"{config['model']}Dataset")
     if own_class or config["MODEL_TYPE"] not in (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.CONTEXT):
-        return recbole_data.create_dataset(config)
+        return refuse_withdrawn(config, recbole_data.create_dataset(config), f"the data set of {config['model']}")
     try:
-        dataset = WithdrawalDataset(config)
+        dataset = load_after_withdrawals(config)
     except (KeyError, ValueError, pd.errors.ParserError) as error:
         raise ConfigError(
             f"data set {config['dataset']!r} cannot be loaded: {error!r}; "
@@ -58,13 +58,17 @@ def data_preparation(config: Any, dataset: Dataset) -> tuple[Any, Any, Any]:
     cache = config["dataloaders_save_path"] or default
     if os.path.exists(cache):
         _refuse_pickle(config, cache)
-    elif len(getattr(dataset, "withdrawn_items", ())):
-        return _prepare_without_items(config, dataset)
+        loaders = recbole_data.data_preparation(config, dataset)
+        for loader in loaders:
+            refuse_withdrawn(config, loader._dataset, f"the cached dataloaders {cache!r}")
+        return loaders
+    if len(getattr(dataset, "withdrawn_items", ())):
+        return prepare_anew(config, dataset)
     return recbole_data.data_preparation(config, dataset)
 
 
-def _prepare_without_items(config: Any, dataset: Any) -> tuple[Any, Any, Any]:
-    """Prepare dataloaders for which withdrawn items are taken by everybody: never drawn as negatives, never ranked."""
+def prepare_anew(config: Any, dataset: Any) -> tuple[Any, Any, Any]:
+    """Prepare dataloaders, never from a cache; withdrawn items are taken by everybody: neither drawn nor ranked."""
     parts = dataset.build()
     samplers = recbole_data.create_samplers(config, dataset, parts)
     for sampler in filter(None, samplers):
