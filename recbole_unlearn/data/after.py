@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,9 @@ from recbole.data.dataset import Dataset
 from recbole.utils.argument_list import dataset_arguments
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.data.past import Past, keep_split_of
+from recbole_unlearn.data.past import Past, isin, keep_split_of
 from recbole_unlearn.exceptions import ConfigError, LedgerError
+from recbole_unlearn.lineage.commit import recover
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.splits import kept_splits
 
@@ -46,17 +48,45 @@ def load_after_withdrawals(config: Any) -> WithdrawalDataset:
     if ledger is None:
         return WithdrawalDataset(config)
     try:
+        recover(ledger)
         settings = split_settings(config)
         past = Past.of(ledger, settings)
         dataset = WithdrawalDataset(config, past)
-        if past is None or dataset.is_kept:
-            return dataset
-        with ledger.exclusive(), ledger.transaction():
-            keep_split_of(_without_withdrawn(dataset, past), ledger, settings)
-        dataset = WithdrawalDataset(config, replace(past, splits=kept_splits(ledger, settings)))
-        if not dataset.is_kept:
-            raise LedgerError(f"data set {config['dataset']!r} changed while it was loaded; run again")
+        if past is not None and not dataset.is_kept:
+            with ledger.exclusive(), ledger.transaction():
+                keep_split_of(_without_withdrawn(dataset, past), ledger, settings)
+            dataset = WithdrawalDataset(config, replace(past, splits=kept_splits(ledger, settings)))
+            if not dataset.is_kept:
+                raise LedgerError(f"data set {config['dataset']!r} changed while it was loaded; run again")
+        dataset.anchor = ledger.anchor
         return dataset
+    finally:
+        ledger.close()
+
+
+def load_as_of(config: Any, anchor: Mapping[str, Any]) -> WithdrawalDataset:
+    """Load the data set as it was at a place in its ledger, with the rows that were withdrawn later.
+
+    Those rows must still be in the atomic files, since RecBole splits with all rows present.
+    """
+    ledger = find_ledger(config)
+    if ledger is None:
+        return load_after_withdrawals(config)
+    try:
+        recover(ledger)
+        if not any(ledger.tombstones(after=anchor["count"]).values()):
+            return load_after_withdrawals(config)
+        known = {
+            kind: {digest: seq for digest, seq in found.items() if seq <= anchor["count"]}
+            for kind, found in ledger.tombstones().items()
+        }
+        dataset = WithdrawalDataset(config)
+        past = Past(ledger.key, known)
+        view = _without_withdrawn(dataset, past)
+        items = dataset.field2id_token[dataset.iid_field]
+        view.withdrawn_items = np.flatnonzero(isin(items, ledger.key.item, known["item"]))
+        view.anchor = dict(anchor)
+        return view
     finally:
         ledger.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,17 +14,20 @@ from recbole.data.interaction import Interaction
 from recbole_unlearn.data.remembering import RememberingDataset
 from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
 from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.lineage.ledger import NOTHING_WITHDRAWN
 
 
 class WithdrawalDataset(RememberingDataset):
     """A RecBole data set whose split outlives a withdrawal.
 
-    ``build`` splits once and remembers the parts. ``without(withdrawal)`` is the same data set whose parts lack the
+    ``anchor`` is the place in the ledger up to which withdrawals are known here. ``build`` splits once and remembers the parts. ``without(withdrawal)`` is the same data set whose parts lack the
     withdrawn rows: same ids, same table sizes, the other rows where they were. RecBole's ``data_preparation``,
     samplers, dataloaders and evaluators take either as they are.
     """
 
     _parts: list[Dataset] | None = None
+    _gone: np.ndarray = np.array([], dtype=np.int64)
+    anchor: dict[str, Any] = NOTHING_WITHDRAWN  # noqa: RUF012 (never changed in place)
 
     def build(self) -> list[Dataset]:
         """Return the train, valid and test parts; the first call splits as RecBole does, later ones return the same."""
@@ -33,9 +37,9 @@ class WithdrawalDataset(RememberingDataset):
 
     @property
     def withdrawn_users(self) -> np.ndarray:
-        """Ids of the users whose last row left in an earlier request, as far as a kept split tells."""
+        """Ids of the users whose last training row had left when the data set was loaded."""
         if not self.is_kept:
-            return np.array([], dtype=np.int64)
+            return self._gone
         train, *held_out = (np.asarray(part.inter_feat[self.uid_field]) for part in self.build())
         gone = [place for place, token in enumerate(self.field2id_token[self.uid_field]) if _is_gone(token, place)]
         return np.setdiff1d(np.concatenate([gone, *held_out]).astype(np.int64), train)
@@ -78,7 +82,9 @@ class WithdrawalDataset(RememberingDataset):
 
     def where(self, masks: list[np.ndarray]) -> WithdrawalDataset:
         """Return this data set with only some rows of each part, from one mask of shape [rows] per part."""
-        return self._with_parts([_keep(part, mask) for part, mask in zip(self.build(), masks, strict=True)])
+        view = self._with_parts([_keep(part, mask) for part, mask in zip(self.build(), masks, strict=True)])
+        view._gone = np.setdiff1d(self.interactions().users, view.interactions().users)
+        return view
 
     def _with_parts(self, parts: list[Dataset]) -> WithdrawalDataset:
         view = self.copy(parts[0].inter_feat)

@@ -23,6 +23,7 @@ from recbole_unlearn.lineage.lock import exclusive
 from recbole_unlearn.lineage.store import DISK, Disk, write_atomically
 
 GENESIS = "0" * 64
+NOTHING_WITHDRAWN = {"count": 0, "head": GENESIS}
 Tombstones = dict[str, dict[bytes, int]]  # kind (user, item, pair) -> hash -> number of the ledger row
 
 _SCHEMA = """
@@ -136,7 +137,7 @@ class Ledger:
     def anchor(self) -> dict[str, Any]:
         """Count and head of the chain: written into receipts and models, they give a cut tail away."""
         last = self.db.execute("SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1").fetchone()
-        return {"count": last[0] if last else 0, "head": last[1] if last else GENESIS}
+        return {"count": last[0], "head": last[1]} if last else dict(NOTHING_WITHDRAWN)
 
     def chain(self, entries: Iterable[Mapping[str, Any]]) -> list[Row]:
         """Return the rows that these entries would become; nothing is written."""
@@ -160,6 +161,11 @@ class Ledger:
         for kind, digest, seq in self.db.execute("SELECT * FROM tombstones WHERE seq > ?", (after,)):
             found[kind][digest] = seq
         return found
+
+    def is_buried(self, kind: str, digest: bytes) -> bool:
+        """Return whether there is this tombstone."""
+        found = self.db.execute("SELECT 1 FROM tombstones WHERE kind = ? AND hash = ?", (kind, digest)).fetchone()
+        return found is not None
 
     def bury(self, seq: int, hashes: Mapping[str, Iterable[bytes]]) -> None:
         """Write tombstones that are not there yet; call it inside a transaction."""
