@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,6 +39,9 @@ class InfluenceFunction(UnlearnMethod):
         """Update the chosen parameters in place; no other bit of the model changes, but for the edges of a graph."""
         context.model.eval()
         adapter = ModelAdapter.of(context.model)
+        approximate = adapter.row_penalty.approximate
+        if approximate:
+            warnings.warn(f"{self.name} is approximate: {approximate}", stacklevel=2)
         weight = adapter.user_tables[0].weight
         rows = RequestRows(context, adapter.pairwise, weight.dtype, weight.device)
         update = self._shared_update(context, adapter, rows)
@@ -57,7 +61,8 @@ class InfluenceFunction(UnlearnMethod):
         adapter.parameters_changed()
         switches = self.switches
         given = {"select": switches.select, "collaborate": switches.collaborate, "ridge": switches.ridge}
-        return Outcome(context.model, {**given, "damping": switches.damping or 0.0, **summary(results), **shared})
+        told = {**given, "damping": switches.damping or 0.0, **summary(results), **shared}
+        return Outcome(context.model, {**told, "approximate": approximate} if approximate else told)
 
     def _shared_update(self, context: UnlearnContext, adapter: ModelAdapter, rows: RequestRows) -> SharedUpdate | None:
         """Return the update of parameters whose curvature couples users and items, or None if user blocks do it all."""

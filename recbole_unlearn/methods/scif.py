@@ -93,7 +93,7 @@ class UserRows:
 
     def _blocks(self, where: LossRows, labels: LossRows) -> LogisticBlocks:
         blocks = self.adapter.user_blocks(where.items, where.others)
-        penalty = self.adapter.row_penalty() * labels.weights.double().sum(dim=1)
+        penalty = self.adapter.row_penalty.user * labels.weights.double().sum(dim=1)
         total = self.context.weight_decay * self.rows.loss_rows + self.options.ridge
         return LogisticBlocks(blocks, labels.targets, labels.weights, penalty + total)
 

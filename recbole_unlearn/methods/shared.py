@@ -156,15 +156,18 @@ class SharedUpdate:
         whole = self.context.weight_decay * self.rows.loss_rows
         users = set(self.adapter.names(self.adapter.user_tables))
         items = set(self.adapter.names(self.adapter.item_tables))
-        per_row, parts = self.adapter.row_penalty(), []
+        per_row, parts = self.adapter.row_penalty, []
         for (name, ids), value in zip(self.selection.rows.items(), self.start, strict=True):
             penalty = torch.full((value.shape[0],) + (1,) * (value.dim() - 1), whole, dtype=torch.float64)
             penalty = penalty.to(value.device)
-            if per_row and name in users | items:
-                columns = [rows.users] if name in users else [rows.items, rows.others]
+            if any(per_row[:3]) and name in users | items:
                 size = len(self.model_before[name])
-                counts = torch.stack([_count(column, rows.weights, size) for column in columns]).sum(dim=0)
-                penalty += per_row * (counts if ids is None else counts[ids]).unsqueeze(1)
+                if name in users:
+                    sums = per_row.user * _count(rows.users, rows.weights, size)
+                else:
+                    sums = per_row.item * _count(rows.items, rows.weights, size)
+                    sums = sums + per_row.other * _count(rows.others, rows.weights, size)
+                penalty += (sums if ids is None else sums[ids]).unsqueeze(1)
             if name in users and self.options.select != "all":
                 penalty += self.options.ridge
             parts.append(penalty)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +15,22 @@ from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.influence.rows import LossRows
 
 Tensors = tuple[Tensor, ...]
+
+
+class RowPenalty(NamedTuple):
+    """c of the regulariser c_u / 2 |e_u|^2 + c_i / 2 |e_i|^2 + c_j / 2 |e_j|^2 of one row of the loss.
+
+    Attributes:
+        user: c_u.
+        item: c_i.
+        other: c_j, of the second item of a pairwise row.
+        approximate: Empty, or why this is not the regulariser that the model was trained with.
+    """
+
+    user: float
+    item: float
+    other: float
+    approximate: str = ""
 
 
 class UserBlocks(Protocol):
@@ -116,9 +133,10 @@ class ModelAdapter(ABC):
     def embeddings(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the oracle sees of each pair: user and item vectors of one length, shapes [pairs, dims]."""
 
-    def row_penalty(self) -> float:
-        """Return c of the regulariser c / 2 (|e_u|^2 + |e_i|^2 + |e_j|^2) that belongs to each row of the loss."""
-        return 0.0
+    @cached_property
+    def row_penalty(self) -> RowPenalty:
+        """The regulariser that belongs to each row of the loss; where it depends on the graph, on that of the first look."""
+        return RowPenalty(0.0, 0.0, 0.0)
 
     def drop_edges(self, users: np.ndarray, items: np.ndarray) -> None:  # noqa: B027 (most models have no graph)
         """Take training rows out of the graph, if there is one."""

@@ -23,6 +23,7 @@ class LightGCN(RecBoleLightGCN):
         self.norm_adj_matrix: BipartiteGraph
         super().__init__(config, dataset)
         self.other_parameter_name: list[str] = []
+        self.batch_size = int(config["train_batch_size"])  # the norm of a batch is part of the loss without require_pow
         del self.interaction_matrix  # the pickled copy of every training row that RecBole keeps
 
     def get_norm_adj_mat(self) -> BipartiteGraph:
