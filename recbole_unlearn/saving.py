@@ -120,9 +120,8 @@ def save_model(unlearner: Any, path: str | os.PathLike[str]) -> list[Path]:
         StorageError: The disk refused; the old file is still there.
     """
     make = stock_state if unlearner.config["save_format"] == "recbole" else model_state
-    options = {"pickle_protocol": 4} if make is stock_state else {}
     if not unlearner.unsaved:
-        write_atomically(path, lambda file: torch.save(make(unlearner), file, **options))
+        write_atomically(path, lambda file: torch.save(make(unlearner), file, pickle_protocol=4))
         return []
     ledger = open_ledger(unlearner.config)
     try:
@@ -133,7 +132,7 @@ def save_model(unlearner: Any, path: str | os.PathLike[str]) -> list[Path]:
                 ledger,
                 path,
                 withdrawn,
-                lambda file, anchor: torch.save(make(unlearner, anchor), file, **options),
+                lambda file, anchor: torch.save(make(unlearner, anchor), file, pickle_protocol=4),
                 replaces=_expected(unlearner, path),
                 keep=lambda: keep_split_once(first, ledger),
             )
@@ -153,7 +152,9 @@ def _expected(unlearner: Any, path: str | os.PathLike[str]) -> str | None:
 
 def _to_record(unlearner: Any, ledger: Ledger, path: str | os.PathLike[str]) -> list[Withdrawn]:
     hashes = [request_hashes(ledger.key, one.request) for one in unlearner.unsaved]
-    mine = {kind: {digest for one in hashes for digest in buried(ledger, one)[kind]} for kind in ("user", "item", "pair")}
+    mine = {
+        kind: {digest for one in hashes for digest in buried(ledger, one)[kind]} for kind in ("user", "item", "pair")
+    }
     since = ledger.tombstones(after=unlearner.unsaved[0].dataset.anchor["count"])
     if any(set(since[kind]) - mine[kind] for kind in since):
         raise LedgerError(

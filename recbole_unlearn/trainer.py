@@ -50,6 +50,8 @@ class Unlearner(Trainer):
         1.0
     """
 
+    model: Any
+
     def __init__(self, config: Any, model: Any, dataset: WithdrawalDataset | None = None) -> None:
         super().__init__(config, model)
         self.dataset = dataset
@@ -212,6 +214,7 @@ def train_model(config: Any, dataset: WithdrawalDataset, model: Any = None, epoc
     unlearner.fit(train_data, valid_data or None, saved=bool(valid_data), show_progress=config["show_progress"])
     if valid_data:
         unlearner.load(unlearner.saved_model_file)
+        os.unlink(unlearner.saved_model_file)  # it holds the moments of every row
     return unlearner
 
 

@@ -20,14 +20,15 @@ from recbole_unlearn.lineage.ledger import NOTHING_WITHDRAWN
 class WithdrawalDataset(RememberingDataset):
     """A RecBole data set whose split outlives a withdrawal.
 
-    ``anchor`` is the place in the ledger up to which withdrawals are known here. ``build`` splits once and remembers the parts. ``without(withdrawal)`` is the same data set whose parts lack the
+    ``build`` splits once and remembers the parts. ``without(withdrawal)`` is the same data set whose parts lack the
     withdrawn rows: same ids, same table sizes, the other rows where they were. RecBole's ``data_preparation``,
-    samplers, dataloaders and evaluators take either as they are.
+    samplers, dataloaders and evaluators take either as they are. ``anchor`` is the place in the ledger up to which
+    withdrawals are known here.
     """
 
     _parts: list[Dataset] | None = None
     _gone: np.ndarray = np.array([], dtype=np.int64)
-    anchor: dict[str, Any] = NOTHING_WITHDRAWN  # noqa: RUF012 (never changed in place)
+    anchor: dict[str, Any] = NOTHING_WITHDRAWN
 
     def build(self) -> list[Dataset]:
         """Return the train, valid and test parts; the first call splits as RecBole does, later ones return the same."""

@@ -112,8 +112,8 @@ def keep_split_of(dataset: Any, ledger: Ledger, settings: str) -> None:
     if left_out:
         owners, item_hashes = zip(*left_out, strict=True)
         more = (owners, short(item_hashes), np.full(len(owners), -1), np.full(len(owners), FILTERED))
-        columns = [np.concatenate(pair) for pair in zip(columns, more, strict=True)]
-    keep_split(ledger, settings, hashes, list(number), tuple(columns))  # type: ignore[arg-type]
+        columns = [np.concatenate([np.asarray(column) for column in pair]) for pair in zip(columns, more, strict=True)]
+    keep_split(ledger, settings, hashes, list(number), (columns[0], columns[1], columns[2], columns[3]))
 
 
 def content_of(feat: Any) -> list[np.ndarray]:

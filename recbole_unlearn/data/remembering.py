@@ -25,6 +25,7 @@ class RememberingDataset(Dataset):
         past: The earlier withdrawals; without any, everything is as RecBole does it.
     """
 
+    inter_feat: Any
     _kept: KeptSplit | None = None
     _kept_tokens: dict[str, list[bytes]] | None = None
     _left_out: pd.DataFrame | None = None
@@ -72,9 +73,7 @@ class RememberingDataset(Dataset):
     def _part(self, rows: np.ndarray) -> Dataset:
         # Interaction.__getitem__ turns the index into a Python list: 30 ms for 50,000 rows instead of 1.
         index = torch.from_numpy(rows)
-        return self.copy(
-            Interaction({field: values[index] for field, values in self.inter_feat.interaction.items()})
-        )
+        return self.copy(Interaction({field: values[index] for field, values in self.inter_feat.interaction.items()}))
 
     def _filter_by_inter_num(self) -> None:
         self._recall()

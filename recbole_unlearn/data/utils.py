@@ -28,7 +28,7 @@ def create_dataset(config: Any) -> Dataset:
         ConfigError: The data set's files are missing.
         UntrustedFileError: ``dataset_save_path`` names a pickle and ``trust_checkpoint`` is not set.
     """
-    _check_files(config)
+    check_files(config)
     cache = config["dataset_save_path"]
     if cache and os.path.exists(cache):
         _refuse_pickle(config, cache)
@@ -92,7 +92,8 @@ def _refuse_pickle(config: Any, path: str) -> None:
         )
 
 
-def _check_files(config: Any) -> None:
+def check_files(config: Any) -> None:
+    """Refuse a data set whose atomic file is missing."""
     name, folder = config["dataset"], config["data_path"]
     if not os.path.isdir(folder):
         urls = yaml.safe_load(

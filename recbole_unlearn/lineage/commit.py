@@ -16,6 +16,7 @@ whether the rename had happened or not.
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,7 +48,7 @@ class Withdrawn:
 
 def commit(
     ledger: Ledger,
-    model_file: str | Path,
+    model_file: str | os.PathLike[str],
     withdrawn: Sequence[Withdrawn],
     write_model: Callable[[IO[Any], dict[str, Any]], object],
     replaces: str | None = None,
@@ -108,9 +109,7 @@ def recover(ledger: Ledger, disk: Disk = DISK) -> bool:
         if state is None:
             return False
         target = Path(state["target"])
-        if state["stage"] == "written" and (
-            state["after"] in (file_digest(_temporary(target)), file_digest(target))
-        ):
+        if state["stage"] == "written" and (state["after"] in (file_digest(_temporary(target)), file_digest(target))):
             logging.getLogger(__name__).warning(f"finishing the interrupted withdrawal from {str(target)!r}")
             _finish(ledger, disk)
             return True
@@ -135,7 +134,12 @@ def _finish(ledger: Ledger, disk: Disk) -> None:
             ledger.bury(row.seq, buried(ledger, hashes))
             drop_from_splits(ledger, hashes)
         ledger.remember(_STATE, None)
-        ledger.remember("request", None)
+        ledger.remember(request_state(target), None)
+
+
+def request_state(model_file: str | Path) -> str:
+    """Return the name under which the ledger remembers a request that is being carried out on a model."""
+    return f"request {Path(model_file).absolute()}"
 
 
 def _give_up(ledger: Ledger, disk: Disk) -> None:

@@ -201,7 +201,9 @@ class Ledger:
             hashes.append(previous)
         for where, anchor in (anchors or {}).items():
             if anchor["count"] >= len(hashes):
-                problems.append(f"{where} knows {anchor['count']} rows, the ledger holds {len(hashes) - 1}: its end is cut")
+                problems.append(
+                    f"{where} knows {anchor['count']} rows, the ledger holds {len(hashes) - 1}: its end is cut"
+                )
             elif hashes[anchor["count"]] != anchor["head"]:
                 problems.append(f"{where} knows another row {anchor['count']} than the ledger")
         return problems + self._verify_tombstones()

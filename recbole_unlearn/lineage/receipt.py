@@ -59,5 +59,8 @@ def render(content: dict[str, Any]) -> str:
     shown = ("request", "rows", "model_before", "model_after", "seconds", "residual", "approximate", "version")
     lines += [f"| {name.replace('_', ' ')} | `{told[name]}` |" for name in shown if told.get(name) is not None]
     lines += [f"| ledger row | `{ledger['count']}` |", f"| ledger head | `{ledger['head']}` |"]
-    lines += ["", "The request's digest is keyed: it can be compared by whoever holds the ledger's key, by nobody else."]
+    lines += [
+        "",
+        "The request's digest is keyed: it can be compared by whoever holds the ledger's key, by nobody else.",
+    ]
     return "\n".join(lines) + "\n"

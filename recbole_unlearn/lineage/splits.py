@@ -147,4 +147,6 @@ def _drop_items(ledger: Ledger, user: bytes, items: np.ndarray) -> None:
 
 
 def _pairs(users: np.ndarray, items: np.ndarray) -> np.ndarray:
-    return np.rec.fromarrays([users, items], names="user,item").view("V16")
+    pairs = np.empty(len(users), dtype=[("user", "<u8"), ("item", "<u8")])
+    pairs["user"], pairs["item"] = users, items
+    return pairs.view(f"V{SIZE}")
