@@ -24,6 +24,7 @@ from recbole_unlearn.evaluator.mio import Membership, Rows, membership_oracle
 from recbole_unlearn.evaluator.report import environment, finite, save_report
 from recbole_unlearn.evaluator.utility import evaluate_by_group, popularity_model
 from recbole_unlearn.exceptions import ConfigError, RequestError, UnsupportedModelError
+from recbole_unlearn.loading import load_data_and_model as load_data_and_model
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.model.adapter import ModelAdapter
 from recbole_unlearn.trainer import Unlearner, train_model
@@ -82,11 +83,12 @@ def run_unlearn(
         results[name] |= assessment(unlearner)
         if saved:
             unlearner.save(_model_file(config, withdrawal, name))
-    if saved:
+    if saved and withdrawal.scope == "train":  # with scope all the original must not outlive the withdrawal
         original.save(_model_file(config, withdrawal, "Original"))
     report = _report(config, withdrawal, results, assessment)
     save_report(report, Path(config["output_dir"]) / "report.json")
-    withdrawal.request.save(Path(config["output_dir"]) / "request.json")
+    if withdrawal.scope == "train":
+        withdrawal.request.save(Path(config["output_dir"]) / "request.json")
     return {
         "best_valid_score": finite(float(original.best_valid_score)),
         "valid_score_bigger": config["valid_metric_bigger"],

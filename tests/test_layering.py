@@ -16,7 +16,7 @@ WITHOUT_RECBOLE = (
     "lineage",
 )
 TOP = {"recbole_unlearn.quick_start", "recbole_unlearn.trainer", "recbole_unlearn.cli"}
-MAY_IMPORT_TOP = {"quick_start.py", "cli.py", "trainer.py"}
+MAY_IMPORT_TOP = {"quick_start.py", "cli.py", "trainer.py", "loading.py", "withdraw.py", "__init__.py"}
 
 
 def imports(path):

@@ -139,7 +139,9 @@ class LightGCNAdapter(BPRAdapter):
         parts = (squares[0][users], squares[1][items], squares[1][1:])
         norms = (math.sqrt(self.model.batch_size * float(part.mean())) if len(part) else math.inf for part in parts)
         user, item, other = (weight / norm if norm else 0.0 for norm in norms)
-        return RowPenalty(user, item, other, approximate="require_pow is False: squared regulariser of the same gradient")
+        return RowPenalty(
+            user, item, other, approximate="require_pow is False: squared regulariser of the same gradient"
+        )
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
