@@ -105,7 +105,8 @@ def read_safely(path: Path) -> Any:
             if file.read(2) != b"PK":
                 file.seek(0)
                 return SafeUnpickler(file).load()
-        reader = types.SimpleNamespace(Unpickler=SafeUnpickler, load=lambda file, **_: SafeUnpickler(file).load())
+        reader: Any = types.ModuleType("reader")
+        reader.Unpickler, reader.load = SafeUnpickler, lambda file, **_: SafeUnpickler(file).load()
         return torch.load(path, map_location="cpu", pickle_module=reader, weights_only=False)
     except Exception as error:  # whatever a damaged or hostile file makes of the machine above
         raise UntrustedFileError(f"{str(path)!r} cannot be read safely: {error}") from error

@@ -145,7 +145,11 @@ def test_names_cannot_escape(name):
 
 
 def test_a_refused_transaction_changes_nothing(three):
-    with pytest.raises(RuntimeError), three.transaction():
-        three.remember("commit", {"stage": "writing"})
-        raise RuntimeError
+    def refused():
+        with three.transaction():
+            three.remember("commit", {"stage": "writing"})
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        refused()
     assert three.state("commit") is None
