@@ -121,7 +121,7 @@ def save_model(unlearner: Any, path: str | os.PathLike[str]) -> list[Path]:
     """
     make = stock_state if unlearner.config["save_format"] == "recbole" else model_state
     if not unlearner.unsaved:
-        write_atomically(path, lambda file: torch.save(make(unlearner), file, pickle_protocol=4))
+        write_atomically(path, lambda file: torch.save(make(unlearner), file))
         return []
     ledger = open_ledger(unlearner.config)
     try:
@@ -132,7 +132,7 @@ def save_model(unlearner: Any, path: str | os.PathLike[str]) -> list[Path]:
                 ledger,
                 path,
                 withdrawn,
-                lambda file, anchor: torch.save(make(unlearner, anchor), file, pickle_protocol=4),
+                lambda file, anchor: torch.save(make(unlearner, anchor), file),
                 replaces=_expected(unlearner, path),
                 keep=lambda: keep_split_once(first, ledger),
             )

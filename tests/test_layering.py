@@ -17,7 +17,7 @@ WITHOUT_RECBOLE = (
 )
 SHELL = ("quick_start", "trainer", "cli", "assessment", "benchmark", "benchmark_cell", "loading", "withdraw")
 TOP = {f"recbole_unlearn.{name}" for name in SHELL}
-MAY_IMPORT_TOP = {f"{name}.py" for name in SHELL}
+MAY_IMPORT_TOP = {f"{name}.py" for name in SHELL} | {"__init__.py"}
 
 
 def imports(path):
