@@ -15,14 +15,15 @@ from typing import Any, NamedTuple
 import torch
 from recbole.utils import init_seed
 
+from recbole_unlearn.assessment import Assessment, facts_of, unlearn_timed
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import create_dataset
 from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka, relative_cka
 from recbole_unlearn.evaluator.closeness import parameter_groups
-from recbole_unlearn.evaluator.report import finite
+from recbole_unlearn.evaluator.report import finite, make_report
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.lines import append_line, source_digest
-from recbole_unlearn.quick_start import Assessment, RunConfig, _report, unlearn_timed
+from recbole_unlearn.quick_start import RunConfig
 from recbole_unlearn.trainer import Unlearner, train_model, with_seed
 from recbole_unlearn.utils import get_method
 
@@ -108,7 +109,7 @@ def _principles(
         results[name] |= assessment(unlearners[name])
     for name, told in assessment.witnesses(unlearners).items():
         results[name]["witnesses"] = told
-    return _report(config, withdrawal, results, assessment)
+    return make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())
 
 
 def _closeness(original: Unlearner, withdrawal: Any, baseline: list[Any], assessment: Assessment) -> dict[str, Any]:
@@ -132,7 +133,8 @@ def _closeness(original: Unlearner, withdrawal: Any, baseline: list[Any], assess
                 "relative_debiased": relative_cka(debiased_cka(before[name], after[name]), others, debiased_cka),
                 "rows": len(before[name]),
             }
-    return {**_report(assessment.config, withdrawal, {"Original": {"mio": {}}}, assessment), "cka": figures}
+    facts = facts_of(assessment.config, withdrawal, assessment)
+    return {**make_report(facts, {"Original": {"mio": {}}}, assessment.popularity()), "cka": figures}
 
 
 def _other_models(config: Any, data: Any) -> list[Any]:

@@ -54,17 +54,20 @@ def data_preparation(config: Any, dataset: Dataset) -> tuple[Any, Any, Any]:
     Raises:
         UntrustedFileError: Saved dataloaders (a pickle) would be loaded and ``trust_checkpoint`` is not set.
     """
+    if getattr(dataset, "is_built", False):
+        return _prepare_built(config, dataset)
     default = os.path.join(config["checkpoint_dir"], f"{config['dataset']}-for-{config['model']}-dataloader.pth")
     cache = config["dataloaders_save_path"] or default
     if os.path.exists(cache):
         _refuse_pickle(config, cache)
-    elif len(getattr(dataset, "withdrawn_items", ())):
-        return _prepare_without_items(config, dataset)
     return recbole_data.data_preparation(config, dataset)
 
 
-def _prepare_without_items(config: Any, dataset: Any) -> tuple[Any, Any, Any]:
-    """Prepare dataloaders for which withdrawn items are taken by everybody: never drawn as negatives, never ranked."""
+def _prepare_built(config: Any, dataset: Any) -> tuple[Any, Any, Any]:
+    """Prepare dataloaders of parts in memory: no cache is read or written, since it might hold what has been withdrawn.
+
+    Withdrawn items are taken by everybody: never drawn as negatives, never ranked.
+    """
     parts = dataset.build()
     samplers = recbole_data.create_samplers(config, dataset, parts)
     for sampler in filter(None, samplers):

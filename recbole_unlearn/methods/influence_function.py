@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,10 @@ from recbole_unlearn.methods.reset import reset_items
 from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.methods.scif import UserRows, summary
 from recbole_unlearn.methods.shared import SharedUpdate
+from recbole_unlearn.methods.sweeps import BlockSweeps
 from recbole_unlearn.model.adapter import ModelAdapter
+
+Update = SharedUpdate | BlockSweeps
 
 
 class InfluenceFunction(UnlearnMethod):
@@ -38,6 +42,9 @@ class InfluenceFunction(UnlearnMethod):
         """Update the chosen parameters in place; no other bit of the model changes, but for the edges of a graph."""
         context.model.eval()
         adapter = ModelAdapter.of(context.model)
+        approximate = adapter.row_penalty.approximate
+        if approximate:
+            warnings.warn(f"{self.name} is approximate: {approximate}", stacklevel=2)
         weight = adapter.user_tables[0].weight
         rows = RequestRows(context, adapter.pairwise, weight.dtype, weight.device)
         update = self._shared_update(context, adapter, rows)
@@ -57,9 +64,10 @@ class InfluenceFunction(UnlearnMethod):
         adapter.parameters_changed()
         switches = self.switches
         given = {"select": switches.select, "collaborate": switches.collaborate, "ridge": switches.ridge}
-        return Outcome(context.model, {**given, "damping": switches.damping or 0.0, **summary(results), **shared})
+        told = {**given, "damping": switches.damping or 0.0, **summary(results), **shared}
+        return Outcome(context.model, {**told, "approximate": approximate} if approximate else told)
 
-    def _shared_update(self, context: UnlearnContext, adapter: ModelAdapter, rows: RequestRows) -> SharedUpdate | None:
+    def _shared_update(self, context: UnlearnContext, adapter: ModelAdapter, rows: RequestRows) -> Update | None:
         """Return the update of parameters whose curvature couples users and items, or None if user blocks do it all."""
         device = adapter.user_tables[0].weight.device
 
@@ -76,6 +84,8 @@ class InfluenceFunction(UnlearnMethod):
                 return None
             if self.switches.select == "users" and not adapter.has_graph:
                 return None
+            if self.switches.select == "users_items" and adapter.has_item_blocks and not self.switches.one_step:
+                return BlockSweeps(context, adapter, rows, self.switches)
             chosen = {name: ids(context.partial) for name in users if len(context.partial)}
             if self.switches.select == "users_items":
                 forgotten = np.unique(context.rows.items[context.withdrawal.forget])
@@ -105,6 +115,12 @@ class SCIF(InfluenceFunction):
     """User selection and collaborative component, solved exactly in each user's block."""
 
     name = "SCIF"
+
+
+class SCIFItems(InfluenceFunction):
+    """The rows of users and items that lose data, drawn anew and solved in turns: for requests of single interactions."""
+
+    name = "SCIF-items"
 
 
 class SCIFPaper(InfluenceFunction):

@@ -14,8 +14,10 @@ _CHOICES = {
     "hessian": ("new", "original"),
     "start": ("auto", "fresh", "trained"),
     "zbar_rows": ("auto", "catalogue", "withdrawn"),
+    "curvature": ("gauss_newton", "hessian"),
+    "solver": ("cg", "lissa"),
 }
-_AT_LEAST = {"newton_steps": 1, "shared_steps": 1, "cg_steps": 1, "damping": 0}
+_AT_LEAST = {"newton_steps": 1, "shared_steps": 1, "cg_steps": 1, "curvature_rows": 1, "damping": 0}
 _MORE_THAN = {"newton_tolerance": 0, "cg_tolerance": 0, "ridge": 0}
 
 
@@ -34,6 +36,9 @@ class InfluenceOptions:
     damping: float | None
     start: str
     zbar_rows: str
+    curvature: str
+    curvature_rows: int
+    solver: str
     cg_tolerance: float
     cg_steps: int
 

@@ -7,9 +7,24 @@ from typing import Any
 import numpy as np
 import torch
 from recbole.model.general_recommender.lightgcn import LightGCN as RecBoleLightGCN
+from recbole.model.loss import BPRLoss
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from recbole_unlearn.model.graph import BipartiteGraph
+
+
+class SoftBPRLoss(BPRLoss):
+    """The mean of softplus(x) - t x over pairs with soft labels t, x = s_ui - s_uj; RecBole's BPR loss without labels."""
+
+    labels: Tensor | None = None
+
+    def forward(self, pos_score: Tensor, neg_score: Tensor) -> Tensor:
+        """Return the mean loss of a batch."""
+        if self.labels is None:
+            return super().forward(pos_score, neg_score)
+        x = pos_score - neg_score
+        return (softplus(x) - self.labels * x).mean()
 
 
 class LightGCN(RecBoleLightGCN):
@@ -17,13 +32,29 @@ class LightGCN(RecBoleLightGCN):
 
     The propagated embeddings that RecBole caches for evaluation carry every training row, so they are never part of a
     checkpoint, and every change of the graph clears them.
+
+    Where the data set has a label column (``LABEL_FIELD``, scaled to [0, 1]), a pair (u, i, j) has the label of (u, i) as
+    its soft label t and the loss softplus(x) - t x, x = s_ui - s_uj; RecBole's loss is that with t = 1.
     """
+
+    soft_labels = True
 
     def __init__(self, config: Any, dataset: Any) -> None:
         self.norm_adj_matrix: BipartiteGraph
         super().__init__(config, dataset)
+        self.mf_loss = SoftBPRLoss()
+        self.label_field = config["LABEL_FIELD"]
         self.other_parameter_name: list[str] = []
+        self.batch_size = int(config["train_batch_size"])  # the norm of a batch is part of the loss without require_pow
         del self.interaction_matrix  # the pickled copy of every training row that RecBole keeps
+
+    def calculate_loss(self, interaction: Any) -> Tensor:
+        """Return RecBole's loss, on soft labels where the rows have them."""
+        labelled = self.label_field in interaction
+        self.mf_loss.labels = interaction[self.label_field] if labelled else None
+        loss = super().calculate_loss(interaction)
+        self.mf_loss.labels = None
+        return loss
 
     def get_norm_adj_mat(self) -> BipartiteGraph:
         """Return the graph of the training rows."""
