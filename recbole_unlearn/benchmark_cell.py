@@ -81,7 +81,7 @@ def _run(group: Group) -> None:
         line["cell"] = {"dataset": group.dataset, "model": group.model, "seed": group.seed, "request": request}
         line["provenance"] = dict(group.provenance)
         line["cell_seconds"] = shared + time.perf_counter() - start
-        append_line(group.results, finite(line))
+        append_line(group.results, line)
 
 
 def read_request(text: str, seed: int) -> WithdrawalRequest:
@@ -134,7 +134,10 @@ def _closeness(original: Unlearner, withdrawal: Any, baseline: list[Any], assess
                 "rows": len(before[name]),
             }
     facts = facts_of(assessment.config, withdrawal, assessment)
-    return {**make_report(facts, {"Original": {"mio": {}}}, assessment.popularity()), "cka": figures}
+    report = make_report(facts_of(assessment.config, withdrawal, assessment), {"Original": {"mio": {}}}, {})
+    report["cka"] = finite(figures)
+    report["nulls"] |= report["cka"].pop("nulls")
+    return report
 
 
 def _other_models(config: Any, data: Any) -> list[Any]:
