@@ -81,7 +81,7 @@ def _run(group: Group) -> None:
         line["cell"] = {"dataset": group.dataset, "model": group.model, "seed": group.seed, "request": request}
         line["provenance"] = dict(group.provenance)
         line["cell_seconds"] = shared + time.perf_counter() - start
-        append_line(group.results, finite(line))
+        append_line(group.results, line)
 
 
 def read_request(text: str, seed: int) -> WithdrawalRequest:
@@ -123,7 +123,7 @@ def _closeness(original: Unlearner, withdrawal: Any, baseline: list[Any], assess
         unlearner, _ = unlearn_timed(original, withdrawal, get_method(assessment.config, method))
         after = parameter_groups(unlearner.model, *users)
         figures[method] = {}
-        for name in before.keys() - {"shared"}:
+        for name in [name for name in before if name != "shared"]:
             value = linear_cka(before[name], after[name])
             others = [groups[name] for groups in pairs]
             figures[method][name] = {
@@ -133,8 +133,10 @@ def _closeness(original: Unlearner, withdrawal: Any, baseline: list[Any], assess
                 "relative_debiased": relative_cka(debiased_cka(before[name], after[name]), others, debiased_cka),
                 "rows": len(before[name]),
             }
-    facts = facts_of(assessment.config, withdrawal, assessment)
-    return {**make_report(facts, {"Original": {"mio": {}}}, assessment.popularity()), "cka": figures}
+    report = make_report(facts_of(assessment.config, withdrawal, assessment), {"Original": {"mio": {}}}, {})
+    report["cka"] = finite(figures)
+    report["nulls"] |= report["cka"].pop("nulls")
+    return report
 
 
 def _other_models(config: Any, data: Any) -> list[Any]:

@@ -113,13 +113,25 @@ def auc_with_interval(question: Points, answers: np.ndarray, rng: np.random.Gene
     owner depend on each other, so the interval is too narrow then.
     """
     draws = _draws_of_owners(question, rng) if len(np.unique(question.owners)) >= 5 else _draws_of_points(question, rng)
-    resampled = [roc_auc_score(question.labels, answers, sample_weight=weights) for weights in draws]
+    resampled = [weighted_auc(question.labels, answers, weights) for weights in draws]
     low, high = np.quantile(resampled, [0.025, 0.975])
     return {
         "auc": float(roc_auc_score(question.labels, answers)),
         "auc_low": float(low),
         "auc_high": float(high),
     }
+
+
+def weighted_auc(labels: np.ndarray, answers: np.ndarray, weights: np.ndarray) -> float:
+    """Return scikit-learn's ``roc_auc_score(..., sample_weight=weights)``, without its overhead of 3 ms a call.
+
+    >>> round(weighted_auc(np.array([1, 0, 1]), np.array([0.9, 0.9, 0.1]), np.array([1, 1, 2])), 4)
+    0.1667
+    """
+    _, place = np.unique(answers, return_inverse=True)
+    members, others = (np.bincount(place, weights * (labels == label)) for label in (1, 0))
+    below = np.cumsum(others) - others / 2  # ties count half
+    return float((members * below).sum() / (members.sum() * others.sum()))
 
 
 def _draws_of_owners(question: Points, rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from recbole_unlearn import WithdrawalRequest
 from recbole_unlearn.evaluator import crossfit
 from recbole_unlearn.evaluator.attackers import Schedule, ask, train_attackers
-from recbole_unlearn.evaluator.crossfit import Fold, Points, auc_with_interval, folds_of
+from recbole_unlearn.evaluator.crossfit import Fold, Points, auc_with_interval, folds_of, weighted_auc
 from recbole_unlearn.evaluator.mio import Membership, Rows, membership_oracle
 from recbole_unlearn.model import adapter as adapters
 
@@ -259,3 +260,10 @@ def test_networks_side_by_side_are_networks_alone():
         assert ((alone > 0.5).long() == labels)[other].float().mean() > 0.9
         assert torch.allclose(both[network], alone, atol=1e-6)
     assert torch.allclose(ask(attackers, torch.arange(2), features), both.mean(dim=0), atol=1e-6)
+
+
+def test_the_weighted_auc_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    labels, answers, weights = rng.integers(2, size=300), rng.integers(9, size=300) / 9, rng.integers(4, size=300)
+    expected = roc_auc_score(labels, answers, sample_weight=weights)
+    assert weighted_auc(labels, answers, weights) == pytest.approx(expected, abs=1e-12)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_unlearn import Unlearner, WithdrawalRequest, config
+from recbole_unlearn import Unlearner, WithdrawalRequest, config_check
 from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka, relative_cka
 from recbole_unlearn.evaluator.closeness import activity, distance, norm_attack, parameter_groups, top10
 from recbole_unlearn.evaluator.forgetting import mean_loss, mean_with_interval, rank, relearn_time, score_attack, taste
@@ -206,7 +206,7 @@ def test_relearning_stops_at_the_originals_loss(trained, fresh_copy, assessment)
 
 
 def test_the_configs_choices_are_the_witnesses():
-    assert set(config._CHOICES["witnesses"]) == set(WITNESSES)
+    assert set(config_check._CHOICES["witnesses"]) == set(WITNESSES)
 
 
 def test_retrain_again_is_another_exact_model(trained, assessment):
