@@ -8,11 +8,14 @@ import pytest
 import torch
 
 from recbole_unlearn import WithdrawalRequest
+from recbole_unlearn.data import create_dataset
+from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.influence.blocks import LogisticBlocks
 from recbole_unlearn.methods.influence_function import SCIFItems
 from recbole_unlearn.methods.rows import RequestRows, by_user
 from recbole_unlearn.methods.sweeps import BlockSweeps
 from recbole_unlearn.model.adapter import ModelAdapter, read_rows
+from recbole_unlearn.trainer import train_model
 from tests.methods.test_scif import context_of, state
 
 
@@ -28,10 +31,13 @@ def present(unlearner):
     return WithdrawalRequest.interactions(pairs), rows.users[chosen], rows.items[chosen]
 
 
-def test_only_rows_of_the_request_move(fresh_copy):
+@pytest.mark.parametrize("select", ["users_items", "rows"])
+def test_only_the_chosen_rows_move(fresh_copy, select):
     before = state(fresh_copy.model)
     request, users, items = present(fresh_copy)
-    outcome = fresh_copy.unlearn(request, method(fresh_copy))
+    if select == "rows":
+        users, items = (np.arange(1, size) for size in (fresh_copy.model.n_users, fresh_copy.model.n_items))
+    outcome = fresh_copy.unlearn(request, method(fresh_copy, select=select))
     for name, value in fresh_copy.model.state_dict().items():
         touched = users if name.startswith("user_") else items if name.startswith("item_") else []
         others = np.setdiff1d(np.arange(len(value)), touched)
@@ -48,7 +54,7 @@ def test_the_new_rows_know_nothing_of_the_old_ones(fresh_copy):
     other = copy.deepcopy(fresh_copy.model)
     other.user_mf_embedding.weight.data[users] += 3
     for model in (fresh_copy.model, other):
-        method(fresh_copy, shared_steps=2).unlearn(context_of(fresh_copy, request, model))
+        method(fresh_copy, shared_steps=2, select="users_items").unlearn(context_of(fresh_copy, request, model))
     assert all(torch.equal(value, other.state_dict()[name]) for name, value in fresh_copy.model.state_dict().items())
 
 
@@ -56,7 +62,9 @@ def test_the_last_turn_leaves_the_items_at_their_minimum(fresh_copy):
     fresh_copy.model.double()
     request, _, items = present(fresh_copy)
     context = context_of(fresh_copy, request)
-    outcome = method(fresh_copy, newton_steps=200, newton_tolerance=1e-8, ridge=2.0).unlearn(context)
+    outcome = method(fresh_copy, select="users_items", newton_steps=200, newton_tolerance=1e-8, ridge=2.0).unlearn(
+        context
+    )
     adapter, ids = ModelAdapter.of(fresh_copy.model), torch.from_numpy(np.unique(items))
     rows = RequestRows(context, False, torch.float64, torch.device("cpu"), draw=1)
     rows = rows.of(np.flatnonzero(~rows.forget))
@@ -71,6 +79,12 @@ def test_the_last_turn_leaves_the_items_at_their_minimum(fresh_copy):
         generator = torch.Generator().manual_seed(seed)
         nearby = found + 0.05 * torch.randn(found.shape, generator=generator, dtype=torch.float64)
         assert (problem.objective(nearby) > least).all()
+
+
+def test_a_model_without_item_blocks_is_named(make_config):
+    unlearner = train_model(config := make_config("BPR", embedding_size=8, epochs=1), create_dataset(config))
+    with pytest.raises(UnsupportedModelError, match="BPR has no item blocks; select is rows"):
+        unlearner.unlearn(present(unlearner)[0], "SCIF-items")
 
 
 @pytest.mark.parametrize("collaborate", [False, True])
