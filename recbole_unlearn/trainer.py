@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
+import json
 import os
 import pickle
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +21,13 @@ from recbole.utils import init_seed
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import data_preparation
+from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.efficiency import Cost, measure
 from recbole_unlearn.exceptions import ConfigError, UntrustedFileError
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
-from recbole_unlearn.utils import get_method, get_model
+from recbole_unlearn.saving import Unsaved, model_state, plain, save_model, unsaved, weights_digest
+from recbole_unlearn.utils import get_method
 
 
 class Unlearner(Trainer):
@@ -48,10 +55,18 @@ class Unlearner(Trainer):
         1.0
     """
 
+    model: Any
+
     def __init__(self, config: Any, model: Any, dataset: WithdrawalDataset | None = None) -> None:
         super().__init__(config, model)
+        settings = json.dumps(plain(config.final_config_dict), sort_keys=True)
+        digest = hashlib.sha256(settings.encode()).hexdigest()[:12]
+        # RecBole names checkpoints by the second, so that two trainers of one second overwrite each other's.
+        self.saved_model_file = os.path.join(self.checkpoint_dir, f"{config['model']}-{config['dataset']}-{digest}.pth")
         self.dataset = dataset
-        self.withdrawn_users = np.array([], dtype=np.int64)
+        self.withdrawn_users = getattr(dataset, "withdrawn_users", np.array([], dtype=np.int64))
+        self.unsaved: list[Unsaved] = []
+        self.source: tuple[Path, str | None] | None = None
         self.last_cost: Cost | None = None
         self.stale_model_file: str | None = None
 
@@ -104,7 +119,7 @@ class Unlearner(Trainer):
         Args:
             request: What to forget.
             method: Name of a method or an instance; ``unlearn_method`` of the config by default.
-            scope: ``train`` or ``all``; ``withdraw_scope`` of the config by default.
+            scope: ``train`` or ``all``; by default ``withdraw_scope`` of the config, else what the request says.
 
         Returns:
             The outcome with its diagnostics; the time and memory that it took stand in ``self.last_cost``. A request for
@@ -123,8 +138,10 @@ class Unlearner(Trainer):
     def _carry_out(self, request: WithdrawalRequest, method: UnlearnMethod, scope: str) -> Outcome:
         assert self.dataset is not None
         dataset = self.dataset
+        withdrawal: Withdrawal | None = None
 
         def from_request_to_model() -> tuple[Outcome, WithdrawalDataset, np.ndarray]:
+            nonlocal withdrawal
             rows = dataset.interactions()
             withdrawal = request.resolve(rows, scope)
             remaining = dataset.without(withdrawal)
@@ -134,20 +151,26 @@ class Unlearner(Trainer):
                 model=self.model,
                 rows=rows,
                 withdrawal=withdrawal,
-                negatives=_sampled_negatives(self.config),
+                negatives=sampled_negatives(self.config),
                 seed=self.config["seed"],
                 withdrawn_before=self.withdrawn_users,
                 items_before=dataset.withdrawn_items,
                 weight_decay=float(self.config["weight_decay"] or 0.0),
-                train=lambda model=None, epochs=None: train_model(self.config, remaining, model, epochs).model,
+                train=lambda model=None, epochs=None, seed=None: (
+                    train_model(with_seed(self.config, seed), remaining, model, epochs).model
+                ),
             )
             return method.unlearn(context), remaining, context.gone
 
+        before = weights_digest(self.model) if scope == "all" else ""
         done, self.last_cost = measure(from_request_to_model, self.device)
         outcome, self.dataset, self.withdrawn_users = done
         self.model = outcome.model
         if "nothing_to_do" not in outcome.diagnostics:
             self._forget_the_way_here()
+        if scope == "all":
+            assert withdrawal is not None
+            self.unsaved.append(unsaved(self, dataset, withdrawal, method.name, outcome, before))
         return outcome
 
     def _forget_the_way_here(self) -> None:
@@ -156,9 +179,15 @@ class Unlearner(Trainer):
         self.optimizer = self._build_optimizer()
         self.stale_model_file = self.saved_model_file
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model in one piece; the file loads with ``torch.load(weights_only=True)`` and holds no optimizer."""
-        write_atomically(path, lambda file: torch.save(self._state(), file))
+    def save(self, path: str | os.PathLike[str]) -> list[Path]:
+        """Write the model in one piece; the file loads with ``torch.load(weights_only=True)`` and holds no optimizer.
+
+        Withdrawals of scope ``all`` since the last time are recorded in the ledger in the same commit.
+
+        Returns:
+            The receipts of these withdrawals.
+        """
+        return save_model(self, path)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Load parameters from a file of ours, or from RecBole's pickle if ``trust_checkpoint`` is set.
@@ -167,7 +196,13 @@ class Unlearner(Trainer):
             UntrustedFileError: The file is a pickle and nobody said that it is trusted.
         """
         checkpoint = read_checkpoint(path, self.device, bool(self.config["trust_checkpoint"]))
-        self.model.load_state_dict(checkpoint["state_dict"])
+        try:
+            self.model.load_state_dict(checkpoint["state_dict"])
+        except RuntimeError as error:
+            raise ConfigError(
+                f"checkpoint {str(path)!r} does not fit this {type(self.model).__name__}: {' '.join(str(error).split())}; "
+                f"use the model, data set and sizes that it was trained with"
+            ) from error
         self.model.load_other_parameter(checkpoint.get("other_parameter"))
 
     def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
@@ -175,7 +210,7 @@ class Unlearner(Trainer):
             return
         path = str(kwargs.get("saved_model_file", self.saved_model_file))
         state = {
-            **self._state(),
+            **model_state(self),
             "epoch": epoch,
             "cur_step": self.cur_step,
             "best_valid_score": float(self.best_valid_score),
@@ -184,13 +219,6 @@ class Unlearner(Trainer):
         write_atomically(path, lambda file: torch.save(state, file))
         if verbose:
             self.logger.info(f"Saving current: {path}")
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "config": _plain(self.config.final_config_dict),
-            "state_dict": self.model.state_dict(),
-            "other_parameter": self.model.other_parameter(),
-        }
 
 
 def train_model(config: Any, dataset: WithdrawalDataset, model: Any = None, epochs: int | None = None) -> Unlearner:
@@ -205,22 +233,33 @@ def train_model(config: Any, dataset: WithdrawalDataset, model: Any = None, epoc
     train_data, valid_data, _ = data_preparation(config, dataset)
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
     if model is None:
-        model = get_model(config["model"])(config, train_data._dataset).to(config["device"])
+        model = config.model_class(config, train_data._dataset).to(config["device"])
     unlearner = Unlearner(config, model, dataset)
     unlearner.epochs = epochs or unlearner.epochs
-    unlearner.fit(train_data, valid_data or None, saved=bool(valid_data), show_progress=config["show_progress"])
-    if valid_data:
-        unlearner.load(unlearner.saved_model_file)
+    with tempfile.TemporaryDirectory() as folder:
+        unlearner.saved_model_file = os.path.join(folder, "best.pth")  # leaves no file behind, nor the optimizer in it
+        unlearner.fit(train_data, valid_data or None, saved=bool(valid_data), show_progress=config["show_progress"])
+        if valid_data:
+            unlearner.load(unlearner.saved_model_file)
     return unlearner
+
+
+def with_seed(config: Any, seed: int | None) -> Any:
+    """Return the config with another seed."""
+    if seed is None:
+        return config
+    config = copy.deepcopy(config)
+    config["seed"] = seed
+    return config
 
 
 def read_checkpoint(path: str | os.PathLike[str], device: Any, trusted: bool) -> dict[str, Any]:
     """Read a checkpoint; one that only a pickle can hold is refused unless it is trusted."""
     try:
-        return torch.load(path, map_location=device, weights_only=not trusted)
+        checkpoint = torch.load(path, map_location=device, weights_only=not trusted)
     except FileNotFoundError as error:
         raise ConfigError(f"checkpoint {str(path)!r} does not exist") from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, AttributeError, ImportError) as error:
         raise ConfigError(f"checkpoint {str(path)!r} cannot be read: {error}") from error
     except pickle.UnpicklingError as error:
         if trusted:
@@ -229,17 +268,15 @@ def read_checkpoint(path: str | os.PathLike[str], device: Any, trusted: bool) ->
             f"checkpoint {str(path)!r} is a pickle, as RecBole writes them; a pickle runs code when it is loaded. "
             f"If you know who wrote it, set trust_checkpoint=True"
         ) from error
+    if not isinstance(checkpoint, Mapping) or not isinstance(checkpoint.get("state_dict"), Mapping):
+        raise ConfigError(
+            f"checkpoint {str(path)!r} holds no `state_dict` as RecBole's and ours do, but {type(checkpoint).__name__}; "
+            f"give a file that Unlearner.save or RecBole's Trainer wrote"
+        )
+    return dict(checkpoint)
 
 
-def _sampled_negatives(config: Any) -> int:
+def sampled_negatives(config: Any) -> int:
+    """Return the negatives that are drawn for each observed row; 0 where labels are explicit."""
     number = config["train_neg_sample_args"]["sample_num"]
     return 0 if number == "none" else int(number)
-
-
-def _plain(value: Any) -> Any:
-    """Return the value with only what ``torch.load(weights_only=True)`` reads: numbers, strings, lists and dicts."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if value is None or type(value) in (str, int, float, bool) else str(value)

@@ -13,6 +13,7 @@ from recbole.data.dataset import Dataset
 from recbole.sampler import RepeatableSampler
 from recbole.utils import ModelType
 
+from recbole_unlearn.data.after import load_after_withdrawals, refuse_withdrawn
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.loaders import FullSortLoader, TrainLoader
 from recbole_unlearn.data.redirect import redirected
@@ -33,16 +34,16 @@ def create_dataset(config: Any) -> Dataset:
         ConfigError: The data set's files are missing.
         UntrustedFileError: ``dataset_save_path`` names a pickle and ``trust_checkpoint`` is not set.
     """
-    _check_files(config)
+    check_files(config)
     cache = config["dataset_save_path"]
     if cache and os.path.exists(cache):
         _refuse_pickle(config, cache)
-        return recbole_data.create_dataset(config)
+        return refuse_withdrawn(config, recbole_data.create_dataset(config), f"the cached data set {cache!r}")
     own_class = hasattr(recbole.data.dataset, f"{config['model']}Dataset")
     if own_class or config["MODEL_TYPE"] not in (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.CONTEXT):
-        return recbole_data.create_dataset(config)
+        return refuse_withdrawn(config, recbole_data.create_dataset(config), f"the data set of {config['model']}")
     try:
-        dataset = WithdrawalDataset(config)
+        dataset = load_after_withdrawals(config)
     except (KeyError, ValueError, pd.errors.ParserError) as error:
         raise ConfigError(
             f"data set {config['dataset']!r} cannot be loaded: {error!r}; "
@@ -59,10 +60,16 @@ def data_preparation(config: Any, dataset: Dataset) -> tuple[Any, Any, Any]:
     Raises:
         UntrustedFileError: Saved dataloaders (a pickle) would be loaded and ``trust_checkpoint`` is not set.
     """
+    if getattr(dataset, "is_built", False):
+        return prepare_anew(config, dataset)
     default = os.path.join(config["checkpoint_dir"], f"{config['dataset']}-for-{config['model']}-dataloader.pth")
     cache = config["dataloaders_save_path"] or default
     if os.path.exists(cache):
         _refuse_pickle(config, cache)
+        loaders = recbole_data.data_preparation(config, dataset)
+        for loader in loaders:
+            refuse_withdrawn(config, loader._dataset, f"the cached dataloaders {cache!r}")
+        return loaders
     if isinstance(dataset, WithdrawalDataset):
         return _prepare_fast(config, dataset)
     return recbole_data.data_preparation(config, dataset)
@@ -91,6 +98,11 @@ _prepare_fast = redirected(
     ),
 )
 
+# Of parts in memory no cache is read or written, since it might hold what has been withdrawn.
+prepare_anew = redirected(
+    _prepare_fast, load_split_dataloaders=lambda config: None, save_split_dataloaders=lambda config, dataloaders: None
+)
+
 
 def _refuse_pickle(config: Any, path: str) -> None:
     if not config["trust_checkpoint"]:
@@ -100,7 +112,8 @@ def _refuse_pickle(config: Any, path: str) -> None:
         )
 
 
-def _check_files(config: Any) -> None:
+def check_files(config: Any) -> None:
+    """Refuse a data set whose atomic file is missing."""
     name, folder = config["dataset"], config["data_path"]
     if not os.path.isdir(folder):
         urls = yaml.safe_load(

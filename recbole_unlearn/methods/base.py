@@ -27,8 +27,8 @@ class UnlearnContext:
         withdrawn_before: Ids of users whose last row left in an earlier request.
         items_before: Ids of items that were withdrawn in an earlier request.
         weight_decay: The optimizer's, a penalty on the mean loss of a row.
-        train: Trains a model on the retained rows as the original was trained: a new one from the seed, or the given one
-            for the given number of epochs.
+        train: Trains a model on the retained rows as the original was trained: a new one from the seed or another one, or
+            the given one for the given number of epochs.
     """
 
     model: Any

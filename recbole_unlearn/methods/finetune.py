@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
+from recbole_unlearn.model.adapter import ModelAdapter
 
 
 class FineTune(UnlearnMethod):
@@ -19,6 +20,17 @@ class FineTune(UnlearnMethod):
             raise ConfigError(f"FineTune: finetune_epochs is {self.options['finetune_epochs']}; allowed: 1 or more")
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
-        """Return the model after ``finetune_epochs`` epochs on the retained rows."""
+        """Return the model after ``finetune_epochs`` epochs on the retained rows, and on the graph without the others."""
         epochs = self.options["finetune_epochs"]
+        _drop_edges(context)
         return Outcome(context.train(context.model, epochs), {"epochs": epochs})
+
+
+def _drop_edges(context: UnlearnContext) -> None:
+    """Take the withdrawn rows out of the graph; a model without adapter has none that we know of."""
+    try:
+        adapter = ModelAdapter.of(context.model)
+    except UnsupportedModelError:
+        return
+    forgotten = context.withdrawal.forget
+    adapter.drop_edges(context.rows.users[forgotten], context.rows.items[forgotten])

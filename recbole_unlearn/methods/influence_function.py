@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,13 +18,17 @@ from recbole_unlearn.methods.reset import reset_items
 from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.methods.scif import UserRows, summary
 from recbole_unlearn.methods.shared import SharedUpdate
+from recbole_unlearn.methods.sweeps import BlockSweeps
 from recbole_unlearn.model.adapter import ModelAdapter
+
+Update = SharedUpdate | BlockSweeps
 
 
 class InfluenceFunction(UnlearnMethod):
     """Replace the withdrawn rows in the objective, and follow its minimum from the trained parameters.
 
-    ``select`` says which parameters follow: the rows of the users who lose data, also those of the items, or all;
+    ``select`` says which parameters follow: the rows of the users who lose data, also those of the items, the rows of every
+    user and item, or all;
     ``collaborate`` whether z-bar takes the place of the withdrawn rows. Users with no row left have no minimum to follow:
     without collaboration they are drawn anew, with it they are solved on the catalogue.
 
@@ -38,6 +43,9 @@ class InfluenceFunction(UnlearnMethod):
         """Update the chosen parameters in place; no other bit of the model changes, but for the edges of a graph."""
         context.model.eval()
         adapter = ModelAdapter.of(context.model)
+        approximate = adapter.row_penalty.approximate
+        if approximate:
+            warnings.warn(f"{self.name} is approximate: {approximate}", stacklevel=2)
         weight = adapter.user_tables[0].weight
         rows = RequestRows(context, adapter.pairwise, weight.dtype, weight.device)
         update = self._shared_update(context, adapter, rows)
@@ -57,9 +65,10 @@ class InfluenceFunction(UnlearnMethod):
         adapter.parameters_changed()
         switches = self.switches
         given = {"select": switches.select, "collaborate": switches.collaborate, "ridge": switches.ridge}
-        return Outcome(context.model, {**given, "damping": switches.damping or 0.0, **summary(results), **shared})
+        told = {**given, "damping": switches.damping or 0.0, **summary(results), **shared}
+        return Outcome(context.model, {**told, "approximate": approximate} if approximate else told)
 
-    def _shared_update(self, context: UnlearnContext, adapter: ModelAdapter, rows: RequestRows) -> SharedUpdate | None:
+    def _shared_update(self, context: UnlearnContext, adapter: ModelAdapter, rows: RequestRows) -> Update | None:
         """Return the update of parameters whose curvature couples users and items, or None if user blocks do it all."""
         device = adapter.user_tables[0].weight.device
 
@@ -76,6 +85,10 @@ class InfluenceFunction(UnlearnMethod):
                 return None
             if self.switches.select == "users" and not adapter.has_graph:
                 return None
+            if self.switches.select == "rows":
+                adapter.check_item_blocks()
+            if adapter.has_item_blocks and not self.switches.one_step:
+                return BlockSweeps(context, adapter, rows, self.switches)
             chosen = {name: ids(context.partial) for name in users if len(context.partial)}
             if self.switches.select == "users_items":
                 forgotten = np.unique(context.rows.items[context.withdrawal.forget])
@@ -105,6 +118,12 @@ class SCIF(InfluenceFunction):
     """User selection and collaborative component, solved exactly in each user's block."""
 
     name = "SCIF"
+
+
+class SCIFItems(InfluenceFunction):
+    """The rows of all users and items, drawn anew and solved in turns: for requests of many single interactions."""
+
+    name = "SCIF-items"
 
 
 class SCIFPaper(InfluenceFunction):

@@ -41,6 +41,11 @@ class RequestRows:
         """Retained rows of each item id."""
         return self.context.retained_item_counts
 
+    @property
+    def explicit(self) -> bool:
+        """Whether z-bar is an average of labels, and not a rate of sampled rows."""
+        return self.context.rows.labels is not None or not self.context.negatives
+
     @cached_property
     def served_items(self) -> np.ndarray:
         """Item ids without the padding and without withdrawn items."""
@@ -67,22 +72,35 @@ class RequestRows:
         drawn = self._negatives(users, items)
         m = drawn.shape[1]
         if self.pairwise:
-            return self._rows(np.repeat(users, m), np.repeat(items, m), drawn.reshape(-1), np.ones(len(users) * m))
+            return self._rows(np.repeat(users, m), np.repeat(items, m), drawn.reshape(-1), np.repeat(labels, m))
         all_items = np.concatenate([items[:, None], drawn], axis=1)
         targets = np.zeros(all_items.shape)
         targets[:, 0] = labels
         return self._rows(np.repeat(users, m + 1), all_items.reshape(-1), None, targets.reshape(-1))
 
+    def sample(self, chosen: np.ndarray, most: int) -> LossRows:
+        """Return the loss rows of about ``most`` of some training rows, weighted to stand for all of them.
+
+        Which rows is a hash of the seed and their tokens, so it does not depend on their order or on other rows.
+        """
+        if len(chosen) <= most:
+            return self.of(chosen)
+        tokens = self.context.rows
+        users, items = tokens.users[chosen], tokens.items[chosen]
+        keys = row_keys(token_keys(tokens.user_tokens, self.seed)[users], self._item_keys[items])
+        rows = self.of(chosen[keys / 2.0**64 < most / len(chosen)])
+        share = len(rows) / (len(chosen) * (self.loss_rows / max(1, int((~self.forget).sum()))))
+        return replace(rows, weights=rows.weights / share)
+
     def relabelled(self, rows: LossRows) -> LossRows:
         """Return withdrawn rows with z-bar's labels; rows of withdrawn items have none and lose their weight."""
         users, items = rows.users.cpu().numpy(), rows.items.cpu().numpy()
-        if rows.others is not None:
+        if self.explicit:
+            labels = average_ratings(*self._columns(np.flatnonzero(~self.forget)), users, items)
+        elif rows.others is not None:
             labels = pair_rates(self.item_positives[items], self.item_positives[rows.others.cpu().numpy()])
-        elif self.context.negatives:
-            labels = item_rates(self.item_positives[items], self.negatives_per_item)
         else:
-            stay = np.flatnonzero(~self.forget)
-            labels = average_ratings(*self._columns(stay), users, items)
+            labels = item_rates(self.item_positives[items], self.negatives_per_item)
         served = ~np.isin(items, self.context.gone_items)
         weights = rows.weights * torch.from_numpy(served).to(rows.weights)
         return replace(rows, targets=torch.from_numpy(labels).to(rows.targets), weights=weights)
@@ -111,7 +129,11 @@ class RequestRows:
         others = frozen_negatives(keys, items, self._taken(items, items), _OTHERS_PER_ITEM).reshape(-1)
         firsts = np.repeat(items, _OTHERS_PER_ITEM)
         weights = catalogue_weights(self.item_positives[firsts], 0.0, self.context.negatives * rows_per_user)
-        labels = pair_rates(self.item_positives[firsts], self.item_positives[others])
+        if self.explicit:
+            retained = self._columns(np.flatnonzero(~self.forget))
+            labels = average_ratings(*retained, np.zeros(len(firsts), dtype=np.int64), firsts)
+        else:
+            labels = pair_rates(self.item_positives[firsts], self.item_positives[others])
         return self._rows(np.zeros_like(firsts), firsts, others, labels, weights)
 
     def _columns(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -93,7 +93,7 @@ class UserRows:
 
     def _blocks(self, where: LossRows, labels: LossRows) -> LogisticBlocks:
         blocks = self.adapter.user_blocks(where.items, where.others)
-        penalty = self.adapter.row_penalty() * labels.weights.double().sum(dim=1)
+        penalty = self.adapter.row_penalty.user * labels.weights.double().sum(dim=1)
         total = self.context.weight_decay * self.rows.loss_rows + self.options.ridge
         return LogisticBlocks(blocks, labels.targets, labels.weights, penalty + total)
 
@@ -139,17 +139,20 @@ class UserRows:
 
 
 def summary(results: list[NewtonResult]) -> dict[str, float | int]:
-    """Return what the blocks have to say: most steps, worst residual, whole gradient norm, share converged."""
+    """Return what the blocks say: most steps, worst residual, whole gradient norm, share converged, least rank's bound."""
     if not results:
         return {"steps": 0, "residual": 0.0, "gradient_norm": 0.0, "converged": 1.0, "blocks": 0}
-    steps, norms, residuals, converged = (
+    steps, norms, residuals, converged, ranks = (
         torch.cat([getattr(result, name) for result in results])
-        for name in ("steps", "gradient_norm", "residual", "converged")
+        for name in ("steps", "gradient_norm", "residual", "converged", "rank")
     )
+    dims = results[0].solution.shape[1]
     return {
         "steps": int(steps.max()),
         "residual": float(residuals.max()),
         "gradient_norm": float(norms.norm()),
         "converged": float(converged.double().mean()),
         "blocks": len(steps),
+        "dims": dims,
+        "rank": int(ranks.clamp_max(dims).min()),
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +15,22 @@ from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.influence.rows import LossRows
 
 Tensors = tuple[Tensor, ...]
+
+
+class RowPenalty(NamedTuple):
+    """c of the regulariser c_u / 2 |e_u|^2 + c_i / 2 |e_i|^2 + c_j / 2 |e_j|^2 of one row of the loss.
+
+    Attributes:
+        user: c_u.
+        item: c_i.
+        other: c_j, of the second item of a pairwise row.
+        approximate: Empty, or why this is not the regulariser that the model was trained with.
+    """
+
+    user: float
+    item: float
+    other: float
+    approximate: str = ""
 
 
 class UserBlocks(Protocol):
@@ -38,11 +55,13 @@ class ModelAdapter(ABC):
         model_name: The name of the model's class.
         pairwise: Whether a row of the loss is a triple (u, i, j) with x = s_ui - s_uj, or a pair with x = s_ui.
         has_graph: Whether the training rows are edges of a graph that scores.
+        has_item_blocks: Whether ``item_blocks`` is there: with everything else fixed, items do not mix either.
     """
 
     model_name: ClassVar[str]
     pairwise: ClassVar[bool] = False
     has_graph: ClassVar[bool] = False
+    has_item_blocks: ClassVar[bool] = False
     _registry: ClassVar[dict[str, type[ModelAdapter]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -108,6 +127,17 @@ class ModelAdapter(ABC):
         With a graph this holds for users without edges only, whose rows move nothing else.
         """
 
+    def item_blocks(self, users: Tensor) -> UserBlocks:
+        """Return x of padded rows, shape [items, rows], as a function of the items' rows."""
+        raise NotImplementedError
+
+    def check_item_blocks(self) -> None:
+        """Raise UnsupportedModelError if the model has none."""
+        if not self.has_item_blocks:
+            raise UnsupportedModelError(
+                f"{self.model_name} has no item blocks; select is rows, allowed for it: users, users_items, all"
+            )
+
     @abstractmethod
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the logit s of each (user, item) pair, shape [pairs]."""
@@ -116,9 +146,10 @@ class ModelAdapter(ABC):
     def embeddings(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the oracle sees of each pair: user and item vectors of one length, shapes [pairs, dims]."""
 
-    def row_penalty(self) -> float:
-        """Return c of the regulariser c / 2 (|e_u|^2 + |e_i|^2 + |e_j|^2) that belongs to each row of the loss."""
-        return 0.0
+    @cached_property
+    def row_penalty(self) -> RowPenalty:
+        """The regulariser that belongs to each row of the loss; where it depends on the graph, on that of the first look."""
+        return RowPenalty(0.0, 0.0, 0.0)
 
     def drop_edges(self, users: np.ndarray, items: np.ndarray) -> None:  # noqa: B027 (most models have no graph)
         """Take training rows out of the graph, if there is one."""

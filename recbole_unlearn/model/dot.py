@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.influence.rows import LossRows
-from recbole_unlearn.model.adapter import ModelAdapter, Tensors
+from recbole_unlearn.model.adapter import ModelAdapter, RowPenalty, Tensors
 from recbole_unlearn.model.lightgcn import LightGCN
 
 
@@ -120,9 +121,27 @@ class LightGCNAdapter(BPRAdapter):
         ego_user, ego_item = self.model.user_embedding.weight.detach(), self.model.item_embedding.weight.detach()
         return torch.cat([ego_user[users], user], dim=-1), torch.cat([ego_item[items], item], dim=-1)
 
-    def row_penalty(self) -> float:
-        """Return ``reg_weight``: RecBole's EmbLoss is the mean over a batch of c / 2 (|e_u|^2 + |e_i|^2 + |e_j|^2)."""
-        return float(self.model.reg_weight)
+    @cached_property
+    def row_penalty(self) -> RowPenalty:
+        """``reg_weight`` for each part: RecBole's EmbLoss is the mean of c / 2 (|e_u|^2 + |e_i|^2 + |e_j|^2).
+
+        With ``require_pow: False`` it is c (|E_u| + |E_i| + |E_j|) / B with the norms over a whole batch of B rows, which is
+        no sum over rows. Its gradient is c / |E_u| e_u / B, so the squared form with c / |E_u| has the same gradient where
+        the model stands; |E_u|^2 is B times the mean over the observed pairs (negatives: over all items).
+        """
+        weight = float(self.model.reg_weight)
+        if self.model.require_pow:
+            return RowPenalty(weight, weight, weight)
+        users, items = self.model.norm_adj_matrix.pairs
+        squares = [
+            table.weight.detach().double().square().sum(dim=1) for table in (*self.user_tables, *self.item_tables)
+        ]
+        parts = (squares[0][users], squares[1][items], squares[1][1:])
+        norms = (math.sqrt(self.model.batch_size * float(part.mean())) if len(part) else math.inf for part in parts)
+        user, item, other = (weight / norm if norm else 0.0 for norm in norms)
+        return RowPenalty(
+            user, item, other, approximate="require_pow is False: squared regulariser of the same gradient"
+        )
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)

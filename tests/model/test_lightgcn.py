@@ -129,9 +129,33 @@ def test_rows_are_recboles_loss(lightgcn):
         (model.item_embedding, rows.items),
         (model.item_embedding, rows.others),
     ):
-        mine = mine + adapter.row_penalty() / 2 * table(ids).square().sum() / len(rows)
+        mine = mine + adapter.row_penalty.user / 2 * table(ids).square().sum() / len(rows)
     theirs = model.calculate_loss({"user_id": rows.users, "item_id": rows.items, "neg_item_id": rows.others})
     assert float(mine) == pytest.approx(float(theirs), rel=1e-6)
+
+
+def test_without_pow_the_squared_penalty_has_the_gradient_of_recboles(make_config):
+    """On all pairs as one batch; the other items are each item once, which is what uniform negatives are on average."""
+    config = make_config("LightGCN", embedding_size=8, epochs=2, require_pow=False, reg_weight=0.3)
+    unlearner = train_model(config, create_dataset(config))
+    model, (users, items) = unlearner.model, unlearner.model.norm_adj_matrix.pairs
+    users, items = torch.from_numpy(users), torch.from_numpy(items)
+    n = len(users)
+    others = torch.arange(1, model.n_items).repeat(n)[: n // 40 * 40]
+    model.batch_size = n
+    batch = [model.user_embedding(users), model.item_embedding(items), model.item_embedding(others)]
+    tables = (model.user_embedding.weight, model.item_embedding.weight)
+    norms = sum(part.norm() for part in batch) * 0.3 / n
+    penalty = ModelAdapter.of(model).row_penalty
+    squares = sum(c / 2 * part.square().sum() / n for c, part in zip(penalty[:3], batch, strict=True))
+    for mine, theirs in zip(
+        torch.autograd.grad(squares, tables, retain_graph=True), torch.autograd.grad(norms, tables), strict=True
+    ):
+        assert torch.allclose(mine, theirs, rtol=0.02, atol=1e-7)  # a few pairs lack their negative
+        assert theirs.norm() > 1e-4
+    with pytest.warns(UserWarning, match="SCIF is approximate: require_pow is False"):
+        outcome = unlearner.unlearn(WithdrawalRequest.users(["u3"]), "SCIF")
+    assert "squared regulariser" in outcome.diagnostics["approximate"]
 
 
 def test_hessian_products_are_central_differences(lightgcn):
