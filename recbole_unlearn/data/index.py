@@ -55,7 +55,9 @@ class RowIndex:
             RequestError: A row was dropped before, or is named twice.
         """
         if not self._alive[positions].all() or len(np.unique(positions)) < len(positions):
-            raise RequestError("a row that is gone already cannot be withdrawn again; ask the index which rows are left")
+            raise RequestError(
+                "a row that is gone already cannot be withdrawn again; ask the index which rows are left"
+            )
         self._alive[positions] = False
         users = np.searchsorted(self._starts, positions, side="right") - 1
         ids, lost = np.unique(users, return_counts=True)

@@ -73,7 +73,7 @@ def withdraw(
     forget = np.ones(len(mine), dtype=bool) if positions is None else np.isin(mine, positions)
     index.drop(mine[forget])
     rows = Interactions(owners, index.items[mine], user_tokens, item_tokens, {}, {})
-    withdrawal = Withdrawal(WithdrawalRequest(), None, "train", forget, users, np.array([], dtype=np.int64))
+    withdrawal = Withdrawal(WithdrawalRequest(), "train", forget, users, np.array([], dtype=np.int64))
     context = IndexedContext(
         model=model,
         rows=rows,

@@ -87,7 +87,8 @@ class RequestRows:
             return self.of(chosen)
         tokens = self.context.rows
         users, items = tokens.users[chosen], tokens.items[chosen]
-        keys = row_keys(token_keys(tokens.user_tokens, self.seed)[users], self._item_keys[items])
+        item_keys = token_keys(tokens.item_tokens, self.seed)[items]
+        keys = row_keys(token_keys(tokens.user_tokens, self.seed)[users], item_keys)
         rows = self.of(chosen[keys / 2.0**64 < most / len(chosen)])
         share = len(rows) / (len(chosen) * (self.loss_rows / max(1, int((~self.forget).sum()))))
         return replace(rows, weights=rows.weights / share)

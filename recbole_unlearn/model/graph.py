@@ -105,7 +105,6 @@ class BipartiteGraph:
         values = torch.from_numpy(whole.data).to(dtype)
         self.matrix = _csr(crow, col, values, whole.shape).to(device)
 
-
     def _drop(self, place: np.ndarray) -> None:
         """Take edges out of new arrays; values change only where a degree did, those of the nodes that lose edges.
 
