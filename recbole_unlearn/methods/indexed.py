@@ -15,29 +15,29 @@ from recbole_unlearn.methods.base import UnlearnContext
 class IndexedContext(UnlearnContext):
     """An UnlearnContext whose rows are those of the affected users, and whose counts are a row index's.
 
-    It serves the methods that read nothing else: ``SCIF``, ``SIF`` and ``ResetUE`` with ``select: users``, on models without a
-    graph, with sampled negatives. What it costs grows with the rows of the affected users and with the catalogue.
+    It serves the methods that read nothing else: ``SCIF``, ``SIF`` and ``ResetUE``, on models without a graph, with sampled
+    negatives. What it costs grows with the rows of the affected users and with the catalogue.
     """
 
     index: RowIndex
 
     @property
-    def retained_counts(self) -> np.ndarray:  # type: ignore[override]
+    def retained_counts(self) -> np.ndarray:
         """Retained rows of each user id, shape [users]."""
         return self.index.user_counts
 
     @property
-    def retained_item_counts(self) -> np.ndarray:  # type: ignore[override]
+    def retained_item_counts(self) -> np.ndarray:
         """Retained rows of each item id, shape [items]."""
         return self.index.item_counts
 
     @property
-    def n_retained(self) -> int:  # type: ignore[override]
+    def n_retained(self) -> int:
         """Number of retained rows."""
         return self.index.n_rows
 
     @property
-    def rows_per_user(self) -> float:  # type: ignore[override]
+    def rows_per_user(self) -> float:
         """Mean number of rows of a user who has rows left."""
         return self.index.n_rows / self.index.n_active
 

@@ -135,8 +135,8 @@ class BipartiteGraph:
         if of_user.any():
             keys = (col[entries][of_user] - n_users) * np.int64(n_users) + rows[of_user]
             values[len(self._pairs) + np.searchsorted(_by_item(crow, col, n_users), keys)] = fresh[of_user]
-        parts = (torch.from_numpy(part) for part in (crow, col, values))
-        self.matrix = _csr(*parts, self.matrix.shape)
+        parts = [torch.from_numpy(part) for part in (crow, col, values)]
+        self.matrix = _csr(parts[0], parts[1], parts[2], self.matrix.shape)
 
 
 def _parts(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
