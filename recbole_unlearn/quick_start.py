@@ -26,7 +26,8 @@ from recbole_unlearn.evaluator.utility import evaluate_by_group, popularity_mode
 from recbole_unlearn.exceptions import ConfigError, RequestError, UnsupportedModelError
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.model.adapter import ModelAdapter
-from recbole_unlearn.trainer import Unlearner, train_model
+from recbole_unlearn.shards.clocks import three_clocks
+from recbole_unlearn.trainer import Unlearner, learn, train_model
 from recbole_unlearn.utils import get_method, get_trainer
 
 
@@ -78,8 +79,11 @@ def run_unlearn(
     results = {"Original": {**assessment(original), "seconds": None}}
     for name, method in methods.items():
         logging.getLogger().info(set_color("unlearn", "pink") + f": {name}")
-        unlearner, results[name] = unlearn_timed(original, withdrawal, method)
+        learned = learn(config, data, method, saved)
+        unlearner, results[name] = unlearn_timed(learned or original, withdrawal, method)
         results[name] |= assessment(unlearner)
+        if learned is not None:
+            results[name]["original"] = assessment(learned)
         if saved:
             unlearner.save(_model_file(config, withdrawal, name))
     if saved:
@@ -160,6 +164,7 @@ def unlearn_timed(
     costs = []
     while True:
         unlearner = Unlearner(config, copy.deepcopy(original.model), original.dataset)
+        unlearner.alone = True
         outcome = unlearner.unlearn(withdrawal.request, method, withdrawal.scope)
         assert unlearner.last_cost is not None
         costs.append(unlearner.last_cost)
@@ -167,12 +172,16 @@ def unlearn_timed(
             break
     timed = costs[1:] or costs
     seconds = [cost.seconds for cost in timed]
-    return unlearner, {
+    result: dict[str, Any] = {
         "seconds": statistics.median(seconds),
         "seconds_range": [min(seconds), max(seconds)],
         "peak_mb": max(cost.peak_mb for cost in costs),
         "diagnostics": outcome.diagnostics,
     }
+    if "shard_seconds" in outcome.diagnostics:
+        parts = (outcome.diagnostics[name] for name in ("shard_seconds", "single_requests"))
+        result["clocks"] = three_clocks(costs[-1].seconds, *parts)
+    return unlearner, result
 
 
 def _report(config: Config, withdrawal: Withdrawal, results: dict[str, Any], assessment: Assessment) -> dict[str, Any]:

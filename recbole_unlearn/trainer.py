@@ -20,6 +20,7 @@ from recbole_unlearn.evaluator.efficiency import Cost, measure
 from recbole_unlearn.exceptions import ConfigError, UntrustedFileError
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
+from recbole_unlearn.shards.workshop import Workshop
 from recbole_unlearn.utils import get_method, get_model
 
 
@@ -54,6 +55,7 @@ class Unlearner(Trainer):
         self.withdrawn_users = np.array([], dtype=np.int64)
         self.last_cost: Cost | None = None
         self.stale_model_file: str | None = None
+        self.alone = False  # whether shards are trained one after the other, each to be timed alone
 
     def fit(
         self,
@@ -132,6 +134,7 @@ class Unlearner(Trainer):
                 items_before=dataset.withdrawn_items,
                 weight_decay=float(self.config["weight_decay"] or 0.0),
                 train=lambda model=None, epochs=None: train_model(self.config, remaining, model, epochs).model,
+                workshop=Workshop(self.config, remaining, self.alone),
             )
             return method.unlearn(context), remaining, context.gone
 
@@ -204,6 +207,24 @@ def train_model(config: Any, dataset: WithdrawalDataset, model: Any = None, epoc
     if valid_data:
         unlearner.load(unlearner.saved_model_file)
     return unlearner
+
+
+def learn(config: Any, dataset: WithdrawalDataset, method: str | UnlearnMethod, saved: bool = True) -> Unlearner | None:
+    """Train what a method unlearns from, if that is a model of its own kind, as RecEraser and SISA need it.
+
+    Args:
+        config: A ``recbole_unlearn.Config``.
+        dataset: The data set.
+        method: Name of a method or an instance.
+        saved: Whether finished shards are kept in ``checkpoint_dir``, so that a run that was cut off goes on.
+
+    Returns:
+        An Unlearner whose model is a ``ShardEnsemble``; None for a method that unlearns from ``train_model``'s model.
+    """
+    if not isinstance(method, UnlearnMethod):
+        method = get_method(config, method)
+    model = method.learn(Workshop(config, dataset, saved=saved))
+    return None if model is None else Unlearner(config, model, dataset)
 
 
 def read_checkpoint(path: str | os.PathLike[str], device: Any, trusted: bool) -> dict[str, Any]:

@@ -72,7 +72,9 @@ def similarity(rows: Interactions, seed: int, dims: int = _DIMS) -> tuple[np.nda
     return _unit(left * values), _unit(right.T * values)
 
 
-def balanced_clusters(vectors: list[np.ndarray], ids: list[np.ndarray], weights: np.ndarray, shards: int, seed: int) -> np.ndarray:
+def balanced_clusters(
+    vectors: list[np.ndarray], ids: list[np.ndarray], weights: np.ndarray, shards: int, seed: int
+) -> np.ndarray:
     """Return the shard of each point by balanced k-means.
 
     Args:
