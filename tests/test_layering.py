@@ -14,6 +14,9 @@ WITHOUT_RECBOLE = (
     "data/withdrawal.py",
     "data/frozen.py",
     "lineage",
+    "shards/partition.py",
+    "shards/store.py",
+    "shards/clocks.py",
 )
 TOP = {"recbole_unlearn.quick_start", "recbole_unlearn.trainer", "recbole_unlearn.cli"}
 MAY_IMPORT_TOP = {"quick_start.py", "cli.py", "trainer.py"}

@@ -98,9 +98,10 @@ def train_shard(job: ShardJob) -> tuple[int, dict[str, torch.Tensor], float]:
     with one_thread():
         start = time.perf_counter()
         init_seed(config["seed"], config["reproducibility"])
-        train_data, _, _ = data_preparation(config, job.dataset)
-        model = get_model(config["model"])(config, train_data._dataset).to(config["device"])
-        if len(job.dataset.build()[0]):
+        rows = job.dataset.build()[0]
+        model = get_model(config["model"])(config, rows).to(config["device"])
+        if len(rows):
+            train_data, _, _ = data_preparation(config, job.dataset)
             init_seed(job.seed, config["reproducibility"])
             trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
             trainer.fit(train_data, None, verbose=False, saved=False, show_progress=False)
