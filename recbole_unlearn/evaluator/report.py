@@ -114,6 +114,10 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
     notes += [
         "withdrawn users are served as users never seen: popularity is the aim, above it is memory, far below is broken."
     ]
+    for name, result in report["methods"].items():
+        if clocks := result.get("clocks"):
+            read = ", ".join(f"{clock} {_number(seconds, 3)} s" for clock, seconds in clocks.items())
+            notes.append(f"{name}'s clocks: {read} (all shards in turn; a machine per shard; one user's request).")
     for protocol, power in report.get("oracle_power", {}).items():
         if power["auc"] is not None and not power["informative"]:
             notes.append(

@@ -78,7 +78,7 @@ def test_shards_stay_fixed_while_the_aggregator_trains(attentive):
 
 def test_the_aggregator_learns(make_config):
     """Its loss on the rows falls: a wrong sign would raise it."""
-    config = make_config(**SMALL)
+    config = make_config("LightGCN", **SMALL, embedding_size=8)
     workshop = Workshop(config, create_dataset(config), alone=True)
     assignment = np.arange(len(workshop.rows.users)) % 3
     batch = next(iter(data_preparation(config, workshop.dataset)[0]))
