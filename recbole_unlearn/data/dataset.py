@@ -107,6 +107,16 @@ class WithdrawalDataset(RememberingDataset):
         view._parts = parts
         return view
 
+    def only(self, mask: np.ndarray) -> WithdrawalDataset:
+        """Return this data set as a shard sees it: the training rows of the mask and nothing else, not even held out."""
+        train, *held_out = self.build()
+        parts = [_keep(train, mask), *(_keep(part, np.zeros(len(part), dtype=bool)) for part in held_out)]
+        view = self.copy(parts[0].inter_feat)
+        view._parts = parts
+        # What is withdrawn must move no shard that did not have it, not even by what its sampler may draw.
+        view.withdrawn_items = np.array([], dtype=np.int64)
+        return view
+
 
 def _is_gone(token: str, place: int) -> bool:
     return token == f"[withdrawn {place}]"
