@@ -1,4 +1,4 @@
-"""Write docs/withdrawn_row.md's tables from the json lines of withdrawn_row.py: python benchmarks/tables.py"""
+"""Write the tables of docs/withdrawn_row.md and docs/interactions.md from their json lines: python benchmarks/tables.py"""
 
 import json
 import re
@@ -36,10 +36,31 @@ def table(path):
     return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
 
 
+def interactions(path):
+    runs = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = []
+    for name in runs[0]["methods"]:
+        results = [(run["methods"][name], run["methods"]["Original"], run["methods"]["Retrain"]) for run in runs]
+        auc = [result["auc"] for result, _, _ in results]
+        way = [(first["auc"] - result["auc"]) / (first["auc"] - last["auc"]) for result, first, last in results]
+        share = [result["ndcg"] / last["ndcg"] for result, _, last in results]
+        cells = [f"{np.mean(part):.3f} ± {np.std(part):.3f}" for part in (auc, way, share)]
+        if name != "Original":
+            cells.append(
+                f"{np.median([last['cpu_seconds'] / result['cpu_seconds'] for result, _, last in results]):.1f}"
+            )
+        rows.append([name, *cells])
+    head = ["", "strong oracle AUC", "share of the way to Retrain", "NDCG@10 / Retrain", "times faster (CPU time)"]
+    seeds, first = ", ".join(str(run["seed"]) for run in runs), runs[0]
+    title = f"**{first['model']}, {first['dataset']}**, 5 % of the rows, {first['epochs']} epochs, seeds {seeds}, commit {first['commit'][:7]}"
+    return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
+
+
 def main():
-    page = ROOT / "docs" / "withdrawn_row.md"
-    tables = "\n".join(table(path) for path in sorted((ROOT / "benchmarks" / "results").glob("withdrawn_row-*.jsonl")))
-    page.write_text(MARK.sub(lambda match: match[1] + "\n" + tables + "\n" + match[2], page.read_text()))
+    for name, make in (("withdrawn_row", table), ("interactions", interactions)):
+        page = ROOT / "docs" / f"{name}.md"
+        tables = "\n".join(make(path) for path in sorted((ROOT / "benchmarks" / "results").glob(f"{name}-*.jsonl")))
+        page.write_text(MARK.sub(lambda match, text=tables: match[1] + "\n" + text + "\n" + match[2], page.read_text()))
 
 
 if __name__ == "__main__":
