@@ -52,7 +52,8 @@ def interactions(path):
         rows.append([name, *cells])
     head = ["", "strong oracle AUC", "share of the way to Retrain", "NDCG@10 / Retrain", "times faster (CPU time)"]
     seeds, first = ", ".join(str(run["seed"]) for run in runs), runs[0]
-    title = f"**{first['model']}, {first['dataset']}**, 5 % of the rows, {first['epochs']} epochs, seeds {seeds}, commit {first['commit'][:7]}"
+    about = f"5 % of the rows, {first['epochs']} epochs, seeds {seeds}, commit {first['commit'][:7]}"
+    title = f"**{first['model']}, {first['dataset']}**, {about}"
     return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
 
 
