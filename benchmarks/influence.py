@@ -4,9 +4,9 @@
     python benchmarks/influence.py LightGCN ml-1m 1 --epochs=200 --measured_epochs=5
 
 Appends one json line per seed to benchmarks/results/influence-MODEL-DATASET.jsonl; seeds that stand there are not run again.
-Trained models are kept in --cache (default: benchmarks/cache), with the seconds that their training took. Where --measured_epochs
+Trained models are kept in --cache (default: benchmarks/cache), with the seconds that training took. Where --measured_epochs
 is given, Retrain trains so many epochs for the clock alone, and its other figures are missing.
-RecBole's own epoch is measured in the same process: its Trainer, model and full-sort evaluation off.
+RecBole's own epoch (its model and Trainer, no evaluation) is measured in the same process.
 """
 
 import copy
