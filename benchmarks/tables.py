@@ -1,4 +1,4 @@
-"""Write the tables of docs/withdrawn_row.md and docs/shards.md from json lines: python benchmarks/tables.py"""
+"""Write the tables of docs/ from the json lines of benchmarks/results/: python benchmarks/tables.py"""
 
 import json
 import re
@@ -88,6 +88,27 @@ def partitions(path):
     return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
 
 
+def interactions(path):
+    runs = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = []
+    for name in runs[0]["methods"]:
+        results = [(run["methods"][name], run["methods"]["Original"], run["methods"]["Retrain"]) for run in runs]
+        auc = [result["auc"] for result, _, _ in results]
+        way = [(first["auc"] - result["auc"]) / (first["auc"] - last["auc"]) for result, first, last in results]
+        share = [result["ndcg"] / last["ndcg"] for result, _, last in results]
+        cells = [f"{np.mean(part):.3f} ± {np.std(part):.3f}" for part in (auc, way, share)]
+        if name != "Original":
+            cells.append(
+                f"{np.median([last['cpu_seconds'] / result['cpu_seconds'] for result, _, last in results]):.1f}"
+            )
+        rows.append([name, *cells])
+    head = ["", "strong oracle AUC", "share of the way to Retrain", "NDCG@10 / Retrain", "times faster (CPU time)"]
+    seeds, first = ", ".join(str(run["seed"]) for run in runs), runs[0]
+    about = f"5 % of the rows, {first['epochs']} epochs, seeds {seeds}, commit {first['commit'][:7]}"
+    title = f"**{first['model']}, {first['dataset']}**, {about}"
+    return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
+
+
 def write(name, tables):
     page = ROOT / "docs" / name
     content = "\n".join(tables)
@@ -97,6 +118,7 @@ def write(name, tables):
 def main():
     results = ROOT / "benchmarks" / "results"
     write("withdrawn_row.md", map(table, sorted(results.glob("withdrawn_row-*.jsonl"))))
+    write("interactions.md", map(interactions, sorted(results.glob("interactions-*.jsonl"))))
     found = sorted(results.glob("shards-*.jsonl"))
     write("shards.md", [partitions(path) if "partition-" in path.name else shards(path) for path in found])
 
