@@ -49,6 +49,21 @@ class UnlearnContext:
         return np.bincount(self.rows.users[~self.withdrawal.forget], minlength=len(self.rows.user_tokens))
 
     @cached_property
+    def retained_item_counts(self) -> np.ndarray:
+        """Retained rows of each item id, shape [items]."""
+        return np.bincount(self.rows.items[~self.withdrawal.forget], minlength=len(self.rows.item_tokens))
+
+    @cached_property
+    def n_retained(self) -> int:
+        """Number of retained rows."""
+        return int((~self.withdrawal.forget).sum())
+
+    @cached_property
+    def rows_per_user(self) -> float:
+        """Mean number of rows of a user who has rows left."""
+        return self.n_retained / np.count_nonzero(self.retained_counts)
+
+    @cached_property
     def affected(self) -> np.ndarray:
         """Ids of the users who lose rows, ascending."""
         return np.unique(self.rows.users[self.withdrawal.forget])
