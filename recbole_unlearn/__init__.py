@@ -16,10 +16,12 @@ _PUBLIC = {
     "Config": "recbole_unlearn.config",
     "Unlearner": "recbole_unlearn.trainer",
     "WithdrawalRequest": "recbole_unlearn.data.request",
+    "load_data_and_model": "recbole_unlearn.loading",
     "run_unlearn": "recbole_unlearn.quick_start",
+    "withdraw_from_model": "recbole_unlearn.withdraw",
 }
 
-__all__ = ["Config", "Unlearner", "WithdrawalRequest", "__version__", "run_unlearn"]
+__all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 
 from recbole_unlearn import presets
-from recbole_unlearn.exceptions import ConfigError, InputError, suggest
+from recbole_unlearn.exceptions import ConfigError, InputError, UnlearnError, suggest
 
 _SHORT = {
     "alpha": "withdraw_alpha",
 }
-_LAUNCH = ("model", "dataset", "config_files")
+_JOBS = {"model_file", "audit", "verify"}
+_LAUNCH = ("model", "dataset", "config_files", "purge", *sorted(_JOBS))
 
 _USAGE = """\
 Train a RecBole model, withdraw users, items or interactions from it, and measure how well it forgot.
@@ -19,6 +20,14 @@ Train a RecBole model, withdraw users, items or interactions from it, and measur
   python run_unlearn.py [--model=NeuMF] [--dataset=ml-100k] [--methods=Retrain,SCIF] [--alpha=5]
                         [--withdraw=FILE] [--config_files=a.yaml,b.yaml] [--output_dir=output] [--key=value ...]
   python run_unlearn.py --benchmark=benchmarks/paper.yaml [--benchmark_jobs=2] [--benchmark_only=NeuMF,rand@5,seed=1]
+
+  python run_unlearn.py --model_file=saved/MODEL.pth --withdraw=FILE [--methods=SCIF] [--trust_checkpoint=True]
+  python run_unlearn.py --audit=FOLDER --withdraw=FILE [--purge=True]
+  python run_unlearn.py --verify=LEDGER_DIR
+
+--model_file withdraws from a trained model, in the place of its file, and records it in the ledger. --audit finds what is
+left on disk of withdrawn rows (exit code 1 if anything is), --purge=True rewrites or deletes it. --verify checks the
+ledger, its receipts and its models (exit code 1 if they disagree).
 
 Without arguments: NeuMF on ml-100k (inside the recbole package), half of each user's rows for training, all rows of 5 %
 of the users withdrawn. Every key of RecBole can be given as --key=value. --alpha is short for --withdraw_alpha.
@@ -42,6 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "benchmark" in given:
             return _benchmark(given)
         files = given.pop("config_files", "").replace(",", " ").split()
+        if _JOBS & given.keys():
+            from recbole_unlearn.production import run
+
+            return run(given, files)
         model, dataset = given.pop("model", None), given.pop("dataset", None)
         sys.argv = [saved_argv[0], *(f"--{key}={value}" for key, value in given.items())]
         from recbole_unlearn.evaluator.report import render
@@ -52,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         sys.stderr.write(f"run_unlearn.py: {' '.join(str(error).split())}\n")
         return 2
+    except UnlearnError as error:
+        sys.stderr.write(f"run_unlearn.py: {' '.join(str(error).split())}\n")
+        return 1
     finally:
         sys.argv = saved_argv
     return 0

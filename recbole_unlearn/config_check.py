@@ -26,12 +26,15 @@ _CHOICES = {
     "withdraw_sample": ("rand", "core", "edge", "interactions"),
     "withdraw_scope": ("train", "all", None),
     "mio_protocols": ("paper", "strong"),
+    "save_format": ("safe", "recbole"),
+    "on_missing": ("error", "skip"),
     "witnesses": ("taste", "score", "rank", "norm", "distance", "top10", "activity", "relearn", "cka"),
 }
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "withdraw_alpha": (lambda value: 0 < value < 100, "it is a share in per cent, strictly between 0 and 100"),
     "mio_power": (lambda value: 0.5 <= value <= 1, "it is an AUC, between 0.5 and 1"),
     "withdraw_seed": (lambda value: value is None or value >= 0, "it must be 0 or more"),
+    "withdraw_batch": (lambda value: value is None or value >= 1, "it must be 1 or more"),
     "timing_runs": (lambda value: value >= 1, "it must be 1 or more"),
     "methods": (lambda value: len(value) > 0, "name at least one method, such as --methods=Retrain,SCIF"),
 }

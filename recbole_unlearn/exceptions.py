@@ -28,6 +28,14 @@ class UntrustedFileError(InputError):
     """A file is a pickle, which runs code when it is loaded, and nobody said that it is trusted."""
 
 
+class LedgerError(InputError):
+    """The ledger, its key or a file that it vouches for is missing, broken, or disagrees with the rest."""
+
+
+class StorageError(UnlearnError):
+    """The disk refused a write; what was there before is still there."""
+
+
 def suggest(given: str, allowed: Iterable[str]) -> str:
     """Return `` did you mean 'x'?`` when something allowed looks like what was given, else an empty string.
 

@@ -20,6 +20,7 @@ from recbole_unlearn.data.utils import create_dataset, data_preparation
 from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.report import make_report, save_report
 from recbole_unlearn.exceptions import ConfigError, InputError, RequestError, UnsupportedModelError
+from recbole_unlearn.loading import load_data_and_model as load_data_and_model
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.model.adapter import ModelAdapter
 from recbole_unlearn.trainer import Unlearner, train_model
@@ -62,16 +63,16 @@ def run_unlearn(
         unlearner, results[name] = unlearn_timed(original, withdrawal, method)
         results[name] |= assessment(unlearner)
         unlearners[name] = unlearner
-        unlearners[name] = unlearner
         if saved:
             unlearner.save(_model_file(config, withdrawal, name))
-    if saved:
+    if saved and withdrawal.scope == "train":  # with scope all the original must not outlive the withdrawal
         original.save(_model_file(config, withdrawal, "Original"))
     for name, told in assessment.witnesses(unlearners).items():
         results[name]["witnesses"] = told
     report = make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())
     save_report(report, Path(config["output_dir"]) / "report.json")
-    withdrawal.request.save(Path(config["output_dir"]) / "request.json")
+    if withdrawal.scope == "train":
+        withdrawal.request.save(Path(config["output_dir"]) / "request.json")
     score = float(original.best_valid_score)
     return {
         "best_valid_score": score if math.isfinite(score) else None,

@@ -9,6 +9,7 @@ import os
 import pickle
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,12 @@ from recbole.utils import init_seed
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import data_preparation
+from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.efficiency import Cost, measure
 from recbole_unlearn.exceptions import ConfigError, UntrustedFileError
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
+from recbole_unlearn.saving import Unsaved, model_state, plain, save_model, unsaved, weights_digest
 from recbole_unlearn.utils import get_method
 
 
@@ -52,16 +55,28 @@ class Unlearner(Trainer):
         1.0
     """
 
+    model: Any
+
     def __init__(self, config: Any, model: Any, dataset: WithdrawalDataset | None = None) -> None:
         super().__init__(config, model)
-        settings = json.dumps(_plain(config.final_config_dict), sort_keys=True)
+        settings = json.dumps(plain(config.final_config_dict), sort_keys=True)
         digest = hashlib.sha256(settings.encode()).hexdigest()[:12]
         # RecBole names checkpoints by the second, so that two trainers of one second overwrite each other's.
         self.saved_model_file = os.path.join(self.checkpoint_dir, f"{config['model']}-{config['dataset']}-{digest}.pth")
         self.dataset = dataset
-        self.withdrawn_users = np.array([], dtype=np.int64)
+        self.withdrawn_users = getattr(dataset, "withdrawn_users", np.array([], dtype=np.int64))
+        self.unsaved: list[Unsaved] = []
+        self.source: tuple[Path, str | None] | None = None
         self.last_cost: Cost | None = None
         self.stale_model_file: str | None = None
+
+    def _build_optimizer(self, **kwargs: Any) -> Any:
+        """Build RecBole's optimizer; Adam takes its step in one fused kernel, which rounds otherwise and nothing more."""
+        optimizer = super()._build_optimizer(**kwargs)
+        if type(optimizer) in (torch.optim.Adam, torch.optim.AdamW) and self.device.type in ("cpu", "cuda"):
+            for group in optimizer.param_groups:
+                group["fused"] = True
+        return optimizer
 
     def fit(
         self,
@@ -123,8 +138,10 @@ class Unlearner(Trainer):
     def _carry_out(self, request: WithdrawalRequest, method: UnlearnMethod, scope: str) -> Outcome:
         assert self.dataset is not None
         dataset = self.dataset
+        withdrawal: Withdrawal | None = None
 
         def from_request_to_model() -> tuple[Outcome, WithdrawalDataset, np.ndarray]:
+            nonlocal withdrawal
             rows = dataset.interactions()
             withdrawal = request.resolve(rows, scope)
             remaining = dataset.without(withdrawal)
@@ -145,11 +162,15 @@ class Unlearner(Trainer):
             )
             return method.unlearn(context), remaining, context.gone
 
+        before = weights_digest(self.model) if scope == "all" else ""
         done, self.last_cost = measure(from_request_to_model, self.device)
         outcome, self.dataset, self.withdrawn_users = done
         self.model = outcome.model
         if "nothing_to_do" not in outcome.diagnostics:
             self._forget_the_way_here()
+        if scope == "all":
+            assert withdrawal is not None
+            self.unsaved.append(unsaved(self, dataset, withdrawal, method.name, outcome, before))
         return outcome
 
     def _forget_the_way_here(self) -> None:
@@ -158,9 +179,15 @@ class Unlearner(Trainer):
         self.optimizer = self._build_optimizer()
         self.stale_model_file = self.saved_model_file
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model in one piece; the file loads with ``torch.load(weights_only=True)`` and holds no optimizer."""
-        write_atomically(path, lambda file: torch.save(self._state(), file))
+    def save(self, path: str | os.PathLike[str]) -> list[Path]:
+        """Write the model in one piece; the file loads with ``torch.load(weights_only=True)`` and holds no optimizer.
+
+        Withdrawals of scope ``all`` since the last time are recorded in the ledger in the same commit.
+
+        Returns:
+            The receipts of these withdrawals.
+        """
+        return save_model(self, path)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Load parameters from a file of ours, or from RecBole's pickle if ``trust_checkpoint`` is set.
@@ -183,7 +210,7 @@ class Unlearner(Trainer):
             return
         path = str(kwargs.get("saved_model_file", self.saved_model_file))
         state = {
-            **self._state(),
+            **model_state(self),
             "epoch": epoch,
             "cur_step": self.cur_step,
             "best_valid_score": float(self.best_valid_score),
@@ -192,13 +219,6 @@ class Unlearner(Trainer):
         write_atomically(path, lambda file: torch.save(state, file))
         if verbose:
             self.logger.info(f"Saving current: {path}")
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "config": _plain(self.config.final_config_dict),
-            "state_dict": self.model.state_dict(),
-            "other_parameter": self.model.other_parameter(),
-        }
 
 
 def train_model(config: Any, dataset: WithdrawalDataset, model: Any = None, epochs: int | None = None) -> Unlearner:
@@ -260,12 +280,3 @@ def sampled_negatives(config: Any) -> int:
     """Return the negatives that are drawn for each observed row; 0 where labels are explicit."""
     number = config["train_neg_sample_args"]["sample_num"]
     return 0 if number == "none" else int(number)
-
-
-def _plain(value: Any) -> Any:
-    """Return the value with only what ``torch.load(weights_only=True)`` reads: numbers, strings, lists and dicts."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if value is None or type(value) in (str, int, float, bool) else str(value)

@@ -15,9 +15,9 @@ WITHOUT_RECBOLE = (
     "data/frozen.py",
     "lineage",
 )
-SHELL = ("quick_start", "trainer", "cli", "assessment", "benchmark", "benchmark_cell")
+SHELL = ("quick_start", "trainer", "cli", "assessment", "benchmark", "benchmark_cell", "loading", "withdraw")
 TOP = {f"recbole_unlearn.{name}" for name in SHELL}
-MAY_IMPORT_TOP = {f"{name}.py" for name in SHELL}
+MAY_IMPORT_TOP = {f"{name}.py" for name in SHELL} | {"__init__.py"}
 
 
 def imports(path):

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 import numpy as np
-import torch
 from recbole.data.dataset import Dataset
-from recbole.data.interaction import Interaction
 from recbole.utils import InputType, init_seed
 
+from recbole_unlearn.data.remembering import RememberingDataset
 from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
 from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.lineage.ledger import NOTHING_WITHDRAWN
 
 
-class WithdrawalDataset(Dataset):
+class WithdrawalDataset(RememberingDataset):
     """A RecBole data set whose split outlives a withdrawal.
 
     ``build`` splits once, from the config's seed, and remembers the parts. ``without(withdrawal)`` is the same data set
     whose parts lack the withdrawn rows: same ids, same table sizes, the other rows where they were. RecBole's
-    ``data_preparation``, samplers, dataloaders and evaluators take either as they are.
+    ``data_preparation``, samplers, dataloaders and evaluators take either as they are. ``anchor`` is the place in the
+    ledger up to which withdrawals are known here.
     """
 
     _parts: list[Dataset] | None = None
-    withdrawn_items: np.ndarray = np.array([], dtype=np.int64)
+    _gone: np.ndarray = np.array([], dtype=np.int64)
+    anchor: dict[str, Any] = NOTHING_WITHDRAWN
 
     def build(self) -> list[Dataset]:
         """Return the train, valid and test parts; the first call splits as RecBole does, later ones return the same.
@@ -45,6 +49,30 @@ class WithdrawalDataset(Dataset):
         """Whether the parts are in memory; those of a view always are."""
         return self._parts is not None
 
+    @property
+    def withdrawn_users(self) -> np.ndarray:
+        """Ids of the users whose last training row had left when the data set was loaded."""
+        if not self.is_kept:
+            return self._gone
+        train, *held_out = (np.asarray(part.inter_feat[self.uid_field]) for part in self.build())
+        gone = [place for place, token in enumerate(self.field2id_token[self.uid_field]) if _is_gone(token, place)]
+        return np.setdiff1d(np.concatenate([gone, *held_out]).astype(np.int64), train)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the rows of each part, in order, and of the tokens that they name; other ids do not count."""
+        found = hashlib.sha256()
+        rows = [self.interactions(part) for part in range(3)]
+        for part in rows:
+            found.update(np.int64(len(part.users)).tobytes())
+            found.update(part.users.astype(np.int64).tobytes() + part.items.astype(np.int64).tobytes())
+        for tokens, ids in (
+            (rows[0].user_tokens, np.concatenate([part.users for part in rows])),
+            (rows[0].item_tokens, np.concatenate([part.items for part in rows])),
+        ):
+            found.update(json.dumps(tokens[np.unique(ids)].tolist()).encode())
+        return found.hexdigest()
+
     def interactions(self, part: int = 0) -> Interactions:
         """Return the rows of a part (0 train, 1 valid, 2 test) with the tokens of their ids."""
         return _rows(self.build()[part])
@@ -62,10 +90,26 @@ class WithdrawalDataset(Dataset):
                 gone = _named(withdrawal, rows) if withdrawal.scope == "all" else np.isin(rows.items, withdrawal.items)
                 part = _keep(part, ~gone)
             parts.append(part)
+        view = self._with_parts(parts)
+        gone = np.union1d(self.withdrawn_items, withdrawal.items)
+        for dataset in (view, *parts):
+            dataset.withdrawn_items = gone  # samplers and loaders see the parts only
+        return view
+
+    def where(self, masks: list[np.ndarray]) -> WithdrawalDataset:
+        """Return this data set with only some rows of each part, from one mask of shape [rows] per part."""
+        view = self._with_parts([_keep(part, mask) for part, mask in zip(self.build(), masks, strict=True)])
+        view._gone = np.setdiff1d(self.interactions().users, view.interactions().users)
+        return view
+
+    def _with_parts(self, parts: list[Dataset]) -> WithdrawalDataset:
         view = self.copy(parts[0].inter_feat)
         view._parts = parts
-        view.withdrawn_items = np.union1d(self.withdrawn_items, withdrawal.items)
         return view
+
+
+def _is_gone(token: str, place: int) -> bool:
+    return token == f"[withdrawn {place}]"
 
 
 def _rows(part: Dataset) -> Interactions:
@@ -117,9 +161,7 @@ def _sampled(config: Any) -> bool:
 
 
 def _keep(part: Dataset, mask: np.ndarray) -> Dataset:
-    # Interaction.__getitem__ turns the index into a Python list: 30 ms for 50,000 rows instead of 1.
-    chosen = torch.from_numpy(np.flatnonzero(mask))
-    return part.copy(Interaction({field: values[chosen] for field, values in part.inter_feat.interaction.items()}))
+    return part.copy(part.inter_feat[np.flatnonzero(mask)])
 
 
 def _named(withdrawal: Withdrawal, rows: Interactions) -> np.ndarray:

@@ -27,7 +27,8 @@ Update = SharedUpdate | BlockSweeps
 class InfluenceFunction(UnlearnMethod):
     """Replace the withdrawn rows in the objective, and follow its minimum from the trained parameters.
 
-    ``select`` says which parameters follow: the rows of the users who lose data, also those of the items, or all;
+    ``select`` says which parameters follow: the rows of the users who lose data, also those of the items, the rows of every
+    user and item, or all;
     ``collaborate`` whether z-bar takes the place of the withdrawn rows. Users with no row left have no minimum to follow:
     without collaboration they are drawn anew, with it they are solved on the catalogue.
 
@@ -84,7 +85,9 @@ class InfluenceFunction(UnlearnMethod):
                 return None
             if self.switches.select == "users" and not adapter.has_graph:
                 return None
-            if self.switches.select == "users_items" and adapter.has_item_blocks and not self.switches.one_step:
+            if self.switches.select == "rows":
+                adapter.check_item_blocks()
+            if adapter.has_item_blocks and not self.switches.one_step:
                 return BlockSweeps(context, adapter, rows, self.switches)
             chosen = {name: ids(context.partial) for name in users if len(context.partial)}
             if self.switches.select == "users_items":
@@ -118,7 +121,7 @@ class SCIF(InfluenceFunction):
 
 
 class SCIFItems(InfluenceFunction):
-    """The rows of users and items that lose data, drawn anew and solved in turns: for requests of single interactions."""
+    """The rows of all users and items, drawn anew and solved in turns: for requests of many single interactions."""
 
     name = "SCIF-items"
 

@@ -9,7 +9,7 @@ from typing import Any
 from recbole_unlearn.exceptions import ConfigError
 
 _CHOICES = {
-    "select": ("users", "users_items", "all"),
+    "select": ("users", "users_items", "rows", "all"),
     "compensation": ("newton", "none", "paper"),
     "hessian": ("new", "original"),
     "start": ("auto", "fresh", "trained"),
@@ -54,7 +54,10 @@ class InfluenceOptions:
         for name, bound in _MORE_THAN.items():
             if not options[name] > bound:
                 raise ConfigError(f"{method}: {name} is {options[name]!r}; allowed: more than {bound}")
-        return cls(**options)
+        checked = cls(**options)
+        if checked.select == "rows" and checked.one_step:
+            raise ConfigError(f"{method}: select is 'rows', which is solved in turns; allowed: compensation newton")
+        return checked
 
     @property
     def catalogue(self) -> bool:

@@ -23,11 +23,12 @@ _CHUNK_ENTRIES = 1 << 22  # Jacobian entries at a time: 16 MB of float32
 
 
 class BlockSweeps:
-    """Solves the rows of users who lose data, then those of items that lose data, ``shared_steps`` times.
+    """Solves the rows of users, then those of items, ``shared_steps`` times: of those who lose data, or of all (``rows``).
 
     A pair that both sides remember is forgotten by neither alone: what the items keep of it leads the user's new row back,
     and the other way round. Drawn anew and solved one after the other on the retained rows, the second side sees no vector
-    that was fitted to the pair. Every turn draws its own negatives, so that no draw's noise is fitted twice.
+    that was fitted to the pair. Every turn draws its own negatives, so that no draw's noise is fitted twice. Rows that keep
+    their trained values beside rows under a strong ridge would win every ranking, hence ``rows`` where many lose something.
 
     Args:
         context: The request.
@@ -47,10 +48,14 @@ class BlockSweeps:
     def apply(self) -> dict[str, Any]:
         """Solve and write the rows, and return the diagnostics."""
         context = self.context
-        items = np.setdiff1d(np.unique(context.rows.items[context.withdrawal.forget]), context.gone_items)
+        if self.options.select == "rows":
+            users, items = np.flatnonzero(context.retained_counts), self.rows.served_items
+        else:
+            users = context.partial
+            items = np.setdiff1d(context.rows.items[context.withdrawal.forget], context.gone_items)
         results: list[NewtonResult] = []
         for sweep in range(self.options.shared_steps):
-            for turn, (of_items, ids) in enumerate(((False, context.partial), (True, items))):
+            for turn, (of_items, ids) in enumerate(((False, users), (True, items))):
                 results += self._turn(self._loss_rows(2 * sweep + turn), ids, of_items, first=sweep == 0)
         return {**summary(results), "sweeps": self.options.shared_steps}
 

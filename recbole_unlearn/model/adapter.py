@@ -129,7 +129,14 @@ class ModelAdapter(ABC):
 
     def item_blocks(self, users: Tensor) -> UserBlocks:
         """Return x of padded rows, shape [items, rows], as a function of the items' rows."""
-        raise UnsupportedModelError(f"{self.model_name} has no item blocks; allowed: select of users or all")
+        raise NotImplementedError
+
+    def check_item_blocks(self) -> None:
+        """Raise UnsupportedModelError if the model has none."""
+        if not self.has_item_blocks:
+            raise UnsupportedModelError(
+                f"{self.model_name} has no item blocks; select is rows, allowed for it: users, users_items, all"
+            )
 
     @abstractmethod
     def logits(self, users: Tensor, items: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from recbole_unlearn.data.frozen import distinct
+
 _EPSILON = 1e-7  # RecBole adds it to every degree, so that a node without edges does not divide by zero
 
 
@@ -40,7 +42,7 @@ class BipartiteGraph:
     def __init__(self, users: np.ndarray, items: np.ndarray, n_users: int, n_items: int, device: Any = "cpu") -> None:
         self.n_users, self.n_items = n_users, n_items
         self.matrix: Tensor
-        pairs = np.unique(np.asarray(users, dtype=np.int64) * n_items + items)
+        pairs = distinct(np.asarray(users, dtype=np.int64) * n_items + items)
         self._build(pairs, torch.device(device))
 
     @property
@@ -76,6 +78,10 @@ class BipartiteGraph:
         """Return the product of the matrix with embeddings of shape [users + items, dims], differentiable to any order."""
         return _SymmetricProduct.apply(embeddings, self.matrix)
 
+    def layer_mean(self, embeddings: Tensor, layers: int) -> Tensor:
+        """Return (x + M x + ... + M^K x) / (K + 1) for embeddings x and K layers, differentiable to any order."""
+        return _LayerMean.apply(embeddings, self.matrix, layers)
+
     def _with_matrix(self, matrix: Tensor) -> BipartiteGraph:
         graph = copy.copy(self)
         graph.matrix = matrix
@@ -101,6 +107,21 @@ def _csr(crow: Tensor, col: Tensor, values: Tensor, shape: Any) -> Tensor:
         return torch.sparse_csr_tensor(crow, col, values, size=tuple(shape), check_invariants=False)
 
 
+def _multiply(matrix: Tensor, embeddings: Tensor) -> Tensor:
+    if embeddings.dtype != torch.float32 or embeddings.device.type != "cpu":
+        return matrix @ embeddings
+    # A row of the product is a weighted sum of rows: what embedding bags do, with a kernel that prefetches them. It takes
+    # a third of the time of MKL's sparse product.
+    return torch.nn.functional.embedding_bag(
+        matrix.col_indices(),
+        embeddings.contiguous(),
+        matrix.crow_indices(),
+        mode="sum",
+        per_sample_weights=matrix.values(),
+        include_last_offset=True,
+    )
+
+
 class _SymmetricProduct(torch.autograd.Function):
     """y = M x for a symmetric constant M, of which the derivative in every mode is the product itself."""
 
@@ -108,7 +129,7 @@ class _SymmetricProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(embeddings: Tensor, matrix: Tensor) -> Tensor:
-        return matrix @ embeddings
+        return _multiply(matrix, embeddings)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
@@ -119,5 +140,31 @@ class _SymmetricProduct(torch.autograd.Function):
         return _SymmetricProduct.apply(gradients[0], ctx.matrix), None
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
-        return ctx.matrix @ tangents[0]
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return _multiply(ctx.matrix, tangents[0])
+
+
+class _LayerMean(torch.autograd.Function):
+    """y = (I + M + ... + M^K) x / (K + 1), by Horner's rule; a symmetric map too, hence its own derivative."""
+
+    generate_vmap_rule = False
+
+    @staticmethod
+    def forward(embeddings: Tensor, matrix: Tensor, layers: int) -> Tensor:
+        share = embeddings / (layers + 1)
+        total = share
+        for _ in range(layers):
+            total = _multiply(matrix, total).add_(share)
+        return total
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
+        _, ctx.matrix, ctx.layers = inputs
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return _LayerMean.apply(gradients[0], ctx.matrix, ctx.layers), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return _LayerMean.forward(tangents[0], ctx.matrix, ctx.layers)

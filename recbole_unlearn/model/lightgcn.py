@@ -12,19 +12,18 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from recbole_unlearn.model.graph import BipartiteGraph
+from recbole_unlearn.model.layers import gather_rows
 
 
 class SoftBPRLoss(BPRLoss):
     """The mean of softplus(x) - t x over pairs with soft labels t, x = s_ui - s_uj; RecBole's BPR loss without labels."""
 
-    labels: Tensor | None = None
-
-    def forward(self, pos_score: Tensor, neg_score: Tensor) -> Tensor:
+    def forward(self, pos_score: Tensor, neg_score: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the mean loss of a batch."""
-        if self.labels is None:
+        if labels is None:
             return super().forward(pos_score, neg_score)
         x = pos_score - neg_score
-        return (softplus(x) - self.labels * x).mean()
+        return (softplus(x) - labels * x).mean()
 
 
 class LightGCN(RecBoleLightGCN):
@@ -48,18 +47,23 @@ class LightGCN(RecBoleLightGCN):
         self.batch_size = int(config["train_batch_size"])  # the norm of a batch is part of the loss without require_pow
         del self.interaction_matrix  # the pickled copy of every training row that RecBole keeps
 
-    def calculate_loss(self, interaction: Any) -> Tensor:
-        """Return RecBole's loss, on soft labels where the rows have them."""
-        labelled = self.label_field in interaction
-        self.mf_loss.labels = interaction[self.label_field] if labelled else None
-        loss = super().calculate_loss(interaction)
-        self.mf_loss.labels = None
-        return loss
-
     def get_norm_adj_mat(self) -> BipartiteGraph:
         """Return the graph of the training rows."""
         rows = self.interaction_matrix
         return BipartiteGraph(rows.row, rows.col, self.n_users, self.n_items)
+
+    def calculate_loss(self, interaction: Any) -> Tensor:
+        """Return RecBole's loss, on soft labels where the rows have them; every row is gathered once, from one table."""
+        self.clear_cache()
+        table = torch.cat([self.user_embedding.weight, self.item_embedding.weight])
+        items = torch.cat([interaction[self.ITEM_ID], interaction[self.NEG_ITEM_ID]]) + self.n_users
+        ids = torch.cat([interaction[self.USER_ID], items])
+        user, positive, negative = gather_rows(self.norm_adj_matrix.layer_mean(table, self.n_layers), ids).chunk(3)
+        labelled = self.label_field in interaction  # RecBole's Interaction has no get
+        labels = interaction[self.label_field] if labelled else None
+        loss = self.mf_loss((user * positive).sum(dim=1), (user * negative).sum(dim=1), labels)
+        ego = gather_rows(table, ids).chunk(3)
+        return loss + self.reg_weight * self.reg_loss(*ego, require_pow=self.require_pow)
 
     def forward(self) -> tuple[Tensor, Tensor]:
         """Return the propagated user and item embeddings."""
@@ -72,11 +76,7 @@ class LightGCN(RecBoleLightGCN):
 
     def propagate(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean over layers 0 to K of the propagated embeddings, for any ego embeddings."""
-        layer = total = torch.cat([users, items])
-        for _ in range(self.n_layers):
-            layer = self.norm_adj_matrix.propagate(layer)
-            total = total + layer
-        mean = total / (self.n_layers + 1)
+        mean = self.norm_adj_matrix.layer_mean(torch.cat([users, items]), self.n_layers)
         return mean[: self.n_users], mean[self.n_users :]
 
     def drop_edges(self, users: np.ndarray, items: np.ndarray) -> None:

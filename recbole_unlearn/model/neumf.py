@@ -11,12 +11,17 @@ from torch import Tensor, nn
 
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.model.adapter import ModelAdapter, Tensors, read_rows
+from recbole_unlearn.model.layers import use_fast_layers
 
 _CHUNK_ENTRIES = 1 << 19  # hidden activations at a time: 2 MB of float32, which stays in a core's cache
 
 
 class NeuMF(RecBoleNeuMF):
     """RecBole's NeuMF, with ``full_sort_predict``; parameters, loss and checkpoints are RecBole's."""
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        use_fast_layers(self)
 
     def full_sort_predict(self, interaction: Any) -> Tensor:
         """Score every item for each user.

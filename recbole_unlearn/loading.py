@@ -1,0 +1,248 @@
+"""Loads a trained model with its data: a stock RecBole checkpoint, or a file of ours."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from recbole.utils import init_seed
+
+from recbole_unlearn.config import Config
+from recbole_unlearn.data.after import find_ledger, load_after_withdrawals, load_as_of
+from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.utils import check_files, prepare_anew
+from recbole_unlearn.exceptions import ConfigError, LedgerError, UnlearnError, UnsupportedModelError
+from recbole_unlearn.lineage.ledger import NOTHING_WITHDRAWN
+from recbole_unlearn.trainer import Unlearner, read_checkpoint
+from recbole_unlearn.utils import get_model, get_trainer
+
+# Where things are written, and what is trusted, is said by whoever runs this, never by the file that is loaded.
+_NOT_FROM_A_FILE = {
+    "checkpoint_dir",
+    "output_dir",
+    "ledger_dir",
+    "ledger_key",
+    "model_file",
+    "withdraw",
+    "withdraw_scope",
+    "trust_checkpoint",
+    "save_format",
+    "dataset_save_path",
+    "dataloaders_save_path",
+    "save_dataset",
+    "save_dataloaders",
+    "log_wandb",
+    "gpu_id",
+    "show_progress",
+    "state",
+}
+
+# What code meets that is given a damaged file; such a file is the user's input, not a bug.
+_BROKEN = (
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    RuntimeError,
+    NotImplementedError,
+    AssertionError,
+    ArithmeticError,
+    ImportError,
+    EOFError,
+    OSError,
+    MemoryError,
+    pickle.PickleError,
+)
+
+
+def load_data_and_model(
+    model_file: str | os.PathLike[str], trust: bool | None = None, config_dict: dict[str, Any] | None = None
+) -> tuple[Config, Any, WithdrawalDataset, Any, Any, Any]:
+    """Load the config, the data and the model of a checkpoint, as RecBole's function of that name.
+
+    The split is that of training: by the seed, or as it was kept when rows were withdrawn. Withdrawn rows are not loaded.
+
+    Args:
+        model_file: A file of ours, or RecBole's pickle.
+        trust: Whether a pickle may be loaded, which runs code; ``trust_checkpoint`` of ``config_dict`` by default.
+        config_dict: Keys that replace those of the checkpoint, such as ``data_path``.
+
+    Returns:
+        config, model, dataset, train_data, valid_data, test_data. ``Unlearner(config, model, dataset)`` unlearns from it.
+
+    Raises:
+        UntrustedFileError: The file is a pickle and nobody said that it is trusted.
+        ConfigError: The file is no checkpoint, or does not belong to the data set or model that was named.
+        LedgerError: Rows were withdrawn from the data set that this model still remembers.
+    """
+    given = dict(config_dict or {})
+    if trust is not None:
+        given["trust_checkpoint"] = trust
+    checkpoint, config = read_model_file(model_file, given)
+    anchor = anchor_of(checkpoint)
+    ledger = find_ledger(config)
+    if ledger is not None:
+        stale = sum(map(len, ledger.tombstones(after=anchor["count"]).values()))
+        ledger.close()
+        if stale:
+            raise LedgerError(
+                f"{str(model_file)!r} was trained with rows that were withdrawn from {config['dataset']!r} since "
+                f"({stale} users, items or interactions); carry that out first: "
+                f"run_unlearn.py --model_file={model_file}"
+            )
+    dataset = load_data(config, load_after_withdrawals)
+    model = build_model(model_file, checkpoint, config, dataset)
+    return config, model, dataset, *prepare_anew(config, dataset)
+
+
+def load_for_withdrawal(
+    model_file: str | os.PathLike[str], given: dict[str, Any]
+) -> tuple[Config, Any, WithdrawalDataset]:
+    """Load a model and the data set as the model knows it, with rows that were withdrawn from other models since."""
+    checkpoint, config = read_model_file(model_file, given)
+    dataset = load_data(config, lambda config: load_as_of(config, anchor_of(checkpoint)))
+    return config, build_model(model_file, checkpoint, config, dataset), dataset
+
+
+def read_model_file(model_file: str | os.PathLike[str], given: dict[str, Any]) -> tuple[dict[str, Any], Config]:
+    """Return a checkpoint and its config; keys that are given replace those of the checkpoint."""
+    trusted = given.get("trust_checkpoint") in (True, "True", "true")
+    try:
+        checkpoint = read_checkpoint(model_file, "cpu", trusted)
+    except UnlearnError:
+        raise
+    except _BROKEN as error:
+        raise ConfigError(f"checkpoint {str(model_file)!r} cannot be read: {error!r}") from error
+    if not isinstance(checkpoint, Mapping) or not {"config", "state_dict"} <= checkpoint.keys():
+        held = "a bare state_dict" if _is_state_dict(checkpoint) else f"a {type(checkpoint).__name__}"
+        raise ConfigError(
+            f"{str(model_file)!r} holds {held}, no checkpoint; a checkpoint holds config and state_dict, as RecBole's "
+            f"Trainer and this package save it"
+        )
+    saved = getattr(checkpoint["config"], "final_config_dict", checkpoint["config"])
+    if not isinstance(saved, Mapping) or not all(isinstance(saved.get(name), str) for name in ("model", "dataset")):
+        raise ConfigError(f"{str(model_file)!r}: its config names no model and no data set")
+    if not isinstance(checkpoint["state_dict"], Mapping) or not _is_state_dict(checkpoint["state_dict"]):
+        raise ConfigError(f"{str(model_file)!r}: its state_dict holds something else than tensors")
+    _check_lineage(model_file, checkpoint)
+    for name in ("model", "dataset"):
+        if given.get(name) not in (None, saved[name]):
+            raise ConfigError(
+                f"{str(model_file)!r} is a checkpoint of the {name} {saved[name]!r}, not of {given[name]!r}; "
+                f"leave --{name} out"
+            )
+    return dict(checkpoint), _config(saved, given)
+
+
+def _config(saved: Mapping[str, Any], given: dict[str, Any]) -> Config:
+    """Return our Config with the values of a saved one, where nothing else is given."""
+    model, name = saved["model"], saved["dataset"]
+    folder = None if "data_path" in given else saved.get("data_path")
+    asked = {key: value for key, value in given.items() if key not in ("model", "dataset")}
+    if isinstance(folder, str):
+        asked["data_path"] = os.path.dirname(os.path.normpath(folder))
+    argv, sys.argv = sys.argv, sys.argv[:1]  # the arguments of the process are in `given`, or belong to another script
+    try:
+        config = Config(model, name, config_dict=asked)
+    finally:
+        sys.argv = argv
+    fresh = config.final_config_dict
+    for key, value in saved.items():
+        replaceable = key not in _NOT_FROM_A_FILE and key not in config.external_config_dict and key != "data_path"
+        if replaceable and _is_plain(value) and _is_plain(fresh.get(key)):
+            fresh[key] = value
+    config.set_later = {}
+    if "withdraw_scope" not in given:
+        fresh["withdraw_scope"] = "all"  # what a trained model is asked to forget is no benchmark
+    return config
+
+
+def load_data(config: Config, load: Any) -> WithdrawalDataset:
+    """Load and split the data set of a config with its seed, as RecBole's scripts do."""
+    check_files(config)
+    if get_trainer(config["MODEL_TYPE"], config["model"]) is not Unlearner:
+        raise UnsupportedModelError(f"{config['model']} has a trainer of its own in RecBole, which cannot unlearn yet")
+    try:
+        init_seed(config["seed"], config["reproducibility"])
+        dataset = load(config)
+        dataset.build()
+    except UnlearnError:
+        raise
+    except _BROKEN as error:
+        raise ConfigError(
+            f"the data set {config['dataset']!r} cannot be made as the checkpoint says: {error!r}"
+        ) from error
+    return dataset
+
+
+def build_model(
+    model_file: str | os.PathLike[str], checkpoint: Mapping[str, Any], config: Config, dataset: WithdrawalDataset
+) -> Any:
+    """Return the model of a checkpoint on its data set.
+
+    Raises:
+        ConfigError: The data changed since training, tables have other shapes, or a weight is no number.
+    """
+    known = checkpoint.get("lineage", {}).get("data")
+    if known is not None and known != dataset.digest:
+        raise ConfigError(
+            f"data set {config['dataset']!r} changed since {str(model_file)!r} was trained (rows {dataset.digest[:12]}, "
+            f"then {known[:12]}), or its withdrawn rows are needed and gone; train anew"
+        )
+    init_seed(config["seed"], config["reproducibility"])
+    try:
+        model = get_model(config["model"])(config, dataset.build()[0]).to(config["device"])
+    except _BROKEN as error:
+        raise ConfigError(f"{str(model_file)!r}: its config makes no {config['model']}: {error!r}") from error
+    expected, given = model.state_dict(), checkpoint["state_dict"]
+    wrong = sorted(name for name in expected.keys() ^ given.keys())
+    wrong += [
+        f"{name} {tuple(given[name].shape)} instead of {tuple(expected[name].shape)}"
+        for name in expected
+        if name in given and given[name].shape != expected[name].shape
+    ]
+    if wrong:
+        raise ConfigError(
+            f"{str(model_file)!r} does not fit {config['model']} on {config['dataset']!r} as it is now: "
+            f"{', '.join(wrong[:3])}; was it trained on another version of the data, or other rows deleted from it?"
+        )
+    bad = [name for name, value in given.items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    if bad:
+        raise ConfigError(f"{str(model_file)!r}: {bad[0]} holds NaN or infinity; the model is broken, train it anew")
+    model.load_state_dict(given)
+    other = checkpoint.get("other_parameter") or {}
+    # RecBole caches propagated embeddings of every user there, withdrawn ones too; they are computed again.
+    model.load_other_parameter({name: value for name, value in other.items() if not name.startswith("restore_")})
+    return model
+
+
+def anchor_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return up to which row of the ledger a model knows; a stock checkpoint knows of none."""
+    return dict(checkpoint.get("lineage", {}).get("ledger", NOTHING_WITHDRAWN))
+
+
+def _check_lineage(model_file: str | os.PathLike[str], checkpoint: Mapping[str, Any]) -> None:
+    lineage, other = checkpoint.get("lineage", {}), checkpoint.get("other_parameter") or {}
+    right = isinstance(lineage, Mapping) and isinstance(other, Mapping) and all(isinstance(name, str) for name in other)
+    anchor = lineage.get("ledger", NOTHING_WITHDRAWN) if right else None
+    right = right and isinstance(anchor, Mapping) and type(anchor.get("count")) is int
+    if not right or not isinstance(anchor, Mapping) or not isinstance(anchor.get("head"), str):
+        raise ConfigError(f"{str(model_file)!r}: its lineage or other_parameter is damaged")
+
+
+def _is_state_dict(content: Any) -> bool:
+    return isinstance(content, Mapping) and all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
+    )
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_is_plain(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item) for item in value)
+    return value is None or type(value) in (str, int, float, bool)
