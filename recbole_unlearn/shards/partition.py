@@ -173,8 +173,9 @@ def _distances(table: np.ndarray, anchors: np.ndarray) -> np.ndarray:
 
 def _means(table: np.ndarray, index: np.ndarray, assigned: np.ndarray, shards: int) -> np.ndarray:
     """Return the mean vector of each shard, per dimension, shape [shards, dims]."""
-    counts = csr_array((np.ones(len(index), dtype=np.float32), (assigned, index)), shape=(shards, len(table)))
-    return (counts @ table) / np.maximum(counts.sum(axis=1), 1)[:, None]
+    counts = np.bincount(assigned * len(table) + index, minlength=shards * len(table))
+    counts = counts.reshape(shards, -1).astype(np.float32)  # integers would not go through BLAS
+    return (counts @ table) / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
