@@ -40,8 +40,8 @@ def partition(rows: Interactions, kind: str, shards: int, seed: int) -> np.ndarr
         >>> tokens = np.array(["[PAD]", "a", "b"])
         >>> rows = Interactions(np.array([1, 1, 2]), np.array([1, 2, 1]), tokens, tokens, index, index)
         >>> by_user = partition(rows, "user", 2, seed=0)
-        >>> by_user[0] == by_user[1] != by_user[2]
-        True
+        >>> len(set(by_user[:2])), len(set(by_user))
+        (1, 2)
     """
     if kind not in KINDS:
         raise ConfigError(f"partition {kind!r} is not known; allowed: {', '.join(KINDS)}")
