@@ -40,35 +40,31 @@ def shards(path):
     """Return the table of one model and data set, mean over seeds; shares and factors are against Retrain's of the seed."""
     cells = [json.loads(line) for line in path.read_text().splitlines()]
     retrain = {cell["seed"]: cell for cell in cells if cell["method"] == "Retrain"}
-    cells = [cell for cell in cells if cell["seed"] in retrain]
+    pairs = [(cell, retrain[cell["seed"]]) for cell in cells if cell["seed"] in retrain]
     rows = []
-    for name in dict.fromkeys(cell["method"] for cell in cells):
-        own = [cell for cell in cells if cell["method"] == name]
-
-        def mean(figure, digits=3, own=own):
-            values = [figure(cell, retrain[cell["seed"]]) for cell in own]
-            return "" if None in values else f"{np.mean(values):.{digits}f}"
-
-        def clock(key, own=own):
-            def speedup(cell, base, key=key):
-                return base["seconds"] / cell["clocks"][key] if cell.get("clocks") else None
-
-            return mean(speedup, 1, own)
-
+    for name in dict.fromkeys(cell["method"] for cell, _ in pairs):
+        own = [(cell, base) for cell, base in pairs if cell["method"] == name]
         rows.append(
             [
                 name,
-                mean(lambda cell, base: cell["ndcg"]["retained"], 4),
-                mean(lambda cell, base: cell["ndcg"]["retained"] / base["ndcg"]["retained"]),
-                mean(lambda cell, base: cell.get("original_auc")),
-                mean(lambda cell, base: cell.get("auc")),
-                *(clock(key) for key in ("serial", "parallel", "request")),
+                mean([cell["ndcg"]["retained"] for cell, _ in own], 4),
+                mean([cell["ndcg"]["retained"] / base["ndcg"]["retained"] for cell, base in own], 3),
+                *(mean([cell.get(key) for cell, _ in own], 3) for key in ("original_auc", "auc")),
+                *(mean([speedup(cell, base, clock) for cell, base in own], 1) for clock in CLOCKS),
             ]
         )
-    head = ["", "NDCG@10", "of Retrain", "AUC before", "AUC after", "serial x", "parallel x", "request x"]
+    head = ["", "NDCG@10", "of Retrain", "AUC before", "AUC after", *(f"{clock} x" for clock in CLOCKS)]
     seeds = ", ".join(map(str, retrain))
     title = f"**{cells[0]['model']}, {cells[0]['dataset']}**, rand@5, seeds {seeds}, commit {cells[0]['commit'][:7]}"
     return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
+
+
+def mean(values, digits):
+    return "" if None in values else f"{np.mean(values):.{digits}f}"
+
+
+def speedup(cell, base, clock):
+    return base["seconds"] / cell["clocks"][clock] if cell.get("clocks") else None
 
 
 def partitions(path):
