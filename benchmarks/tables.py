@@ -8,6 +8,7 @@ import numpy as np
 import tabulate
 
 ROOT = Path(__file__).parent.parent
+CLOCKS = ("serial", "parallel", "request")
 MARK = re.compile(r"(<!-- table -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
