@@ -18,7 +18,8 @@ from recbole_unlearn.evaluator.report import environment
 from recbole_unlearn.evaluator.utility import evaluate_by_group, popularity_model
 from recbole_unlearn.evaluator.witnesses import Setting, witnesses_of
 from recbole_unlearn.methods import UnlearnMethod
-from recbole_unlearn.trainer import Unlearner, sampled_negatives
+from recbole_unlearn.shards.clocks import three_clocks
+from recbole_unlearn.trainer import Unlearner, learn, sampled_negatives
 
 
 class Assessment:
@@ -76,6 +77,31 @@ class Assessment:
         return {name: membership_oracle(model, self.membership, name, self.config["seed"]) for name in protocols}
 
 
+def carry_out(
+    original: Unlearner, withdrawal: Withdrawal, method: UnlearnMethod, assessment: Assessment, saved: bool = False
+) -> tuple[Unlearner, dict[str, Any]]:
+    """Unlearn by a method and assess the result; one that unlearns from a model of its own kind trains that first.
+
+    Args:
+        original: The trained model.
+        withdrawal: What to forget.
+        method: The method.
+        assessment: Of this withdrawal.
+        saved: Whether finished shards are kept in ``checkpoint_dir``, so that a run that was cut off goes on.
+
+    Returns:
+        The Unlearner afterwards, and the method's part of the report; ``original`` there is the assessment of the model
+        that the method unlearned from, if that is not the run's original.
+    """
+    assert original.dataset is not None
+    learned = learn(original.config, original.dataset, method, saved)
+    unlearner, result = unlearn_timed(learned or original, withdrawal, method)
+    result |= assessment(unlearner)
+    if learned is not None:
+        result["original"] = assessment(learned)
+    return unlearner, result
+
+
 def unlearn_timed(
     original: Unlearner, withdrawal: Withdrawal, method: UnlearnMethod
 ) -> tuple[Unlearner, dict[str, Any]]:
@@ -84,6 +110,7 @@ def unlearn_timed(
     costs = []
     while True:
         unlearner = Unlearner(config, copy.deepcopy(original.model), original.dataset)
+        unlearner.alone = True
         outcome = unlearner.unlearn(withdrawal.request, method, withdrawal.scope)
         assert unlearner.last_cost is not None
         costs.append(unlearner.last_cost)
@@ -91,12 +118,16 @@ def unlearn_timed(
             break
     timed = costs[1:] or costs
     seconds = [cost.seconds for cost in timed]
-    return unlearner, {
+    result: dict[str, Any] = {
         "seconds": statistics.median(seconds),
         "seconds_range": [min(seconds), max(seconds)],
         "peak_mb": max(cost.peak_mb for cost in costs),
         "diagnostics": outcome.diagnostics,
     }
+    if "shard_seconds" in outcome.diagnostics:
+        parts = (outcome.diagnostics[name] for name in ("shard_seconds", "single_requests"))
+        result["clocks"] = three_clocks(costs[-1].seconds, *parts)
+    return unlearner, result
 
 
 def facts_of(config: Config, withdrawal: Withdrawal, assessment: Assessment) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from recbole.utils import init_seed
 
-from recbole_unlearn.assessment import Assessment, facts_of, unlearn_timed
+from recbole_unlearn.assessment import Assessment, carry_out, facts_of, unlearn_timed
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import create_dataset
 from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka, relative_cka
@@ -105,8 +105,7 @@ def _principles(
     results: dict[str, Any] = {"Original": {**assessment(original), "seconds": None}}
     unlearners = {"Original": original}
     for name in methods:
-        unlearners[name], results[name] = unlearn_timed(original, withdrawal, get_method(config, name))
-        results[name] |= assessment(unlearners[name])
+        unlearners[name], results[name] = carry_out(original, withdrawal, get_method(config, name), assessment)
     for name, told in assessment.witnesses(unlearners).items():
         results[name]["witnesses"] = told
     return make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())

@@ -66,6 +66,16 @@ class Config(RecBoleConfig):
         super().__setitem__(key, value)
         self.set_later[key] = value
 
+    def _init_device(self) -> None:
+        launch = self.final_config_dict
+        if "local_rank" in launch or launch.get("nproc", 1) != 1 or launch.get("world_size", 1) > 1:
+            given = {key: launch[key] for key in ("nproc", "world_size", "local_rank") if key in launch}
+            raise ConfigError(
+                f"{given}: RecBole distributes training over GPUs only (nccl), and its workers cannot unlearn; leave nproc "
+                f"at 1, and let one process use several cores with OMP_NUM_THREADS"
+            )
+        super()._init_device()
+
     def _init_parameters_category(self) -> None:
         super()._init_parameters_category()
         # RecBole appends to these module-level lists; copies keep one Config from changing the next.

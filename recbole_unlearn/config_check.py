@@ -26,6 +26,7 @@ _CHOICES = {
     "withdraw_sample": ("rand", "core", "edge", "interactions"),
     "withdraw_scope": ("train", "all", None),
     "mio_protocols": ("paper", "strong"),
+    "parallel_backend": ("loky", "dask"),
     "save_format": ("safe", "recbole"),
     "on_missing": ("error", "skip"),
     "witnesses": ("taste", "score", "rank", "norm", "distance", "top10", "activity", "relearn", "cka"),
@@ -35,6 +36,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "mio_power": (lambda value: 0.5 <= value <= 1, "it is an AUC, between 0.5 and 1"),
     "withdraw_seed": (lambda value: value is None or value >= 0, "it must be 0 or more"),
     "withdraw_batch": (lambda value: value is None or value >= 1, "it must be 1 or more"),
+    "parallel_jobs": (lambda value: value == -1 or value >= 1, "it must be -1 (all) or 1 or more"),
     "timing_runs": (lambda value: value >= 1, "it must be 1 or more"),
     "methods": (lambda value: len(value) > 0, "name at least one method, such as --methods=Retrain,SCIF"),
 }

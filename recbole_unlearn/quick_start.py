@@ -12,7 +12,7 @@ from typing import Any
 
 from recbole.utils import init_logger, init_seed, set_color
 
-from recbole_unlearn.assessment import Assessment, facts_of, unlearn_timed
+from recbole_unlearn.assessment import Assessment, carry_out, facts_of
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
@@ -60,11 +60,9 @@ def run_unlearn(
     unlearners = {"Original": original}
     for name, method in methods.items():
         logging.getLogger().info(set_color("unlearn", "pink") + f": {name}")
-        unlearner, results[name] = unlearn_timed(original, withdrawal, method)
-        results[name] |= assessment(unlearner)
-        unlearners[name] = unlearner
+        unlearners[name], results[name] = carry_out(original, withdrawal, method, assessment, saved)
         if saved:
-            unlearner.save(_model_file(config, withdrawal, name))
+            unlearners[name].save(_model_file(config, withdrawal, name))
     if saved and withdrawal.scope == "train":  # with scope all the original must not outlive the withdrawal
         original.save(_model_file(config, withdrawal, "Original"))
     for name, told in assessment.witnesses(unlearners).items():

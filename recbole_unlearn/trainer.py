@@ -27,6 +27,7 @@ from recbole_unlearn.exceptions import ConfigError, UntrustedFileError
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.saving import Unsaved, model_state, plain, save_model, unsaved, weights_digest
+from recbole_unlearn.shards.workshop import Workshop
 from recbole_unlearn.utils import get_method
 
 
@@ -69,6 +70,7 @@ class Unlearner(Trainer):
         self.source: tuple[Path, str | None] | None = None
         self.last_cost: Cost | None = None
         self.stale_model_file: str | None = None
+        self.alone = False  # whether shards are trained one after the other, each to be timed alone
 
     def _build_optimizer(self, **kwargs: Any) -> Any:
         """Build RecBole's optimizer; Adam takes its step in one fused kernel, which rounds otherwise and nothing more."""
@@ -159,6 +161,7 @@ class Unlearner(Trainer):
                 train=lambda model=None, epochs=None, seed=None: (
                     train_model(with_seed(self.config, seed), remaining, model, epochs).model
                 ),
+                workshop=Workshop(self.config, remaining, self.alone),
             )
             return method.unlearn(context), remaining, context.gone
 
@@ -251,6 +254,24 @@ def with_seed(config: Any, seed: int | None) -> Any:
     config = copy.deepcopy(config)
     config["seed"] = seed
     return config
+
+
+def learn(config: Any, dataset: WithdrawalDataset, method: str | UnlearnMethod, saved: bool = True) -> Unlearner | None:
+    """Train what a method unlearns from, if that is a model of its own kind, as RecEraser and SISA need it.
+
+    Args:
+        config: A ``recbole_unlearn.Config``.
+        dataset: The data set.
+        method: Name of a method or an instance.
+        saved: Whether finished shards are kept in ``checkpoint_dir``, so that a run that was cut off goes on.
+
+    Returns:
+        An Unlearner whose model is a ``ShardEnsemble``; None for a method that unlearns from ``train_model``'s model.
+    """
+    if not isinstance(method, UnlearnMethod):
+        method = get_method(config, method)
+    model = method.learn(Workshop(config, dataset, saved=saved))
+    return None if model is None else Unlearner(config, model, dataset)
 
 
 def read_checkpoint(path: str | os.PathLike[str], device: Any, trusted: bool) -> dict[str, Any]:

@@ -150,3 +150,10 @@ def test_method_options_are_each_methods_own():
 def test_no_progress_bars_without_a_terminal():
     assert Config("NeuMF", "ml-100k")["show_progress"] is False
     assert Config("NeuMF", "ml-100k", config_dict={"show_progress": True})["show_progress"] is True
+
+
+@pytest.mark.parametrize("keys", [{"nproc": 2}, {"world_size": 4, "nproc": 1}, {"local_rank": 0, "nproc": 2}])
+def test_several_processes_are_refused(make_config, keys):
+    with pytest.raises(ConfigError, match="leave nproc at 1"):
+        make_config(**keys)
+    assert make_config(nproc=1)["single_spec"]

@@ -60,12 +60,12 @@ class WithdrawalDataset(RememberingDataset):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the rows of each part, in order, and of the tokens that they name; other ids do not count."""
+        """SHA-256 of the rows of each part, in any order, and of the tokens that they name; other ids do not count."""
         found = hashlib.sha256()
         rows = [self.interactions(part) for part in range(3)]
         for part in rows:
-            found.update(np.int64(len(part.users)).tobytes())
-            found.update(part.users.astype(np.int64).tobytes() + part.items.astype(np.int64).tobytes())
+            # RecBole's evaluation dataloaders sort the held-out parts in place.
+            found.update(np.int64(len(part.users)).tobytes() + np.sort(part.pair_keys()).tobytes())
         for tokens, ids in (
             (rows[0].user_tokens, np.concatenate([part.users for part in rows])),
             (rows[0].item_tokens, np.concatenate([part.items for part in rows])),
@@ -105,6 +105,16 @@ class WithdrawalDataset(RememberingDataset):
     def _with_parts(self, parts: list[Dataset]) -> WithdrawalDataset:
         view = self.copy(parts[0].inter_feat)
         view._parts = parts
+        return view
+
+    def only(self, mask: np.ndarray) -> WithdrawalDataset:
+        """Return this data set as a shard sees it: the training rows of the mask and nothing else, not even held out."""
+        train, *held_out = self.build()
+        parts = [_keep(train, mask), *(_keep(part, np.zeros(len(part), dtype=bool)) for part in held_out)]
+        view = self.copy(parts[0].inter_feat)
+        view._parts = parts
+        # What is withdrawn must move no shard that did not have it, not even by what its sampler may draw.
+        view.withdrawn_items = np.array([], dtype=np.int64)
         return view
 
 

@@ -63,9 +63,10 @@ class Taken:
 
     def check(self, users: np.ndarray) -> None:
         """Raise RequestError if a user has no item left that could be drawn."""
-        owners, items = np.divmod(self._pairs, self.n_items)
-        own = np.bincount(owners[~self._banned[items]], minlength=int(users.max(initial=0)) + 1)
-        full = np.flatnonzero(own[distinct(users)] >= self.n_items - 1 - self._banned[1:].sum())
+        free = self._pairs[~self._banned[self._pairs % self.n_items]]
+        ids = distinct(users)
+        begin, end = np.searchsorted(free, [ids * self.n_items, (ids + 1) * self.n_items])
+        full = np.flatnonzero(end - begin >= self.n_items - 1 - self._banned[1:].sum())
         if len(full):
             raise RequestError(
                 f"{len(full)} users would have every item that is still served, so no negative can be drawn for them; "

@@ -162,6 +162,9 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
                 f"The {protocol} oracle reads {power['auc']:.3f} on the original model: too weak to be informative."
             )
     for name, result in report["methods"].items():
+        if clocks := result.get("clocks"):
+            read = ", ".join(f"{clock} {_number(seconds, 3)} s" for clock, seconds in clocks.items())
+            notes.append(f"{name}'s clocks: {read} (all shards in turn; a machine per shard; one user's request).")
         told = result.get("diagnostics", {})
         if told.get("converged", 1.0) < 1:
             notes.append(

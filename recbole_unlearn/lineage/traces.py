@@ -190,7 +190,7 @@ def _rows_held(dataset: Any, wanted: Wanted) -> int | None:
     """Return how many withdrawn rows a pickled data set of RecBole holds."""
     try:
         feat = dataset.inter_feat
-        columns = feat.interaction if isinstance(feat, StandIn) else feat
+        columns = vars(feat)["interaction"] if isinstance(feat, StandIn) else feat
         users, items = (
             np.asarray(dataset.field2id_token[field])[np.asarray(columns[field])]
             for field in (dataset.uid_field, dataset.iid_field)
@@ -219,7 +219,7 @@ def _of_checkpoint(path: Path, content: dict[str, Any], wanted: Wanted) -> Itera
         what = f"{', '.join(caches)} of other_parameter: computed from every training row"
         yield Trace(path, "graph or cached embeddings", what, remedy)
     optimizer = content.get("optimizer")
-    if isinstance(optimizer, dict) and optimizer.get("state") and not (current and lineage.get("optimizer") == "clean"):
+    if isinstance(optimizer, dict) and optimizer.get("state"):
         yield Trace(path, "optimizer moments", "moments of every row of the tables", remedy)
 
 

@@ -110,8 +110,9 @@ class UserRows:
         """Yield users with lists of like length, as many at a time as fit into the memory of a chunk."""
         if not len(users):
             return
-        rows = self.context.rows
-        sizes = np.bincount(rows.users, minlength=len(rows.user_tokens))[users]
+        rows = self.context.rows.users
+        place = np.searchsorted(users, rows[np.isin(rows, users)])  # users ascend
+        sizes = np.bincount(place, minlength=len(users))
         order = np.argsort(sizes, kind="stable")
         longest = sizes[order] * (1 + self.context.negatives) * self.dims
         begin = 0

@@ -72,6 +72,9 @@ class NeuMFBlocks:
             self.first_items = mlp_table[items] @ fixed.T + first.bias.detach()
 
     def __getitem__(self, index: Tensor) -> NeuMFBlocks:
+        lists = self.mf_items if self.mf_items is not None else self.first_items
+        if len(index) == 1 and lists is not None and len(lists) == 1:
+            return self  # the only list: no copy of a catalogue
         part = object.__new__(NeuMFBlocks)
         part.__dict__.update(self.__dict__)
         part.mf_items = None if self.mf_items is None else self.mf_items[index]

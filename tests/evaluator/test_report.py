@@ -53,6 +53,14 @@ def test_the_table_says_what_was_measured(report):
     assert "The strong oracle" not in text
 
 
+def test_clocks_are_read_out(report):
+    report["methods"]["RecEraser"] = {
+        **report["methods"]["Retrain"],
+        "clocks": {"serial": 20.0, "parallel": 3.5, "request": 3.25},
+    }
+    assert "RecEraser's clocks: serial 20.000 s, parallel 3.500 s, request 3.250 s (" in render(report)
+
+
 def test_json_holds_no_nan(report, tmp_path):
     report["methods"]["Original"]["utility"] = {"all": {"ndcg@10": float("nan"), "hit@10": float("-inf")}}
     save_report(finite(report), tmp_path / "new" / "report.json")
