@@ -1,4 +1,4 @@
-"""Write docs/withdrawn_row.md's tables from the json lines of withdrawn_row.py: python benchmarks/tables.py"""
+"""Write the tables of docs/ from the json lines of benchmarks/results/: python benchmarks/tables.py"""
 
 import json
 import re
@@ -8,6 +8,7 @@ import numpy as np
 import tabulate
 
 ROOT = Path(__file__).parent.parent
+CLOCKS = ("serial", "parallel", "request")
 MARK = re.compile(r"(<!-- table -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -36,10 +37,87 @@ def table(path):
     return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
 
 
+def shards(path):
+    """Return the table of one model and data set, mean over seeds; shares and factors are against Retrain's of the seed."""
+    cells = [json.loads(line) for line in path.read_text().splitlines()]
+    retrain = {cell["seed"]: cell for cell in cells if cell["method"] == "Retrain"}
+    pairs = [(cell, retrain[cell["seed"]]) for cell in cells if cell["seed"] in retrain]
+    rows = []
+    for name in dict.fromkeys(cell["method"] for cell, _ in pairs):
+        own = [(cell, base) for cell, base in pairs if cell["method"] == name]
+        rows.append(
+            [
+                name,
+                mean([cell["ndcg"]["retained"] for cell, _ in own], 4),
+                mean([cell["ndcg"]["retained"] / base["ndcg"]["retained"] for cell, base in own], 3),
+                *(mean([cell.get(key) for cell, _ in own], 3) for key in ("original_auc", "auc")),
+                *(mean([speedup(cell, base, clock) for cell, base in own], 1) for clock in CLOCKS),
+            ]
+        )
+    head = ["", "NDCG@10", "of Retrain", "AUC before", "AUC after", *(f"{clock} x" for clock in CLOCKS)]
+    seeds = ", ".join(map(str, retrain))
+    title = f"**{cells[0]['model']}, {cells[0]['dataset']}**, rand@5, seeds {seeds}, commit {cells[0]['commit'][:7]}"
+    return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
+
+
+def mean(values, digits):
+    return "" if None in values else f"{np.mean(values):.{digits}f}"
+
+
+def speedup(cell, base, clock):
+    return base["seconds"] / cell["clocks"][clock] if cell.get("clocks") else None
+
+
+def partitions(path):
+    cells = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = [
+        [
+            cell["partition"],
+            f"{cell['seconds']:.2f}",
+            f"{cell['cpu_seconds']:.2f}",
+            min(cell["loads"]),
+            max(cell["loads"]),
+        ]
+        for cell in cells
+    ]
+    head = ["partition", "seconds", "of the processor", "smallest shard", "largest shard"]
+    title = f"**{cells[0]['dataset']}**, {cells[0]['rows']:,} rows, 8 shards, commit {cells[0]['commit'][:7]}"
+    return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
+
+
+def interactions(path):
+    runs = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = []
+    for name in runs[0]["methods"]:
+        results = [(run["methods"][name], run["methods"]["Original"], run["methods"]["Retrain"]) for run in runs]
+        auc = [result["auc"] for result, _, _ in results]
+        way = [(first["auc"] - result["auc"]) / (first["auc"] - last["auc"]) for result, first, last in results]
+        share = [result["ndcg"] / last["ndcg"] for result, _, last in results]
+        cells = [f"{np.mean(part):.3f} ± {np.std(part):.3f}" for part in (auc, way, share)]
+        if name != "Original":
+            cells.append(
+                f"{np.median([last['cpu_seconds'] / result['cpu_seconds'] for result, _, last in results]):.1f}"
+            )
+        rows.append([name, *cells])
+    head = ["", "strong oracle AUC", "share of the way to Retrain", "NDCG@10 / Retrain", "times faster (CPU time)"]
+    seeds, first = ", ".join(str(run["seed"]) for run in runs), runs[0]
+    about = f"5 % of the rows, {first['epochs']} epochs, seeds {seeds}, commit {first['commit'][:7]}"
+    title = f"**{first['model']}, {first['dataset']}**, {about}"
+    return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
+
+
+def write(name, tables):
+    page = ROOT / "docs" / name
+    content = "\n".join(tables)
+    page.write_text(MARK.sub(lambda match: match[1] + "\n" + content + "\n" + match[2], page.read_text()))
+
+
 def main():
-    page = ROOT / "docs" / "withdrawn_row.md"
-    tables = "\n".join(table(path) for path in sorted((ROOT / "benchmarks" / "results").glob("withdrawn_row-*.jsonl")))
-    page.write_text(MARK.sub(lambda match: match[1] + "\n" + tables + "\n" + match[2], page.read_text()))
+    results = ROOT / "benchmarks" / "results"
+    write("withdrawn_row.md", map(table, sorted(results.glob("withdrawn_row-*.jsonl"))))
+    write("interactions.md", map(interactions, sorted(results.glob("interactions-*.jsonl"))))
+    found = sorted(results.glob("shards-*.jsonl"))
+    write("shards.md", [partitions(path) if "partition-" in path.name else shards(path) for path in found])
 
 
 if __name__ == "__main__":

@@ -15,12 +15,13 @@ import numpy as np
 from recbole.utils import init_seed
 from sklearn.metrics import roc_auc_score
 
+from recbole_unlearn.assessment import Assessment, unlearn_timed
 from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.report import environment, finite
 from recbole_unlearn.methods import method_class
 from recbole_unlearn.model.adapter import ModelAdapter
-from recbole_unlearn.quick_start import Assessment, request_of, unlearn_timed
+from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.trainer import train_model
 
 RESULTS = Path(__file__).parent / "results"

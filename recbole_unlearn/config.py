@@ -1,13 +1,8 @@
 """RecBole's Config with this plugin's keys, its layers of defaults, and a check of every key and value."""
 
 import ast
-import inspect
-import math
 import os
-import re
 import sys
-from collections.abc import Callable, Iterable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +11,9 @@ import yaml
 from recbole.config import Config as RecBoleConfig
 
 from recbole_unlearn import presets
-from recbole_unlearn.exceptions import ConfigError, UnlearnError, suggest
+from recbole_unlearn.config_check import check_keys, check_recboles_values, check_values, is_text, our_keys
+from recbole_unlearn.exceptions import ConfigError, UnlearnError
 from recbole_unlearn.utils import get_model
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "int": (int,),
-    "float": (int, float),
-    "list": (list, str),
-    "dict": (dict,),
-}
-_CHOICES = {
-    "withdraw_sample": ("rand", "core", "edge", "interactions"),
-    "withdraw_scope": ("train", "all"),
-    "mio_protocols": ("paper", "strong"),
-    "save_format": ("safe", "recbole"),
-    "on_missing": ("error", "skip"),
-}
-_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "withdraw_alpha": (lambda value: 0 < value < 100, "it is a share in per cent, strictly between 0 and 100"),
-    "mio_power": (lambda value: 0.5 <= value <= 1, "it is an AUC, between 0.5 and 1"),
-    "withdraw_seed": (lambda value: value is None or value >= 0, "it must be 0 or more"),
-    "timing_runs": (lambda value: value >= 1, "it must be 1 or more"),
-    "withdraw_batch": (lambda value: value is None or value >= 1, "it must be 1 or more"),
-    "methods": (lambda value: len(value) > 0, "name at least one method, such as --methods=Retrain,SCIF"),
-}
 
 
 class Config(RecBoleConfig):
@@ -76,18 +49,10 @@ class Config(RecBoleConfig):
             super().__init__(model, dataset, config_file_list, dict(config_dict or {}))
         except UnlearnError:
             raise
-        except (
-            KeyError,
-            ValueError,
-            TypeError,
-            NotImplementedError,
-            RuntimeError,
-            SyntaxError,
-            AttributeError,
-        ) as error:
+        except (KeyError, ValueError, TypeError, RuntimeError, SyntaxError, AttributeError) as error:
             raise ConfigError(error.args[0] if error.args else repr(error)) from error
-        _check_values(self.final_config_dict)
-        _check_recboles_values(self.external_config_dict, self.internal_config_dict)
+        check_values(self.final_config_dict)
+        check_recboles_values(self.external_config_dict, self.internal_config_dict, self.final_config_dict)
 
     def method_options(self, name: str) -> dict[str, Any]:
         """Return the options of one method: its yaml, overridden by what the user gave.
@@ -101,15 +66,25 @@ class Config(RecBoleConfig):
         super().__setitem__(key, value)
         self.set_later[key] = value
 
+    def _init_device(self) -> None:
+        launch = self.final_config_dict
+        if "local_rank" in launch or launch.get("nproc", 1) != 1 or launch.get("world_size", 1) > 1:
+            given = {key: launch[key] for key in ("nproc", "world_size", "local_rank") if key in launch}
+            raise ConfigError(
+                f"{given}: RecBole distributes training over GPUs only (nccl), and its workers cannot unlearn; leave nproc "
+                f"at 1, and let one process use several cores with OMP_NUM_THREADS"
+            )
+        super()._init_device()
+
     def _init_parameters_category(self) -> None:
         super()._init_parameters_category()
         # RecBole appends to these module-level lists; copies keep one Config from changing the next.
         for category, keys in self.parameters.items():
             self.parameters[category] = list(keys)
-        self.parameters["Unlearning"] = list(_our_keys())
+        self.parameters["Unlearning"] = list(our_keys())
 
     def _convert_config_dict(self, config_dict: dict[str, Any]) -> dict[str, Any]:
-        return {key: _literal(value) if isinstance(value, str) else value for key, value in config_dict.items()}
+        return {key: _read(key, value) for key, value in config_dict.items()}
 
     def _load_config_files(self, file_list: list[str] | None) -> dict[str, Any]:
         for file in file_list or []:
@@ -125,10 +100,18 @@ class Config(RecBoleConfig):
 
     def _merge_external_config_dict(self) -> None:
         super()._merge_external_config_dict()
-        for key in ("methods", "mio_protocols"):
+        for key in ("methods", "mio_protocols", "witnesses"):
             if isinstance(self.external_config_dict.get(key), str):
                 names = self.external_config_dict[key].split(",")
                 self.external_config_dict[key] = [name.strip() for name in names if name.strip()]
+        for key, value in self.external_config_dict.items():
+            if is_text(key) and isinstance(value, int) and not isinstance(value, bool):
+                self.external_config_dict[key] = str(value)
+
+    def _set_default_parameters(self) -> None:
+        if not self.final_config_dict["metrics"]:
+            raise ConfigError("metrics is empty; name at least one of RecBole's metrics, such as --metrics=['NDCG']")
+        super()._set_default_parameters()
 
     def _get_model_and_dataset(self, model: Any, dataset: Any) -> tuple[str, type, str]:
         if model is None:
@@ -138,16 +121,22 @@ class Config(RecBoleConfig):
         return super()._get_model_and_dataset(model, dataset)
 
     def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:
+        # A class of one's own has the defaults of the model that it extends.
+        names = [base.__name__ for base in reversed(model_class.__mro__)]
         super()._load_internal_config_dict(model, model_class, dataset)
-        _check_keys(self.external_config_dict, self.internal_config_dict, model_class)
+        inherited = {key: value for name in names[:-1] for key, value in _recboles_defaults(name).items()}
+        for key, value in inherited.items():
+            self.internal_config_dict.setdefault(key, value)
+        listed = [key for keys in self.parameters.values() for key in keys]
+        check_keys(self.external_config_dict, self.internal_config_dict, listed, model_class)
         protocol = _load_protocol(self.external_config_dict.get("protocol"))
-        of_model = protocol.pop("models", {}).get(model, {})
+        of_models = protocol.pop("models", {})
         ours = (
             presets.load("overall"),
-            presets.load("model", model),
+            *(presets.load("model", name) for name in names),
             presets.load("dataset", dataset),
             protocol,
-            of_model,
+            *(of_models.get(name, {}) for name in names),
         )
         for layer in ours:
             self.internal_config_dict.update(layer)
@@ -155,6 +144,13 @@ class Config(RecBoleConfig):
         self.internal_config_dict.update(presets.load("method", str(method)))
         # Progress bars are for people: none where nobody watches the terminal.
         self.internal_config_dict["show_progress"] = sys.stderr.isatty() and "CI" not in os.environ
+
+
+def _read(key: str, value: Any) -> Any:
+    """Read what stands on a command line or in a dict; the value of a text key stays text, but for none."""
+    if not isinstance(value, str) or (is_text(key) and value.strip().lower() not in ("none", "null", "~")):
+        return value
+    return _literal(value)
 
 
 def _literal(text: str) -> Any:
@@ -174,46 +170,9 @@ def _literal(text: str) -> Any:
     return value if value is None or isinstance(value, str | int | float | list | dict | bool) else text
 
 
-@cache
-def _our_keys() -> dict[str, presets.Key]:
-    methods = [key for name in presets.names("method") for key in presets.keys("method", name)]
-    # Methods share keys; one that may be none for some method may be none.
-    methods.sort(key=lambda key: key.default is None)
-    return {key.name: key for key in [*methods, *presets.keys("overall")]}
-
-
-@cache
-def _keys_in_recboles_yamls() -> frozenset[str]:
-    folder = Path(recbole.__file__).parent / "properties"
-    found: set[str] = set()
-    for path in folder.rglob("*.yaml"):
-        found.update(re.findall(r"^(\w+)\s*:", path.read_text(encoding="utf-8"), flags=re.MULTILINE))
-    return frozenset(found)
-
-
-@cache
-def _keys_in_source(folder: Path) -> frozenset[str]:
-    """Return the keys that some line below ``folder`` reads as ``config["key"]``; asked only for keys found nowhere else."""
-    found: set[str] = set()
-    for path in folder.rglob("*.py"):
-        found.update(re.findall(r"config(?:\.final_config_dict)?\[[\"'](\w+)[\"']\]", path.read_text(encoding="utf-8")))
-    return frozenset(found)
-
-
-def _check_keys(given: Iterable[str], internal: dict[str, Any], model_class: type) -> None:
-    """Refuse keys that neither RecBole, nor this plugin, nor the model's own source file reads."""
-    launch = {"model", "dataset", "config_files", "nproc", "ip", "port", "world_size", "offset", "local_rank"}
-    known = launch | set(internal) | set(_our_keys()) | _keys_in_recboles_yamls()
-    for key in given:
-        if key in known or key.startswith("alias_of_"):
-            continue
-        known |= _keys_in_source(Path(recbole.__file__).parent)
-        known |= _keys_in_source(Path(inspect.getfile(model_class)).parent)
-        if key not in known:
-            raise ConfigError(
-                f"unknown key {key!r};{suggest(key, known)} Known are RecBole's keys and those of "
-                f"`python run_unlearn.py --help`; a flag of your own script must leave sys.argv before Config is made."
-            )
+def _recboles_defaults(model: str) -> dict[str, Any]:
+    path = Path(recbole.__file__).parent / "properties" / "model" / f"{model}.yaml"
+    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
 
 
 def _load_protocol(name: Any) -> dict[str, Any]:
@@ -222,55 +181,3 @@ def _load_protocol(name: Any) -> dict[str, Any]:
     if name not in presets.names("protocol"):
         raise ConfigError(f"protocol {name!r} is not known; allowed: none, {', '.join(presets.names('protocol'))}")
     return presets.load("protocol", name)
-
-
-def _check_values(values: dict[str, Any]) -> None:
-    for name, key in _our_keys().items():
-        if name in values and not (values[name] is None and key.default is None):
-            _check_type(key, values[name])
-    for name, allowed in _CHOICES.items():
-        for value in _as_list(values[name]):
-            if value not in allowed:
-                raise ConfigError(f"{name} is {value!r}; allowed: {', '.join(allowed)}")
-    for name, (holds, meaning) in _RANGES.items():
-        if not holds(values[name]):
-            raise ConfigError(f"{name} is {values[name]!r}; {meaning}")
-    known = presets.names("method")
-    for name in [*_as_list(values["methods"]), values["unlearn_method"]]:
-        if name not in known:
-            raise ConfigError(f"method {name!r} is not known;{suggest(str(name), known)} allowed: {', '.join(known)}")
-
-
-def _check_recboles_values(given: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """Refuse numbers of the wrong kind, which RecBole would find out about in the middle of a run."""
-    for name, value in given.items():
-        default = defaults.get(name)
-        if name in _our_keys() or type(default) not in (bool, int, float):
-            continue
-        kind = type(default).__name__
-        _check_type(presets.Key(name, default, kind, f"the default is {default}."), value)
-        if not isinstance(default, bool) and value < _least(name):
-            raise ConfigError(f"{name} is {value!r}; allowed: {_least(name)} or more")
-    if given.get("seed", 0) >= 2**32:
-        raise ConfigError(f"seed is {given['seed']}; allowed: 0 to {2**32 - 1}")
-
-
-def _least(name: str) -> float:
-    if name == "epochs" or name.endswith("_size"):
-        return 1
-    return 0 if name in ("seed", "learning_rate", "weight_decay") else -math.inf
-
-
-def _check_type(key: presets.Key, value: Any) -> None:
-    if key.type == "bool":
-        right = isinstance(value, bool)
-    else:
-        right = isinstance(value, _TYPES[key.type]) and not isinstance(value, bool)
-    if isinstance(value, float):
-        right = right and math.isfinite(value)
-    if not right:
-        raise ConfigError(f"{key.name} is {value!r}; it must be of type {key.type}: {key.meaning}")
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]

@@ -24,6 +24,10 @@ class UnsupportedModelError(InputError):
     """The chosen method needs an adapter and the model has none."""
 
 
+class ShardError(UnlearnError, RuntimeError):
+    """Shards could not be trained: their workers died."""
+
+
 class UntrustedFileError(InputError):
     """A file is a pickle, which runs code when it is loaded, and nobody said that it is trusted."""
 

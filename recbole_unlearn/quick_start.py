@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import logging
+import math
 import os
-import statistics
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from recbole.utils import init_logger, init_seed, set_color
 
+from recbole_unlearn.assessment import Assessment, carry_out, facts_of
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import create_dataset, data_preparation
 from recbole_unlearn.data.withdrawal import Withdrawal
-from recbole_unlearn.evaluator.mio import Membership, Rows, membership_oracle
-from recbole_unlearn.evaluator.report import environment, finite, save_report
-from recbole_unlearn.evaluator.utility import evaluate_by_group, popularity_model
-from recbole_unlearn.exceptions import ConfigError, RequestError, UnsupportedModelError
+from recbole_unlearn.evaluator.report import make_report, save_report
+from recbole_unlearn.exceptions import ConfigError, InputError, RequestError, UnsupportedModelError
 from recbole_unlearn.loading import load_data_and_model as load_data_and_model
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.model.adapter import ModelAdapter
@@ -55,42 +51,29 @@ def run_unlearn(
         InputError: Something given cannot be used; nothing has been written then.
     """
     config = RunConfig(model, dataset, config_file_list, config_dict)
-    init_seed(config["seed"], config["reproducibility"])
-    data = create_dataset(config)
-    if not isinstance(data, WithdrawalDataset):
-        raise UnsupportedModelError(
-            f"{config['model']} uses its own data set class, from which no rows can be withdrawn yet"
-        )
-    if get_trainer(config["MODEL_TYPE"], config["model"]) is not Unlearner:
-        raise UnsupportedModelError(f"{config['model']} has a trainer of its own in RecBole, which cannot unlearn yet")
-    withdrawal = request_of(config).resolve(data.interactions(), config["withdraw_scope"])
-    if not withdrawal.forget.any():
-        raise RequestError(
-            "the request matches no training row: what it names has only held-out rows, or is gone already"
-        )
-    methods = {name: get_method(config, name) for name in config["methods"]}
-    if any(method.needs_adapter for method in methods.values()):
-        ModelAdapter.class_for(config.model_class)
-    for key in ("output_dir", "checkpoint_dir"):
-        _check_folder(key, config[key])
+    _end_earlier_logging()
+    data, withdrawal, methods = _prepare(config)
     _start_logging(config, data)
     original = train_model(config, data)
     assessment = Assessment(config, data, withdrawal)
-    results = {"Original": {**assessment(original), "seconds": None}}
+    results: dict[str, Any] = {"Original": {**assessment(original), "seconds": None}}
+    unlearners = {"Original": original}
     for name, method in methods.items():
         logging.getLogger().info(set_color("unlearn", "pink") + f": {name}")
-        unlearner, results[name] = unlearn_timed(original, withdrawal, method)
-        results[name] |= assessment(unlearner)
+        unlearners[name], results[name] = carry_out(original, withdrawal, method, assessment, saved)
         if saved:
-            unlearner.save(_model_file(config, withdrawal, name))
+            unlearners[name].save(_model_file(config, withdrawal, name))
     if saved and withdrawal.scope == "train":  # with scope all the original must not outlive the withdrawal
         original.save(_model_file(config, withdrawal, "Original"))
-    report = _report(config, withdrawal, results, assessment)
+    for name, told in assessment.witnesses(unlearners).items():
+        results[name]["witnesses"] = told
+    report = make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())
     save_report(report, Path(config["output_dir"]) / "report.json")
     if withdrawal.scope == "train":
         withdrawal.request.save(Path(config["output_dir"]) / "request.json")
+    score = float(original.best_valid_score)
     return {
-        "best_valid_score": finite(float(original.best_valid_score)),
+        "best_valid_score": score if math.isfinite(score) else None,
         "valid_score_bigger": config["valid_metric_bigger"],
         "best_valid_result": original.best_valid_result,
         "test_result": results["Original"]["utility"]["all"],
@@ -115,99 +98,70 @@ def request_of(config: Config) -> WithdrawalRequest:
     return WithdrawalRequest.random(config["withdraw_alpha"], seed, config["withdraw_sample"])
 
 
-class Assessment:
-    """Completeness and utility of a model, on rows and users that are the same for every model of a run.
+def _prepare(config: Config) -> tuple[WithdrawalDataset, Withdrawal, dict[str, UnlearnMethod]]:
+    """Load the data, resolve the request and make the methods; refuse whatever would fail later, before a file is written."""
+    for key in ("save_dataset", "save_dataloaders"):
+        if config[key]:
+            raise ConfigError(
+                f"{key} is True; run_unlearn writes no cache, which would keep the withdrawn rows: leave it False"
+            )
+    init_seed(config["seed"], config["reproducibility"])
+    data = create_dataset(config)
+    if not isinstance(data, WithdrawalDataset):
+        raise UnsupportedModelError(
+            f"{config['model']} uses its own data set class, from which no rows can be withdrawn yet"
+        )
+    if get_trainer(config["MODEL_TYPE"], config["model"]) is not Unlearner:
+        raise UnsupportedModelError(f"{config['model']} has a trainer of its own in RecBole, which cannot unlearn yet")
+    _check_split(config, data)
+    withdrawal = request_of(config).resolve(data.interactions(), config["withdraw_scope"])
+    if not withdrawal.forget.any():
+        raise RequestError(
+            "the request matches no training row: what it names has only held-out rows, or is gone already"
+        )
+    methods = {name: get_method(config, name) for name in config["methods"]}
+    if any(method.needs_adapter for method in methods.values()):
+        ModelAdapter.class_for(config.model_class)
+    for key in ("output_dir", "checkpoint_dir"):
+        _check_folder(key, config[key])
+    _try_model(config, data)
+    return data, withdrawal, methods
 
-    Test rows are those of the split: with scope ``all`` they are used here in memory, before they go.
-    """
 
-    def __init__(self, config: Config, data: WithdrawalDataset, withdrawal: Withdrawal) -> None:
-        self.config = config
-        self.retained_view = data.without(replace(withdrawal, scope="train"))
-        self.test_data = data_preparation(config, self.retained_view)[2]
-        self.rows = rows = data.interactions()
-        test = data.interactions(part=2)
-        self.withdrawn_users = np.unique(rows.users[withdrawal.forget])
-        pairs = Rows(rows.users, rows.items)
-        self.membership = Membership(
-            members=pairs.where(~withdrawal.forget),
-            others=Rows(test.users, test.items),
-            withdrawn=pairs.where(withdrawal.forget),
+def _check_split(config: Config, data: WithdrawalDataset) -> None:
+    """Refuse an evaluation that leaves nothing to compare."""
+    arguments = config["eval_args"]
+    if arguments["mode"]["test"] != "full":
+        raise ConfigError(
+            f"eval_args: mode is {arguments['mode']['test']!r}; run_unlearn ranks all items: set mode to 'full'"
+        )
+    try:
+        parts = data.build()
+    except InputError:
+        raise
+    except (ValueError, KeyError, NotImplementedError, AssertionError, TypeError, AttributeError) as error:
+        raise ConfigError(f"eval_args: split {arguments['split']!r} cannot be carried out: {error}") from error
+    sizes = [len(part) for part in parts]
+    if len(parts) != 3 or not sizes[0] or not sizes[2]:
+        raise ConfigError(
+            f"eval_args: split {arguments['split']!r} gives parts of {sizes} rows; it must give three, train, valid "
+            f"and test, of which only valid may be empty, such as {{'RS': [0.8, 0.1, 0.1]}}"
         )
 
-    def __call__(self, unlearner: Unlearner) -> dict[str, Any]:
-        """Return ``utility`` and ``mio`` of a model."""
-        utility = evaluate_by_group(unlearner, self.test_data, self.withdrawn_users)
-        return {"utility": utility, "mio": self._oracles(unlearner.model)}
 
-    def popularity(self) -> dict[str, dict[str, float]]:
-        """Return the utility of RecBole's Pop on the retained rows."""
-        popular = popularity_model(self.config, self.retained_view)
-        return evaluate_by_group(Unlearner(self.config, popular), self.test_data, self.withdrawn_users)
-
-    def _oracles(self, model: Any) -> dict[str, Any]:
-        try:
-            ModelAdapter.of(model)
-        except UnsupportedModelError as error:
-            return {"reason": str(error)}
-        protocols = self.config["mio_protocols"]
-        return {name: membership_oracle(model, self.membership, name, self.config["seed"]) for name in protocols}
-
-
-def unlearn_timed(
-    original: Unlearner, withdrawal: Withdrawal, method: UnlearnMethod
-) -> tuple[Unlearner, dict[str, Any]]:
-    """Unlearn from a copy of the original; quick methods run once to warm up and ``timing_runs`` times for the clock."""
-    config = original.config
-    costs = []
-    while True:
-        unlearner = Unlearner(config, copy.deepcopy(original.model), original.dataset)
-        outcome = unlearner.unlearn(withdrawal.request, method, withdrawal.scope)
-        assert unlearner.last_cost is not None
-        costs.append(unlearner.last_cost)
-        if costs[0].seconds > 1 or len(costs) > config["timing_runs"]:
-            break
-    timed = costs[1:] or costs
-    seconds = [cost.seconds for cost in timed]
-    return unlearner, {
-        "seconds": statistics.median(seconds),
-        "seconds_range": [min(seconds), max(seconds)],
-        "peak_mb": max(cost.peak_mb for cost in costs),
-        "diagnostics": outcome.diagnostics,
-    }
-
-
-def _report(config: Config, withdrawal: Withdrawal, results: dict[str, Any], assessment: Assessment) -> dict[str, Any]:
-    if "Retrain" in results:
-        for name, result in results.items():
-            if name != "Original":
-                result["speedup"] = results["Retrain"]["seconds"] / result["seconds"]
-    power = {
-        protocol: {"auc": figures["auc"], "informative": figures["auc"] >= config["mio_power"]}
-        for protocol, figures in results["Original"]["mio"].items()
-        if isinstance(figures, dict)
-    }
-    sample = withdrawal.sample
-    report = {
-        "schema": 1,
-        "model": config["model"],
-        "dataset": config["dataset"],
-        "seed": config["seed"],
-        "request": {
-            "kind": withdrawal.request.kind,
-            "sample": sample.kind if sample else None,
-            "alpha": sample.alpha if sample else None,
-            "n_users": len(assessment.withdrawn_users),
-            "n_rows": int(withdrawal.forget.sum()),
-            "scope": withdrawal.scope,
-            "digest": withdrawal.digest,
-        },
-        "environment": environment(config["device"]),
-        "oracle_power": power,
-        "references": {"popularity": assessment.popularity()},
-        "methods": results,
-    }
-    return finite(report)
+def _try_model(config: Config, data: WithdrawalDataset) -> None:
+    """Build the model and send it one batch: RecBole checks few settings of a model before it trains."""
+    try:
+        train_data, _, _ = data_preparation(config, data)
+        model = config.model_class(config, train_data._dataset).to(config["device"])
+        model.calculate_loss(next(iter(train_data)).to(config["device"]))
+    except InputError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"{config['model']} cannot be trained with these settings: {type(error).__name__}: {error}; "
+            f"check the model's keys and the sizes of batches"
+        ) from error
 
 
 def _check_folder(key: str, folder: str) -> None:
@@ -221,12 +175,17 @@ def _check_folder(key: str, folder: str) -> None:
         raise ConfigError(f"{key} {folder!r} cannot be written: {str(existing)!r} is no writable folder")
 
 
-def _start_logging(config: Config, data: WithdrawalDataset) -> None:
-    """Start RecBole's log file and coloured lines; a second run in a process starts a new file."""
+def _end_earlier_logging() -> None:
+    """Close the log of an earlier run in this process, without which RecBole starts no new one."""
     logger = logging.getLogger()
     for handler in logger.handlers[:]:
         logger.removeHandler(handler)
+
+
+def _start_logging(config: Config, data: WithdrawalDataset) -> None:
+    """Start RecBole's log file and coloured lines."""
     init_logger(config)
+    logger = logging.getLogger()
     logger.info(config)
     logger.info(data)
 

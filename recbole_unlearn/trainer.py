@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
+import json
 import os
 import pickle
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +26,9 @@ from recbole_unlearn.evaluator.efficiency import Cost, measure
 from recbole_unlearn.exceptions import ConfigError, UntrustedFileError
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
-from recbole_unlearn.saving import Unsaved, model_state, save_model, unsaved, weights_digest
-from recbole_unlearn.utils import get_method, get_model
+from recbole_unlearn.saving import Unsaved, model_state, plain, save_model, unsaved, weights_digest
+from recbole_unlearn.shards.workshop import Workshop
+from recbole_unlearn.utils import get_method
 
 
 class Unlearner(Trainer):
@@ -54,12 +60,25 @@ class Unlearner(Trainer):
 
     def __init__(self, config: Any, model: Any, dataset: WithdrawalDataset | None = None) -> None:
         super().__init__(config, model)
+        settings = json.dumps(plain(config.final_config_dict), sort_keys=True)
+        digest = hashlib.sha256(settings.encode()).hexdigest()[:12]
+        # RecBole names checkpoints by the second, so that two trainers of one second overwrite each other's.
+        self.saved_model_file = os.path.join(self.checkpoint_dir, f"{config['model']}-{config['dataset']}-{digest}.pth")
         self.dataset = dataset
         self.withdrawn_users = getattr(dataset, "withdrawn_users", np.array([], dtype=np.int64))
         self.unsaved: list[Unsaved] = []
         self.source: tuple[Path, str | None] | None = None
         self.last_cost: Cost | None = None
         self.stale_model_file: str | None = None
+        self.alone = False  # whether shards are trained one after the other, each to be timed alone
+
+    def _build_optimizer(self, **kwargs: Any) -> Any:
+        """Build RecBole's optimizer; Adam takes its step in one fused kernel, which rounds otherwise and nothing more."""
+        optimizer = super()._build_optimizer(**kwargs)
+        if type(optimizer) in (torch.optim.Adam, torch.optim.AdamW) and self.device.type in ("cpu", "cuda"):
+            for group in optimizer.param_groups:
+                group["fused"] = True
+        return optimizer
 
     def fit(
         self,
@@ -102,7 +121,7 @@ class Unlearner(Trainer):
         Args:
             request: What to forget.
             method: Name of a method or an instance; ``unlearn_method`` of the config by default.
-            scope: ``train`` or ``all``; ``withdraw_scope`` of the config by default.
+            scope: ``train`` or ``all``; by default ``withdraw_scope`` of the config, else what the request says.
 
         Returns:
             The outcome with its diagnostics; the time and memory that it took stand in ``self.last_cost``. A request for
@@ -134,12 +153,15 @@ class Unlearner(Trainer):
                 model=self.model,
                 rows=rows,
                 withdrawal=withdrawal,
-                negatives=_sampled_negatives(self.config),
+                negatives=sampled_negatives(self.config),
                 seed=self.config["seed"],
                 withdrawn_before=self.withdrawn_users,
                 items_before=dataset.withdrawn_items,
                 weight_decay=float(self.config["weight_decay"] or 0.0),
-                train=lambda model=None, epochs=None: train_model(self.config, remaining, model, epochs).model,
+                train=lambda model=None, epochs=None, seed=None: (
+                    train_model(with_seed(self.config, seed), remaining, model, epochs).model
+                ),
+                workshop=Workshop(self.config, remaining, self.alone),
             )
             return method.unlearn(context), remaining, context.gone
 
@@ -177,7 +199,13 @@ class Unlearner(Trainer):
             UntrustedFileError: The file is a pickle and nobody said that it is trusted.
         """
         checkpoint = read_checkpoint(path, self.device, bool(self.config["trust_checkpoint"]))
-        self.model.load_state_dict(checkpoint["state_dict"])
+        try:
+            self.model.load_state_dict(checkpoint["state_dict"])
+        except RuntimeError as error:
+            raise ConfigError(
+                f"checkpoint {str(path)!r} does not fit this {type(self.model).__name__}: {' '.join(str(error).split())}; "
+                f"use the model, data set and sizes that it was trained with"
+            ) from error
         self.model.load_other_parameter(checkpoint.get("other_parameter"))
 
     def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
@@ -208,23 +236,51 @@ def train_model(config: Any, dataset: WithdrawalDataset, model: Any = None, epoc
     train_data, valid_data, _ = data_preparation(config, dataset)
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
     if model is None:
-        model = get_model(config["model"])(config, train_data._dataset).to(config["device"])
+        model = config.model_class(config, train_data._dataset).to(config["device"])
     unlearner = Unlearner(config, model, dataset)
     unlearner.epochs = epochs or unlearner.epochs
-    unlearner.fit(train_data, valid_data or None, saved=bool(valid_data), show_progress=config["show_progress"])
-    if valid_data:
-        unlearner.load(unlearner.saved_model_file)
-        os.unlink(unlearner.saved_model_file)  # it holds the moments of every row
+    with tempfile.TemporaryDirectory() as folder:
+        unlearner.saved_model_file = os.path.join(folder, "best.pth")  # leaves no file behind, nor the optimizer in it
+        unlearner.fit(train_data, valid_data or None, saved=bool(valid_data), show_progress=config["show_progress"])
+        if valid_data:
+            unlearner.load(unlearner.saved_model_file)
     return unlearner
+
+
+def with_seed(config: Any, seed: int | None) -> Any:
+    """Return the config with another seed."""
+    if seed is None:
+        return config
+    config = copy.deepcopy(config)
+    config["seed"] = seed
+    return config
+
+
+def learn(config: Any, dataset: WithdrawalDataset, method: str | UnlearnMethod, saved: bool = True) -> Unlearner | None:
+    """Train what a method unlearns from, if that is a model of its own kind, as RecEraser and SISA need it.
+
+    Args:
+        config: A ``recbole_unlearn.Config``.
+        dataset: The data set.
+        method: Name of a method or an instance.
+        saved: Whether finished shards are kept in ``checkpoint_dir``, so that a run that was cut off goes on.
+
+    Returns:
+        An Unlearner whose model is a ``ShardEnsemble``; None for a method that unlearns from ``train_model``'s model.
+    """
+    if not isinstance(method, UnlearnMethod):
+        method = get_method(config, method)
+    model = method.learn(Workshop(config, dataset, saved=saved))
+    return None if model is None else Unlearner(config, model, dataset)
 
 
 def read_checkpoint(path: str | os.PathLike[str], device: Any, trusted: bool) -> dict[str, Any]:
     """Read a checkpoint; one that only a pickle can hold is refused unless it is trusted."""
     try:
-        return torch.load(path, map_location=device, weights_only=not trusted)
+        checkpoint = torch.load(path, map_location=device, weights_only=not trusted)
     except FileNotFoundError as error:
         raise ConfigError(f"checkpoint {str(path)!r} does not exist") from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, AttributeError, ImportError) as error:
         raise ConfigError(f"checkpoint {str(path)!r} cannot be read: {error}") from error
     except pickle.UnpicklingError as error:
         if trusted:
@@ -233,8 +289,15 @@ def read_checkpoint(path: str | os.PathLike[str], device: Any, trusted: bool) ->
             f"checkpoint {str(path)!r} is a pickle, as RecBole writes them; a pickle runs code when it is loaded. "
             f"If you know who wrote it, set trust_checkpoint=True"
         ) from error
+    if not isinstance(checkpoint, Mapping) or not isinstance(checkpoint.get("state_dict"), Mapping):
+        raise ConfigError(
+            f"checkpoint {str(path)!r} holds no `state_dict` as RecBole's and ours do, but {type(checkpoint).__name__}; "
+            f"give a file that Unlearner.save or RecBole's Trainer wrote"
+        )
+    return dict(checkpoint)
 
 
-def _sampled_negatives(config: Any) -> int:
+def sampled_negatives(config: Any) -> int:
+    """Return the negatives that are drawn for each observed row; 0 where labels are explicit."""
     number = config["train_neg_sample_args"]["sample_num"]
     return 0 if number == "none" else int(number)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from recbole.utils import init_seed
 
 import recbole_unlearn
 from recbole_unlearn.data import create_dataset
@@ -69,6 +70,7 @@ def make_config(data_path, tmp_path_factory):
 def trained(make_config, tmp_path_factory):
     """Return an Unlearner whose NeuMF was trained on the small data set; ``fresh_copy`` gives a copy to change."""
     config = make_config()
+    init_seed(config["seed"], True)  # the split draws from torch's global state, which earlier tests moved
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("run"))
         return train_model(config, create_dataset(config))

@@ -1,13 +1,16 @@
 """The entry point end to end, and everything that can be given wrong."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from recbole_unlearn import run_unlearn
 from recbole_unlearn.cli import main
+from recbole_unlearn.utils import get_model
 
 ROOT = Path(__file__).parent.parent
 QUICK = [
@@ -45,6 +48,7 @@ def test_the_main_job(tiny, capsys, tmp_path):
         "alpha": 10.0,
         "n_users": 6,
         "n_rows": report["request"]["n_rows"],
+        "n_absent": 0,
         "scope": "train",
         "digest": "",
     }
@@ -55,11 +59,39 @@ def test_the_main_job(tiny, capsys, tmp_path):
         assert result["seconds"] > 0
         assert result["speedup"] == pytest.approx(report["methods"]["Retrain"]["seconds"] / result["seconds"])
         assert {"retained", "withdrawn", "all"} == set(result["utility"])
-        assert 0 <= result["mio"]["strong"]["auc"] <= 1
+        assert (
+            result["mio"]["strong"]["auc_low"] <= result["mio"]["strong"]["auc"] <= result["mio"]["strong"]["auc_high"]
+        )
     assert report["methods"]["SCIF"]["utility"]["retained"] == report["methods"]["Original"]["utility"]["retained"]
     assert {"damping", "steps", "residual", "gradient_norm"} <= set(report["methods"]["SCIF"]["diagnostics"])
     assert report["references"]["popularity"]["withdrawn"]["ndcg@10"] > 0
     assert len(list(Path("saved").glob("NeuMF-tiny-*-SCIF.pth"))) == 1
+
+
+def test_the_same_command_in_another_process_gives_the_same_numbers(tiny, capsys):
+    arguments = [*tiny, "--methods=Retrain,SCIF"]
+    assert main([*arguments, "--output_dir=one"]) == 0
+    script = [sys.executable, str(ROOT / "run_unlearn.py"), *arguments, "--output_dir=two"]
+    subprocess.run(script, check=True, capture_output=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    one, two = (without_clocks(json.loads(Path(f, "report.json").read_text())) for f in ("one", "two"))
+    assert one == two
+
+
+def test_validation_leaves_no_stray_checkpoint(tiny, capsys):
+    assert main([*tiny, "--protocol=none", "--valid_metric=NDCG@10", "--methods=Retrain,SCIF"]) == 0
+    names = sorted(path.name.split("-")[-1] for path in Path("saved").iterdir())
+    assert names == ["Original.pth", "Retrain.pth", "SCIF.pth"]
+
+
+def test_a_folder_may_be_a_number_and_a_model_may_be_a_class(data_path):
+    class Mine(get_model("NeuMF")):
+        pass
+
+    keys = dict(argument.removeprefix("--").split("=", 1) for argument in QUICK)
+    keys |= {"data_path": data_path, "output_dir": 2024, "methods": ["SCIF"]}
+    result = run_unlearn(Mine, "tiny", config_dict=keys)
+    assert result["unlearn"]["model"] == "Mine"
+    assert Path("2024/report.json").is_file()
 
 
 def test_the_same_command_twice_and_from_the_saved_request(tiny, capsys):
@@ -85,7 +117,7 @@ def test_scope_all_and_a_request_file(tiny, capsys):
 def test_a_model_without_adapter_still_retrains(data_path, capsys):
     assert main(["--model=DMF", "--dataset=tiny", f"--data_path={data_path}", "--epochs=1", "--methods=Retrain"]) == 0
     report = json.loads(Path("output/report.json").read_text())
-    assert "no adapter for the model 'DMF'" in report["methods"]["Retrain"]["mio"]["reason"]
+    assert "no adapter for the model 'DMF'" in report["methods"]["Retrain"]["mio"]["strong"]["reason"]
 
 
 BAD = {
@@ -115,6 +147,21 @@ BAD = {
     "an empty output path": (["--output_dir="], "output_dir is empty"),
     "a wrong number": (["--seed=-1"], "seed is -1"),
     "no adapter": (["--model=DMF", "--methods=SCIF"], "no adapter for the model 'DMF'"),
+    "empty topk": (["--topk=[]"], "topk is []"),
+    "empty metrics": (["--metrics=[]"], "metrics is empty"),
+    "a headline that is not computed": (["--topk=[5]"], "valid_metric is 'NDCG@10'"),
+    "no test part": (["--eval_args={'split': {'RS': [1, 0, 0]}}"], "parts of"),
+    "two parts": (["--eval_args={'split': {'RS': [0.8, 0.2]}}"], "split {'RS': [0.8, 0.2]}"),
+    "sampled evaluation": (["--eval_args={'split': {'RS': [0.5, 0, 0.5]}, 'mode': 'uni50'}"], "set mode to 'full'"),
+    "no user left": (["--user_inter_num_interval=[1000,inf)"], "cannot be loaded"),
+    "a word for sizes": (["--mlp_hidden_size=abc"], "cannot be trained with these settings"),
+    "no layer": (["--mlp_hidden_size=[]"], "cannot be trained with these settings"),
+    "dropout 7": (["--dropout_prob=7"], "cannot be trained with these settings"),
+    "no part of the model": (["--mf_train=False", "--mlp_train=False"], "cannot be trained with these settings"),
+    "pairs without negatives": (["--model=BPR", "--train_neg_sample_args=None"], "BPR pairs an observed item"),
+    "a key of another model": (["--n_layers=2"], "unknown key 'n_layers'"),
+    "a cache": (["--save_dataloaders=True"], "would keep the withdrawn rows"),
+    "a list as folder": (["--data_path=['a']"], "data_path"),
     "a model with its own data set": (["--model=SASRec", "--train_neg_sample_args=None"], "own data set class"),
 }
 

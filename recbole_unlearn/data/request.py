@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,15 @@ class WithdrawalRequest:
     """Whole users, whole items and single interactions to forget; any of the three may be empty.
 
     Make one with ``users``, ``items``, ``interactions``, ``random`` or ``from_file``. Tokens are those of the data set's
-    atomic file, as strings. A drawn request has no tokens until ``resolve`` draws them.
+    atomic file, as strings. A drawn request has no tokens until ``resolve`` draws them; ``sample`` stays beside them.
+
+    Args:
+        user_tokens: Users who withdraw as a whole.
+        item_tokens: Items that are withdrawn as a whole.
+        pair_tokens: Single (user, item) interactions.
+        sample: How the request is, or was, drawn.
+        scope: ``train`` (the rows leave the training part: a benchmark keeps the test rows for contrast) or ``all`` (they
+            leave every part); none: ``train`` for a drawn request, ``all`` for one that names its tokens.
 
     Example:
         >>> request = WithdrawalRequest.users(["196", 22])
@@ -50,6 +58,7 @@ class WithdrawalRequest:
     item_tokens: tuple[str, ...] = ()
     pair_tokens: tuple[tuple[str, str], ...] = ()
     sample: Sample | None = None
+    scope: str | None = None
 
     @classmethod
     def users(cls, tokens: Iterable[object]) -> WithdrawalRequest:
@@ -82,39 +91,44 @@ class WithdrawalRequest:
         """Read a request from a csv or tsv file with a header, a RecBole atomic file, or json.
 
         A table with a user column only withdraws whole users, with an item column only whole items, with both single
-        interactions; other columns are ignored. Json holds ``users``, ``items``, ``interactions`` (pairs) or ``sample``.
+        interactions; other columns are ignored. Json holds ``users``, ``items``, ``interactions`` (pairs) or ``sample``, and
+        ``scope`` if the request says which parts the rows leave.
 
         Raises:
             RequestError: The file is missing, empty, no utf-8, or malformed; the message names the line.
         """
         content = read_request_file(Path(path), user_field, item_field)
+        scope = _scope(content.get("scope"), path)
         request = cls()
-        if "sample" in content:
-            drawn = content["sample"]
-            try:
-                return cls.random(drawn["alpha"], drawn["seed"], drawn.get("kind", "rand"))
-            except (TypeError, KeyError, AttributeError) as error:
-                raise RequestError(f"{path}: `sample` must hold kind, alpha and seed; given {drawn!r}") from error
+        sample = _sample(content["sample"], path) if "sample" in content else None
         for kind, make in (("users", cls.users), ("items", cls.items), ("interactions", cls.interactions)):
             try:
                 request |= make(content.get(kind, ()))
             except (TypeError, ValueError) as error:
                 raise RequestError(f"{path}: {kind}: {error}") from error
+        request = replace(request, sample=sample, scope=scope)
         if not request:
             raise RequestError(f"{path}: the request is empty; name at least one user, item or interaction")
         return request
 
     def __or__(self, other: WithdrawalRequest) -> WithdrawalRequest:
         if self.sample or other.sample:
-            raise RequestError("a drawn request cannot be joined with another; resolve it first")
+            raise RequestError("a drawn request cannot be joined with another")
+        if self.scope != other.scope:
+            raise RequestError(f"a request of scope {self.scope} cannot be joined with one of scope {other.scope}")
         return WithdrawalRequest(
             _distinct(self.user_tokens + other.user_tokens),
             _distinct(self.item_tokens + other.item_tokens),
             _distinct(self.pair_tokens + other.pair_tokens),
+            scope=self.scope,
         )
 
     def __bool__(self) -> bool:
-        return bool(self.user_tokens or self.item_tokens or self.pair_tokens or self.sample)
+        return self._named or self.sample is not None
+
+    @property
+    def _named(self) -> bool:
+        return bool(self.user_tokens or self.item_tokens or self.pair_tokens)
 
     @property
     def kind(self) -> str:
@@ -127,20 +141,21 @@ class WithdrawalRequest:
 
     def save(self, path: str | Path) -> None:
         """Write the request as json that ``from_file`` reads back."""
+        content: dict[str, Any] = {"scope": self.scope} if self.scope else {}
         if self.sample:
-            content: dict[str, Any] = {"sample": vars(self.sample)}
-        else:
+            content["sample"] = vars(self.sample)
+        if self._named:
             pairs = [list(pair) for pair in self.pair_tokens]
-            content = {"users": list(self.user_tokens), "items": list(self.item_tokens), "interactions": pairs}
+            content |= {"users": list(self.user_tokens), "items": list(self.item_tokens), "interactions": pairs}
         text = json.dumps(content, indent=1) + "\n"
         write_atomically(path, lambda file: file.write(text.encode()))
 
-    def resolve(self, rows: Interactions, scope: str = "train") -> Withdrawal:
+    def resolve(self, rows: Interactions, scope: str | None = None) -> Withdrawal:
         """Find the request's training rows.
 
         Args:
             rows: The training rows and the tokens of their ids.
-            scope: ``train`` or ``all``: which splits the rows leave (kept for the caller, part of the digest).
+            scope: ``train`` or ``all``; the request's own by default.
 
         Returns:
             The withdrawal: concrete tokens, ids, and which rows are forgotten. A token of the data set without training
@@ -151,7 +166,9 @@ class WithdrawalRequest:
         """
         if not self:
             raise RequestError("the request is empty; name at least one user, item or interaction")
-        request = self._draw(rows) if self.sample else self
+        scope = scope or self.scope or ("train" if self.sample else "all")
+        drawn = self if self._named else self._draw(rows)
+        request = replace(drawn, sample=self.sample, scope=scope)
         users = rows.user_ids(request.user_tokens)
         items = rows.item_ids(request.item_tokens)
         pair_users = rows.user_ids(user for user, _ in request.pair_tokens)
@@ -164,7 +181,9 @@ class WithdrawalRequest:
                 f"the request withdraws all {len(forget)} training rows; nothing would be left to learn from. "
                 f"Name fewer users or items"
             )
-        return Withdrawal(request, self.sample, scope, forget, users, items)
+        return Withdrawal(
+            request, scope, forget, users, items, rows.count_absent(users, items, (pair_users, pair_items))
+        )
 
     def _draw(self, rows: Interactions) -> WithdrawalRequest:
         sample = self.sample
@@ -185,6 +204,21 @@ class WithdrawalRequest:
             shuffled = shuffled[np.argsort(sign * counts[shuffled], kind="stable")]
         chosen = ids[np.sort(shuffled[: _count(sample.alpha, len(ids))])]
         return WithdrawalRequest.users(rows.user_tokens[chosen])
+
+
+def _scope(value: Any, path: str | Path) -> str | None:
+    if value not in (None, "train", "all"):
+        raise RequestError(f"{path}: scope is {value!r}; allowed: train, all")
+    return value
+
+
+def _sample(drawn: Any, path: str | Path) -> Sample:
+    try:
+        sample = WithdrawalRequest.random(drawn["alpha"], drawn["seed"], drawn.get("kind", "rand")).sample
+    except (TypeError, KeyError, AttributeError) as error:
+        raise RequestError(f"{path}: `sample` must hold kind, alpha and seed; given {drawn!r}") from error
+    assert sample is not None
+    return sample
 
 
 def _count(alpha: float, total: int) -> int:

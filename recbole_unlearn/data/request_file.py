@@ -8,7 +8,7 @@ from typing import Any
 
 from recbole_unlearn.exceptions import RequestError, suggest
 
-_JSON_KEYS = ("users", "items", "interactions", "sample")
+_JSON_KEYS = ("users", "items", "interactions", "sample", "scope")
 
 
 def read_request_file(path: Path, user_field: str, item_field: str) -> dict[str, Any]:
@@ -60,12 +60,10 @@ def _check_content(path: Path, content: dict[str, Any]) -> None:
             raise RequestError(
                 f"{path}: unknown key {key!r};{suggest(key, _JSON_KEYS)} allowed: {', '.join(_JSON_KEYS)}"
             )
-        if key != "sample" and not isinstance(content[key], list):
+        if key not in ("sample", "scope") and not isinstance(content[key], list):
             raise RequestError(f"{path}: {key} must be a list; given {type(content[key]).__name__}")
         if key == "interactions" and not all(isinstance(pair, list) and len(pair) == 2 for pair in content[key]):
             raise RequestError(f"{path}: interactions must be a list of [user, item] pairs")
-    if "sample" in content and len(content) > 1:
-        raise RequestError(f"{path}: `sample` stands alone; given also {', '.join(set(content) - {'sample'})}")
 
 
 def _read_table(path: Path, text: str, user_field: str, item_field: str) -> dict[str, Any]:

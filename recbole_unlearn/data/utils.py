@@ -8,10 +8,16 @@ import pandas as pd
 import recbole
 import recbole.data.utils as recbole_data
 import yaml
+from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
 from recbole.data.dataset import Dataset
+from recbole.sampler import RepeatableSampler
 from recbole.utils import ModelType
 
 from recbole_unlearn.data.after import load_after_withdrawals, refuse_withdrawn
+from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.loaders import FullSortLoader, TrainLoader
+from recbole_unlearn.data.redirect import redirected
+from recbole_unlearn.data.sampler import VectorSampler
 from recbole_unlearn.exceptions import ConfigError, UntrustedFileError
 
 
@@ -54,6 +60,8 @@ def data_preparation(config: Any, dataset: Dataset) -> tuple[Any, Any, Any]:
     Raises:
         UntrustedFileError: Saved dataloaders (a pickle) would be loaded and ``trust_checkpoint`` is not set.
     """
+    if getattr(dataset, "is_built", False):
+        return prepare_anew(config, dataset)
     default = os.path.join(config["checkpoint_dir"], f"{config['dataset']}-for-{config['model']}-dataloader.pth")
     cache = config["dataloaders_save_path"] or default
     if os.path.exists(cache):
@@ -62,26 +70,38 @@ def data_preparation(config: Any, dataset: Dataset) -> tuple[Any, Any, Any]:
         for loader in loaders:
             refuse_withdrawn(config, loader._dataset, f"the cached dataloaders {cache!r}")
         return loaders
-    if len(getattr(dataset, "withdrawn_items", ())):
-        return prepare_anew(config, dataset)
+    if isinstance(dataset, WithdrawalDataset):
+        return _prepare_fast(config, dataset)
     return recbole_data.data_preparation(config, dataset)
 
 
-def prepare_anew(config: Any, dataset: Any) -> tuple[Any, Any, Any]:
-    """Prepare dataloaders, never from a cache; withdrawn items are taken by everybody: neither drawn nor ranked."""
-    parts = dataset.build()
-    samplers = recbole_data.create_samplers(config, dataset, parts)
-    for sampler in filter(None, samplers):
-        for items in sampler.used_ids:
-            items.update(dataset.withdrawn_items.tolist())
-    phases = zip(("train", "valid", "test"), parts, samplers, strict=True)
-    train_data, valid_data, test_data = (
-        recbole_data.get_dataloader(config, phase)(
-            config, part, sampler, shuffle=phase == "train" and config["shuffle"]
-        )
-        for phase, part, sampler in phases
-    )
-    return train_data, valid_data, test_data
+def _get_dataloader(config: Any, phase: str) -> type:
+    """Return our dataloader class where there is one for the class that RecBole chooses."""
+    stock = recbole_data.get_dataloader(config, phase)
+    return {TrainDataLoader: TrainLoader, FullSortEvalDataLoader: FullSortLoader}.get(stock, stock)
+
+
+def _repeatable(phases: list[str], dataset: Any, *args: Any) -> RepeatableSampler:
+    """Return RecBole's sampler for ``repeatable``, for which withdrawn items are taken by everybody."""
+    sampler = RepeatableSampler(phases, dataset, *args)
+    for items in sampler.used_ids:
+        items.update(dataset.withdrawn_items.tolist())
+    return sampler
+
+
+_prepare_fast = redirected(
+    recbole_data.data_preparation,
+    get_dataloader=_get_dataloader,
+    create_samplers=redirected(
+        recbole_data.create_samplers,
+        _create_sampler=redirected(recbole_data._create_sampler, Sampler=VectorSampler, RepeatableSampler=_repeatable),
+    ),
+)
+
+# Of parts in memory no cache is read or written, since it might hold what has been withdrawn.
+prepare_anew = redirected(
+    _prepare_fast, load_split_dataloaders=lambda config: None, save_split_dataloaders=lambda config, dataloaders: None
+)
 
 
 def _refuse_pickle(config: Any, path: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from recbole_unlearn.exceptions import RequestError, suggest
 
 if TYPE_CHECKING:
-    from recbole_unlearn.data.request import Sample, WithdrawalRequest
+    from recbole_unlearn.data.request import WithdrawalRequest
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,11 @@ class Interactions:
         """Return the user and item ids of pair keys."""
         return np.divmod(keys, len(self.item_tokens))
 
+    def count_absent(self, users: np.ndarray, items: np.ndarray, pairs: tuple[np.ndarray, np.ndarray]) -> int:
+        """Return how many of these users, items and pairs have no row."""
+        wanted = ((users, self.users), (items, self.items), (self.pair_keys(*pairs), self.pair_keys()))
+        return sum(int((~np.isin(named, present)).sum()) for named, present in wanted if len(named))
+
 
 @dataclass(frozen=True)
 class Withdrawal:
@@ -64,19 +69,19 @@ class Withdrawal:
 
     Args:
         request: The request in concrete tokens, also where it was drawn.
-        sample: How it was drawn, if it was.
         scope: ``train`` (the rows leave the training part) or ``all`` (they leave every part).
         forget: Which training rows are forgotten, bool, shape [rows].
         users: Ids of the users that were named as a whole.
         items: Ids of the items that were named as a whole.
+        absent: How many of the named users, items and pairs have no training row.
     """
 
     request: WithdrawalRequest
-    sample: Sample | None
     scope: str
     forget: np.ndarray
     users: np.ndarray
     items: np.ndarray
+    absent: int = 0
 
     @cached_property
     def digest(self) -> str:

@@ -22,6 +22,7 @@ class Schedule:
         batch_size: Rows per network and step.
         rows_per_class: Members at most, and as many others.
         patience: Epochs without a better held-out loss until training stops; none: all epochs run.
+        networks: Networks whose answers are averaged.
     """
 
     optimizer: str
@@ -30,22 +31,29 @@ class Schedule:
     batch_size: int
     rows_per_class: int
     patience: int | None = None
+    networks: int = 1
 
 
 class Attackers(nn.Module):
     """Perceptrons with hidden layers 64, 16, 4, ReLU, and a softmax over {not a member, member}.
 
     All networks see the same feature matrix and differ in their rows and initial weights, so one batched matrix product
-    does a step of every network.
+    does a step of every network. Each standardises its input by the rows that it may see, and by no others.
 
     Args:
-        networks: How many.
-        features: Number of input features.
+        mean: Mean of the features, shape [networks, features].
+        scale: Their standard deviation, shape [networks, features].
         generator: Draws the initial weights.
     """
 
-    def __init__(self, networks: int, features: int, generator: torch.Generator) -> None:
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, mean: Tensor, scale: Tensor, generator: torch.Generator) -> None:
         super().__init__()
+        self.register_buffer("mean", mean.unsqueeze(1))
+        self.register_buffer("scale", scale.unsqueeze(1))
+        networks, features = mean.shape
         sizes = (features, 64, 16, 4, 2)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for inputs, outputs in itertools.pairwise(sizes):
@@ -59,6 +67,7 @@ class Attackers(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits, shape [networks, rows, 2], for inputs of shape [networks, rows, features]."""
+        inputs = (inputs - self.mean) / self.scale
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             inputs = torch.baddbmm(bias, inputs.relu() if layer else inputs, weight)
         return inputs
@@ -70,19 +79,25 @@ def train_attackers(
     """Train one network per list of rows.
 
     Args:
-        features: Standardised features, shape [all rows, features].
+        features: Features, shape [all rows, features].
         labels: 1 for members, 0 for others, shape [all rows].
-        rows: For each network the rows that it may see; a tenth is held out when the schedule has patience.
+        rows: For each network the rows that it may see, two or more; with patience a tenth is held out, one at least.
         schedule: Optimizer and length.
         generator: Draws weights, batches and the held-out tenth.
 
     Returns:
         The networks, each with the weights of its best held-out epoch (or the last one without patience).
     """
-    attackers = Attackers(len(rows), features.shape[1], generator)
+    mean = torch.stack([features.index_select(0, part).mean(dim=0) for part in rows])
+    parts = zip(rows, mean, strict=True)
+    scale = torch.stack(
+        [(features.index_select(0, part) - centre).square().mean(dim=0).sqrt() for part, centre in parts]
+    )
+    attackers = Attackers(mean, scale.clamp_min(1e-8), generator)
     shuffled = [part[torch.randperm(len(part), generator=generator)] for part in rows]
-    held = [part[: len(part) // 10] for part in shuffled] if schedule.patience else []
-    seen = [part[len(part) // 10 :] for part in shuffled] if schedule.patience else shuffled
+    held_rows = max(1, min(len(part) for part in rows) // 10) if schedule.patience else 0
+    held = torch.stack([part[:held_rows] for part in shuffled])
+    seen = [part[held_rows:] for part in shuffled]
     optimizer = _optimizer(attackers, schedule)
     best = torch.full((len(rows),), math.inf)
     kept = [parameter.detach().clone() for parameter in attackers.parameters()]
@@ -106,12 +121,12 @@ def train_attackers(
 
 
 @torch.no_grad()
-def probabilities(attackers: Attackers, network: int, features: Tensor) -> Tensor:
-    """Return one network's probability of membership for each row, shape [rows]."""
-    inputs = features
+def ask(attackers: Attackers, networks: Tensor, features: Tensor) -> Tensor:
+    """Return the probability of membership of each row, the mean over some of the networks, shape [rows]."""
+    inputs = (features - attackers.mean[networks]) / attackers.scale[networks]
     for layer, (weight, bias) in enumerate(zip(attackers.weights, attackers.biases, strict=True)):
-        inputs = (inputs.relu() if layer else inputs) @ weight[network] + bias[network]
-    return inputs.softmax(dim=1)[:, 1]
+        inputs = torch.baddbmm(bias[networks], inputs.relu() if layer else inputs, weight[networks])
+    return inputs.softmax(dim=2)[:, :, 1].mean(dim=0)
 
 
 def _optimizer(attackers: Attackers, schedule: Schedule) -> torch.optim.Optimizer:
@@ -134,7 +149,7 @@ def _epoch(
     order = torch.stack([part[torch.randperm(len(part), generator=generator)[:shortest]] for part in rows])
     for batch in order.split(batch_size, dim=1):
         optimizer.zero_grad()
-        logits = attackers(features[batch])
+        logits = attackers(_gather(features, batch))
         loss = (
             nn.functional.cross_entropy(logits.flatten(0, 1), labels[batch].flatten(), reduction="sum") / batch.shape[1]
         )
@@ -143,9 +158,12 @@ def _epoch(
 
 
 @torch.no_grad()
-def _held_out_losses(attackers: Attackers, features: Tensor, labels: Tensor, rows: Sequence[Tensor]) -> Tensor:
-    losses = []
-    for network, part in enumerate(rows):
-        member = probabilities(attackers, network, features[part]).clamp(1e-7, 1 - 1e-7)
-        losses.append(nn.functional.binary_cross_entropy(member, labels[part].to(member)))
-    return torch.stack(losses)
+def _held_out_losses(attackers: Attackers, features: Tensor, labels: Tensor, held: Tensor) -> Tensor:
+    """Return each network's mean loss on its held-out rows, shape [networks]; held has shape [networks, rows]."""
+    logits = attackers(_gather(features, held)).transpose(1, 2)
+    return nn.functional.cross_entropy(logits, labels[held], reduction="none").mean(dim=1)
+
+
+def _gather(features: Tensor, rows: Tensor) -> Tensor:
+    """Return features[rows], shape [networks, rows, features]; index_select copies whole rows, an index does not."""
+    return features.index_select(0, rows.flatten()).view(*rows.shape, -1)

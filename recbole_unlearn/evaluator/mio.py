@@ -2,7 +2,7 @@
 
 A network learns on the assessed model itself to tell training rows from test rows, and is then asked about the withdrawn
 rows, against test rows of the same users. 1 means that it remembers them, .5 that it does not. No row of a user who is
-asked about trains the network that is asked.
+asked about trains the network that is asked. Where whole items were withdrawn, items take the place of users.
 
 Two protocols. ``paper``: features [e_u ; e_i], SGD at .001 for 100 epochs, as Li et al. (2023), sections 5 and 6.4.1;
 features are standardised, without which it learns nothing, and the queried rows do not train it. ``strong``: also
@@ -11,23 +11,31 @@ e_u * e_i and the score, Adam, early stopping.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import accuracy_score, roc_auc_score
 from torch import Tensor
 
-from recbole_unlearn.evaluator.attackers import Schedule, probabilities, train_attackers
+from recbole_unlearn.evaluator.attackers import Schedule
+from recbole_unlearn.evaluator.crossfit import Points, cross_fit, unknown
+from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.model.adapter import ModelAdapter
 
 SCHEDULES = {
-    "paper": Schedule("sgd", learning_rate=1e-3, epochs=100, batch_size=256, rows_per_class=10_000),
-    "strong": Schedule("adam", learning_rate=1e-3, epochs=60, batch_size=1024, rows_per_class=40_000, patience=4),
+    "paper": Schedule("sgd", learning_rate=1e-3, epochs=100, batch_size=256, rows_per_class=5_000),
+    "strong": Schedule("adam", learning_rate=1e-3, epochs=60, batch_size=1024, rows_per_class=20_000, patience=4),
 }
-_FOLDS = 5
-_RESAMPLES = 200
+# Whole users are few points: smaller batches, and several networks, whose answers are averaged.
+WHOLE_SCHEDULES = {
+    "paper": Schedule("sgd", learning_rate=1e-3, epochs=100, batch_size=64, rows_per_class=2_000),
+    "strong": Schedule(
+        "adam", learning_rate=1e-3, epochs=60, batch_size=64, rows_per_class=2_000, patience=8, networks=3
+    ),
+}
+_CHUNK = 1 << 16  # pairs of which features are held at a time
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Rows:
     items: np.ndarray
 
     def where(self, mask: np.ndarray) -> Rows:
-        """Return the pairs for which the mask holds."""
+        """Return the pairs for which the mask holds, or those at these positions."""
         return Rows(self.users[mask], self.items[mask])
 
 
@@ -50,65 +58,103 @@ class Membership:
         members: Training rows that remain.
         others: Test rows.
         withdrawn: Training rows that were withdrawn: the question, against the test rows of the same users.
+        by: ``users``, or ``items`` where whole items were withdrawn: the question is then asked against the test rows of
+            the same items, and a network is asked about items of which it saw no row.
     """
 
     members: Rows
     others: Rows
     withdrawn: Rows
+    by: str = "users"
+
+    def owners(self, rows: Rows) -> np.ndarray:
+        """Return the user of each row, or the item."""
+        return getattr(rows, self.by)
 
     @property
     def asked(self) -> np.ndarray:
         """Ids of the users asked about: those with withdrawn rows and test rows."""
-        return np.intersect1d(self.withdrawn.users, self.others.users)
+        return np.intersect1d(self.owners(self.withdrawn), self.owners(self.others))
+
+    @property
+    def whole(self) -> np.ndarray:
+        """Ids of those asked about who have no row left."""
+        return np.setdiff1d(self.asked, self.owners(self.members))
+
+    @property
+    def trainers(self) -> np.ndarray:
+        """Ids of the users who may train a network: those with members and others.
+
+        A user who appears with one label only would teach the network the user instead of the membership.
+        """
+        return np.intersect1d(self.owners(self.members), self.owners(self.others))
 
 
-def membership_oracle(model: Any, data: Membership, protocol: str, seed: int) -> dict[str, float] | None:
+def membership_oracle(model: Any, data: Membership, protocol: str, seed: int) -> dict[str, Any]:
     """Ask the oracle how well it remembers the withdrawn rows.
 
     Args:
-        model: The assessed model; it must have an adapter.
+        model: The assessed model.
         data: Rows to train on and to ask about.
         protocol: ``paper`` or ``strong``.
         seed: Seed of folds, initial weights, batches and resampling.
 
     Returns:
         ``acc`` (threshold .5) and ``auc`` of withdrawn rows (1) against test rows of the same users (0), with ``auc_low``
-        and ``auc_high``, the 95 % interval of a bootstrap over users. None if there is no such user.
+        and ``auc_high``, the 95 % interval of a bootstrap over users; under ``whole_user`` (``whole_item`` where items were
+        withdrawn) the same figures for one point per user and label, [e_u ; mean of e_i over the items]. Where there is
+        nothing to ask or to learn from, or the model has no adapter, ``auc`` is None and ``reason`` says why.
 
     Reference: Li et al. (2023), sections 5.2 and 6.4.1.
     """
-    if not len(data.asked):
-        return None
-    generator = torch.Generator().manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    features = _Features(model, protocol)
-    networks = _folds(data, rng)
-    size = SCHEDULES[protocol].rows_per_class
-    training = [_balanced(data, users, size, rng) for users, _ in networks]
-    inputs, labels, rows = _stack(features, training)
-    mean, scale = inputs.mean(dim=0), inputs.std(dim=0).clamp_min(1e-8)
-    attackers = train_attackers((inputs - mean) / scale, labels, rows, SCHEDULES[protocol], generator)
-    answers, truth, users = [], [], []
-    for network, (_, asked) in enumerate(networks):
-        for label, source in ((1, data.withdrawn), (0, data.others)):
-            pairs = source.where(np.isin(source.users, asked))
-            answers.append(probabilities(attackers, network, (features(pairs) - mean) / scale).double().numpy())
-            truth.append(np.full(len(pairs.users), label))
-            users.append(pairs.users)
-    return _figures(np.concatenate(truth), np.concatenate(answers), np.concatenate(users), rng)
+    form = f"whole_{data.by.removesuffix('s')}"
+    try:
+        features = _Features(model, protocol)
+    except UnsupportedModelError as error:
+        return {**unknown(str(error)), form: unknown(str(error))}
+    return {
+        **_by_rows(features, data, SCHEDULES[protocol], seed),
+        form: _by_owners(features, data, WHOLE_SCHEDULES[protocol], seed),
+    }
+
+
+def _by_rows(features: _Features, data: Membership, schedule: Schedule, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng([seed, 1])
+    training, question = [], []
+    for label, seen, asked in ((1, data.members, data.withdrawn), (0, data.others, data.others)):
+        rows = seen.where(np.isin(data.owners(seen), data.trainers))
+        rows = rows.where(rng.permutation(len(rows.users))[: schedule.rows_per_class])
+        training.append(_points(features, data, rows, label))
+        rows = asked.where(np.isin(data.owners(asked), data.asked))
+        question.append(_points(features, data, rows, label))
+    return cross_fit(_join(training), _join(question), schedule, seed)
+
+
+def _by_owners(features: _Features, data: Membership, schedule: Schedule, seed: int) -> dict[str, Any]:
+    """Ask with one point per user and label, which is the mean over the user's rows of this label."""
+    if not len(data.whole):
+        return unknown(f"no {data.by.removesuffix('s')} with test rows lost every training row")
+    rng = np.random.default_rng([seed, 2])
+    trainers = rng.permutation(data.trainers)[: schedule.rows_per_class]
+    training = [_means(features, data, rows, trainers, label) for label, rows in ((1, data.members), (0, data.others))]
+    question = [
+        _means(features, data, rows, data.whole, label) for label, rows in ((1, data.withdrawn), (0, data.others))
+    ]
+    return cross_fit(_join(training), _join(question), schedule, seed)
 
 
 class _Features:
     """What a protocol's network sees of a pair."""
 
     def __init__(self, model: Any, protocol: str) -> None:
-        model.eval()
         self.adapter = ModelAdapter.of(model)
         self.strong = protocol == "strong"
         self.device = next(model.parameters()).device
+        model.eval()
 
     @torch.no_grad()
     def __call__(self, pairs: Rows) -> Tensor:
+        """Return the features, shape [pairs, features]."""
         users, items = (torch.from_numpy(ids).to(self.device) for ids in (pairs.users, pairs.items))
         user, item = self.adapter.embeddings(users, items)
         parts = [user, item]
@@ -116,57 +162,34 @@ class _Features:
             parts += [user * item, self.adapter.logits(users, items).unsqueeze(1)]
         return torch.cat(parts, dim=1).float().cpu()
 
-
-def _folds(data: Membership, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return (users to train on, users to ask about) for each network, disjoint, every asked user exactly once.
-
-    Only users with members and others train: a user who appears with one label only would teach the network the user
-    instead of the membership. If no asked user could train, one network is enough.
-    """
-    trainers = np.intersect1d(data.members.users, data.others.users)
-    asked = data.asked
-    if not len(np.intersect1d(trainers, asked)):
-        return [(trainers, asked)]
-    parts = np.array_split(rng.permutation(asked), min(_FOLDS, len(asked)))
-    return [(np.setdiff1d(trainers, part), part) for part in parts]
+    def chunks(self, pairs: Rows) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the features of the pairs in pieces, with their place."""
+        for begin in range(0, max(len(pairs.users), 1), _CHUNK):
+            part = slice(begin, begin + _CHUNK)
+            yield part, self(Rows(pairs.users[part], pairs.items[part]))
 
 
-def _balanced(data: Membership, users: np.ndarray, size: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
-    """Return as many members as others of these users, at most ``size`` each."""
-    pools = [rows.where(np.isin(rows.users, users)) for rows in (data.members, data.others)]
-    size = min(size, *(len(pool.users) for pool in pools))
-    members, others = (_choose(pool, size, rng) for pool in pools)
-    return members, others
+def _points(features: _Features, data: Membership, rows: Rows, label: int) -> Points:
+    values = torch.cat([part for _, part in features.chunks(rows)])
+    return Points(data.owners(rows), np.full(len(rows.users), label), values)
 
 
-def _choose(pool: Rows, size: int, rng: np.random.Generator) -> Rows:
-    chosen = rng.choice(len(pool.users), size, replace=False)
-    return Rows(pool.users[chosen], pool.items[chosen])
+def _means(features: _Features, data: Membership, rows: Rows, owners: np.ndarray, label: int) -> Points:
+    """Return one point per owner: [e_u ; mean of e_i], and the means of the products and scores."""
+    rows = rows.where(np.isin(data.owners(rows), owners))
+    ids, index, counts = np.unique(data.owners(rows), return_inverse=True, return_counts=True)
+    place = torch.from_numpy(index)
+    sums: Tensor | None = None
+    for part, values in features.chunks(rows):
+        sums = torch.zeros(len(ids), values.shape[1]) if sums is None else sums
+        sums.index_add_(0, place[part], values)
+    assert sums is not None
+    return Points(ids, np.full(len(ids), label), sums / torch.from_numpy(counts).float().unsqueeze(1))
 
 
-def _stack(features: _Features, training: list[tuple[Rows, Rows]]) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Return one feature matrix with its labels, and each network's rows in it."""
-    inputs, labels, rows, total = [], [], [], 0
-    for pair in training:
-        size = sum(len(part.users) for part in pair)
-        for label, part in zip((1, 0), pair, strict=True):
-            inputs.append(features(part))
-            labels.append(torch.full((len(part.users),), label))
-        rows.append(torch.arange(total, total + size))
-        total += size
-    return torch.cat(inputs), torch.cat(labels), rows
-
-
-def _figures(truth: np.ndarray, answers: np.ndarray, users: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
-    ids, owner = np.unique(users, return_inverse=True)
-    resampled = []
-    for _ in range(_RESAMPLES):
-        weights = np.bincount(rng.integers(len(ids), size=len(ids)), minlength=len(ids))[owner]
-        resampled.append(roc_auc_score(truth, answers, sample_weight=weights))
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    return {
-        "acc": float(accuracy_score(truth, answers > 0.5)),
-        "auc": float(roc_auc_score(truth, answers)),
-        "auc_low": float(low),
-        "auc_high": float(high),
-    }
+def _join(parts: list[Points]) -> Points:
+    return Points(
+        np.concatenate([part.owners for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        torch.cat([part.features for part in parts]),
+    )

@@ -17,8 +17,6 @@ import torch
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.version import __version__
 
-_HEADLINE = "ndcg@10"
-
 
 def environment(device: Any) -> dict[str, Any]:
     """Return the versions and the machine that a figure belongs to."""
@@ -33,22 +31,61 @@ def environment(device: Any) -> dict[str, Any]:
     }
 
 
-def finite(value: Any) -> Any:
-    """Return the value with NaN and infinity replaced by None, which json can hold.
+def make_report(facts: Mapping[str, Any], results: dict[str, Any], popularity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of ``report.json``.
+
+    Args:
+        facts: ``model``, ``dataset``, ``seed``, ``request``, ``environment``, ``headline`` (the metric of the table) and
+            ``mio_power`` (the AUC on the original model from which an oracle is informative).
+        results: For ``Original`` and each method its ``utility``, ``mio``, ``seconds``, ``diagnostics``, ...
+        popularity: The utility of recommending what is popular among the retained rows.
+    """
+    if "Retrain" in results:
+        for name, result in results.items():
+            if name != "Original":
+                result["speedup"] = results["Retrain"]["seconds"] / result["seconds"]
+    facts = dict(facts)
+    least = facts.pop("mio_power")
+    power = {
+        protocol: {"auc": figures["auc"], "informative": figures["auc"] is not None and figures["auc"] >= least}
+        for protocol, figures in results["Original"]["mio"].items()
+    }
+    report = {
+        "schema": 1,
+        **facts,
+        "oracle_power": power,
+        "references": {"popularity": popularity},
+        "methods": results,
+    }
+    report = finite(report)
+    report["nulls"]["methods.Original.seconds"] = "it was trained, not unlearned"
+    return report
+
+
+def finite(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a report in which NaN and infinity are None, with what stood there under ``nulls``.
 
     >>> finite({"a": float("nan"), "b": [1.0, float("-inf")]})
-    {'a': None, 'b': [1.0, None]}
+    {'a': None, 'b': [1.0, None], 'nulls': {'a': 'it was nan', 'b.1': 'it was -inf'}}
     """
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    nulls: dict[str, str] = {}
+
+    def clean(value: Any, path: str) -> Any:
+        if isinstance(value, Mapping):
+            return {key: clean(item, f"{path}.{key}") for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [clean(item, f"{path}.{index}") for index, item in enumerate(value)]
+        if isinstance(value, float) and not math.isfinite(value):
+            nulls[path.removeprefix(".")] = f"it was {value}"
+            return None
+        return value
+
+    return {**clean(report, ""), "nulls": nulls}
 
 
 def save_report(report: Mapping[str, Any], path: str | Path) -> None:
     """Write a report as json, whole or not at all."""
-    text = json.dumps(finite(report), indent=1, allow_nan=False) + "\n"
+    text = json.dumps(report, indent=1, allow_nan=False) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
@@ -56,11 +93,12 @@ def render(report: Mapping[str, Any]) -> str:
     """Return the table of the three principles, methods as rows."""
     request = report["request"]
     drawn = f", {request['sample']}@{request['alpha']:g}" if request["alpha"] is not None else ""
+    headers = [header.format(headline=report["headline"].upper()) for header in _HEADERS]
     lines = [
         f"{report['model']} on {report['dataset']}{drawn}: {request['n_users']} users lose {request['n_rows']:,} training "
         f"rows (seed {report['seed']}, scope {request['scope']})",
         "",
-        tabulate.tabulate(_rows(report), headers=_HEADERS, tablefmt="simple", disable_numparse=True, colalign=_ALIGN),
+        tabulate.tabulate(_rows(report), headers=headers, tablefmt="simple", disable_numparse=True, colalign=_ALIGN),
         "",
         *_notes(report),
     ]
@@ -74,7 +112,7 @@ _HEADERS = (
     "P2 time\n(s) ↓",
     "speed-\nup ↑",
     "peak\n(MB) ↓",
-    f"P3 {_HEADLINE.upper()}\nretained ↑",
+    "P3 {headline}\nretained ↑",
     "of\nRetrain",
     "\nwithdrawn",
     "of\nPop → 1",
@@ -83,25 +121,25 @@ _ALIGN = ("left", *["right"] * (len(_HEADERS) - 1))
 
 
 def _rows(report: Mapping[str, Any]) -> list[list[str]]:
-    methods, popular = report["methods"], report["references"]["popularity"]
+    methods, popular, headline = report["methods"], report["references"]["popularity"], report["headline"]
     retrain = methods.get("Retrain", {}).get("utility", {})
     rows = []
     for name, result in {**methods, "(popularity)": {"utility": popular}}.items():
         strong, paper = (_oracle(result, protocol) for protocol in ("strong", "paper"))
         auc = f"{_number(strong.get('auc'))} [{_number(strong.get('auc_low'))}, {_number(strong.get('auc_high'))}]"
-        utility = result["utility"]
+        utility = {group: figures.get(headline) for group, figures in result["utility"].items()}
         rows.append(
             [
                 name,
-                auc if strong else "",
-                _number(paper.get("auc")) if paper else "",
+                auc if strong.get("auc") is not None else "",
+                _number(paper.get("auc")),
                 _number(result.get("seconds"), 3),
                 _number(result.get("speedup"), 1, "x"),
                 _number(result.get("peak_mb"), 1),
-                _number(_headline(utility, "retained"), 4),
-                _share(utility, retrain, "retained"),
-                _number(_headline(utility, "withdrawn"), 4),
-                _share(utility, popular, "withdrawn"),
+                _number(utility["retained"], 4),
+                _share(utility["retained"], retrain.get("retained", {}).get(headline)),
+                _number(utility["withdrawn"], 4),
+                _share(utility["withdrawn"], popular["withdrawn"].get(headline)),
             ]
         )
     return rows
@@ -114,10 +152,24 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
     notes += [
         "withdrawn users are served as users never seen: popularity is the aim, above it is memory, far below is broken."
     ]
-    for protocol, power in report.get("oracle_power", {}).items():
-        if power["auc"] is not None and not power["informative"]:
+    for protocol, power in report["oracle_power"].items():
+        if power["auc"] is None:
+            notes.append(
+                f"The {protocol} oracle has no figure: {report['methods']['Original']['mio'][protocol]['reason']}"
+            )
+        elif not power["informative"]:
             notes.append(
                 f"The {protocol} oracle reads {power['auc']:.3f} on the original model: too weak to be informative."
+            )
+    for name, result in report["methods"].items():
+        if clocks := result.get("clocks"):
+            read = ", ".join(f"{clock} {_number(seconds, 3)} s" for clock, seconds in clocks.items())
+            notes.append(f"{name}'s clocks: {read} (all shards in turn; a machine per shard; one user's request).")
+        told = result.get("diagnostics", {})
+        if told.get("converged", 1.0) < 1:
+            notes.append(
+                f"{name} did not converge: {told['converged']:.0%} of its solves did, the worst residual is "
+                f"{told['residual']:.2g}. {told.get('note', '')}".rstrip()
             )
     return notes
 
@@ -126,12 +178,7 @@ def _oracle(result: Mapping[str, Any], protocol: str) -> Mapping[str, Any]:
     return (result.get("mio") or {}).get(protocol) or {}
 
 
-def _headline(utility: Mapping[str, Any], group: str) -> float | None:
-    return utility.get(group, {}).get(_HEADLINE)
-
-
-def _share(utility: Mapping[str, Any], reference: Mapping[str, Any], group: str) -> str:
-    value, base = _headline(utility, group), _headline(reference, group)
+def _share(value: float | None, base: float | None) -> str:
     return _number(value / base, 3) if value is not None and base else ""
 
 

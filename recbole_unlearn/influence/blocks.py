@@ -34,6 +34,14 @@ class LogisticBlocks:
     def __getitem__(self, index: Tensor) -> LogisticBlocks:
         return LogisticBlocks(self.rows[index], self.targets[index], self.weights[index], self.ridge[index])
 
+    @property
+    def rank(self) -> Tensor:
+        """A bound of the rank of sum_r w sigma (1 - sigma) J^T J: a user's rows with a weight, shape [users].
+
+        Where it is less than the dimensions of a row, the ridge alone decides in the rest of them.
+        """
+        return (self.weights > 0).sum(dim=1)
+
     def objective(self, vectors: Tensor) -> Tensor:
         """Return F, float64, shape [users]."""
         logits = self.rows.logits(vectors).double()

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recbole_unlearn.influence.solvers import solve_blocks
+
 _ARMIJO = 1e-4
 _HALVINGS = 12
 
@@ -22,6 +24,7 @@ class NewtonResult:
         gradient_norm: Norm of the gradient at the start, shape [users].
         residual: Norm of the remaining gradient over ``gradient_norm``, shape [users].
         converged: Whether the last step lowered the objective by less than the tolerance, shape [users].
+        rank: Bound of the rank of the curvature without its ridge, shape [users].
     """
 
     solution: Tensor
@@ -29,6 +32,7 @@ class NewtonResult:
     gradient_norm: Tensor
     residual: Tensor
     converged: Tensor
+    rank: Tensor
 
 
 def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: float = 0.0) -> NewtonResult:
@@ -39,7 +43,7 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
     the gradient vanishes.
 
     Args:
-        blocks: Objective with ``objective``, ``derivatives`` and ``[index]`` (see ``LogisticBlocks``).
+        blocks: Objective with ``objective``, ``derivatives``, ``rank`` and ``[index]`` (see ``LogisticBlocks``).
         start: Rows to start from, shape [users, dims].
         steps: Steps at most; 1 is the single step of influence functions.
         tolerance: A user has settled when a step lowers the objective by less than this share of it.
@@ -57,7 +61,7 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
         part, here = blocks[active], solution[active]
         gradient, hessian = part.derivatives(here)
         hessian.diagonal(dim1=-2, dim2=-1).add_(damping)
-        direction = -torch.cholesky_solve(gradient.unsqueeze(-1), torch.linalg.cholesky(hessian)).squeeze(-1)
+        direction = solve_blocks(hessian, -gradient).solution
         first_norm[active] = torch.where(taken[active] == 0, gradient.norm(dim=1), first_norm[active])
         there, before, after, accepted = _backtrack(part, here, gradient, direction)
         solution[active] = there
@@ -71,7 +75,7 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
             break
     gradient, _ = blocks.derivatives(solution)
     residual = gradient.norm(dim=1) / first_norm.clamp_min(torch.finfo(torch.float64).tiny)
-    return NewtonResult(solution, taken, first_norm, residual, converged)
+    return NewtonResult(solution, taken, first_norm, residual, converged, blocks.rank)
 
 
 def _backtrack(blocks: Any, here: Tensor, gradient: Tensor, direction: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -120,10 +124,9 @@ def influence_step(
     right = {"newton": -gradient_new, "none": b, "paper": b + gradient}[compensation]
     matrix = curvature if hessian == "original" else curvature_new
     matrix.diagonal(dim1=-2, dim2=-1).add_(damping)
-    step = torch.cholesky_solve(right.unsqueeze(-1), torch.linalg.cholesky(matrix)).squeeze(-1)
-    solution = start + step.to(start)
+    solution = start + solve_blocks(matrix, right).solution.to(start)
     norm = gradient_new.norm(dim=1)
     remaining, _ = new.derivatives(solution)
     one = torch.ones(len(start), dtype=torch.long, device=start.device)
     residual = remaining.norm(dim=1) / norm.clamp_min(torch.finfo(torch.float64).tiny)
-    return NewtonResult(solution, one, norm, residual, residual < 1)
+    return NewtonResult(solution, one, norm, residual, residual < 1, new.rank)

@@ -202,6 +202,24 @@ def lissa(
     return Solution(solution, residual, steps, converged, "" if converged else f"{steps} steps were not enough")
 
 
+def largest_eigenvalue(product: Product, start: Tensor, steps: int = 10) -> float:
+    """Return a lower bound of the largest eigenvalue of a symmetric positive semi-definite A, by power iteration.
+
+    Args:
+        product: v -> A v.
+        start: Where it begins, not 0.
+        steps: Products.
+    """
+    value, vector = 0.0, start / start.norm()
+    for _ in range(steps):
+        image = product(vector)
+        value = float(image.norm())
+        if value == 0:
+            break
+        vector = image / value
+    return value
+
+
 def _relative(error: Tensor, reference: Tensor) -> float:
     norm = float(reference.norm())
     return float(error.norm()) / norm if norm else 0.0

@@ -1,6 +1,6 @@
 """The unlearning methods, found by the name that stands in yaml, registry and report."""
 
-from recbole_unlearn.methods import finetune, influence_function, reset, retrain
+from recbole_unlearn.methods import finetune, influence_function, receraser, reset, retrain, sisa
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod, method_class
 
 __all__ = [
@@ -10,6 +10,8 @@ __all__ = [
     "finetune",
     "influence_function",
     "method_class",
+    "receraser",
     "reset",
     "retrain",
+    "sisa",
 ]

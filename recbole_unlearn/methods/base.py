@@ -27,8 +27,9 @@ class UnlearnContext:
         withdrawn_before: Ids of users whose last row left in an earlier request.
         items_before: Ids of items that were withdrawn in an earlier request.
         weight_decay: The optimizer's, a penalty on the mean loss of a row.
-        train: Trains a model on the retained rows as the original was trained: a new one from the seed, or the given one
-            for the given number of epochs.
+        train: Trains a model on the retained rows as the original was trained: a new one from the seed or another one, or
+            the given one for the given number of epochs.
+        workshop: Trains shards of the retained rows, for methods that unlearn from shards.
     """
 
     model: Any
@@ -40,11 +41,27 @@ class UnlearnContext:
     items_before: np.ndarray
     weight_decay: float
     train: Callable[..., Any]
+    workshop: Any = None
 
     @cached_property
     def retained_counts(self) -> np.ndarray:
         """Retained rows of each user id, shape [users]."""
         return np.bincount(self.rows.users[~self.withdrawal.forget], minlength=len(self.rows.user_tokens))
+
+    @cached_property
+    def retained_item_counts(self) -> np.ndarray:
+        """Retained rows of each item id, shape [items]."""
+        return np.bincount(self.rows.items[~self.withdrawal.forget], minlength=len(self.rows.item_tokens))
+
+    @cached_property
+    def n_retained(self) -> int:
+        """Number of retained rows."""
+        return int((~self.withdrawal.forget).sum())
+
+    @cached_property
+    def rows_per_user(self) -> float:
+        """Mean number of rows of a user who has rows left."""
+        return self.n_retained / np.count_nonzero(self.retained_counts)
 
     @cached_property
     def affected(self) -> np.ndarray:
@@ -99,6 +116,14 @@ class UnlearnMethod(ABC):
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         self.options = dict(options or {})
+
+    def learn(self, workshop: Any) -> Any | None:
+        """Return the model that this method unlearns from, if it needs one of its own; None: the model as RecBole trains it.
+
+        Args:
+            workshop: Trains shards of all training rows, see ``recbole_unlearn.shards.workshop.Workshop``.
+        """
+        return None
 
     @abstractmethod
     def unlearn(self, context: UnlearnContext) -> Outcome:

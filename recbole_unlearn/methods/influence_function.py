@@ -18,13 +18,17 @@ from recbole_unlearn.methods.reset import reset_items
 from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.methods.scif import UserRows, summary
 from recbole_unlearn.methods.shared import SharedUpdate
+from recbole_unlearn.methods.sweeps import BlockSweeps
 from recbole_unlearn.model.adapter import ModelAdapter
+
+Update = SharedUpdate | BlockSweeps
 
 
 class InfluenceFunction(UnlearnMethod):
     """Replace the withdrawn rows in the objective, and follow its minimum from the trained parameters.
 
-    ``select`` says which parameters follow: the rows of the users who lose data, also those of the items, or all;
+    ``select`` says which parameters follow: the rows of the users who lose data, also those of the items, the rows of every
+    user and item, or all;
     ``collaborate`` whether z-bar takes the place of the withdrawn rows. Users with no row left have no minimum to follow:
     without collaboration they are drawn anew, with it they are solved on the catalogue.
 
@@ -64,7 +68,7 @@ class InfluenceFunction(UnlearnMethod):
         told = {**given, "damping": switches.damping or 0.0, **summary(results), **shared}
         return Outcome(context.model, {**told, "approximate": approximate} if approximate else told)
 
-    def _shared_update(self, context: UnlearnContext, adapter: ModelAdapter, rows: RequestRows) -> SharedUpdate | None:
+    def _shared_update(self, context: UnlearnContext, adapter: ModelAdapter, rows: RequestRows) -> Update | None:
         """Return the update of parameters whose curvature couples users and items, or None if user blocks do it all."""
         device = adapter.user_tables[0].weight.device
 
@@ -81,6 +85,10 @@ class InfluenceFunction(UnlearnMethod):
                 return None
             if self.switches.select == "users" and not adapter.has_graph:
                 return None
+            if self.switches.select == "rows":
+                adapter.check_item_blocks()
+            if adapter.has_item_blocks and not self.switches.one_step:
+                return BlockSweeps(context, adapter, rows, self.switches)
             chosen = {name: ids(context.partial) for name in users if len(context.partial)}
             if self.switches.select == "users_items":
                 forgotten = np.unique(context.rows.items[context.withdrawal.forget])
@@ -110,6 +118,12 @@ class SCIF(InfluenceFunction):
     """User selection and collaborative component, solved exactly in each user's block."""
 
     name = "SCIF"
+
+
+class SCIFItems(InfluenceFunction):
+    """The rows of all users and items, drawn anew and solved in turns: for requests of many single interactions."""
+
+    name = "SCIF-items"
 
 
 class SCIFPaper(InfluenceFunction):

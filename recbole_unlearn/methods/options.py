@@ -9,13 +9,15 @@ from typing import Any
 from recbole_unlearn.exceptions import ConfigError
 
 _CHOICES = {
-    "select": ("users", "users_items", "all"),
+    "select": ("users", "users_items", "rows", "all"),
     "compensation": ("newton", "none", "paper"),
     "hessian": ("new", "original"),
     "start": ("auto", "fresh", "trained"),
     "zbar_rows": ("auto", "catalogue", "withdrawn"),
+    "curvature": ("gauss_newton", "hessian"),
+    "solver": ("cg", "lissa"),
 }
-_AT_LEAST = {"newton_steps": 1, "shared_steps": 1, "cg_steps": 1, "damping": 0}
+_AT_LEAST = {"newton_steps": 1, "shared_steps": 1, "cg_steps": 1, "curvature_rows": 1, "damping": 0}
 _MORE_THAN = {"newton_tolerance": 0, "cg_tolerance": 0, "ridge": 0}
 
 
@@ -34,6 +36,9 @@ class InfluenceOptions:
     damping: float | None
     start: str
     zbar_rows: str
+    curvature: str
+    curvature_rows: int
+    solver: str
     cg_tolerance: float
     cg_steps: int
 
@@ -49,7 +54,10 @@ class InfluenceOptions:
         for name, bound in _MORE_THAN.items():
             if not options[name] > bound:
                 raise ConfigError(f"{method}: {name} is {options[name]!r}; allowed: more than {bound}")
-        return cls(**options)
+        checked = cls(**options)
+        if checked.select == "rows" and checked.one_step:
+            raise ConfigError(f"{method}: select is 'rows', which is solved in turns; allowed: compensation newton")
+        return checked
 
     @property
     def catalogue(self) -> bool:

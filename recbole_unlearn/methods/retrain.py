@@ -12,3 +12,14 @@ class Retrain(UnlearnMethod):
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Return a new model that never saw the withdrawn rows."""
         return Outcome(context.train())
+
+
+class RetrainAgain(UnlearnMethod):
+    """Retrain with the next seed: how far two exact answers lie apart is the noise of the yardstick."""
+
+    name = "RetrainAgain"
+    needs_adapter = False
+
+    def unlearn(self, context: UnlearnContext) -> Outcome:
+        """Return a new model that never saw the withdrawn rows either, from other initial weights and batches."""
+        return Outcome(context.train(seed=context.seed + 1))

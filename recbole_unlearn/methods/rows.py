@@ -39,24 +39,30 @@ class RequestRows:
     @cached_property
     def item_positives(self) -> np.ndarray:
         """Retained rows of each item id."""
-        rows = self.context.rows
-        return np.bincount(rows.items[~self.forget], minlength=len(rows.item_tokens))
+        return self.context.retained_item_counts
+
+    @property
+    def explicit(self) -> bool:
+        """Whether z-bar is an average of labels, and not a rate of sampled rows."""
+        return self.context.rows.labels is not None or not self.context.negatives
 
     @cached_property
     def served_items(self) -> np.ndarray:
         """Item ids without the padding and without withdrawn items."""
-        return np.setdiff1d(np.arange(1, len(self.context.rows.item_tokens)), self.context.gone_items)
+        served = np.ones(len(self.context.rows.item_tokens), dtype=bool)
+        served[0] = served[self.context.gone_items] = False
+        return np.flatnonzero(served)
 
     @cached_property
     def loss_rows(self) -> int:
         """Retained rows of the loss, negatives included: what a penalty on the mean loss is multiplied with."""
         per_pair = self.context.negatives if self.pairwise else 1 + self.context.negatives
-        return int((~self.forget).sum()) * per_pair
+        return self.context.n_retained * per_pair
 
     @cached_property
     def negatives_per_item(self) -> float:
         """Expected negative rows of each item."""
-        return self.context.negatives * float(self.item_positives.sum()) / len(self.served_items)
+        return self.context.negatives * self.context.n_retained / len(self.served_items)
 
     def of(self, chosen: np.ndarray) -> LossRows:
         """Return the loss rows of some training rows, with their own labels; chosen is their positions, shape [chosen]."""
@@ -66,22 +72,36 @@ class RequestRows:
         drawn = self._negatives(users, items)
         m = drawn.shape[1]
         if self.pairwise:
-            return self._rows(np.repeat(users, m), np.repeat(items, m), drawn.reshape(-1), np.ones(len(users) * m))
+            return self._rows(np.repeat(users, m), np.repeat(items, m), drawn.reshape(-1), np.repeat(labels, m))
         all_items = np.concatenate([items[:, None], drawn], axis=1)
         targets = np.zeros(all_items.shape)
         targets[:, 0] = labels
         return self._rows(np.repeat(users, m + 1), all_items.reshape(-1), None, targets.reshape(-1))
 
+    def sample(self, chosen: np.ndarray, most: int) -> LossRows:
+        """Return the loss rows of about ``most`` of some training rows, weighted to stand for all of them.
+
+        Which rows is a hash of the seed and their tokens, so it does not depend on their order or on other rows.
+        """
+        if len(chosen) <= most:
+            return self.of(chosen)
+        tokens = self.context.rows
+        users, items = tokens.users[chosen], tokens.items[chosen]
+        item_keys = token_keys(tokens.item_tokens, self.seed)[items]
+        keys = row_keys(token_keys(tokens.user_tokens, self.seed)[users], item_keys)
+        rows = self.of(chosen[keys / 2.0**64 < most / len(chosen)])
+        share = len(rows) / (len(chosen) * (self.loss_rows / max(1, int((~self.forget).sum()))))
+        return replace(rows, weights=rows.weights / share)
+
     def relabelled(self, rows: LossRows) -> LossRows:
         """Return withdrawn rows with z-bar's labels; rows of withdrawn items have none and lose their weight."""
         users, items = rows.users.cpu().numpy(), rows.items.cpu().numpy()
-        if rows.others is not None:
+        if self.explicit:
+            labels = average_ratings(*self._columns(np.flatnonzero(~self.forget)), users, items)
+        elif rows.others is not None:
             labels = pair_rates(self.item_positives[items], self.item_positives[rows.others.cpu().numpy()])
-        elif self.context.negatives:
-            labels = item_rates(self.item_positives[items], self.negatives_per_item)
         else:
-            stay = np.flatnonzero(~self.forget)
-            labels = average_ratings(*self._columns(stay), users, items)
+            labels = item_rates(self.item_positives[items], self.negatives_per_item)
         served = ~np.isin(items, self.context.gone_items)
         weights = rows.weights * torch.from_numpy(served).to(rows.weights)
         return replace(rows, targets=torch.from_numpy(labels).to(rows.targets), weights=weights)
@@ -92,8 +112,7 @@ class RequestRows:
         The user ids are 0; the weights sum to the mean number of rows of a retained user. With a pairwise loss every item
         stands against a few items drawn by its token and the seed.
         """
-        items, counts = self.served_items, self.context.retained_counts
-        rows_per_user = counts.sum() / np.count_nonzero(counts)
+        items, rows_per_user = self.served_items, self.context.rows_per_user
         positives = self.item_positives[items]
         if not self.context.negatives:
             retained = self._columns(np.flatnonzero(~self.forget))
@@ -111,7 +130,11 @@ class RequestRows:
         others = frozen_negatives(keys, items, self._taken(items, items), _OTHERS_PER_ITEM).reshape(-1)
         firsts = np.repeat(items, _OTHERS_PER_ITEM)
         weights = catalogue_weights(self.item_positives[firsts], 0.0, self.context.negatives * rows_per_user)
-        labels = pair_rates(self.item_positives[firsts], self.item_positives[others])
+        if self.explicit:
+            retained = self._columns(np.flatnonzero(~self.forget))
+            labels = average_ratings(*retained, np.zeros(len(firsts), dtype=np.int64), firsts)
+        else:
+            labels = pair_rates(self.item_positives[firsts], self.item_positives[others])
         return self._rows(np.zeros_like(firsts), firsts, others, labels, weights)
 
     def _columns(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -127,15 +150,13 @@ class RequestRows:
         if len(ids) < 1000:
             mine = mine & np.isin(rows.users, ids)
         user_keys = token_keys(rows.user_tokens[ids], self.seed)
-        keys = row_keys(user_keys[owner], self._item_keys[items])
+        item_ids, place = np.unique(items, return_inverse=True)
+        item_keys = token_keys(rows.item_tokens[item_ids], self.seed)
+        keys = row_keys(user_keys[owner], item_keys[place])
         return frozen_negatives(keys, users, self._taken(rows.users[mine], rows.items[mine]), self.context.negatives)
 
     def _taken(self, users: np.ndarray, items: np.ndarray) -> Taken:
         return Taken(users, items, len(self.context.rows.item_tokens), self.context.gone_items)
-
-    @cached_property
-    def _item_keys(self) -> np.ndarray:
-        return token_keys(self.context.rows.item_tokens, self.seed)
 
     def _rows(
         self,

@@ -110,8 +110,9 @@ class UserRows:
         """Yield users with lists of like length, as many at a time as fit into the memory of a chunk."""
         if not len(users):
             return
-        rows = self.context.rows
-        sizes = np.bincount(rows.users, minlength=len(rows.user_tokens))[users]
+        rows = self.context.rows.users
+        place = np.searchsorted(users, rows[np.isin(rows, users)])  # users ascend
+        sizes = np.bincount(place, minlength=len(users))
         order = np.argsort(sizes, kind="stable")
         longest = sizes[order] * (1 + self.context.negatives) * self.dims
         begin = 0
@@ -138,17 +139,20 @@ class UserRows:
 
 
 def summary(results: list[NewtonResult]) -> dict[str, float | int]:
-    """Return what the blocks have to say: most steps, worst residual, whole gradient norm, share converged."""
+    """Return what the blocks say: most steps, worst residual, whole gradient norm, share converged, least rank's bound."""
     if not results:
         return {"steps": 0, "residual": 0.0, "gradient_norm": 0.0, "converged": 1.0, "blocks": 0}
-    steps, norms, residuals, converged = (
+    steps, norms, residuals, converged, ranks = (
         torch.cat([getattr(result, name) for result in results])
-        for name in ("steps", "gradient_norm", "residual", "converged")
+        for name in ("steps", "gradient_norm", "residual", "converged", "rank")
     )
+    dims = results[0].solution.shape[1]
     return {
         "steps": int(steps.max()),
         "residual": float(residuals.max()),
         "gradient_norm": float(norms.norm()),
         "converged": float(converged.double().mean()),
         "blocks": len(steps),
+        "dims": dims,
+        "rank": int(ranks.clamp_max(dims).min()),
     }

@@ -11,14 +11,13 @@ from torch import Tensor
 from recbole_unlearn.influence.objective import RowObjective
 from recbole_unlearn.influence.params import Selection, flatten, unflatten
 from recbole_unlearn.influence.rows import LossRows
-from recbole_unlearn.influence.solvers import Solution, conjugate_gradient, shifted_conjugate_gradient
+from recbole_unlearn.influence.solvers import Solution
 from recbole_unlearn.methods.base import UnlearnContext
 from recbole_unlearn.methods.options import InfluenceOptions
 from recbole_unlearn.methods.rows import RequestRows
+from recbole_unlearn.methods.step import StepSolver
 from recbole_unlearn.model.adapter import ModelAdapter
 
-_DAMPINGS = (300.0, 1000.0, 3000.0)
-_LOSS_MARGIN = 1e-3
 _HALVINGS = 10
 Tensors = tuple[Tensor, ...]
 
@@ -57,6 +56,7 @@ class SharedUpdate:
         self.replaced = replaced if options.collaborate else replaced[:0]
         self.b: Tensor | None = None
         self.gradient: Tensor | None = None
+        self.solver: StepSolver | None = None
 
     def linearise(self) -> None:
         """Take the gradients that belong to the original objective, under its graph."""
@@ -114,33 +114,19 @@ class SharedUpdate:
         return values, before
 
     def _solve(self, right: Tensor, values: Tensors) -> tuple[Solution, float]:
-        """Solve (G + D + damping I) step = right; without a damping, find one."""
-        curvature = self.new
-        if self.options.hessian == "original":
-            curvature = self._objective(self.retained + self.withdrawn)
-
-        def product(vector: Tensor) -> Tensor:
-            return flatten(curvature.gauss_newton(values, unflatten(vector, values)))
-
-        options, damping = self.options, self.options.damping
-        if damping is None:
-            found = shifted_conjugate_gradient(product, right, _DAMPINGS, options.cg_tolerance, options.cg_steps)
-            return self._choose(found, values)
-        solution = conjugate_gradient(
-            lambda vector: product(vector) + damping * vector, right, options.cg_tolerance, options.cg_steps
-        )
-        return solution, damping
-
-    def _choose(self, found: list[Solution], values: Tensors) -> tuple[Solution, float]:
-        """Return the boldest step that costs the retained rows no loss, on negatives that the step has not seen."""
-        fresh = RequestRows(self.context, self.adapter.pairwise, values[0].dtype, values[0].device, draw=1)
-        judge = self._objective(fresh.of(np.flatnonzero(~self.rows.forget)))
-        limit = judge.value(values) * (1 + _LOSS_MARGIN)
-        for solution, damping in zip(found, _DAMPINGS, strict=True):
-            step = unflatten(solution.solution, values)
-            if judge.value(tuple(v + s.to(v) for v, s in zip(values, step, strict=True))) <= limit:
-                return solution, damping
-        return found[-1], _DAMPINGS[-1]
+        """Solve for the step; a sample of the rows is enough for their curvature and for the choice of a damping."""
+        options, most = self.options, self.options.curvature_rows
+        stay = np.flatnonzero(~self.rows.forget)
+        if self.solver is None:
+            if options.hessian == "original":
+                rows = self.rows.sample(np.arange(len(self.rows.forget)), most)
+            else:
+                rows = self.rows.sample(stay, most) + self.replaced
+            dtype, device = values[0].dtype, values[0].device
+            fresh = RequestRows(self.context, self.adapter.pairwise, dtype, device, draw=1)
+            judge = self._objective(fresh.sample(stay, most))
+            self.solver = StepSolver(self._objective(rows), judge, options, self.context.seed)
+        return self.solver.solve(right, values)
 
     def _objective(self, rows: LossRows) -> RowObjective:
         adapter = self.adapter

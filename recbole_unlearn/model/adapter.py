@@ -55,11 +55,13 @@ class ModelAdapter(ABC):
         model_name: The name of the model's class.
         pairwise: Whether a row of the loss is a triple (u, i, j) with x = s_ui - s_uj, or a pair with x = s_ui.
         has_graph: Whether the training rows are edges of a graph that scores.
+        has_item_blocks: Whether ``item_blocks`` is there: with everything else fixed, items do not mix either.
     """
 
     model_name: ClassVar[str]
     pairwise: ClassVar[bool] = False
     has_graph: ClassVar[bool] = False
+    has_item_blocks: ClassVar[bool] = False
     _registry: ClassVar[dict[str, type[ModelAdapter]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -124,6 +126,17 @@ class ModelAdapter(ABC):
 
         With a graph this holds for users without edges only, whose rows move nothing else.
         """
+
+    def item_blocks(self, users: Tensor) -> UserBlocks:
+        """Return x of padded rows, shape [items, rows], as a function of the items' rows."""
+        raise NotImplementedError
+
+    def check_item_blocks(self) -> None:
+        """Raise UnsupportedModelError if the model has none."""
+        if not self.has_item_blocks:
+            raise UnsupportedModelError(
+                f"{self.model_name} has no item blocks; select is rows, allowed for it: users, users_items, all"
+            )
 
     @abstractmethod
     def logits(self, users: Tensor, items: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from recbole_unlearn.data.frozen import distinct
+
 _EPSILON = 1e-7  # RecBole adds it to every degree, so that a node without edges does not divide by zero
 
 
@@ -40,7 +42,7 @@ class BipartiteGraph:
     def __init__(self, users: np.ndarray, items: np.ndarray, n_users: int, n_items: int, device: Any = "cpu") -> None:
         self.n_users, self.n_items = n_users, n_items
         self.matrix: Tensor
-        pairs = np.unique(np.asarray(users, dtype=np.int64) * n_items + items)
+        pairs = distinct(np.asarray(users, dtype=np.int64) * n_items + items)
         self._build(pairs, torch.device(device))
 
     @property
@@ -62,19 +64,28 @@ class BipartiteGraph:
 
     def double(self) -> BipartiteGraph:
         """Return the graph with values in float64."""
-        crow, col, values = self.matrix.crow_indices(), self.matrix.col_indices(), self.matrix.values()
+        crow, col, values = _parts(self.matrix)
         return self._with_matrix(_csr(crow, col, values.double(), self.matrix.shape))
 
     def without(self, users: np.ndarray, items: np.ndarray) -> BipartiteGraph:
         """Return the graph without these edges; degrees and values are those of a graph that never had them."""
-        gone = np.asarray(users, dtype=np.int64) * self.n_items + items
+        gone = distinct(np.asarray(users, dtype=np.int64) * self.n_items + items)
+        place = np.searchsorted(self._pairs, gone)
+        place = place[np.append(self._pairs, -1)[place] == gone]
         graph = copy.copy(self)
-        graph._build(np.setdiff1d(self._pairs, gone), self.device, self.matrix.dtype)
+        if self.device.type == "cpu":
+            graph._drop(place)
+        else:
+            graph._build(np.delete(self._pairs, place), self.device, self.matrix.dtype)
         return graph
 
     def propagate(self, embeddings: Tensor) -> Tensor:
         """Return the product of the matrix with embeddings of shape [users + items, dims], differentiable to any order."""
         return _SymmetricProduct.apply(embeddings, self.matrix)
+
+    def layer_mean(self, embeddings: Tensor, layers: int) -> Tensor:
+        """Return (x + M x + ... + M^K x) / (K + 1) for embeddings x and K layers, differentiable to any order."""
+        return _LayerMean.apply(embeddings, self.matrix, layers)
 
     def _with_matrix(self, matrix: Tensor) -> BipartiteGraph:
         graph = copy.copy(self)
@@ -94,11 +105,69 @@ class BipartiteGraph:
         values = torch.from_numpy(whole.data).to(dtype)
         self.matrix = _csr(crow, col, values, whole.shape).to(device)
 
+    def _drop(self, place: np.ndarray) -> None:
+        """Take edges out of new arrays; values change only where a degree did, those of the nodes that lose edges.
+
+        Args:
+            place: Positions of the edges in ``_pairs``, ascending. The matrix holds the edges of users in that order, and
+                then those of items, by item and user.
+        """
+        half, n_users = len(self._pairs), self.n_users
+        crow, col, values = (part.numpy() for part in _parts(self.matrix))
+        users, items = np.divmod(self._pairs[place], self.n_items)
+        mirror = half + np.searchsorted(_by_item(crow, col, n_users), items * n_users + users)
+        lost = np.bincount(np.concatenate([users, n_users + items]), minlength=len(crow) - 1)
+        keep = np.ones(len(col), dtype=bool)
+        keep[place] = keep[mirror] = False
+        col, values = col[keep], values[keep]
+        crow = crow - np.append(0, lost.cumsum()).astype(np.int32)
+        self._pairs = np.delete(self._pairs, place)
+        scale = (np.diff(crow) + _EPSILON) ** -0.5
+        nodes = np.flatnonzero(lost)
+        sizes = np.diff(crow)[nodes]
+        rows = np.repeat(nodes, sizes)
+        entries = np.repeat(crow[nodes] - np.cumsum(sizes) + sizes, sizes) + np.arange(len(rows))
+        fresh = scale[rows] * scale[col[entries]]
+        values[entries] = fresh
+        of_user = rows < n_users
+        upper = np.searchsorted(self._pairs, col[entries][~of_user] * np.int64(self.n_items) + rows[~of_user] - n_users)
+        values[upper] = fresh[~of_user]
+        if of_user.any():
+            keys = (col[entries][of_user] - n_users) * np.int64(n_users) + rows[of_user]
+            values[len(self._pairs) + np.searchsorted(_by_item(crow, col, n_users), keys)] = fresh[of_user]
+        parts = [torch.from_numpy(part) for part in (crow, col, values)]
+        self.matrix = _csr(parts[0], parts[1], parts[2], self.matrix.shape)
+
+
+def _parts(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return matrix.crow_indices(), matrix.col_indices(), matrix.values()
+
+
+def _by_item(crow: np.ndarray, col: np.ndarray, n_users: int) -> np.ndarray:
+    """Return item * n_users + user of the matrix's entries in the rows of items, ascending."""
+    items = np.repeat(np.arange(len(crow) - 1 - n_users), np.diff(crow[n_users:]))
+    return items * n_users + col[crow[n_users] :]
+
 
 def _csr(crow: Tensor, col: Tensor, values: Tensor, shape: Any) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         return torch.sparse_csr_tensor(crow, col, values, size=tuple(shape), check_invariants=False)
+
+
+def _multiply(matrix: Tensor, embeddings: Tensor) -> Tensor:
+    if embeddings.dtype != torch.float32 or embeddings.device.type != "cpu":
+        return matrix @ embeddings
+    # A row of the product is a weighted sum of rows: what embedding bags do, with a kernel that prefetches them. It takes
+    # a third of the time of MKL's sparse product.
+    return torch.nn.functional.embedding_bag(
+        matrix.col_indices(),
+        embeddings.contiguous(),
+        matrix.crow_indices(),
+        mode="sum",
+        per_sample_weights=matrix.values(),
+        include_last_offset=True,
+    )
 
 
 class _SymmetricProduct(torch.autograd.Function):
@@ -108,7 +177,7 @@ class _SymmetricProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(embeddings: Tensor, matrix: Tensor) -> Tensor:
-        return matrix @ embeddings
+        return _multiply(matrix, embeddings)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
@@ -119,5 +188,31 @@ class _SymmetricProduct(torch.autograd.Function):
         return _SymmetricProduct.apply(gradients[0], ctx.matrix), None
 
     @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
-        return ctx.matrix @ tangents[0]
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return _multiply(ctx.matrix, tangents[0])
+
+
+class _LayerMean(torch.autograd.Function):
+    """y = (I + M + ... + M^K) x / (K + 1), by Horner's rule; a symmetric map too, hence its own derivative."""
+
+    generate_vmap_rule = False
+
+    @staticmethod
+    def forward(embeddings: Tensor, matrix: Tensor, layers: int) -> Tensor:
+        share = embeddings / (layers + 1)
+        total = share
+        for _ in range(layers):
+            total = _multiply(matrix, total).add_(share)
+        return total
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
+        _, ctx.matrix, ctx.layers = inputs
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return _LayerMean.apply(gradients[0], ctx.matrix, ctx.layers), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return _LayerMean.forward(tangents[0], ctx.matrix, ctx.layers)

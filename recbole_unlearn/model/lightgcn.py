@@ -7,9 +7,23 @@ from typing import Any
 import numpy as np
 import torch
 from recbole.model.general_recommender.lightgcn import LightGCN as RecBoleLightGCN
+from recbole.model.loss import BPRLoss
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from recbole_unlearn.model.graph import BipartiteGraph
+from recbole_unlearn.model.layers import gather_rows
+
+
+class SoftBPRLoss(BPRLoss):
+    """The mean of softplus(x) - t x over pairs with soft labels t, x = s_ui - s_uj; RecBole's BPR loss without labels."""
+
+    def forward(self, pos_score: Tensor, neg_score: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the mean loss of a batch."""
+        if labels is None:
+            return super().forward(pos_score, neg_score)
+        x = pos_score - neg_score
+        return (softplus(x) - labels * x).mean()
 
 
 class LightGCN(RecBoleLightGCN):
@@ -17,11 +31,18 @@ class LightGCN(RecBoleLightGCN):
 
     The propagated embeddings that RecBole caches for evaluation carry every training row, so they are never part of a
     checkpoint, and every change of the graph clears them.
+
+    Where the data set has a label column (``LABEL_FIELD``, scaled to [0, 1]), a pair (u, i, j) has the label of (u, i) as
+    its soft label t and the loss softplus(x) - t x, x = s_ui - s_uj; RecBole's loss is that with t = 1.
     """
+
+    soft_labels = True
 
     def __init__(self, config: Any, dataset: Any) -> None:
         self.norm_adj_matrix: BipartiteGraph
         super().__init__(config, dataset)
+        self.mf_loss = SoftBPRLoss()
+        self.label_field = config["LABEL_FIELD"]
         self.other_parameter_name: list[str] = []
         self.batch_size = int(config["train_batch_size"])  # the norm of a batch is part of the loss without require_pow
         del self.interaction_matrix  # the pickled copy of every training row that RecBole keeps
@@ -30,6 +51,19 @@ class LightGCN(RecBoleLightGCN):
         """Return the graph of the training rows."""
         rows = self.interaction_matrix
         return BipartiteGraph(rows.row, rows.col, self.n_users, self.n_items)
+
+    def calculate_loss(self, interaction: Any) -> Tensor:
+        """Return RecBole's loss, on soft labels where the rows have them; every row is gathered once, from one table."""
+        self.clear_cache()
+        table = torch.cat([self.user_embedding.weight, self.item_embedding.weight])
+        items = torch.cat([interaction[self.ITEM_ID], interaction[self.NEG_ITEM_ID]]) + self.n_users
+        ids = torch.cat([interaction[self.USER_ID], items])
+        user, positive, negative = gather_rows(self.norm_adj_matrix.layer_mean(table, self.n_layers), ids).chunk(3)
+        labelled = self.label_field in interaction  # RecBole's Interaction has no get
+        labels = interaction[self.label_field] if labelled else None
+        loss = self.mf_loss((user * positive).sum(dim=1), (user * negative).sum(dim=1), labels)
+        ego = gather_rows(table, ids).chunk(3)
+        return loss + self.reg_weight * self.reg_loss(*ego, require_pow=self.require_pow)
 
     def forward(self) -> tuple[Tensor, Tensor]:
         """Return the propagated user and item embeddings."""
@@ -42,11 +76,7 @@ class LightGCN(RecBoleLightGCN):
 
     def propagate(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean over layers 0 to K of the propagated embeddings, for any ego embeddings."""
-        layer = total = torch.cat([users, items])
-        for _ in range(self.n_layers):
-            layer = self.norm_adj_matrix.propagate(layer)
-            total = total + layer
-        mean = total / (self.n_layers + 1)
+        mean = self.norm_adj_matrix.layer_mean(torch.cat([users, items]), self.n_layers)
         return mean[: self.n_users], mean[self.n_users :]
 
     def drop_edges(self, users: np.ndarray, items: np.ndarray) -> None:

@@ -11,12 +11,17 @@ from torch import Tensor, nn
 
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.model.adapter import ModelAdapter, Tensors, read_rows
+from recbole_unlearn.model.layers import use_fast_layers
 
 _CHUNK_ENTRIES = 1 << 19  # hidden activations at a time: 2 MB of float32, which stays in a core's cache
 
 
 class NeuMF(RecBoleNeuMF):
     """RecBole's NeuMF, with ``full_sort_predict``; parameters, loss and checkpoints are RecBole's."""
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        use_fast_layers(self)
 
     def full_sort_predict(self, interaction: Any) -> Tensor:
         """Score every item for each user.
@@ -48,21 +53,28 @@ class NeuMFBlocks:
     Args:
         model: A NeuMF, in eval mode (no dropout).
         items: Item ids, shape [users, rows]; [1, rows] when all users share one list.
+        of_items: Whether users and items change places: the same for items' rows, with ``items`` the ids of users.
     """
 
-    def __init__(self, model: Any, items: Tensor) -> None:
+    def __init__(self, model: Any, items: Tensor, of_items: bool = False) -> None:
         self.mf_size = model.mf_embedding_size if model.mf_train else 0
         head = model.predict_layer.weight.detach().squeeze(0)
         self.bias = model.predict_layer.bias.detach()
         self.mf_head, self.mlp_head = head[: self.mf_size], head[self.mf_size :]
-        self.mf_items = model.item_mf_embedding.weight.detach()[items] * self.mf_head if model.mf_train else None
+        side = "user" if of_items else "item"
+        mf_table, mlp_table = (getattr(model, f"{side}_{part}_embedding").weight.detach() for part in ("mf", "mlp"))
+        self.mf_items = mf_table[items] * self.mf_head if model.mf_train else None
         self.first_items: Tensor | None = None
         if model.mlp_train:
             first, *self.deeper = [layer for layer in model.mlp_layers.mlp_layers if isinstance(layer, nn.Linear)]
-            self.first_users, item_half = first.weight.detach().split(model.mlp_embedding_size, dim=1)
-            self.first_items = model.item_mlp_embedding.weight.detach()[items] @ item_half.T + first.bias.detach()
+            halves = first.weight.detach().split(model.mlp_embedding_size, dim=1)
+            self.first_users, fixed = reversed(halves) if of_items else halves
+            self.first_items = mlp_table[items] @ fixed.T + first.bias.detach()
 
     def __getitem__(self, index: Tensor) -> NeuMFBlocks:
+        lists = self.mf_items if self.mf_items is not None else self.first_items
+        if len(index) == 1 and lists is not None and len(lists) == 1:
+            return self  # the only list: no copy of a catalogue
         part = object.__new__(NeuMFBlocks)
         part.__dict__.update(self.__dict__)
         part.mf_items = None if self.mf_items is None else self.mf_items[index]
@@ -169,6 +181,12 @@ class NeuMFAdapter(ModelAdapter):
         """Return the logits of these items as a function of the users' rows."""
         assert others is None, "NeuMF's loss is pointwise"
         return NeuMFBlocks(self.model, items)
+
+    has_item_blocks = True
+
+    def item_blocks(self, users: Tensor) -> NeuMFBlocks:
+        """Return the logits of these users as a function of the items' rows."""
+        return NeuMFBlocks(self.model, users, of_items=True)
 
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the logit of each pair; call in eval mode."""

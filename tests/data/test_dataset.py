@@ -21,18 +21,18 @@ def rows_of(part):
 
 
 def test_the_split_is_recboles_and_made_once(make_config, dataset):
-    init_seed(7, True)
+    init_seed(7, True)  # our split does not depend on what was drawn before
     ours = dataset.build()
-    init_seed(7, True)
-    stock = Dataset(make_config())
-    expected = stock.build()
+    config = make_config()
+    init_seed(config["seed"], True)
+    expected = Dataset(config).build()
     assert [rows_of(part) for part in ours] == [rows_of(part) for part in expected]
     assert [rows_of(part) for part in dataset.build()] == [rows_of(part) for part in ours]
 
 
 def test_views_keep_ids_and_table_sizes(dataset):
     train, _, test = dataset.build()
-    withdrawal = WithdrawalRequest.users(["u3", "u4"]).resolve(dataset.interactions())
+    withdrawal = WithdrawalRequest.users(["u3", "u4"]).resolve(dataset.interactions(), "train")
     view = dataset.without(withdrawal)
     retained, _, test_after = view.build()
     expected = [pair for pair, gone in zip(rows_of(train), withdrawal.forget, strict=True) if not gone]
@@ -64,7 +64,7 @@ def test_scope_all_takes_named_pairs_out_of_the_test_part(dataset):
 
 
 def test_recboles_loaders_take_the_view(make_config, dataset):
-    withdrawal = WithdrawalRequest.users(["u3"]).resolve(dataset.interactions())
+    withdrawal = WithdrawalRequest.users(["u3"]).resolve(dataset.interactions(), "train")
     gone = int(withdrawal.users[0])
     train_data, valid_data, test_data = data_preparation(make_config(), dataset.without(withdrawal))
     seen = torch.cat([batch["user_id"] for batch in train_data])
@@ -76,11 +76,27 @@ def test_recboles_loaders_take_the_view(make_config, dataset):
 
 
 def test_the_same_config_gives_the_same_split(make_config):
-    parts = []
-    for _ in range(2):
-        init_seed(2020, True)
-        parts.append(create_dataset(make_config()).build()[0])
-    assert rows_of(parts[0]) == rows_of(parts[1])
+    one, two = (create_dataset(make_config()).build()[0] for _ in range(2))
+    assert rows_of(one) == rows_of(two)
+    assert rows_of(create_dataset(make_config(seed=2021)).build()[0]) != rows_of(one)
+
+
+def test_a_part_is_its_own_training_part(dataset):
+    train = dataset.build()[0]
+    again, valid, test = train.build()
+    assert rows_of(again) == rows_of(train)
+    assert len(valid) == len(test) == 0
+
+
+def test_a_view_reads_and_writes_no_cache(make_config, dataset, tmp_path):
+    config = make_config(save_dataloaders=True, checkpoint_dir=str(tmp_path))
+    data_preparation(config, dataset)
+    (cache,) = tmp_path.glob("*-dataloader.pth")
+    written = cache.read_bytes()
+    view = dataset.without(WithdrawalRequest.users(["u3"]).resolve(dataset.interactions()))
+    train_data, _, _ = data_preparation(config, view)
+    assert not (train_data._dataset.inter_feat["user_id"] == view.token2id("user_id", "u3")).any()
+    assert cache.read_bytes() == written
 
 
 def test_missing_data_sets_are_named(tmp_path):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -55,10 +56,34 @@ def test_forget_and_retain_are_the_rows_whatever_their_order(pairs, users, items
     assert again.digest == withdrawal.digest
 
 
+def test_the_scope_is_the_requests_or_the_usual_one_of_its_kind():
+    named = WithdrawalRequest.users(["u1"])
+    assert named.resolve(ROWS).scope == "all"
+    assert WithdrawalRequest.random(30, 1).resolve(ROWS).scope == "train"
+    assert dataclasses.replace(named, scope="train").resolve(ROWS).scope == "train"
+    assert named.resolve(ROWS, "train").scope == "train"
+
+
+def test_what_has_no_row_is_counted():
+    request = WithdrawalRequest.interactions([("u1", "i1"), ("u1", "i6")]) | WithdrawalRequest.items(["i7"])
+    withdrawal = request.resolve(ROWS)
+    assert withdrawal.absent == 2
+    assert withdrawal.forget.sum() == 2
+
+
+def test_a_saved_request_reproduces_a_drawn_one(tmp_path):
+    withdrawal = WithdrawalRequest.random(30, 1).resolve(ROWS)
+    withdrawal.request.save(tmp_path / "request.json")
+    again = WithdrawalRequest.from_file(tmp_path / "request.json")
+    assert again == withdrawal.request
+    assert again.sample.alpha == 30
+    assert again.resolve(ROWS).digest == withdrawal.digest
+
+
 def test_digest_depends_on_content_and_scope_only():
     one = WithdrawalRequest.users(["u1", "u2"]).resolve(ROWS)
     assert WithdrawalRequest.users(["u2", "u1", "u1"]).resolve(ROWS).digest == one.digest
-    assert WithdrawalRequest.users(["u1", "u2"]).resolve(ROWS, "all").digest != one.digest
+    assert WithdrawalRequest.users(["u1", "u2"]).resolve(ROWS, "train").digest != one.digest
     assert WithdrawalRequest.users(["u1"]).resolve(ROWS).digest != one.digest
 
 
@@ -195,7 +220,7 @@ def test_files_of_every_form(tmp_path, name, text, expected):
         ("r.json", b'{"users": []}', "the request is empty"),
         ("r.json", b'{"interactions": [[1, 2, 3]]}', "interactions"),
         ("r.json", b'{"interactions": [1]}', "interactions"),
-        ("r.json", b'{"sample": {"alpha": 5, "seed": 1}, "users": ["u1"]}', "stands alone"),
+        ("r.json", b'{"users": ["u1"], "scope": "test"}', "scope is 'test'; allowed: train, all"),
         ("r.json", b'{"sample": {"alpha": 5, "seed": -1}}', "seed is -1"),
         ("r.json", b'{"users": ["u1"], "users": ["u2"]}', "stands twice"),
         ("r.json", b'{"interactions": ["ab"]}', "list of [user, item] pairs"),

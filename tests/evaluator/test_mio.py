@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from recbole_unlearn import WithdrawalRequest
-from recbole_unlearn.evaluator.attackers import Schedule, probabilities, train_attackers
-from recbole_unlearn.evaluator.mio import Membership, Rows, _folds, membership_oracle
+from recbole_unlearn.evaluator import crossfit
+from recbole_unlearn.evaluator.attackers import Schedule, ask, train_attackers
+from recbole_unlearn.evaluator.crossfit import Fold, Points, auc_with_interval, folds_of, weighted_auc
+from recbole_unlearn.evaluator.mio import Membership, Rows, membership_oracle
 from recbole_unlearn.model import adapter as adapters
 
 
@@ -77,20 +80,64 @@ def test_the_same_seed_gives_the_same_figures():
     assert membership_oracle(model, data, "strong", 3) == membership_oracle(model, data, "strong", 3)
 
 
+class Tagged(PlantedAdapter):
+    """Features that say which pair they belong to, so that what a network saw can be read off."""
+
+    model_name = "TaggedModel"
+
+    def embeddings(self, users, items):
+        return users.unsqueeze(1).float(), items.unsqueeze(1).float()
+
+
+class TaggedModel(Planted):
+    pass
+
+
 @pytest.mark.parametrize("partial", [False, True])
-def test_no_asked_user_trains_the_network_that_is_asked(partial):
+@pytest.mark.parametrize("by", ["users", "items"])
+def test_no_row_of_who_is_asked_trains_or_scales_the_network_that_is_asked(partial, by, monkeypatch):
     data, users, train = world(GONE)
-    if partial:  # every user withdrew five rows
-        gone = np.arange(len(users)) % 20 < 5
-        data = Membership(Rows(users[~gone], train[~gone]), data.others, Rows(users[gone], train[gone]))
-    networks = _folds(data, np.random.default_rng(0))
-    assert len(networks) == (5 if partial else 1)
-    for trainers, asked in networks:
-        assert len(np.intersect1d(trainers, asked)) == 0
-        assert np.isin(trainers, data.members.users).all()
-        assert np.isin(trainers, data.others.users).all()
-    everyone = np.concatenate([asked for _, asked in networks])
-    assert sorted(everyone.tolist()) == sorted(data.asked.tolist())
+    whole = np.isin(users if by == "users" else train, GONE)
+    gone = np.arange(len(users)) % 4 == 0 if partial else whole  # partial: every user, or item, loses a quarter
+    pairs = Rows(users, train)
+    data = Membership(pairs.where(~gone), data.others, pairs.where(gone), by)
+    seen, asked = [], {}
+
+    def spy_train(features, labels, rows, schedule, generator):
+        seen.append([features[part] for part in rows])
+        return train_attackers(features, labels, rows, schedule, generator)
+
+    def spy_ask(attackers, networks, features):
+        for network in networks.tolist():
+            rows = seen[-1][network]
+            assert torch.allclose(attackers.mean[network, 0], rows.mean(dim=0), rtol=1e-4)
+            column = 0 if by == "users" else 1
+            assert not np.intersect1d(rows[:, column], features[:, column]).size
+            asked.setdefault(len(seen), set()).update(features[:, column].int().tolist())
+        return ask(attackers, networks, features)
+
+    monkeypatch.setattr(crossfit, "train_attackers", spy_train)
+    monkeypatch.setattr(crossfit, "ask", spy_ask)
+    membership_oracle(TaggedModel(torch.zeros(80, 60)), data, "paper", seed=1)
+    assert asked[1] == set(data.asked.tolist())
+    assert len(seen[0]) == (5 if partial else 1)
+    assert (2 in asked) == (len(data.whole) > 0)
+
+
+def test_a_leaking_fold_cannot_be_made():
+    with pytest.raises(ValueError, match="owner who is asked"):
+        Fold(asked=np.array([3, 5]), seen=np.array([0]), owners=np.array([5]))
+
+
+def test_folds_are_balanced_and_ask_everybody_once():
+    rng = np.random.default_rng(0)
+    owners = rng.integers(40, size=900)
+    training = Points(owners, (rng.random(900) < 0.7).astype(int), torch.zeros(900, 1))
+    folds = folds_of(training, np.arange(12), rng)
+    assert sorted(np.concatenate([fold.asked for fold in folds]).tolist()) == list(range(12))
+    for fold in folds:
+        assert training.labels[fold.seen].mean() == 0.5
+        assert len(np.unique(fold.seen)) == len(fold.seen)
 
 
 def test_partial_requests_are_cross_fitted_and_found():
@@ -102,10 +149,93 @@ def test_partial_requests_are_cross_fitted_and_found():
     assert membership_oracle(Planted(table), data, "strong", seed=1)["auc"] > 0.95
 
 
-def test_nobody_to_ask_is_none():
+def test_nobody_to_ask_has_a_reason():
     data, _, _ = world(GONE)
     nobody = Membership(data.members, data.others, Rows(np.array([], dtype=int), np.array([], dtype=int)))
-    assert membership_oracle(Planted(torch.zeros(80, 60)), nobody, "strong", 1) is None
+    figures = membership_oracle(Planted(torch.zeros(80, 60)), nobody, "strong", 1)
+    assert figures["auc"] is None
+    assert "nobody to ask" in figures["reason"]
+    assert figures["whole_user"]["auc"] is None
+
+
+def test_a_model_without_adapter_has_a_reason():
+    figures = membership_oracle(torch.nn.Linear(2, 2), world(GONE)[0], "strong", 1)
+    assert figures["auc"] is None
+    assert "no adapter" in figures["reason"]
+
+
+def test_too_few_training_points_have_a_reason():
+    data, _, _ = world(GONE, n_users=11)
+    few = Membership(data.members.where(np.arange(9)), data.others, data.withdrawn)
+    figures = membership_oracle(Planted(torch.zeros(80, 60)), few, "strong", 1)
+    assert figures["auc"] is None
+    assert "only 9 points" in figures["reason"]
+    assert "only 1 points" in figures["whole_user"]["reason"]
+
+
+@pytest.mark.parametrize("n_users", [12, 13])
+def test_few_rows_still_give_a_number(n_users):
+    """Two or three users of 20 rows train: 40 rows a class, a held-out part of 8."""
+    data, users, train = world(GONE, n_users=n_users)
+    table = torch.zeros(80, 60)
+    table[users, train] = 1
+    figures = membership_oracle(Planted(table), data, "strong", 1)
+    assert 0 <= figures["auc_low"] <= figures["auc"] <= figures["auc_high"] <= 1
+
+
+def test_one_user_alone_is_asked():
+    data, users, train = world(np.array([4]))
+    table = torch.randn(80, 60, generator=torch.Generator().manual_seed(0))
+    table[users, train] += 2
+    figures = membership_oracle(Planted(table), data, "strong", seed=1)
+    assert figures["auc"] > 0.75
+    assert figures["auc_low"] < figures["auc_high"]  # 20 against 20 rows are drawn
+
+
+def test_users_without_test_rows_are_left_out():
+    data, users, train = world(GONE)
+    table = torch.randn(80, 60, generator=torch.Generator().manual_seed(0))
+    stays = ~np.isin(users, GONE)
+    table[users[stays], train[stays]] += 3
+    table[0, train[users == 0]] += 50  # remembered, but without test rows there is nothing to compare with
+    blind = Membership(data.members, data.others.where(data.others.users != 0), data.withdrawn)
+    assert sorted(blind.asked.tolist()) == list(range(1, 10))
+    assert abs(membership_oracle(Planted(table), blind, "strong", seed=1)["auc"] - 0.5) < 0.08
+
+
+def test_whole_users_are_found_where_their_rows_are_remembered():
+    data, users, train = world(np.arange(20))
+    table = torch.randn(80, 60, generator=torch.Generator().manual_seed(0))
+    forgotten = membership_oracle(Planted(table), data, "strong", seed=1)["whole_user"]
+    table[users, train] += 3
+    remembered = membership_oracle(Planted(table), data, "strong", seed=1)["whole_user"]
+    assert remembered["auc"] > 0.95
+    assert forgotten["auc"] < 0.75  # 20 against 20 points: standard error .09, so .5 stays below .5 + 2.8 x .09
+
+
+def test_withdrawn_items_are_asked_about_beside_their_own_test_rows():
+    data, users, train = world(GONE)
+    table = torch.randn(80, 60, generator=torch.Generator().manual_seed(0))
+    table[users, train] += 3
+    table[:, GONE] += 100  # a look of its own for a withdrawn item must not count as memory
+    gone = np.isin(train, GONE)
+    pairs = Rows(users, train)
+    data = Membership(pairs.where(~gone), data.others, pairs.where(gone), by="items")
+    assert data.whole.tolist() == GONE.tolist()
+    assert membership_oracle(Planted(table), data, "strong", seed=1)["whole_item"]["auc"] is not None
+    table[users[gone], train[gone]] -= 3
+    assert abs(membership_oracle(Planted(table), data, "strong", seed=1)["auc"] - 0.5) < 0.1
+
+
+def test_the_interval_covers_the_spread_over_owners():
+    """Owners whose points agree: 40 points of 8 owners are 8 facts, and the interval must be as wide as that."""
+    rng = np.random.default_rng(0)
+    owners = np.repeat(np.arange(8), 10)
+    labels = np.tile([0, 1], 40)
+    answers = 0.6 * labels * (owners % 2) - 0.6 * labels * (1 - owners % 2) + 0.1 * rng.random(80)
+    figures = auc_with_interval(Points(owners, labels, torch.zeros(80, 1)), answers, rng)
+    assert figures["auc"] == pytest.approx(0.5, abs=0.1)
+    assert figures["auc_high"] - figures["auc_low"] > 0.5
 
 
 def test_the_oracle_reads_a_trained_neumf(trained):
@@ -119,14 +249,21 @@ def test_the_oracle_reads_a_trained_neumf(trained):
 
 def test_networks_side_by_side_are_networks_alone():
     generator = torch.Generator().manual_seed(0)
-    features = torch.randn(400, 5, generator=generator)
-    labels = (features[:, 0] > 0).long()
+    features = 5 + 3 * torch.randn(400, 5, generator=generator)
+    labels = (features[:, 0] > 5).long()
     schedule = Schedule("adam", 0.01, epochs=30, batch_size=64, rows_per_class=200, patience=5)
     parts = [torch.arange(200), torch.arange(200, 400)]
     attackers = train_attackers(features, labels, parts, schedule, generator)
-    for network, other in enumerate(reversed(parts)):
-        right = (probabilities(attackers, network, features[other]) > 0.5).long() == labels[other]
-        assert right.float().mean() > 0.9
     both = attackers(features.expand(2, -1, -1)).softmax(dim=2)[:, :, 1]
-    for network in range(2):
-        assert torch.allclose(both[network], probabilities(attackers, network, features), atol=1e-6)
+    for network, other in enumerate(reversed(parts)):
+        alone = ask(attackers, torch.tensor([network]), features)
+        assert ((alone > 0.5).long() == labels)[other].float().mean() > 0.9
+        assert torch.allclose(both[network], alone, atol=1e-6)
+    assert torch.allclose(ask(attackers, torch.arange(2), features), both.mean(dim=0), atol=1e-6)
+
+
+def test_the_weighted_auc_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    labels, answers, weights = rng.integers(2, size=300), rng.integers(9, size=300) / 9, rng.integers(4, size=300)
+    expected = roc_auc_score(labels, answers, sample_weight=weights)
+    assert weighted_auc(labels, answers, weights) == pytest.approx(expected, abs=1e-12)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from recbole_unlearn.evaluator.report import finite, render, save_report
+from recbole_unlearn.evaluator.report import finite, make_report, render, save_report
 
 
 @pytest.fixture
@@ -15,11 +15,22 @@ def report():
         "dataset": "tiny",
         "seed": 1,
         "request": {"kind": "users", "sample": "rand", "alpha": 5.0, "n_users": 3, "n_rows": 1200, "scope": "train"},
+        "headline": "ndcg@10",
         "oracle_power": {"strong": {"auc": 0.8, "informative": True}, "paper": {"auc": 0.51, "informative": False}},
         "references": {"popularity": utility},
         "methods": {
-            "Original": {"utility": utility, "mio": {"strong": strong, "paper": None}, "seconds": None},
-            "Retrain": {"utility": utility, "mio": {"reason": "none"}, "seconds": 20.0, "speedup": 1.0, "peak_mb": 7.0},
+            "Original": {
+                "utility": utility,
+                "mio": {"strong": strong, "paper": {"auc": None, "reason": "no test rows"}},
+                "seconds": None,
+            },
+            "Retrain": {
+                "utility": utility,
+                "mio": {"strong": {"auc": None, "reason": "none"}},
+                "seconds": 20.0,
+                "speedup": 1.0,
+                "peak_mb": 7.0,
+            },
         },
     }
 
@@ -42,9 +53,51 @@ def test_the_table_says_what_was_measured(report):
     assert "The strong oracle" not in text
 
 
+def test_clocks_are_read_out(report):
+    report["methods"]["RecEraser"] = {
+        **report["methods"]["Retrain"],
+        "clocks": {"serial": 20.0, "parallel": 3.5, "request": 3.25},
+    }
+    assert "RecEraser's clocks: serial 20.000 s, parallel 3.500 s, request 3.250 s (" in render(report)
+
+
 def test_json_holds_no_nan(report, tmp_path):
-    report["methods"]["Original"]["utility"]["all"] = {"ndcg@10": float("nan"), "hit@10": float("-inf")}
-    save_report(report, tmp_path / "new" / "report.json")
-    text = (tmp_path / "new" / "report.json").read_text()
-    assert json.loads(text) == finite(report)
-    assert json.loads(text)["methods"]["Original"]["utility"]["all"] == {"ndcg@10": None, "hit@10": None}
+    report["methods"]["Original"]["utility"] = {"all": {"ndcg@10": float("nan"), "hit@10": float("-inf")}}
+    save_report(finite(report), tmp_path / "new" / "report.json")
+    written = json.loads((tmp_path / "new" / "report.json").read_text())
+    assert written["methods"]["Original"]["utility"]["all"] == {"ndcg@10": None, "hit@10": None}
+    assert written["nulls"] == {
+        "methods.Original.utility.all.ndcg@10": "it was nan",
+        "methods.Original.utility.all.hit@10": "it was -inf",
+    }
+
+
+def test_the_headline_is_the_valid_metric(report):
+    report["headline"] = "hit@5"
+    report["methods"]["Original"]["utility"]["retained"] = {"hit@5": 0.7654}
+    text = render(report)
+    assert "P3 HIT@5" in text
+    assert "0.7654" in text
+
+
+def test_a_solve_that_did_not_converge_is_said(report):
+    diagnostics = {"converged": 0.5, "residual": 0.034, "note": "200 products were not enough"}
+    report["methods"]["Retrain"]["diagnostics"] = diagnostics
+    assert "Retrain did not converge: 50% of its solves did, the worst residual is 0.034. 200 products" in render(
+        report
+    )
+
+
+def test_an_oracle_without_figure_says_why(report):
+    report["oracle_power"]["paper"] = {"auc": None, "informative": False}
+    assert "The paper oracle has no figure: no test rows" in render(report)
+
+
+def test_make_report_weighs_against_retrain_and_judges_the_oracle(report):
+    results = {**report["methods"], "SCIF": {"utility": {}, "mio": {}, "seconds": 0.5}}
+    facts = {"model": "NeuMF", "dataset": "tiny", "headline": "ndcg@10", "mio_power": 0.75}
+    made = make_report(facts, results, {})
+    assert made["methods"]["SCIF"]["speedup"] == 40
+    assert made["oracle_power"]["strong"] == {"auc": 0.8, "informative": True}
+    assert made["oracle_power"]["paper"] == {"auc": None, "informative": False}
+    assert made["nulls"] == {"methods.Original.seconds": "it was trained, not unlearned"}

@@ -10,7 +10,7 @@ from recbole_unlearn.evaluator.utility import evaluate_by_group, popularity_mode
 
 @pytest.fixture
 def loader(trained):
-    withdrawal = WithdrawalRequest.users(["u3", "u4", "u5"]).resolve(trained.dataset.interactions())
+    withdrawal = WithdrawalRequest.users(["u3", "u4", "u5"]).resolve(trained.dataset.interactions(), "train")
     return data_preparation(trained.config, trained.dataset.without(withdrawal))[2], withdrawal.users
 
 
@@ -48,7 +48,7 @@ def test_an_empty_group_has_no_metrics(trained, loader):
 
 
 def test_popularity_counts_the_rows_of_the_view(trained):
-    withdrawal = WithdrawalRequest.users(["u3"]).resolve(trained.dataset.interactions())
+    withdrawal = WithdrawalRequest.users(["u3"]).resolve(trained.dataset.interactions(), "train")
     view = trained.dataset.without(withdrawal)
     model = popularity_model(trained.config, view)
     rows = view.interactions()

@@ -109,3 +109,14 @@ def test_no_convergence_is_said(blocks):
     result = newton(blocks, torch.full((4, 3), 5.0, dtype=torch.float64), steps=1, tolerance=1e-12)
     assert not result.converged.any()
     assert (result.residual > 1e-3).all()
+
+
+def test_the_rank_bound_holds(blocks):
+    _, hessian = blocks.derivatives(torch.randn(4, 3, dtype=torch.float64))
+    few = LogisticBlocks(blocks.rows, blocks.targets, blocks.weights.clone(), blocks.ridge)
+    few.weights[2, 2:] = 0
+    _, of_two_rows = few.derivatives(torch.randn(4, 3, dtype=torch.float64))
+    ridge = 0.7 * torch.eye(3, dtype=torch.float64)
+    assert few.rank.tolist() == [12, 7, 2, 12]
+    assert torch.linalg.matrix_rank(of_two_rows - ridge, hermitian=True, rtol=1e-10).tolist() == [3, 3, 2, 3]
+    assert torch.linalg.matrix_rank(hessian - ridge, hermitian=True, rtol=1e-10).tolist() == [3, 3, 3, 3]

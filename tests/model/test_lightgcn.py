@@ -50,6 +50,25 @@ def test_without_edges_it_is_the_graph_that_never_had_them():
         assert torch.equal(getattr(graph.matrix, part)(), getattr(never.matrix, part)())
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_edges_that_leave_one_after_the_other_leave_the_graph_of_the_rest(seed):
+    rng = np.random.default_rng(seed)
+    pairs = np.unique(rng.integers(0, 30 * 20, 250))
+    users, items = np.divmod(pairs, 20)
+    graph, rest = BipartiteGraph(users, items, 31, 21), np.ones(len(pairs), dtype=bool)
+    for gone in (users == 3, rng.random(len(pairs)) < 0.1, items == 7, np.zeros(len(pairs), dtype=bool)):
+        before = [part.clone() for part in (graph.matrix.col_indices(), graph.matrix.values())]
+        smaller = graph.without(users[gone], items[gone])  # some of them are gone already
+        assert torch.equal(before[0], graph.matrix.col_indices())  # the graph itself never changes
+        assert torch.equal(before[1], graph.matrix.values())
+        graph, rest = smaller, rest & ~gone
+        never = BipartiteGraph(users[rest], items[rest], 31, 21)
+        for part in ("crow_indices", "col_indices", "values"):
+            assert torch.equal(getattr(graph.matrix, part)(), getattr(never.matrix, part)()), part
+        assert np.array_equal(graph.pairs[0], users[rest])
+        assert np.array_equal(graph.pairs[1], items[rest])
+
+
 def test_derivatives_of_every_order_and_mode():
     graph = BipartiteGraph(USERS, ITEMS, 4, 3).double()
     start = torch.randn(7, 2, dtype=torch.float64, requires_grad=True)

@@ -54,6 +54,19 @@ def test_logits_are_recboles(model):
     assert torch.allclose(adapter.logits(users, items), logits, rtol=1e-12)
 
 
+def test_item_blocks_are_recboles_and_their_jacobian_is_autograds(model):
+    users, items = pairs(model)
+    adapter = ModelAdapter.of(model)
+    vectors = read_rows(adapter.item_tables, items)
+    logits, jacobian = adapter.item_blocks(users.unsqueeze(1)).logits_and_jacobian(vectors)
+    assert torch.allclose(logits.squeeze(1), model.forward(users, items), rtol=1e-12)
+    tables = adapter.item_tables
+    gradients = torch.autograd.grad(model.forward(users, items).sum(), [table.weight for table in tables])
+    expected = torch.cat(gradients, dim=1)
+    for item in items.unique():
+        assert torch.allclose(jacobian[items == item].sum(dim=(0, 1)), expected[item], rtol=1e-10, atol=1e-12)
+
+
 def test_jacobian_is_autograds(model):
     users, items = pairs(model, 6)
     adapter = ModelAdapter.of(model)

@@ -1,0 +1,205 @@
+"""SCIF far beyond RecBole's data sets, on arrays: does one request stay flat, does a batch stay linear, what does it hold?
+
+    python benchmarks/scale.py one --users 10000 1000000 10000000
+    python benchmarks/scale.py batch --users 1000000 --items 100000 --rows 50000000
+    python benchmarks/scale.py dataset --rows 1000000 4000000
+
+``one``: a user with 100 rows, of whom all rows or 10 rows leave, while the tables grow. ``batch``: rand@alpha of a power-law
+world. ``dataset``: loading the same kind of rows through RecBole's Dataset, whose limit it shows. Each writes
+benchmarks/results/scale-<mode>.json, part by part; parts that stand there already are not measured again.
+"""
+
+import argparse
+import copy
+import gc
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from timing import environment, save_part, spread
+
+from recbole_unlearn import Config
+from recbole_unlearn.data import create_dataset, data_preparation
+from recbole_unlearn.data.index import RowIndex
+from recbole_unlearn.evaluator.efficiency import measure
+from recbole_unlearn.methods.indexed import withdraw
+from recbole_unlearn.model.neumf import NeuMF
+from recbole_unlearn.utils import get_method
+
+RESULTS = Path(__file__).parent / "results"
+ROWS_OF_ONE = 100
+
+
+class Tokens:
+    """The tokens of so many ids, spelt when they are asked for."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, ids):
+        return np.array([str(number) for number in np.atleast_1d(ids)])
+
+
+class Sizes:
+    """What a RecBole model asks a data set for."""
+
+    def __init__(self, users, items):
+        self.sizes = {"user_id": users, "item_id": items}
+
+    def num(self, field):
+        return self.sizes[field]
+
+
+def make_config(**keys):
+    return Config("NeuMF", "ml-100k", config_dict={"protocol": "paper", "show_progress": False, **keys})
+
+
+def power_law(rng, users, items, rows, least=1):
+    """Return rows in the order of their users; activity and popularity follow power laws."""
+    activity = rng.pareto(1.2, users) + 1
+    counts = np.maximum(least, (activity / activity.sum() * rows).astype(np.int64))
+    counts[0] = 0  # the padding
+    total = int(counts.sum())
+    drawn = np.empty(total, dtype=np.int32)
+    for begin in range(0, total, 1 << 22):
+        part = rng.random(min(1 << 22, total - begin), dtype=np.float32)
+        drawn[begin : begin + len(part)] = 1 + (part**3 * (items - 1)).astype(np.int32)
+    return np.repeat(np.arange(users, dtype=np.int32), counts), drawn
+
+
+def request(model, index, users, positions, method, sizes, gone):
+    """Withdraw and unlearn; returns who has no row left."""
+    context = withdraw(
+        index,
+        users,
+        positions,
+        model=model,
+        user_tokens=sizes[0],
+        item_tokens=sizes[1],
+        negatives=1,
+        seed=1,
+        gone_before=gone,
+    )
+    outcome = method.unlearn(context)
+    return context, outcome
+
+
+def one(options):
+    """Time requests of one user each; every request meets the index as the one before left it."""
+    for users in options.users:
+        for kind in ("10 of 100 rows", "all 100 rows"):
+            if save_part(RESULTS / "scale-one.json", f"{users} users, {kind}") is None:
+                continue
+            rng = np.random.default_rng(0)
+            counts = np.full(users, 5)
+            counts[0] = 0
+            chosen = np.sort(rng.choice(np.arange(1, users), options.repeats + 3, replace=False))
+            counts[chosen] = ROWS_OF_ONE
+            owners = np.repeat(np.arange(users, dtype=np.int32), counts)
+            items = rng.integers(1, options.items, len(owners), dtype=np.int32)
+            index = RowIndex(owners, items, users, options.items)
+            config = make_config()
+            model, method = NeuMF(config, Sizes(users, options.items)), get_method(config, "SCIF")
+            sizes, gone, seconds = (Tokens(users), Tokens(options.items)), np.array([], dtype=np.int64), []
+            rng.shuffle(chosen)
+            for user in chosen:
+                mine = index.of_user(user)
+                start = time.perf_counter()
+                leaving = None if kind.startswith("all") else mine[:10]
+                _, outcome = request(model, index, np.array([user]), leaving, method, sizes, gone)
+                seconds.append(time.perf_counter() - start)
+            part = {"users": users, "items": options.items, "kind": kind, "rows": len(owners), **spread(seconds[3:])}
+            part["tables_mb"] = sum(p.numel() * p.element_size() for p in model.parameters()) / 1e6
+            part["diagnostics"] = outcome.diagnostics
+            save_part(RESULTS / "scale-one.json", f"{users} users, {kind}", part)
+            del model, index, owners, items
+            gc.collect()
+
+
+def batch(options):
+    """Time rand@alpha for several alphas, each from the same index and model."""
+    path = RESULTS / f"scale-batch-{options.rows}.json"
+    wanted = [alpha for alpha in options.alphas if save_part(path, f"rand@{alpha}") is not None]
+    if not wanted:
+        return
+    rng = np.random.default_rng(0)
+    owners, items = power_law(rng, options.users, options.items, options.rows)
+    start = time.perf_counter()
+    index = RowIndex(owners, items, options.users, options.items)
+    built = time.perf_counter() - start
+    del owners, items
+    config = make_config()
+    model, method = NeuMF(config, Sizes(options.users, options.items)), get_method(config, "SCIF")
+    sizes, gone = (Tokens(options.users), Tokens(options.items)), np.array([], dtype=np.int64)
+    for alpha in wanted:
+        trial = copy.copy(index)
+        trial._alive, trial.user_counts = index._alive.copy(), index.user_counts.copy()
+        trial.item_counts = index.item_counts.copy()
+        active = np.flatnonzero(index.user_counts)
+        users = np.sort(rng.choice(active, int(alpha / 100 * len(active)), replace=False))
+        (context, outcome), cost = measure(lambda u=users, t=trial: request(model, t, u, None, method, sizes, gone))
+        part = {
+            "alpha": alpha,
+            "users": len(users),
+            "rows": index.n_rows,
+            "forgotten": int(context.withdrawal.forget.sum()),
+            "seconds": cost.seconds,
+            "peak_mb": cost.peak_mb,
+            "resident_mb": psutil.Process().memory_info().rss / 1e6,
+            "index_seconds": built,
+            "diagnostics": outcome.diagnostics,
+        }
+        save_part(path, f"rand@{alpha}", part)
+
+
+def dataset(options):
+    """Load power-law rows through RecBole's Dataset and ours."""
+    for rows in options.rows:
+        if save_part(RESULTS / "scale-dataset.json", f"{rows} rows") is None:
+            continue
+        users, items = power_law(np.random.default_rng(0), max(1000, rows // 50), 20_000, rows)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "world" / "world.inter"
+            path.parent.mkdir()
+            with path.open("w") as file:
+                file.write("user_id:token\titem_id:token\n")
+                np.savetxt(file, np.stack([users, items], 1), fmt="%d", delimiter="\t")
+            config = make_config(data_path=folder, load_col={"inter": ["user_id", "item_id"]})
+            config["dataset"], config["data_path"] = "world", str(path.parent)
+            _, cost = measure(lambda c=config: data_preparation(c, create_dataset(c)))
+        part = {"rows": len(users), "seconds": cost.seconds, "peak_mb": cost.peak_mb}
+        save_part(RESULTS / "scale-dataset.json", f"{rows} rows", part)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    modes = parser.add_subparsers(dest="mode", required=True)
+    mode = modes.add_parser("one")
+    mode.add_argument("--users", type=int, nargs="+", default=[10_000, 1_000_000, 10_000_000])
+    mode.add_argument("--items", type=int, default=3_500)
+    mode.add_argument("--repeats", type=int, default=30)
+    mode = modes.add_parser("batch")
+    mode.add_argument("--users", type=int, default=1_000_000)
+    mode.add_argument("--items", type=int, default=100_000)
+    mode.add_argument("--rows", type=int, default=50_000_000)
+    mode.add_argument("--alphas", type=float, nargs="+", default=[0.5, 1, 2, 5])
+    mode = modes.add_parser("dataset")
+    mode.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 2_000_000, 4_000_000])
+    options = parser.parse_args()
+    import sys
+
+    sys.argv = sys.argv[:1]  # RecBole's Config reads the command line
+    torch.manual_seed(0)
+    {"one": one, "batch": batch, "dataset": dataset}[options.mode](options)
+    print(json.dumps(environment(), indent=1))
+
+
+if __name__ == "__main__":
+    main()

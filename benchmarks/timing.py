@@ -1,0 +1,43 @@
+"""What the benchmarks share: medians and spread, and json files that grow part by part."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+from pathlib import Path
+
+import torch
+
+from recbole_unlearn.lineage.store import write_atomically
+
+
+def spread(seconds):
+    """Return the median, the least and the greatest of some times."""
+    return {"median": statistics.median(seconds), "min": min(seconds), "max": max(seconds), "runs": len(seconds)}
+
+
+def save_part(path, name, part=None):
+    """Add a part to a json file; without one, return None if the file has it already, else the parts that it has."""
+    path = Path(path)
+    parts = json.loads(path.read_text()) if path.exists() else {}
+    if part is None:
+        return None if name in parts else parts
+    parts[name] = {**part, **environment()}
+    write_atomically(path, lambda file: file.write((json.dumps(parts, indent=1) + "\n").encode()))
+    print(name, {key: value for key, value in part.items() if key != "diagnostics"}, flush=True)
+    return parts
+
+
+def environment():
+    """Return where and with what code something was measured."""
+    here = Path(__file__).parent
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True).stdout.strip()
+    return {
+        "commit": commit,
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }

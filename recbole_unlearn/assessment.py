@@ -1,0 +1,153 @@
+"""The three principles of a run: every model on the same rows and users, every method on the same clock."""
+
+from __future__ import annotations
+
+import copy
+import statistics
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from recbole_unlearn.config import Config
+from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.utils import data_preparation
+from recbole_unlearn.data.withdrawal import Withdrawal
+from recbole_unlearn.evaluator.mio import Membership, Rows, membership_oracle
+from recbole_unlearn.evaluator.report import environment
+from recbole_unlearn.evaluator.utility import evaluate_by_group, popularity_model
+from recbole_unlearn.evaluator.witnesses import Setting, witnesses_of
+from recbole_unlearn.methods import UnlearnMethod
+from recbole_unlearn.shards.clocks import three_clocks
+from recbole_unlearn.trainer import Unlearner, learn, sampled_negatives
+
+
+class Assessment:
+    """Completeness and utility of a model, on rows and users that are the same for every model of a run.
+
+    Test rows are those of the split: with scope ``all`` they are used here in memory, before they go.
+    """
+
+    def __init__(self, config: Config, data: WithdrawalDataset, withdrawal: Withdrawal) -> None:
+        self.config = config
+        self.retained_view = data.without(replace(withdrawal, scope="train"))
+        self.test_data = data_preparation(config, self.retained_view)[2]
+        self.rows = rows = data.interactions()
+        test = data.interactions(part=2)
+        self.withdrawn_users = np.unique(rows.users[withdrawal.forget])
+        pairs = Rows(rows.users, rows.items)
+        self.membership = Membership(
+            members=pairs.where(~withdrawal.forget),
+            others=Rows(test.users, test.items),
+            withdrawn=pairs.where(withdrawal.forget),
+            by="items" if withdrawal.request.kind == "items" else "users",
+        )
+
+    def __call__(self, unlearner: Unlearner) -> dict[str, Any]:
+        """Return ``utility`` and ``mio`` of a model."""
+        utility = evaluate_by_group(unlearner, self.test_data, self.withdrawn_users)
+        return {"utility": utility, "mio": self._oracles(unlearner.model)}
+
+    def popularity(self) -> dict[str, dict[str, float]]:
+        """Return the utility of RecBole's Pop on the retained rows."""
+        popular = popularity_model(self.config, self.retained_view)
+        return evaluate_by_group(Unlearner(self.config, popular), self.test_data, self.withdrawn_users)
+
+    def witnesses(self, unlearners: dict[str, Unlearner]) -> dict[str, dict[str, Any]]:
+        """Return what the witnesses of the config say about each model, beside the original and Retrain."""
+        return witnesses_of(self.config["witnesses"], unlearners, self.witness_setting())
+
+    def witness_setting(self) -> Setting:
+        """Return what the witnesses of this run share."""
+        config = self.config
+        return Setting(
+            rows=self.rows,
+            membership=self.membership,
+            withdrawn_users=self.withdrawn_users,
+            test_data=self.test_data,
+            popularity=Unlearner(config, popularity_model(config, self.retained_view)),
+            negatives=sampled_negatives(config),
+            batch_size=config["train_batch_size"],
+            learning_rate=config["learning_rate"],
+            seed=config["seed"],
+        )
+
+    def _oracles(self, model: Any) -> dict[str, Any]:
+        protocols = self.config["mio_protocols"]
+        return {name: membership_oracle(model, self.membership, name, self.config["seed"]) for name in protocols}
+
+
+def carry_out(
+    original: Unlearner, withdrawal: Withdrawal, method: UnlearnMethod, assessment: Assessment, saved: bool = False
+) -> tuple[Unlearner, dict[str, Any]]:
+    """Unlearn by a method and assess the result; one that unlearns from a model of its own kind trains that first.
+
+    Args:
+        original: The trained model.
+        withdrawal: What to forget.
+        method: The method.
+        assessment: Of this withdrawal.
+        saved: Whether finished shards are kept in ``checkpoint_dir``, so that a run that was cut off goes on.
+
+    Returns:
+        The Unlearner afterwards, and the method's part of the report; ``original`` there is the assessment of the model
+        that the method unlearned from, if that is not the run's original.
+    """
+    assert original.dataset is not None
+    learned = learn(original.config, original.dataset, method, saved)
+    unlearner, result = unlearn_timed(learned or original, withdrawal, method)
+    result |= assessment(unlearner)
+    if learned is not None:
+        result["original"] = assessment(learned)
+    return unlearner, result
+
+
+def unlearn_timed(
+    original: Unlearner, withdrawal: Withdrawal, method: UnlearnMethod
+) -> tuple[Unlearner, dict[str, Any]]:
+    """Unlearn from a copy of the original; quick methods run once to warm up and ``timing_runs`` times for the clock."""
+    config = original.config
+    costs = []
+    while True:
+        unlearner = Unlearner(config, copy.deepcopy(original.model), original.dataset)
+        unlearner.alone = True
+        outcome = unlearner.unlearn(withdrawal.request, method, withdrawal.scope)
+        assert unlearner.last_cost is not None
+        costs.append(unlearner.last_cost)
+        if costs[0].seconds > 1 or len(costs) > config["timing_runs"]:
+            break
+    timed = costs[1:] or costs
+    seconds = [cost.seconds for cost in timed]
+    result: dict[str, Any] = {
+        "seconds": statistics.median(seconds),
+        "seconds_range": [min(seconds), max(seconds)],
+        "peak_mb": max(cost.peak_mb for cost in costs),
+        "diagnostics": outcome.diagnostics,
+    }
+    if "shard_seconds" in outcome.diagnostics:
+        parts = (outcome.diagnostics[name] for name in ("shard_seconds", "single_requests"))
+        result["clocks"] = three_clocks(costs[-1].seconds, *parts)
+    return unlearner, result
+
+
+def facts_of(config: Config, withdrawal: Withdrawal, assessment: Assessment) -> dict[str, Any]:
+    """Return what the report says about the run itself."""
+    request, sample = withdrawal.request, withdrawal.request.sample
+    return {
+        "model": config["model"],
+        "dataset": config["dataset"],
+        "seed": config["seed"],
+        "request": {
+            "kind": request.kind,
+            "sample": sample.kind if sample else None,
+            "alpha": sample.alpha if sample else None,
+            "n_users": len(assessment.withdrawn_users),
+            "n_rows": int(withdrawal.forget.sum()),
+            "n_absent": withdrawal.absent,
+            "scope": withdrawal.scope,
+            "digest": withdrawal.digest,
+        },
+        "environment": environment(config["device"]),
+        "headline": str(config["valid_metric"]).lower(),
+        "mio_power": config["mio_power"],
+    }

@@ -1,0 +1,227 @@
+"""The benchmark runner: a grid of data sets, models, requests and seeds, one json line per finished cell.
+
+    python run_unlearn.py --benchmark=benchmarks/paper.yaml [--benchmark_jobs=2] [--benchmark_only=NeuMF,rand@5]
+
+A run that was cut off goes on where it stopped. Lines of another configuration or another state of the code are never
+mixed with new ones: the run is refused, and both sides are shown.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean
+from typing import Any, Literal, NamedTuple
+
+import joblib
+import yaml
+
+from recbole_unlearn import presets
+from recbole_unlearn.benchmark_cell import Group, run_group
+from recbole_unlearn.exceptions import ConfigError, suggest
+from recbole_unlearn.lineage.lines import digest, read_lines, source_digest
+
+_KEYS: dict[str, Any] = {
+    "results": None,
+    "measure": "methods",
+    "seeds": 1,
+    "datasets": ["ml-100k"],
+    "models": ["NeuMF"],
+    "requests": ["rand@5"],
+    "methods": "all",
+    "config": {},
+    "seconds": {},
+}
+_OF_THIS_MACHINE = ("data_path", "checkpoint_dir", "output_dir", "device", "gpu_id", "show_progress")
+_GUESS = 300.0
+
+
+class Cell(NamedTuple):
+    """What one json line is about; the line holds the same four under ``cell``."""
+
+    dataset: str
+    model: str
+    seed: int
+    request: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A benchmark's yaml file.
+
+    Args:
+        results: The file of json lines.
+        measure: ``methods`` (the three principles of every method) or ``cka`` (Figure 3).
+        cells: All cells, the most valuable first: seed by seed.
+        methods: Names of the methods, Retrain first.
+        config: Keys for Config.
+        seconds: First guess of what a cell takes, by data set and model.
+    """
+
+    results: Path
+    measure: Literal["methods", "cka"]
+    cells: list[Cell]
+    methods: list[str]
+    config: dict[str, Any]
+    seconds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: str | Path, given: Mapping[str, Any]) -> Grid:
+        """Read a yaml file; ``given`` are keys from the command line, which win.
+
+        Raises:
+            ConfigError: The file is missing or malformed.
+        """
+        content = _read(Path(path))
+        config = {**content["config"], **given}
+        seeds = content["seeds"]
+        seeds = range(1, seeds + 1) if isinstance(seeds, int) else seeds
+        cells = [
+            Cell(dataset, model, seed, request)
+            for seed in seeds
+            for model in content["models"]
+            for dataset in content["datasets"]
+            for request in content["requests"]
+        ]
+        methods = presets.names("method") if content["methods"] == "all" else content["methods"]
+        if "methods" in config:
+            methods = [name.strip() for name in str(config.pop("methods")).split(",")]
+        _refuse_unknown(methods, presets.names("method"), "method", path)
+        methods = sorted(methods, key=lambda name: (name != "Retrain", methods.index(name)))
+        results = Path(path).parent / (content["results"] or f"results/{Path(path).stem}.jsonl")
+        return cls(results.absolute(), content["measure"], cells, methods, config, content["seconds"])
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Digests of what the figures depend on: the configuration and the code; with the commit for people."""
+        config = {key: value for key, value in self.config.items() if key not in _OF_THIS_MACHINE}
+        return {"config": digest([self.measure, self.methods, config]), **source_digest()}
+
+
+def run_benchmark(path: str, jobs: int = 1, only: str = "", given: Mapping[str, str] | None = None) -> int:
+    """Run what is not done yet, show the progress on stderr, and return the exit code: 1 if a cell failed.
+
+    Args:
+        path: The grid's yaml file.
+        jobs: Processes, each with one thread; 1 runs here.
+        only: Names of data sets, models, requests or ``seed=1``, separated by commas: the cells that have them.
+        given: Keys for Config.
+
+    Raises:
+        ConfigError: The file cannot be read, or its results are of another configuration or code.
+    """
+    grid = Grid.read(path, given or {})
+    done = read_lines(grid.results)
+    _check_provenance(grid, done)
+    finished = {Cell(**line["cell"]) for line in done}
+    todo = [cell for cell in chosen(grid.cells, only) if cell not in finished]
+    clock = Clock(grid, done, jobs)
+    _say(f"{len(finished)} cells done, {len(todo)} to do: about {clock.left(todo)}; results in {grid.results}")
+    groups = list(grouped(grid, todo))
+    failures = 0
+    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=jobs)
+    for group, error in parallel(joblib.delayed(run_group)(group) for group in groups):
+        todo = [cell for cell in todo if (cell.dataset, cell.model, cell.seed) != group]
+        clock.read(read_lines(grid.results))
+        failures += bool(error)
+        _say(f"{' '.join(map(str, group))}: {error or 'done'}; {len(todo)} cells to do: about {clock.left(todo)}")
+    return 1 if failures else 0
+
+
+def chosen(cells: Sequence[Cell], only: str) -> list[Cell]:
+    """Return the cells that have one of the given names in every column that is named.
+
+    >>> cells = [Cell("a", "NeuMF", 1, "rand@5"), Cell("a", "BPR", 1, "rand@5"), Cell("b", "BPR", 1, "rand@5")]
+    >>> [(cell.dataset, cell.model) for cell in chosen(cells, "BPR,b")]
+    [('b', 'BPR')]
+    """
+    columns = [{str(value): value for value in column} for column in zip(*cells, strict=True)]
+    columns[2] = {f"seed={value}": value for value in columns[2].values()}
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    known = [name for column in columns for name in column]
+    _refuse_unknown(names, known, "name", "--benchmark_only")
+    allowed = [{column[name] for name in names if name in column} for column in columns]
+    return [cell for cell in cells if all(not some or value in some for value, some in zip(cell, allowed, strict=True))]
+
+
+def grouped(grid: Grid, todo: Sequence[Cell]) -> Iterator[Group]:
+    """Yield the cells that share an original model: one data set, model and seed."""
+    shared: dict[tuple[str, str, int], list[str]] = {}
+    for cell in todo:
+        shared.setdefault((cell.dataset, cell.model, cell.seed), []).append(cell.request)
+    provenance = grid.provenance
+    config = {**grid.config}
+    if config.get("data_path"):
+        config["data_path"] = str(Path(config["data_path"]).absolute())
+    for (dataset, model, seed), requests in shared.items():
+        yield Group(
+            dataset, model, seed, tuple(requests), tuple(grid.methods), grid.measure, config, provenance, grid.results
+        )
+
+
+class Clock:
+    """Estimates what is left from the cells that are done, or from the yaml's guess."""
+
+    def __init__(self, grid: Grid, lines: Sequence[Mapping[str, Any]], jobs: int) -> None:
+        self.guesses, self.jobs = grid.seconds, jobs
+        self.started = time.monotonic()
+        self.measured: dict[tuple[str, str], float] = {}
+        self.read(lines)
+
+    def read(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Take the seconds of finished cells."""
+        by_kind: dict[tuple[str, str], list[float]] = {}
+        for line in lines:
+            by_kind.setdefault((line["cell"]["dataset"], line["cell"]["model"]), []).append(line["cell_seconds"])
+        self.measured = {kind: mean(seconds) for kind, seconds in by_kind.items()}
+
+    def left(self, todo: Sequence[Cell]) -> str:
+        """Return the process time of these cells and how long that takes, in words."""
+        seconds = sum(
+            self.measured.get((c.dataset, c.model)) or self.guesses.get(c.dataset, {}).get(c.model, _GUESS)
+            for c in todo
+        )
+        spent = time.monotonic() - self.started
+        left = " or ".join(f"{seconds / 60 / cores:.0f} min on {cores}" for cores in sorted({1, self.jobs}))
+        return f"{left} cores; {spent / 60:.0f} min spent"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigError(f"benchmark {str(path)!r} does not exist; give the path of a yaml file, see benchmarks/")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"benchmark {str(path)!r} is no yaml: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"benchmark {str(path)!r} holds no `key: value` lines")
+    _refuse_unknown(content, _KEYS, "key", path)
+    return {**_KEYS, **content}
+
+
+def _refuse_unknown(names: Any, known: Any, what: str, where: str | Path) -> None:
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"{where}: {what} {name!r} is not known;{suggest(str(name), known)} allowed: {', '.join(known)}"
+            )
+
+
+def _check_provenance(grid: Grid, lines: Sequence[Mapping[str, Any]]) -> None:
+    mine = grid.provenance
+    for line in lines:
+        theirs = line["provenance"]
+        for what in ("config", "source"):
+            if theirs[what] != mine[what]:
+                raise ConfigError(
+                    f"{grid.results} holds results of another {what}: {theirs[what]} (commit {theirs['commit']}), now "
+                    f"{mine[what]} (commit {mine['commit']}); move the file away to start anew, or go back to that commit"
+                )
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+    sys.stderr.flush()

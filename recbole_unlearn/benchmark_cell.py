@@ -1,0 +1,157 @@
+"""One group of benchmark cells: a data set, a model and a seed share the original model; each request is a cell."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from recbole.utils import init_seed
+
+from recbole_unlearn.assessment import Assessment, carry_out, facts_of, unlearn_timed
+from recbole_unlearn.data.request import WithdrawalRequest
+from recbole_unlearn.data.utils import create_dataset
+from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka, relative_cka
+from recbole_unlearn.evaluator.closeness import parameter_groups
+from recbole_unlearn.evaluator.report import finite, make_report
+from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.lineage.lines import append_line, source_digest
+from recbole_unlearn.quick_start import RunConfig
+from recbole_unlearn.trainer import Unlearner, train_model, with_seed
+from recbole_unlearn.utils import get_method
+
+_MODELS = 10  # M of eq. 8
+
+
+class Group(NamedTuple):
+    """Cells that share an original model, and what their lines depend on."""
+
+    dataset: str
+    model: str
+    seed: int
+    requests: tuple[str, ...]
+    methods: tuple[str, ...]
+    measure: str
+    config: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    results: Path
+
+
+def run_group(group: Group) -> tuple[tuple[str, str, int], str]:
+    """Run a group's cells, appending a line for each; return what it was and how it failed, if it did."""
+    name = group.dataset, group.model, group.seed
+    with _alone():
+        try:
+            _run(group)
+        except Exception as error:  # one cell must not end the others; the text goes to the terminal
+            logging.getLogger().error(traceback.format_exc())
+            return name, f"failed: {type(error).__name__}: {' '.join(str(error).split())}"
+    return name, ""
+
+
+def _run(group: Group) -> None:
+    source = source_digest()["source"]
+    if source != group.provenance["source"]:
+        raise ConfigError(f"the code changed under the run: {group.provenance['source']} at its start, now {source}")
+    settings = {"state": "WARNING", "show_progress": False, **group.config, "seed": group.seed}
+    config = RunConfig(group.model, group.dataset, config_dict=settings)
+    init_seed(config["seed"], config["reproducibility"])
+    data = create_dataset(config)
+    start = time.perf_counter()
+    original = train_model(config, data)
+    training_seconds = time.perf_counter() - start
+    baseline = _other_models(config, data) if group.measure == "cka" else []
+    shared = (time.perf_counter() - start) / len(group.requests)
+    for request in group.requests:
+        start = time.perf_counter()
+        withdrawal = read_request(request, group.seed).resolve(data.interactions(), "train")
+        assessment = Assessment(config, data, withdrawal)
+        if group.measure == "cka":
+            line = _closeness(original, withdrawal, baseline, assessment)
+        else:
+            line = _principles(original, withdrawal, group.methods, assessment)
+        line["training_seconds"] = training_seconds
+        line["cell"] = {"dataset": group.dataset, "model": group.model, "seed": group.seed, "request": request}
+        line["provenance"] = dict(group.provenance)
+        line["cell_seconds"] = shared + time.perf_counter() - start
+        append_line(group.results, line)
+
+
+def read_request(text: str, seed: int) -> WithdrawalRequest:
+    """Return the draw that ``rand@5``, ``core@5``, ``edge@5`` or ``interactions@5`` names.
+
+    >>> read_request("rand@2.5", 1).sample
+    Sample(kind='rand', alpha=2.5, seed=1)
+    """
+    kind, _, alpha = text.partition("@")
+    try:
+        return WithdrawalRequest.random(float(alpha), seed, kind)
+    except ValueError as error:
+        raise ConfigError(f"request {text!r} is not of the form rand@5: {error}") from error
+
+
+def _principles(
+    original: Unlearner, withdrawal: Any, methods: tuple[str, ...], assessment: Assessment
+) -> dict[str, Any]:
+    """Return the report of every method on one request."""
+    config = assessment.config
+    results: dict[str, Any] = {"Original": {**assessment(original), "seconds": None}}
+    unlearners = {"Original": original}
+    for name in methods:
+        unlearners[name], results[name] = carry_out(original, withdrawal, get_method(config, name), assessment)
+    for name, told in assessment.witnesses(unlearners).items():
+        results[name]["witnesses"] = told
+    return make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())
+
+
+def _closeness(original: Unlearner, withdrawal: Any, baseline: list[Any], assessment: Assessment) -> dict[str, Any]:
+    """Return relative CKA (eq. 8) of the original and Retrain, from the same and from other initial weights."""
+    setting = assessment.witness_setting()
+    users = setting.withdrawn_users, setting.retained_users
+    before = parameter_groups(original.model, *users)
+    pairs = [parameter_groups(model, *users) for model in baseline]
+    figures: dict[str, Any] = {}
+    for method in ("Retrain", "RetrainAgain"):
+        unlearner, _ = unlearn_timed(original, withdrawal, get_method(assessment.config, method))
+        after = parameter_groups(unlearner.model, *users)
+        figures[method] = {}
+        for name in [name for name in before if name != "shared"]:
+            value = linear_cka(before[name], after[name])
+            others = [groups[name] for groups in pairs]
+            figures[method][name] = {
+                "cka": value,
+                "relative": relative_cka(value, others),
+                "debiased": debiased_cka(before[name], after[name]),
+                "relative_debiased": relative_cka(debiased_cka(before[name], after[name]), others, debiased_cka),
+                "rows": len(before[name]),
+            }
+    report = make_report(facts_of(assessment.config, withdrawal, assessment), {"Original": {"mio": {}}}, {})
+    report["cka"] = finite(figures)
+    report["nulls"] |= report["cka"].pop("nulls")
+    return report
+
+
+def _other_models(config: Any, data: Any) -> list[Any]:
+    """Train the models of eq. 8's denominator: the same rows, other initial weights."""
+    return [train_model(with_seed(config, config["seed"] + 1000 + number), data).model for number in range(_MODELS)]
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One thread, no command line that RecBole would read, and a folder for the logs that nobody needs."""
+    argv, threads = sys.argv, torch.get_num_threads()
+    sys.argv = argv[:1]
+    torch.set_num_threads(1)
+    try:
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            yield
+    finally:
+        sys.argv = argv
+        torch.set_num_threads(threads)

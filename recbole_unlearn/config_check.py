@@ -1,0 +1,182 @@
+"""What Config refuses: keys that nobody reads, and values that would fail in the middle of a run."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import recbole
+
+from recbole_unlearn import presets
+from recbole_unlearn.exceptions import ConfigError, suggest
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "list": (list,),
+    "dict": (dict,),
+}
+_CHOICES = {
+    "withdraw_sample": ("rand", "core", "edge", "interactions"),
+    "withdraw_scope": ("train", "all", None),
+    "mio_protocols": ("paper", "strong"),
+    "parallel_backend": ("loky", "dask"),
+    "save_format": ("safe", "recbole"),
+    "on_missing": ("error", "skip"),
+    "witnesses": ("taste", "score", "rank", "norm", "distance", "top10", "activity", "relearn", "cka"),
+}
+_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "withdraw_alpha": (lambda value: 0 < value < 100, "it is a share in per cent, strictly between 0 and 100"),
+    "mio_power": (lambda value: 0.5 <= value <= 1, "it is an AUC, between 0.5 and 1"),
+    "withdraw_seed": (lambda value: value is None or value >= 0, "it must be 0 or more"),
+    "withdraw_batch": (lambda value: value is None or value >= 1, "it must be 1 or more"),
+    "parallel_jobs": (lambda value: value == -1 or value >= 1, "it must be -1 (all) or 1 or more"),
+    "timing_runs": (lambda value: value >= 1, "it must be 1 or more"),
+    "methods": (lambda value: len(value) > 0, "name at least one method, such as --methods=Retrain,SCIF"),
+}
+_LAUNCH = {"model", "dataset", "config_files", "nproc", "ip", "port", "world_size", "offset", "local_rank"}
+_TEXTS_OF_RECBOLE = (
+    "data_path",
+    "checkpoint_dir",
+    "USER_ID_FIELD",
+    "ITEM_ID_FIELD",
+    "valid_metric",
+    "state",
+    "learner",
+)
+_READ = re.compile(r"config(?:\.final_config_dict)?\[[\"'](\w+)[\"']\]")
+
+
+@cache
+def our_keys() -> dict[str, presets.Key]:
+    """Return this plugin's keys by name, those of the methods included."""
+    methods = [key for name in presets.names("method") for key in presets.keys("method", name)]
+    # Methods share keys; one that may be none for some method may be none.
+    methods.sort(key=lambda key: key.default is None)
+    return {key.name: key for key in [*methods, *presets.keys("overall")]}
+
+
+def is_text(key: str) -> bool:
+    """Return whether the value of a key is text, so that 2024 is a folder and no number."""
+    return key in _TEXTS_OF_RECBOLE or (key in our_keys() and our_keys()[key].type == "str")
+
+
+def check_keys(given: Iterable[str], internal: Iterable[str], listed: Iterable[str], model_class: type) -> None:
+    """Refuse keys that nobody reads in a run of this model.
+
+    Args:
+        given: What the user gave.
+        internal: Keys of the yaml files that apply to the run.
+        listed: RecBole's lists of arguments.
+        model_class: The model; keys that its own source file or those of its bases read are known.
+
+    Raises:
+        ConfigError: With a suggestion where a known key looks alike.
+    """
+    known = _LAUNCH | set(internal) | set(listed) | set(our_keys())
+    unknown = [key for key in given if key not in known and not key.startswith("alias_of_")]
+    if not unknown:
+        return
+    known |= _keys_read_by_recboles_core() | _keys_read_by(model_class)
+    for key in unknown:
+        if key not in known:
+            raise ConfigError(
+                f"unknown key {key!r};{suggest(key, known)} Known are RecBole's keys for {model_class.__name__} and those "
+                f"of `python run_unlearn.py --help`; a flag of your own script must leave sys.argv before Config is made."
+            )
+
+
+def check_values(values: Mapping[str, Any]) -> None:
+    """Refuse values of this plugin's keys that are of the wrong type or out of range."""
+    for name, key in our_keys().items():
+        if name in values and not (values[name] is None and key.default is None):
+            _check_type(key, values[name])
+    for name, allowed in _CHOICES.items():
+        for value in values[name] if isinstance(values[name], list) else [values[name]]:
+            if value not in allowed:
+                raise ConfigError(f"{name} is {value!r}; allowed: {', '.join(str(choice) for choice in allowed)}")
+    for name, (holds, meaning) in _RANGES.items():
+        if not holds(values[name]):
+            raise ConfigError(f"{name} is {values[name]!r}; {meaning}")
+    known = presets.names("method")
+    for name in [*values["methods"], values["unlearn_method"]]:
+        if name not in known:
+            raise ConfigError(f"method {name!r} is not known;{suggest(str(name), known)} allowed: {', '.join(known)}")
+
+
+def check_recboles_values(given: Mapping[str, Any], defaults: Mapping[str, Any], final: Mapping[str, Any]) -> None:
+    """Refuse values of RecBole's keys which RecBole would stumble over in the middle of a run.
+
+    Args:
+        given: What the user gave.
+        defaults: What stands in the yaml files.
+        final: What the run uses.
+    """
+    for name, value in given.items():
+        default = defaults.get(name)
+        checked = type(default) in (bool, int, float) or name in _TEXTS_OF_RECBOLE
+        if name in our_keys() or not checked or value == default:
+            continue
+        kind = type(default).__name__
+        _check_type(presets.Key(name, default, kind, f"the default is {default}."), value)
+        if not isinstance(default, bool | str) and value < _least(name):
+            raise ConfigError(f"{name} is {value!r}; allowed: {_least(name)} or more")
+    if given.get("seed", 0) >= 2**32:
+        raise ConfigError(f"seed is {given['seed']}; allowed: 0 to {2**32 - 1}")
+    _check_metrics(final)
+
+
+def _check_metrics(final: Mapping[str, Any]) -> None:
+    """Refuse a headline that is never computed; without it early stopping and the report have no figure."""
+    lengths, metrics = final["topk"], [str(metric).lower() for metric in final["metrics"]]
+    if not lengths or not all(isinstance(length, int) and not isinstance(length, bool) for length in lengths):
+        raise ConfigError(f"topk is {lengths!r}; give at least one length of a ranked list, such as --topk=[5,10]")
+    computed = metrics + [f"{metric}@{length}" for metric in metrics for length in lengths]
+    if str(final["valid_metric"]).lower() not in computed:
+        raise ConfigError(
+            f"valid_metric is {final['valid_metric']!r}, which is not among metrics {final['metrics']} at topk {lengths}; "
+            f"add it there, or set valid_metric to one of {', '.join(computed[len(metrics) :][:4])}, ..."
+        )
+
+
+def _keys_read_by(model_class: type) -> frozenset[str]:
+    files = set()
+    for base in model_class.__mro__:
+        try:
+            files.add(inspect.getfile(base))
+        except (TypeError, OSError):  # built-in classes have no file
+            continue
+    return frozenset(key for file in files for key in _READ.findall(Path(file).read_text(encoding="utf-8")))
+
+
+@cache
+def _keys_read_by_recboles_core() -> frozenset[str]:
+    """Return the keys that RecBole reads outside its models; asked only for keys found nowhere else."""
+    folder, found = Path(recbole.__file__).parent, set()
+    for path in folder.rglob("*.py"):
+        if path.relative_to(folder).parts[0] != "model":
+            found.update(_READ.findall(path.read_text(encoding="utf-8")))
+    return frozenset(found)
+
+
+def _least(name: str) -> float:
+    if name == "epochs" or name.endswith("_size"):
+        return 1
+    return 0 if name in ("seed", "learning_rate", "weight_decay") else -math.inf
+
+
+def _check_type(key: presets.Key, value: Any) -> None:
+    if key.type == "bool":
+        right = isinstance(value, bool)
+    else:
+        right = isinstance(value, _TYPES[key.type]) and not isinstance(value, bool)
+    if isinstance(value, float):
+        right = right and math.isfinite(value)
+    if not right:
+        raise ConfigError(f"{key.name} is {value!r}; it must be of type {key.type}: {key.meaning}")

@@ -1,0 +1,67 @@
+"""Training rows by user, with the counts that a request needs kept up to date: a withdrawal costs what it withdraws."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recbole_unlearn.exceptions import RequestError
+
+
+class RowIndex:
+    """Which items each user has, from which rows can be taken again and again.
+
+    Building it sorts all rows once. After that nothing looks at all rows, all users or all items: a request reads the rows
+    of the users that it names, and ``drop`` changes the counts of what it drops.
+
+    Args:
+        users: User id of each training row, shape [rows].
+        items: Its item id, shape [rows].
+        n_users: Number of user ids, the padding included.
+        n_items: Number of item ids, the padding included.
+
+    Example:
+        >>> index = RowIndex(np.array([2, 1, 2]), np.array([1, 3, 3]), n_users=3, n_items=4)
+        >>> index.drop(index.of_user(2)[:1])
+        >>> index.items[index.of_user(2)], index.user_counts, index.item_counts, index.n_rows
+        (array([3]), array([0, 1, 1]), array([0, 0, 0, 2]), 2)
+    """
+
+    def __init__(self, users: np.ndarray, items: np.ndarray, n_users: int, n_items: int) -> None:
+        self.user_counts = np.bincount(users, minlength=n_users)
+        self.item_counts = np.bincount(items, minlength=n_items)
+        self.n_rows, self.n_active = len(users), int(np.count_nonzero(self.user_counts))
+        self._starts = np.concatenate([[0], np.cumsum(self.user_counts)])
+        ascending = bool((users[1:] >= users[:-1]).all())
+        self.items = items.copy() if ascending else items[np.argsort(users, kind="stable")]
+        self._alive = np.ones(len(users), dtype=bool)
+
+    def of_user(self, user: int) -> np.ndarray:
+        """Return the positions of a user's rows in ``items``, without those that were dropped."""
+        begin, end = self._starts[user], self._starts[user + 1]
+        return begin + np.flatnonzero(self._alive[begin:end])
+
+    def of_users(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the positions of the rows of users, and the user of each; shapes [rows of these users]."""
+        begin, sizes = self._starts[users], self._starts[users + 1] - self._starts[users]
+        shift = np.repeat(begin - np.cumsum(sizes) + sizes, sizes)
+        positions = shift + np.arange(len(shift))
+        alive = self._alive[positions]
+        return positions[alive], np.repeat(users, sizes)[alive]
+
+    def drop(self, positions: np.ndarray) -> None:
+        """Drop rows for good.
+
+        Raises:
+            RequestError: A row was dropped before, or is named twice.
+        """
+        if not self._alive[positions].all() or len(np.unique(positions)) < len(positions):
+            raise RequestError(
+                "a row that is gone already cannot be withdrawn again; ask the index which rows are left"
+            )
+        self._alive[positions] = False
+        users = np.searchsorted(self._starts, positions, side="right") - 1
+        ids, lost = np.unique(users, return_counts=True)
+        self.user_counts[ids] -= lost
+        np.subtract.at(self.item_counts, self.items[positions], 1)
+        self.n_rows -= len(positions)
+        self.n_active -= int((self.user_counts[ids] == 0).sum())

@@ -1,0 +1,82 @@
+"""RecBole's dataloaders for training and full ranking, on tensors and sorted arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from logging import getLogger
+from typing import Any
+
+import numpy as np
+import torch
+from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
+from recbole.data.interaction import Interaction
+
+from recbole_unlearn.data.frozen import distinct
+from recbole_unlearn.data.sampler import UsedItems
+
+
+class TrainLoader(TrainDataLoader):
+    """RecBole's TrainDataLoader: the same batches in the same order, whose positions stay one tensor all the way."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the batches of one epoch; worker processes and distributed runs take RecBole's way."""
+        if self.num_workers or not self.config["single_spec"]:
+            return super().__iter__()
+        return self._batches()
+
+    def _batches(self) -> Iterator[Any]:
+        size, generator = self.sample_size, self.generator
+        order = torch.arange(size)
+        if self.shuffle:
+            # torch's own iterator draws a seed for workers first, and its sampler an order that it throws away last.
+            torch.empty((), dtype=torch.int64).random_(generator=generator)
+            order = torch.randperm(size, generator=generator)
+        for index in order.split(self.step):
+            yield self.collate_fn(index)
+        if self.shuffle:
+            torch.randperm(size, generator=generator)
+
+
+class FullSortLoader(FullSortEvalDataLoader):
+    """RecBole's FullSortEvalDataLoader, whose lists of each user are slices of sorted arrays."""
+
+    def __init__(self, config: Any, dataset: Any, sampler: Any, shuffle: bool = False) -> None:
+        if not isinstance(getattr(sampler, "used_ids", None), UsedItems):
+            super().__init__(config, dataset, sampler, shuffle)
+            return
+        self.logger = getLogger()
+        self.uid_field, self.iid_field, self.is_sequential = dataset.uid_field, dataset.iid_field, False
+        dataset.sort(by=self.uid_field, ascending=True)
+        used: UsedItems = sampler.used_ids
+        rows = dataset.inter_feat
+        positive = distinct(rows[self.uid_field].numpy() * used.n_items + rows[self.iid_field].numpy())
+        users = distinct(positive // used.n_items)
+        seen = used.of_each(users)
+        history = seen[~_in(seen, positive)]
+        self.uid_list = torch.from_numpy(users)
+        self.uid2items_num = np.bincount(positive // used.n_items, minlength=used.n_users)
+        self.uid2positive_item = _lists(positive, users, used)
+        self.uid2history_item = _lists(history, users, used)
+        self.user_df = dataset.join(Interaction({self.uid_field: self.uid_list}))
+        self.sample_size = len(self.user_df)
+        if shuffle:
+            self.logger.warning("FullSortEvalDataLoader can't shuffle")
+        super(FullSortEvalDataLoader, self).__init__(config, dataset, sampler, shuffle=False)
+
+
+def _lists(keys: np.ndarray, users: np.ndarray, used: UsedItems) -> np.ndarray:
+    """Return the items of each user id as a tensor, None for other ids, from ascending pair keys."""
+    owners, items = np.divmod(keys, used.n_items)
+    sizes = np.bincount(owners, minlength=used.n_users)[users]
+    lists = np.full(used.n_users, None, dtype=object)
+    for user, part in zip(users.tolist(), torch.from_numpy(items).split(sizes.tolist()), strict=True):
+        lists[user] = part
+    return lists
+
+
+def _in(values: np.ndarray, sorted_values: np.ndarray) -> np.ndarray:
+    """Return for each value whether it is among the others; both ascend."""
+    place = np.searchsorted(sorted_values, values)
+    found = place < len(sorted_values)
+    found[found] = sorted_values[place[found]] == values[found]
+    return found

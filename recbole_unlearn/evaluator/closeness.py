@@ -1,0 +1,90 @@
+"""Witnesses of closeness to Retrain: parameters, lists, norms, and who pays for the forgetting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from recbole_unlearn.evaluator.crossfit import unknown
+from recbole_unlearn.evaluator.served import Served
+from recbole_unlearn.exceptions import UnsupportedModelError
+from recbole_unlearn.model.adapter import ModelAdapter, read_rows
+
+_ACTIVE = 0.05
+
+
+def parameter_groups(model: Any, withdrawn: np.ndarray, retained: np.ndarray) -> dict[str, Tensor]:
+    """Return a model's parameters in groups: rows of withdrawn and of retained users, items, and what all share.
+
+    Args:
+        model: A model with an adapter.
+        withdrawn: Ids of the users who withdrew.
+        retained: Ids of the other users.
+    """
+    adapter = ModelAdapter.of(model)
+    if not adapter.user_tables:
+        raise UnsupportedModelError(f"{type(model).__name__} has no single table of users whose rows could be compared")
+    items = adapter.item_tables[0].num_embeddings
+    groups = {
+        "users_withdrawn": read_rows(adapter.user_tables, torch.from_numpy(withdrawn)),
+        "users_retained": read_rows(adapter.user_tables, torch.from_numpy(retained)),
+        "items": read_rows(adapter.item_tables, torch.arange(1, items)),
+    }
+    if adapter.shared_parameters:
+        groups["shared"] = torch.cat([part.detach().flatten() for part in adapter.shared_parameters])
+    return groups
+
+
+def distance(groups: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return |theta - theta_Retrain| / |theta_Retrain| of each group, Euclidean norms.
+
+    >>> distance({"items": torch.tensor([3.0, 0.0])}, {"items": torch.tensor([3.0, 4.0])})
+    {'items': 0.8}
+    """
+    pairs = ((name, values.double(), reference[name].double()) for name, values in groups.items())
+    return {name: float((values - other).norm() / other.norm()) for name, values, other in pairs}
+
+
+def norm_attack(groups: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return how well the norm of a user's row tells who left: AUC between .5 (not at all) and 1."""
+    norms = [groups[name].double().norm(dim=1).numpy() for name in ("users_withdrawn", "users_retained")]
+    if not all(len(part) for part in norms):
+        return unknown("there must be users who withdrew and users who did not")
+    auc = roc_auc_score(np.repeat([1, 0], [len(part) for part in norms]), np.concatenate(norms))
+    return {"auc": float(max(auc, 1 - auc))}
+
+
+def top10(served: Served, reference: Served, withdrawn: np.ndarray) -> dict[str, float | None]:
+    """Return the mean share of each user's ten items that stand in Retrain's ten too, for both groups of users."""
+    same = (served.top[:, :, None] == reference.top[:, None, :]).any(axis=2).mean(axis=1)
+    mine = served.of(withdrawn)
+    return {"retained": _mean(same[~mine]), "withdrawn": _mean(same[mine])}
+
+
+def activity(served: Served, reference: Served | None, members: np.ndarray, withdrawn: np.ndarray) -> dict[str, Any]:
+    """Return the NDCG@10 of the most active 5 % of the retained users and of the rest, and Retrain's minus it.
+
+    Args:
+        served: What the model serves.
+        reference: What Retrain serves, if it ran.
+        members: User of each retained training row.
+        withdrawn: Ids of the users who withdrew.
+    """
+    stay = np.flatnonzero(~served.of(withdrawn))
+    rows = np.bincount(members, minlength=int(served.users.max()) + 1)[served.users[stay]]
+    order = stay[np.argsort(-rows, kind="stable")]
+    n_active = max(1, round(_ACTIVE * len(order)))
+    parts = {"active": order[:n_active], "rest": order[n_active:]}
+    figures = {name: _mean(served.ndcg[part]) for name, part in parts.items()}
+    if reference is not None:
+        figures |= {f"{name}_loss": _mean((reference.ndcg - served.ndcg)[part]) for name, part in parts.items()}
+    return figures
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if len(values) else None

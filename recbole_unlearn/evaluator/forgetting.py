@@ -1,0 +1,116 @@
+"""Witnesses of forgetting that need no trained attacker: taste, scores, ranks, and how fast it is learned again."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import softplus
+
+from recbole_unlearn.evaluator.crossfit import Points, auc_with_interval, unknown
+from recbole_unlearn.evaluator.served import Served
+from recbole_unlearn.influence.rows import LossRows
+from recbole_unlearn.model.adapter import ModelAdapter
+
+_RESAMPLES = 1000
+RELEARN_CAP = 200
+
+
+def mean_with_interval(values: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
+    """Return the mean over users with the 95 % interval of a bootstrap, ``mean``, ``low`` and ``high``.
+
+    >>> mean_with_interval(np.array([1.0, 1.0]), np.random.default_rng(0))
+    {'mean': 1.0, 'low': 1.0, 'high': 1.0}
+    """
+    means = values[rng.integers(len(values), size=(_RESAMPLES, len(values)))].mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
+
+
+def taste(served: Served, popularity: Served, withdrawn: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
+    """Return by how much withdrawn users' NDCG@10 exceeds popularity's: above zero is memory, far below a broken row.
+
+    Args:
+        served: What the model serves.
+        popularity: What popularity, counted on retained rows, serves the same users.
+        withdrawn: Ids of the users who withdrew.
+        rng: Draws the bootstrap.
+    """
+    mine = served.of(withdrawn)
+    if not mine.any():
+        return _nobody()
+    return mean_with_interval((served.ndcg - popularity.ndcg)[mine], rng)
+
+
+def score_attack(served: Served, rng: np.random.Generator) -> dict[str, Any]:
+    """Return how well the score alone tells withdrawn rows from test rows of the same users: an AUC, nothing is trained."""
+    if set(np.unique(served.withdrawn)) != {0, 1}:
+        return unknown("no user has both withdrawn and test rows that are ranked")
+    points = Points(served.owners, served.withdrawn, torch.empty(len(served.owners), 0))
+    return auc_with_interval(points, served.scores, rng)
+
+
+def rank(served: Served, rng: np.random.Generator) -> dict[str, Any]:
+    """Return where withdrawn items stand in the lists of who withdrew them: 1 is the top, .5 the middle.
+
+    Per user the mean over the withdrawn items, then the mean over users; ``test`` is the same for their test items.
+    """
+    rows = served.withdrawn == 1
+    if not rows.any():
+        return _nobody()
+    means = [_means(served.percentiles[part], served.owners[part]) for part in (rows, ~rows)]
+    return {**mean_with_interval(means[0], rng), "test": float(means[1].mean())}
+
+
+def relearn_time(model: Any, rows: LossRows, target: float, batch_size: int, learning_rate: float) -> dict[str, Any]:
+    """Return how many epochs of training on the withdrawn rows bring their loss back to the original's.
+
+    A model that only hides what it knows gets there faster than Retrain. All parameters of a copy train, by Adam.
+
+    Args:
+        model: The unlearned model.
+        rows: The withdrawn rows with frozen negatives.
+        target: The original's mean loss on them.
+        batch_size: Rows a step.
+        learning_rate: Adam's.
+
+    Returns:
+        ``epochs`` (0: it never left), ``loss`` before the first, and ``reached``: False if the cap of 200 came first.
+    """
+    model = copy.deepcopy(model).eval()
+    loss = first = mean_loss(model, rows)
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    generator = torch.Generator().manual_seed(0)
+    epochs = 0
+    while loss > target and epochs < RELEARN_CAP:
+        for batch in torch.randperm(len(rows), generator=generator).split(batch_size):
+            optimizer.zero_grad()
+            _loss(model, rows[batch.to(rows.users.device)]).mean().backward()
+            optimizer.step()
+        ModelAdapter.of(model).parameters_changed()
+        epochs += 1
+        loss = mean_loss(model, rows)
+    return {"epochs": epochs, "loss": first, "reached": bool(loss <= target)}
+
+
+@torch.no_grad()
+def mean_loss(model: Any, rows: LossRows) -> float:
+    """Return a model's mean loss on some rows, without its regulariser."""
+    return float(_loss(model, rows).mean())
+
+
+def _loss(model: Any, rows: LossRows) -> torch.Tensor:
+    adapter = ModelAdapter.of(model)
+    x = adapter.score(adapter.encode(dict(model.named_parameters())), rows)
+    return softplus(x) - rows.targets * x
+
+
+def _means(values: np.ndarray, owners: np.ndarray) -> np.ndarray:
+    _, index = np.unique(owners, return_inverse=True)
+    return np.bincount(index, weights=values) / np.bincount(index)
+
+
+def _nobody() -> dict[str, Any]:
+    return {"mean": None, "reason": "no user who withdrew has a test row"}

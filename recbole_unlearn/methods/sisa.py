@@ -1,0 +1,71 @@
+"""SISA: shards of random rows, served by the mean of their scores; a withdrawal trains the touched ones anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from recbole_unlearn.exceptions import UnsupportedModelError
+from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
+from recbole_unlearn.shards.aggregate import Aggregation
+from recbole_unlearn.shards.partition import partition
+
+_SINGLE_REQUESTS = 20
+
+
+class SISA(UnlearnMethod):
+    """Exact unlearning from sub-models on parts of the rows (Bourtoule et al. 2021; here without slices).
+
+    Each touched shard is trained from scratch, with the seed it was born with, on the rows that it keeps; then the
+    aggregator, if there is one, on all rows that remain. The result is, bit for bit, what learning those shards without
+    the withdrawn rows gives; the partition stays as it was.
+    """
+
+    name = "SISA"
+    needs_adapter = False
+
+    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(options)
+        self.partition_kind = "random"
+        self.aggregation = Aggregation("mean")
+        if self.options["shard_count"] < 1:
+            raise self._refuse("shard_count", "1 or more")
+
+    def learn(self, workshop: Any) -> Any:
+        """Return an ensemble of shards, trained on all rows of the workshop."""
+        shards = self.options["shard_count"]
+        assignment = partition(workshop.rows, self.partition_kind, shards, workshop.seed)
+        return workshop.learn(assignment, shards, self.aggregation)
+
+    def unlearn(self, context: UnlearnContext) -> Outcome:
+        """Return the ensemble whose touched shards never saw the withdrawn rows."""
+        ensemble, forget = context.model, context.withdrawal.forget
+        assignment = getattr(ensemble, "assignment", None)
+        if assignment is None or len(assignment) != len(forget):
+            raise UnsupportedModelError(
+                f"{self.name} unlearns from the shard ensemble that it learned on these rows, and the model is "
+                f"{'a ' + type(ensemble).__name__ if assignment is None else 'one of other rows'}; "
+                f"make one with recbole_unlearn.trainer.learn(config, dataset, {self.name!r})"
+            )
+        assignment = assignment.cpu().numpy()
+        touched = np.unique(assignment[forget])
+        new, seconds = context.workshop.relearn(ensemble, assignment[~forget], touched, self.aggregation)
+        return Outcome(
+            new,
+            {
+                "shards": len(ensemble.shards),
+                "touched_shards": touched.tolist(),
+                "shard_seconds": seconds,
+                "single_requests": _single_requests(context, assignment),
+            },
+        )
+
+
+def _single_requests(context: UnlearnContext, assignment: np.ndarray) -> list[list[int]]:
+    """Return the shards that each of up to 20 users of the request would touch alone."""
+    rows, forget = context.rows, context.withdrawal.forget
+    users = context.affected
+    chosen = users[np.linspace(0, len(users) - 1, min(_SINGLE_REQUESTS, len(users))).astype(int)]
+    return [np.unique(assignment[forget & (rows.users == user)]).tolist() for user in chosen]

@@ -1,0 +1,118 @@
+"""Attention over the shards: one vector per user and item from K sub-models.
+
+Reference: Chen et al. (2022), Recommendation Unlearning, section 3.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recbole_unlearn.model.adapter import ModelAdapter
+
+
+@dataclass(frozen=True)
+class Aggregation:
+    """How sub-models are served together.
+
+    Args:
+        kind: ``mean`` of scores, or ``attention``, which is trained on all rows while the shards stay fixed.
+        epochs: Epochs of the attention's training.
+        batches: Batches of an epoch: as many steps, however many rows there are.
+        learning_rate: Its learning rate.
+    """
+
+    kind: str = "mean"
+    epochs: int = 1
+    batches: int = 1
+    learning_rate: float = 0.01
+
+
+class ShardAttention(nn.Module):
+    """Aggregates one embedding table over the shards.
+
+    With e_k the row of shard k: t_k = W_k e_k + b_k, a_k = h . relu(W t_k + b) + c log(1 + n_k) + d_k,
+    w = softmax(a) over the shards that have rows, and the result is sum_k w_k t_k. n_k is how many rows shard k has of
+    the user or item. A shard without any has an untrained row there, so it takes no part; an id without rows anywhere
+    averages its initial draws. At the start every W_k is the identity and w is proportional to 1 + n_k: the shards begin
+    from one draw, so their rows can be averaged before anything is learned.
+
+    Args:
+        counts: Rows of each id in each shard, shape [shards, ids].
+        dims: Length of a row.
+
+    Example:
+        >>> tables, counts = torch.tensor([[[1.0], [4.0]], [[3.0], [9.0]]]), torch.tensor([[2, 5], [2, 0]])
+        >>> ShardAttention(counts, dims=1)(tables).flatten().tolist()
+        [2.0, 4.0]
+    """
+
+    has_rows: Tensor
+    log_counts: Tensor
+
+    def __init__(self, counts: Tensor, dims: int) -> None:
+        super().__init__()
+        shards = len(counts)
+        has_rows = counts > 0
+        self.register_buffer("has_rows", has_rows | ~has_rows.any(dim=0))
+        self.register_buffer("log_counts", torch.log1p(counts.float()))
+        self.transfer = nn.Parameter(torch.eye(dims).repeat(shards, 1, 1))
+        self.offset = nn.Parameter(torch.zeros(shards, 1, dims))
+        self.hidden = nn.Linear(dims, dims)
+        self.attend = nn.Parameter(torch.zeros(dims))
+        self.count_weight = nn.Parameter(torch.ones(()))
+        self.shard_weight = nn.Parameter(torch.zeros(shards, 1))
+
+    def forward(self, tables: Tensor) -> Tensor:
+        """Return the aggregated table, shape [ids, dims], from the shards', shape [shards, ids, dims]."""
+        moved = torch.baddbmm(self.offset, tables, self.transfer)
+        attention = torch.relu(self.hidden(moved)) @ self.attend
+        attention = attention + self.count_weight * self.log_counts + self.shard_weight
+        weights = attention.masked_fill(~self.has_rows, -torch.inf).softmax(dim=0)
+        return (weights.unsqueeze(-1) * moved).sum(dim=0)
+
+
+class Aggregator(nn.Module):
+    """The parameters of one model from those of the shards: attention for the tables, a head of its own for the rest.
+
+    The head (NeuMF's MLP and output layer; nothing for dot products) starts at the mean of the shards' and is trained.
+
+    Args:
+        shards: The sub-models.
+        user_counts: Rows of each user in each shard, shape [shards, users].
+        item_counts: Rows of each item in each shard, shape [shards, items].
+    """
+
+    def __init__(self, shards: Sequence[nn.Module], user_counts: Tensor, item_counts: Tensor) -> None:
+        super().__init__()
+        first = ModelAdapter.of(shards[0])
+        self.tables = [*first.names(first.user_tables), *first.names(first.item_tables)]
+        counts = [user_counts] * len(first.user_tables) + [item_counts] * len(first.item_tables)
+        widths = [table.embedding_dim for table in (*first.user_tables, *first.item_tables)]
+        self.attention = nn.ModuleList(map(ShardAttention, counts, widths))
+        self.shared = first.shared_names()
+        self.head = nn.ParameterList(_stack(shards, name).mean(dim=0) for name in self.shared)
+
+    def forward(self, shards: Sequence[nn.Module]) -> Mapping[str, Tensor]:
+        """Return the aggregated parameters by the name that they have in the model."""
+        attention = zip(self.tables, self.attention, strict=True)
+        tables = {name: attend(_stack(shards, name)) for name, attend in attention}
+        return {**tables, **dict(zip(self.shared, self.head, strict=True))}
+
+
+def _stack(shards: Sequence[nn.Module], name: str) -> Tensor:
+    return torch.stack([shard.get_parameter(name).detach() for shard in shards])
+
+
+def counts_by_shard(assignment: np.ndarray, ids: np.ndarray, shards: int, size: int) -> Tensor:
+    """Return how many rows of each id each shard has, shape [shards, size].
+
+    >>> counts_by_shard(np.array([0, 1, 1]), np.array([2, 0, 0]), shards=2, size=3).tolist()
+    [[0, 0, 1], [2, 0, 0]]
+    """
+    counts = np.bincount(assignment * size + ids, minlength=shards * size)
+    return torch.from_numpy(counts.reshape(shards, size))

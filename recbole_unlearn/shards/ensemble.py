@@ -1,0 +1,153 @@
+"""The model that shards serve together: an ordinary RecBole model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from recbole.model.abstract_recommender import GeneralRecommender
+from torch import Tensor, nn
+
+from recbole_unlearn.exceptions import UnsupportedModelError
+from recbole_unlearn.influence.rows import LossRows
+from recbole_unlearn.model.adapter import ModelAdapter, UserBlocks
+from recbole_unlearn.shards.aggregate import Aggregator, counts_by_shard
+from recbole_unlearn.utils import get_model
+
+
+class ShardEnsemble(GeneralRecommender):
+    """K sub-models that never change again, and what serves them: the mean of their scores, or one aggregated model.
+
+    With attention the aggregator computes the parameters of one model of the shards' class, ``served``, which scores as
+    that class does. For LightGCN this means that the aggregated vectors are propagated over the graph of all rows that
+    remain, which belongs to the aggregator: no sub-model sees an edge of another shard.
+
+    Args:
+        config: A ``recbole_unlearn.Config``.
+        dataset: The data set with the rows of all shards.
+        shards: The trained sub-models.
+        assignment: Shard of each training row, shape [rows].
+        aggregation: ``mean`` or ``attention``.
+
+    Raises:
+        UnsupportedModelError: Attention needs an adapter and the model has none.
+    """
+
+    assignment: Tensor
+
+    def __init__(
+        self, config: Any, dataset: Any, shards: Sequence[nn.Module], assignment: np.ndarray, aggregation: str
+    ) -> None:
+        super().__init__(config, dataset)
+        self.input_type = config["MODEL_INPUT_TYPE"]
+        self.shards = nn.ModuleList(shards).requires_grad_(False)
+        self.register_buffer("assignment", torch.from_numpy(np.array(assignment)))
+        self.label_field = config["LABEL_FIELD"]
+        self.digests: list[str] = []
+        self.served: nn.Module | None = None
+        self.aggregator: Aggregator | None = None
+        if aggregation == "attention":
+            self._prepare_attention(config, dataset)
+        self.to(config["device"])
+
+    def _prepare_attention(self, config: Any, dataset: Any) -> None:
+        rows, assignment = dataset.interactions(), self.assignment.numpy()
+        counts = [
+            counts_by_shard(assignment, ids, len(self.shards), size)
+            for ids, size in ((rows.users, self.n_users), (rows.items, self.n_items))
+        ]
+        self.aggregator = Aggregator(list(self.shards), *counts)
+        self.served = get_model(config["model"])(config, dataset.build()[0]).requires_grad_(False)
+        self.settle()
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Write the aggregated parameters into the model that serves; call it after the aggregator changed."""
+        if self.aggregator is None or self.served is None:
+            return
+        parameters = dict(self.served.named_parameters())
+        for name, value in self.aggregator(list(self.shards)).items():
+            parameters[name].copy_(value)
+        ModelAdapter.of(self.served).parameters_changed()
+
+    def train(self, mode: bool = True) -> ShardEnsemble:
+        """Set the mode of the ensemble; the sub-models, which stay as they are, remain in eval mode."""
+        super().train(mode)
+        for model in (*self.shards, self.served):
+            if model is not None:
+                model.eval()
+        return self
+
+    def calculate_loss(self, interaction: Any) -> Tensor:
+        """Return the loss of a batch as a function of the aggregator, mean over rows: the model's own, without dropout."""
+        if self.aggregator is None or self.served is None:
+            raise UnsupportedModelError("the mean of scores has nothing to train; set shard_aggregation: attention")
+        adapter = ModelAdapter.of(self.served)
+        users, items = interaction[self.USER_ID], interaction[self.ITEM_ID]
+        others = interaction[self.NEG_ITEM_ID] if adapter.pairwise else None
+        ones = torch.ones(len(users), device=users.device)
+        targets = ones if adapter.pairwise else interaction[self.label_field].float()
+        scores = adapter.score(
+            adapter.encode(self.aggregator(list(self.shards))), LossRows(users, items, others, targets, ones)
+        )
+        return nn.functional.binary_cross_entropy_with_logits(scores, targets)
+
+    def predict(self, interaction: Any) -> Tensor:
+        """Return the score of each pair, shape [pairs]."""
+        if self.served is not None:
+            return self.served.predict(interaction)  # type: ignore[operator]
+        return torch.stack([shard.predict(interaction) for shard in self.shards]).mean(dim=0)  # type: ignore[operator]
+
+    def full_sort_predict(self, interaction: Any) -> Tensor:
+        """Return the score of every item for each user, shape [users * items]."""
+        if self.served is not None:
+            return self.served.full_sort_predict(interaction)  # type: ignore[operator]
+        scores = [shard.full_sort_predict(interaction) for shard in self.shards]  # type: ignore[operator]
+        return torch.stack([score.flatten() for score in scores]).mean(dim=0)
+
+
+class ShardEnsembleAdapter(ModelAdapter):
+    """What the oracle sees of an ensemble: the vectors that serve, or all shards' side by side, and the score."""
+
+    model_name = "ShardEnsemble"
+
+    @property
+    def _serving(self) -> list[ModelAdapter]:
+        served = self.model.served
+        return [ModelAdapter.of(model) for model in (self.model.shards if served is None else [served])]
+
+    def logits(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return the logit of each pair, the mean over the shards where they serve side by side."""
+        return torch.stack([adapter.logits(users, items) for adapter in self._serving]).mean(dim=0)
+
+    def embeddings(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the vectors of each pair's user and item."""
+        parts = [adapter.embeddings(users, items) for adapter in self._serving]
+        user, item = (torch.cat(side, dim=-1) for side in zip(*parts, strict=True))
+        return user, item
+
+    @property
+    def user_tables(self) -> list[nn.Embedding]:
+        """An ensemble has no rows of its own that could be fitted."""
+        raise UnsupportedModelError(
+            "influence methods do not unlearn from a shard ensemble; use the method that learned it, RecEraser or SISA"
+        )
+
+    @property
+    def item_tables(self) -> list[nn.Embedding]:
+        """An ensemble has no rows of its own that could be fitted."""
+        return self.user_tables
+
+    def draw_rows(self, tables: Sequence[nn.Embedding], generator: torch.Generator) -> Tensor:
+        """Raise UnsupportedModelError."""
+        return self.user_tables[0].weight
+
+    def score(self, encoded: tuple[Tensor, ...], rows: LossRows) -> Tensor:
+        """Raise UnsupportedModelError."""
+        return self.user_tables[0].weight
+
+    def user_blocks(self, items: Tensor, others: Tensor | None = None) -> UserBlocks:
+        """Raise UnsupportedModelError."""
+        raise UnsupportedModelError(str(self.user_tables))

@@ -1,0 +1,120 @@
+"""What a shard method works with: rows in, trained shards and the model that serves them out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from recbole.utils import init_seed
+from torch import nn
+
+from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.utils import data_preparation
+from recbole_unlearn.data.withdrawal import Interactions
+from recbole_unlearn.shards.aggregate import Aggregation
+from recbole_unlearn.shards.ensemble import ShardEnsemble
+from recbole_unlearn.shards.store import ShardStore, TrainedShard
+from recbole_unlearn.shards.training import ShardJob, one_thread, train_shards
+from recbole_unlearn.utils import get_model, get_trainer
+
+
+class Workshop:
+    """Trains shards of one data set and assembles them.
+
+    Args:
+        config: A ``recbole_unlearn.Config``.
+        dataset: The data set: its training rows are all that anything here is trained on.
+        alone: Whether shards are trained one after the other and none is taken from the store, as a clock needs it.
+        saved: Whether finished shards are kept in ``checkpoint_dir``.
+    """
+
+    def __init__(self, config: Any, dataset: WithdrawalDataset, alone: bool = False, saved: bool = True) -> None:
+        self.config = config
+        self.dataset = dataset
+        self.alone = alone
+        self.store = ShardStore(Path(config["checkpoint_dir"]) / "shards" if saved and not alone else None)
+
+    @property
+    def rows(self) -> Interactions:
+        """The training rows."""
+        return self.dataset.interactions()
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.config["seed"])
+
+    def learn(self, assignment: np.ndarray, shards: int, aggregation: Aggregation) -> ShardEnsemble:
+        """Train every shard and the aggregator.
+
+        Args:
+            assignment: Shard of each training row, shape [rows].
+            shards: Number of shards.
+            aggregation: How they are served.
+        """
+        trained = self._train(assignment, range(shards))
+        models = [self._sub_model(assignment, number, trained[number]) for number in range(shards)]
+        return self._assemble(models, [trained[number].digest for number in range(shards)], assignment, aggregation)
+
+    def relearn(
+        self, ensemble: ShardEnsemble, assignment: np.ndarray, touched: Sequence[int], aggregation: Aggregation
+    ) -> tuple[ShardEnsemble, dict[int, float]]:
+        """Train the touched shards and the aggregator anew; the other sub-models are taken over as they are.
+
+        Returns:
+            The new ensemble, and the seconds of each touched shard.
+        """
+        trained = self._train(assignment, touched)
+        models: list[nn.Module] = list(ensemble.shards)
+        digests = list(ensemble.digests)
+        for number, shard in trained.items():
+            models[number] = self._sub_model(assignment, number, shard)
+            digests[number] = shard.digest
+        new = self._assemble(models, digests, assignment, aggregation)
+        self.store.discard(set(ensemble.digests) - set(digests))
+        return new, {number: shard.seconds for number, shard in sorted(trained.items())}
+
+    def _train(self, assignment: np.ndarray, numbers: Sequence[int]) -> Mapping[int, TrainedShard]:
+        jobs = [
+            ShardJob(
+                int(number), self.config, self.dataset.only(assignment == number), (self.seed + 1 + int(number)) % 2**32
+            )
+            for number in numbers
+        ]
+        return train_shards(jobs, self.store, self.alone)
+
+    def _sub_model(self, assignment: np.ndarray, number: int, shard: TrainedShard) -> nn.Module:
+        rows_of_shard = self.dataset.only(assignment == number).build()[0]
+        model = get_model(self.config["model"])(self.config, rows_of_shard)
+        model.load_state_dict(shard.state)
+        return model
+
+    def _assemble(
+        self, models: Sequence[nn.Module], digests: list[str], assignment: np.ndarray, aggregation: Aggregation
+    ) -> ShardEnsemble:
+        config = self.config
+        with one_thread():
+            init_seed(config["seed"], config["reproducibility"])
+            ensemble = ShardEnsemble(config, self.dataset, models, assignment, aggregation.kind)
+            ensemble.digests = digests
+            if ensemble.aggregator is not None:
+                self._train_aggregator(ensemble, aggregation)
+            return ensemble
+
+    def _train_aggregator(self, ensemble: ShardEnsemble, aggregation: Aggregation) -> None:
+        config = copy.deepcopy(self.config)
+        config["epochs"] = aggregation.epochs
+        config["learning_rate"] = aggregation.learning_rate
+        negatives = (
+            config["train_neg_sample_args"]["sample_num"] if config["MODEL_INPUT_TYPE"].name == "POINTWISE" else 0
+        )
+        config["train_batch_size"] = -(-len(self.rows.users) * (1 + int(negatives or 0)) // aggregation.batches)
+        train_data, _, _ = data_preparation(config, self.dataset)
+        trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, ensemble)
+        trainer.fit(train_data, None, verbose=False, saved=False, show_progress=False)
+        ensemble.zero_grad(set_to_none=True)
+        ensemble.settle()
+        ensemble.eval()

@@ -1,0 +1,146 @@
+"""A withdrawal from shards is, bit for bit, learning the same shards without the rows."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from recbole_unlearn import Unlearner, WithdrawalRequest, run_unlearn
+from recbole_unlearn.data import create_dataset
+from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError
+from recbole_unlearn.shards.workshop import Workshop
+from recbole_unlearn.trainer import learn
+from recbole_unlearn.utils import get_method
+
+REQUESTS = {
+    "user": [WithdrawalRequest.users(["u3"])],
+    "item": [WithdrawalRequest.items(["i4"])],
+    "interactions": [WithdrawalRequest.random(2, 1, "interactions")],
+    "sequence": [
+        WithdrawalRequest.users(["u3", "u8"]),
+        WithdrawalRequest.items(["i4"]),
+        WithdrawalRequest.random(2, 1, "interactions"),
+    ],
+}
+SMALL = {"shard_count": 3, "epochs": 2, "parallel_jobs": 1}
+
+
+@pytest.fixture(scope="module", params=[("NeuMF", "RecEraser"), ("LightGCN", "RecEraser"), ("NeuMF", "SISA")], ids=str)
+def learned(request, make_config):
+    model, method = request.param
+    config = make_config(model, **SMALL, **({} if model == "NeuMF" else {"embedding_size": 8}))
+    return learn(config, create_dataset(config), method, saved=False), method
+
+
+def copied(unlearner):
+    return Unlearner(unlearner.config, copy.deepcopy(unlearner.model), unlearner.dataset)
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_it_is_learning_without_the_rows(learned, kind):
+    original, name = learned
+    method = get_method(original.config, name)
+    unlearner, rows = copied(original), original.dataset.interactions()
+    left = np.arange(len(rows.users))
+    for request in REQUESTS[kind]:
+        forget = request.resolve(unlearner.dataset.interactions()).forget
+        assignment = unlearner.model.assignment.numpy()
+        before = [copy.deepcopy(shard.state_dict()) for shard in unlearner.model.shards]
+        outcome = unlearner.unlearn(request, method)
+        left = left[~forget]
+        touched = outcome.diagnostics["touched_shards"]
+        assert touched == np.unique(assignment[forget]).tolist()
+        for number, (old, shard) in enumerate(zip(before, unlearner.model.shards, strict=True)):
+            same = all(torch.equal(value, old[key]) for key, value in shard.state_dict().items())
+            assert same == (number not in touched)
+    assert len(left) < len(rows.users)
+    frozen = original.model.assignment.numpy()[left]
+    without = Workshop(original.config, unlearner.dataset, alone=True).learn(frozen, 3, method.aggregation)
+    expected, found = without.state_dict(), unlearner.model.state_dict()
+    assert expected.keys() == found.keys()
+    assert [key for key, value in expected.items() if not torch.equal(value, found[key])] == []
+    assert len(unlearner.dataset.interactions().users) == len(left)
+
+
+def test_a_user_touches_one_shard_of_a_user_partition(learned):
+    original, name = learned
+    outcome = copied(original).unlearn(REQUESTS["user"][0], name)
+    assert len(outcome.diagnostics["touched_shards"]) == (1 if name == "RecEraser" else 2)
+    assert list(outcome.diagnostics["shard_seconds"]) == outcome.diagnostics["touched_shards"]
+
+
+def test_the_request_asked_again_changes_nothing(learned):
+    original, name = learned
+    unlearner = copied(original)
+    unlearner.unlearn(REQUESTS["user"][0], name)
+    model = unlearner.model
+    assert unlearner.unlearn(REQUESTS["user"][0], name).diagnostics == {"nothing_to_do": True}
+    assert unlearner.model is model
+
+
+def test_files_of_shards_with_withdrawn_rows_go(make_config, tmp_path):
+    config = make_config(**SMALL, checkpoint_dir=str(tmp_path))
+    unlearner = learn(config, create_dataset(config), "RecEraser")
+    old = set((tmp_path / "shards").iterdir())
+    assert len(old) == 3
+    unlearner.unlearn(REQUESTS["user"][0], "RecEraser")
+    new = set((tmp_path / "shards").iterdir())
+    assert (len(new), len(new & old)) == (3, 2)
+
+
+def test_a_clock_reads_no_finished_shard(make_config, tmp_path, monkeypatch):
+    config = make_config(**SMALL, checkpoint_dir=str(tmp_path))
+    unlearner = learn(config, create_dataset(config), "RecEraser")
+    unlearner.alone = True
+    monkeypatch.setattr("recbole_unlearn.shards.store.torch.load", lambda *a, **k: pytest.fail("a shard was loaded"))
+    before = set((tmp_path / "shards").iterdir())
+    unlearner.unlearn(REQUESTS["user"][0], "RecEraser")
+    assert set((tmp_path / "shards").iterdir()) == before
+
+
+def test_another_model_is_refused(fresh_copy):
+    with pytest.raises(UnsupportedModelError, match=r"the model is a NeuMF; make one with .*learn\(config"):
+        fresh_copy.unlearn(REQUESTS["user"][0], "SISA")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shard_count": 0},
+        {"shard_partition": "users"},
+        {"shard_aggregation": "median"},
+        {"aggregator_epochs": 0},
+        {"aggregator_batches": 0},
+        {"aggregator_learning_rate": 0.0},
+    ],
+)
+def test_options_out_of_range_are_named(make_config, options):
+    with pytest.raises(ConfigError, match=f"RecEraser: {next(iter(options))} is .*; allowed: "):
+        get_method(make_config(**options), "RecEraser")
+
+
+def test_the_report_has_three_clocks_and_the_oracle_on_the_ensemble(data_path, tmp_path):
+    keys = {
+        "data_path": data_path,
+        "methods": ["Retrain", "RecEraser"],
+        "epochs": 2,
+        "shard_count": 3,
+        "parallel_jobs": 1,
+        "timing_runs": 1,
+        "mf_embedding_size": 8,
+        "mlp_embedding_size": 8,
+        "mlp_hidden_size": [16, 8],
+        "checkpoint_dir": str(tmp_path / "saved"),
+        "withdraw_alpha": 20.0,
+        "show_progress": False,
+    }
+    report = run_unlearn(dataset="tiny", config_dict=keys)["unlearn"]
+    result = report["methods"]["RecEraser"]
+    clocks = result["clocks"]
+    assert set(clocks) == {"serial", "parallel", "request"}
+    assert 0 < clocks["parallel"] <= clocks["serial"]
+    assert 0 < clocks["request"] <= clocks["serial"]
+    assert 0 < result["original"]["utility"]["all"]["ndcg@10"] < 1
+    assert 0 < result["original"]["mio"]["strong"]["auc"] <= 1
+    assert result["mio"]["strong"]["auc"] != result["original"]["mio"]["strong"]["auc"]

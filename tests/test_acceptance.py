@@ -1,0 +1,49 @@
+"""The main job on ml-100k, shortened to 25 epochs: the figures that the README promises hold."""
+
+import pytest
+import torch
+
+from recbole_unlearn import run_unlearn
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("acceptance"))
+        patch.setattr("sys.argv", ["pytest"])
+        keys = {"epochs": 25, "methods": ["Retrain", "ResetUE", "SCIF"], "state": "WARNING", "show_progress": False}
+        torch.set_num_threads(2)
+        try:
+            return run_unlearn("NeuMF", "ml-100k", config_dict=keys, saved=False)["unlearn"]
+        finally:
+            torch.set_num_threads(threads)
+
+
+def auc(report, name):
+    return report["methods"][name]["mio"]["strong"]["auc"]
+
+
+def test_the_oracle_has_power_on_the_original(report):
+    assert auc(report, "Original") >= 0.75
+    assert report["oracle_power"]["strong"]["informative"]
+
+
+def test_scif_forgets_as_retrain_does(report):
+    assert abs(auc(report, "SCIF") - auc(report, "Retrain")) <= 0.03
+    assert report["methods"]["SCIF"]["diagnostics"]["converged"] == 1.0
+
+
+def test_retained_users_are_served_as_before(report):
+    retained = {name: result["utility"]["retained"] for name, result in report["methods"].items()}
+    assert retained["SCIF"] == retained["Original"] == retained["ResetUE"]
+    assert retained["SCIF"]["ndcg@10"] >= 0.95 * retained["Retrain"]["ndcg@10"]
+
+
+def test_withdrawn_users_are_served_as_users_never_seen(report):
+    popularity = report["references"]["popularity"]["withdrawn"]["ndcg@10"]
+    assert 0.85 <= report["methods"]["SCIF"]["utility"]["withdrawn"]["ndcg@10"] / popularity <= 1.10
+
+
+def test_scif_is_far_faster_than_retrain(report):
+    assert report["methods"]["SCIF"]["speedup"] > 20  # 400 when measured alone; a shared machine slows the small solves

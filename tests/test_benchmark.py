@@ -1,0 +1,204 @@
+"""The runner on a grid of one-epoch models: resume, provenance, parallel processes, failures."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from recbole_unlearn import benchmark, presets
+from recbole_unlearn.benchmark import Cell, Clock, Grid, run_benchmark
+from recbole_unlearn.cli import main
+from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.lineage.lines import append_line, read_lines, source_digest
+
+CONFIG = {
+    "epochs": 1,
+    "mf_embedding_size": 4,
+    "mlp_embedding_size": 4,
+    "mlp_hidden_size": [4],
+    "embedding_size": 4,
+    "mio_protocols": ["strong"],
+}
+
+
+@pytest.fixture
+def grid(tmp_path, data_path):
+    def write(**keys):
+        content = {
+            "datasets": ["tiny"],
+            "seeds": 2,
+            "requests": ["rand@5", "rand@10"],
+            "methods": ["SCIF", "Retrain"],
+            "config": {**CONFIG, "data_path": data_path},
+        }
+        path = tmp_path / "grid.yaml"
+        path.write_text(yaml.safe_dump({**content, **keys}))
+        return path
+
+    return write
+
+
+def lines(path):
+    return read_lines(path.parent / "results" / "grid.jsonl")
+
+
+def test_every_cell_has_one_line_of_the_reports_shape(grid, capsys):
+    path = grid()
+    assert main([f"--benchmark={path}"]) == 0
+    found = lines(path)
+    assert sorted(line["cell"]["seed"] for line in found) == [1, 1, 2, 2]
+    for line in found:
+        assert line["schema"] == 1
+        assert list(line["methods"]) == ["Original", "Retrain", "SCIF"]
+        assert 0 <= line["methods"]["SCIF"]["mio"]["strong"]["auc"] <= 1
+        assert "taste" in line["methods"]["SCIF"]["witnesses"]
+        assert line["request"]["alpha"] == float(line["cell"]["request"].partition("@")[2])
+        assert line["seed"] == line["cell"]["seed"]
+        assert line["provenance"]["source"] == source_digest()["source"]
+        assert line["environment"]["threads"] == 1
+        assert line["cell_seconds"] > 0
+    assert "0 cells done, 4 to do" in capsys.readouterr().err
+    first, second = (line["methods"]["Original"]["utility"]["all"] for line in found if line["cell"]["seed"] == 1)
+    assert first == pytest.approx(second, rel=0.5)  # one original, other masks
+
+
+def test_a_run_goes_on_where_it_was_cut_off(grid, capsys):
+    path = grid()
+    run_benchmark(str(path), only="seed=1,rand@5")
+    assert [line["cell"] for line in lines(path)] == [
+        {"dataset": "tiny", "model": "NeuMF", "seed": 1, "request": "rand@5"}
+    ]
+    results = path.parent / "results" / "grid.jsonl"
+    whole = results.read_text()
+    results.write_text(whole + whole[:50])  # the machine died while the next line was written
+    run_benchmark(str(path), only="seed=1")
+    assert [line["cell"]["request"] for line in lines(path)] == ["rand@5", "rand@10"]
+    assert results.read_text().startswith(whole + whole[:50] + "\n")
+    capsys.readouterr()
+    run_benchmark(str(path), only="seed=1")
+    assert "0 to do" in capsys.readouterr().err
+
+
+def test_a_cell_alone_has_the_figures_that_it_has_beside_others(grid):
+    path = grid()
+    run_benchmark(str(path), only="seed=1")
+    together = lines(path)[1]
+    (path.parent / "results" / "grid.jsonl").unlink()
+    run_benchmark(str(path), only="seed=1,rand@10")
+    alone = lines(path)[0]
+    for method in together["methods"]:
+        for part in ("utility", "mio", "witnesses"):
+            assert alone["methods"][method][part] == together["methods"][method][part]
+
+
+def test_two_processes_share_the_file(grid):
+    path = grid(requests=["rand@5"])
+    assert run_benchmark(str(path), jobs=2) == 0
+    assert sorted(line["cell"]["seed"] for line in lines(path)) == [1, 2]
+
+
+@pytest.mark.parametrize("change", ["config", "source"])
+def test_other_provenance_is_refused_with_both_sides(grid, capsys, change):
+    path = grid(requests=["rand@5"], seeds=1)
+    run_benchmark(str(path))
+    results = path.parent / "results" / "grid.jsonl"
+    before = results.read_text()
+    if change == "source":
+        line = json.loads(before)
+        line["provenance"]["source"] = "0123456789abcdef"
+        results.write_text(json.dumps(line) + "\n")
+        assert main([f"--benchmark={path}"]) == 2
+        told = capsys.readouterr().err
+        assert "0123456789abcdef" in told
+        assert source_digest()["source"] in told
+    else:
+        assert main([f"--benchmark={path}", "--epochs=2"]) == 2
+        assert "results of another config" in capsys.readouterr().err
+        assert results.read_text() == before
+        assert main([f"--benchmark={path}", "--checkpoint_dir=elsewhere"]) == 0  # where files go changes no figure
+
+
+def test_a_failing_cell_ends_no_other(grid, capsys):
+    path = grid(datasets=["missing", "tiny"], seeds=1, requests=["rand@5"])
+    assert main([f"--benchmark={path}"]) == 1
+    assert "missing NeuMF 1: failed: ConfigError" in capsys.readouterr().err
+    assert [line["cell"]["dataset"] for line in lines(path)] == ["tiny"]
+
+
+def test_relative_cka_of_retrain(grid, monkeypatch):
+    monkeypatch.setattr("recbole_unlearn.benchmark_cell._MODELS", 2)
+    path = grid(measure="cka", seeds=1, requests=["rand@10"])
+    assert run_benchmark(str(path)) == 0
+    figures = lines(path)[0]["cka"]
+    assert set(figures["Retrain"]) == {"users_withdrawn", "users_retained", "items"}
+    for method in ("Retrain", "RetrainAgain"):
+        for found in figures[method].values():
+            assert 0 < found["cka"] <= 1 + 1e-9
+            assert found["relative"] > 0
+    assert figures["Retrain"]["items"]["cka"] > figures["RetrainAgain"]["items"]["cka"]  # the same initial weights
+
+
+def test_seeds_come_first_and_retrain_runs_first(grid):
+    read = Grid.read(grid(models=["NeuMF", "LightGCN"], methods="all"), {})
+    assert [cell[1:] for cell in read.cells[:4]] == [
+        ("NeuMF", 1, "rand@5"),
+        ("NeuMF", 1, "rand@10"),
+        ("LightGCN", 1, "rand@5"),
+        ("LightGCN", 1, "rand@10"),
+    ]
+    assert read.methods[0] == "Retrain"
+    assert set(read.methods) == set(presets.names("method"))
+
+
+def test_time_left_is_measured_where_it_can_be(grid):
+    read = Grid.read(grid(seconds={"tiny": {"NeuMF": 600.0}}), {})
+    clock = Clock(read, [], jobs=2)
+    assert clock.left(read.cells).startswith("40 min on 1 or 20 min on 2 cores")
+    clock.read([{"cell": {"dataset": "tiny", "model": "NeuMF"}, "cell_seconds": 60.0}])
+    assert clock.left(read.cells).startswith("4 min on 1 or 2 min on 2 cores")
+
+
+@pytest.mark.parametrize(
+    ("keys", "arguments", "message"),
+    [
+        ({"dataset": ["tiny"]}, [], "did you mean 'datasets'"),
+        ({"methods": ["SCFI"]}, [], "did you mean 'SCIF'"),
+        ({}, ["--benchmark_only=NueMF"], "did you mean 'NeuMF'"),
+        ({}, ["--benchmark_jobs=0"], "1 or more processes"),
+    ],
+)
+def test_wrong_input_is_one_line(grid, capsys, keys, arguments, message):
+    assert main([f"--benchmark={grid(**keys)}", *arguments]) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1
+
+
+def test_a_missing_grid_is_named(capsys):
+    assert main(["--benchmark=nowhere.yaml"]) == 2
+    assert "nowhere.yaml" in capsys.readouterr().err
+
+
+def test_lines_of_two_writers_stay_whole(tmp_path):
+    path = tmp_path / "new" / "lines.jsonl"
+    for number in range(3):
+        append_line(path, {"number": number})
+    assert [line["number"] for line in read_lines(path)] == [0, 1, 2]
+    assert read_lines(tmp_path / "none.jsonl") == []
+
+
+def test_cells_are_chosen_by_names():
+    cells = [Cell("a", model, seed, "rand@5") for model in ("NeuMF", "BPR") for seed in (1, 2)]
+    assert benchmark.chosen(cells, "") == cells
+    assert benchmark.chosen(cells, "NeuMF,seed=2") == [Cell("a", "NeuMF", 2, "rand@5")]
+    with pytest.raises(ConfigError, match="seed=3"):
+        benchmark.chosen(cells, "seed=3")
+
+
+def test_every_grid_that_ships_can_be_read():
+    root = Path(__file__).parent.parent / "benchmarks"
+    grids = sorted(root.glob("*.yaml"))
+    assert {"paper.yaml", "ml-1m.yaml", "figure3.yaml", "figure7.yaml", "figure8.yaml"} <= {grid.name for grid in grids}
+    for grid in grids:
+        assert Grid.read(grid, {}).cells
