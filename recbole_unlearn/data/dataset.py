@@ -70,7 +70,7 @@ class WithdrawalDataset(RememberingDataset):
             (rows[0].user_tokens, np.concatenate([part.users for part in rows])),
             (rows[0].item_tokens, np.concatenate([part.items for part in rows])),
         ):
-            found.update(json.dumps(tokens[np.unique(ids)].tolist()).encode())
+            found.update(json.dumps(tokens[np.flatnonzero(np.bincount(ids))].tolist()).encode())
         return found.hexdigest()
 
     def interactions(self, part: int = 0) -> Interactions:
