@@ -1,4 +1,4 @@
-"""Write the tables of docs/withdrawn_row.md and docs/shards.md from json lines: python benchmarks/tables.py"""
+"""Write the tables of docs/ from the json lines of benchmarks/results/: python benchmarks/tables.py"""
 
 import json
 import re
@@ -8,6 +8,7 @@ import numpy as np
 import tabulate
 
 ROOT = Path(__file__).parent.parent
+CLOCKS = ("serial", "parallel", "request")
 MARK = re.compile(r"(<!-- table -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -40,35 +41,31 @@ def shards(path):
     """Return the table of one model and data set, mean over seeds; shares and factors are against Retrain's of the seed."""
     cells = [json.loads(line) for line in path.read_text().splitlines()]
     retrain = {cell["seed"]: cell for cell in cells if cell["method"] == "Retrain"}
-    cells = [cell for cell in cells if cell["seed"] in retrain]
+    pairs = [(cell, retrain[cell["seed"]]) for cell in cells if cell["seed"] in retrain]
     rows = []
-    for name in dict.fromkeys(cell["method"] for cell in cells):
-        own = [cell for cell in cells if cell["method"] == name]
-
-        def mean(figure, digits=3, own=own):
-            values = [figure(cell, retrain[cell["seed"]]) for cell in own]
-            return "" if None in values else f"{np.mean(values):.{digits}f}"
-
-        def clock(key, own=own):
-            def speedup(cell, base, key=key):
-                return base["seconds"] / cell["clocks"][key] if cell.get("clocks") else None
-
-            return mean(speedup, 1, own)
-
+    for name in dict.fromkeys(cell["method"] for cell, _ in pairs):
+        own = [(cell, base) for cell, base in pairs if cell["method"] == name]
         rows.append(
             [
                 name,
-                mean(lambda cell, base: cell["ndcg"]["retained"], 4),
-                mean(lambda cell, base: cell["ndcg"]["retained"] / base["ndcg"]["retained"]),
-                mean(lambda cell, base: cell.get("original_auc")),
-                mean(lambda cell, base: cell.get("auc")),
-                *(clock(key) for key in ("serial", "parallel", "request")),
+                mean([cell["ndcg"]["retained"] for cell, _ in own], 4),
+                mean([cell["ndcg"]["retained"] / base["ndcg"]["retained"] for cell, base in own], 3),
+                *(mean([cell.get(key) for cell, _ in own], 3) for key in ("original_auc", "auc")),
+                *(mean([speedup(cell, base, clock) for cell, base in own], 1) for clock in CLOCKS),
             ]
         )
-    head = ["", "NDCG@10", "of Retrain", "AUC before", "AUC after", "serial x", "parallel x", "request x"]
+    head = ["", "NDCG@10", "of Retrain", "AUC before", "AUC after", *(f"{clock} x" for clock in CLOCKS)]
     seeds = ", ".join(map(str, retrain))
     title = f"**{cells[0]['model']}, {cells[0]['dataset']}**, rand@5, seeds {seeds}, commit {cells[0]['commit'][:7]}"
     return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
+
+
+def mean(values, digits):
+    return "" if None in values else f"{np.mean(values):.{digits}f}"
+
+
+def speedup(cell, base, clock):
+    return base["seconds"] / cell["clocks"][clock] if cell.get("clocks") else None
 
 
 def partitions(path):
@@ -88,6 +85,27 @@ def partitions(path):
     return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
 
 
+def interactions(path):
+    runs = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = []
+    for name in runs[0]["methods"]:
+        results = [(run["methods"][name], run["methods"]["Original"], run["methods"]["Retrain"]) for run in runs]
+        auc = [result["auc"] for result, _, _ in results]
+        way = [(first["auc"] - result["auc"]) / (first["auc"] - last["auc"]) for result, first, last in results]
+        share = [result["ndcg"] / last["ndcg"] for result, _, last in results]
+        cells = [f"{np.mean(part):.3f} ± {np.std(part):.3f}" for part in (auc, way, share)]
+        if name != "Original":
+            cells.append(
+                f"{np.median([last['cpu_seconds'] / result['cpu_seconds'] for result, _, last in results]):.1f}"
+            )
+        rows.append([name, *cells])
+    head = ["", "strong oracle AUC", "share of the way to Retrain", "NDCG@10 / Retrain", "times faster (CPU time)"]
+    seeds, first = ", ".join(str(run["seed"]) for run in runs), runs[0]
+    about = f"5 % of the rows, {first['epochs']} epochs, seeds {seeds}, commit {first['commit'][:7]}"
+    title = f"**{first['model']}, {first['dataset']}**, {about}"
+    return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
+
+
 def write(name, tables):
     page = ROOT / "docs" / name
     content = "\n".join(tables)
@@ -97,6 +115,7 @@ def write(name, tables):
 def main():
     results = ROOT / "benchmarks" / "results"
     write("withdrawn_row.md", map(table, sorted(results.glob("withdrawn_row-*.jsonl"))))
+    write("interactions.md", map(interactions, sorted(results.glob("interactions-*.jsonl"))))
     found = sorted(results.glob("shards-*.jsonl"))
     write("shards.md", [partitions(path) if "partition-" in path.name else shards(path) for path in found])
 

@@ -169,7 +169,8 @@ def load_data(config: Config, load: Any) -> WithdrawalDataset:
     try:
         init_seed(config["seed"], config["reproducibility"])
         dataset = load(config)
-        dataset.build()
+        for part in range(3):
+            dataset.interactions(part)
     except UnlearnError:
         raise
     except _BROKEN as error:

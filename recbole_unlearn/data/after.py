@@ -17,7 +17,7 @@ from recbole_unlearn.data.past import Past, isin, keep_split_of
 from recbole_unlearn.exceptions import ConfigError, LedgerError
 from recbole_unlearn.lineage.commit import recover
 from recbole_unlearn.lineage.ledger import Ledger
-from recbole_unlearn.lineage.splits import kept_splits
+from recbole_unlearn.lineage.splits import is_kept, kept_splits
 
 
 def find_ledger(config: Any) -> Ledger | None:
@@ -94,7 +94,7 @@ def load_as_of(config: Any, anchor: Mapping[str, Any]) -> WithdrawalDataset:
 def keep_split_once(dataset: WithdrawalDataset, ledger: Ledger) -> None:
     """Keep the split of a data set, if none of its settings was kept yet; call it inside a transaction."""
     settings = split_settings(dataset.config)
-    if not dataset.is_kept and not kept_splits(ledger, settings):
+    if not dataset.is_kept and not is_kept(ledger, settings):
         keep_split_of(dataset, ledger, settings)
 
 

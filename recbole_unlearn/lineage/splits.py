@@ -107,6 +107,11 @@ def kept_splits(ledger: Ledger, settings: str) -> list[KeptSplit]:
     return [_load(ledger, number) for (number,) in numbers]
 
 
+def is_kept(ledger: Ledger, settings: str) -> bool:
+    """Return whether there is a kept split of these settings."""
+    return ledger.db.execute("SELECT 1 FROM splits WHERE settings = ?", (settings,)).fetchone() is not None
+
+
 def _load(ledger: Ledger, number: int) -> KeptSplit:
     found = ledger.db.execute("SELECT field, hashes FROM split_tokens WHERE split = ?", (number,))
     tokens = {field: [blob[k : k + SIZE] for k in range(0, len(blob), SIZE)] for field, blob in found}

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import re
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,16 +94,16 @@ def traces_of(path: Path, wanted: Wanted) -> Iterator[Trace]:
         head = file.read(16)
     if head.startswith(b"SQLite format 3"):
         return  # a ledger: hashes only
+    if head.startswith(b"\x93NUMPY") or path.suffix == ".npz":
+        yield from _of_arrays(path, wanted)
+        return
     if head[:2] == b"PK" or head[:1] == b"\x80":
         try:
-            content = np.load(path, allow_pickle=False) if path.suffix == ".npz" else read_safely(path)
-        except (UntrustedFileError, ValueError, OSError) as error:
+            content = read_safely(path)
+        except UntrustedFileError as error:
             yield Trace(path, "pickle", str(error), "look")
             return
-        yield from _of_arrays(path, content, wanted) if path.suffix == ".npz" else _of_object(path, content, wanted)
-        return
-    if head.startswith(b"\x93NUMPY"):
-        yield from _of_arrays(path, {"": np.load(path, allow_pickle=False)}, wanted)
+        yield from _of_object(path, content, wanted)
         return
     text = read_text(path)
     if text is None:
@@ -123,9 +124,14 @@ def read_text(path: Path) -> str | None:
         return None
 
 
-def _of_arrays(path: Path, arrays: Any, wanted: Wanted) -> Iterator[Trace]:
-    for name in arrays:
-        values = np.asarray(arrays[name])
+def _of_arrays(path: Path, wanted: Wanted) -> Iterator[Trace]:
+    try:
+        loaded: Any = np.load(path, allow_pickle=False)
+        arrays = {"": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded}
+    except (ValueError, OSError, EOFError, SyntaxError, zipfile.BadZipFile, KeyError) as error:
+        yield Trace(path, "arrays", f"they cannot be read: {error}", "look")
+        return
+    for name, values in arrays.items():
         held = np.isin(values.astype(str), list(wanted.users | wanted.items)).sum() if values.dtype.kind in "UST" else 0
         if held:
             yield Trace(path, "saved arrays", f"{name or 'it'} names {held} withdrawn tokens", "delete")
@@ -190,7 +196,7 @@ def _rows_held(dataset: Any, wanted: Wanted) -> int | None:
     """Return how many withdrawn rows a pickled data set of RecBole holds."""
     try:
         feat = dataset.inter_feat
-        columns = feat.interaction if isinstance(feat, StandIn) else feat
+        columns = vars(feat)["interaction"] if isinstance(feat, StandIn) else feat
         users, items = (
             np.asarray(dataset.field2id_token[field])[np.asarray(columns[field])]
             for field in (dataset.uid_field, dataset.iid_field)
@@ -219,7 +225,7 @@ def _of_checkpoint(path: Path, content: dict[str, Any], wanted: Wanted) -> Itera
         what = f"{', '.join(caches)} of other_parameter: computed from every training row"
         yield Trace(path, "graph or cached embeddings", what, remedy)
     optimizer = content.get("optimizer")
-    if isinstance(optimizer, dict) and optimizer.get("state") and not (current and lineage.get("optimizer") == "clean"):
+    if isinstance(optimizer, dict) and optimizer.get("state"):
         yield Trace(path, "optimizer moments", "moments of every row of the tables", remedy)
 
 

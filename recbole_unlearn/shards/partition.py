@@ -40,8 +40,8 @@ def partition(rows: Interactions, kind: str, shards: int, seed: int) -> np.ndarr
         >>> tokens = np.array(["[PAD]", "a", "b"])
         >>> rows = Interactions(np.array([1, 1, 2]), np.array([1, 2, 1]), tokens, tokens, index, index)
         >>> by_user = partition(rows, "user", 2, seed=0)
-        >>> by_user[0] == by_user[1] != by_user[2]
-        True
+        >>> len(set(by_user[:2])), len(set(by_user))
+        (1, 2)
     """
     if kind not in KINDS:
         raise ConfigError(f"partition {kind!r} is not known; allowed: {', '.join(KINDS)}")
@@ -173,8 +173,9 @@ def _distances(table: np.ndarray, anchors: np.ndarray) -> np.ndarray:
 
 def _means(table: np.ndarray, index: np.ndarray, assigned: np.ndarray, shards: int) -> np.ndarray:
     """Return the mean vector of each shard, per dimension, shape [shards, dims]."""
-    counts = csr_array((np.ones(len(index), dtype=np.float32), (assigned, index)), shape=(shards, len(table)))
-    return (counts @ table) / np.maximum(counts.sum(axis=1), 1)[:, None]
+    counts = np.bincount(assigned * len(table) + index, minlength=shards * len(table))
+    counts = counts.reshape(shards, -1).astype(np.float32)  # integers would not go through BLAS
+    return (counts @ table) / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -1,0 +1,175 @@
+"""The figures of the influence methods: time, closeness to Retrain, memory, and one user's latency.
+
+    python benchmarks/influence.py NeuMF ml-1m 5 [--epochs=50 --data_path=... --key=value]
+    python benchmarks/influence.py LightGCN ml-1m 1 --epochs=200 --measured_epochs=5
+
+Appends one json line per seed to benchmarks/results/influence-MODEL-DATASET.jsonl; seeds that stand there are not run again.
+Trained models are kept in --cache (default: benchmarks/cache), with the seconds that training took. Where --measured_epochs
+is given, Retrain trains so many epochs for the clock alone, and its other figures are missing.
+RecBole's own epoch (its model and Trainer, no evaluation) is measured in the same process.
+"""
+
+import copy
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from recbole.trainer import Trainer
+from recbole.utils import get_model as recboles_model
+from recbole.utils import init_seed
+
+from recbole_unlearn.config import Config
+from recbole_unlearn.data import WithdrawalRequest, create_dataset, data_preparation
+from recbole_unlearn.evaluator.efficiency import measure
+from recbole_unlearn.evaluator.report import environment, finite
+from recbole_unlearn.methods import method_class
+from recbole_unlearn.quick_start import Assessment, request_of, unlearn_timed
+from recbole_unlearn.trainer import Unlearner, train_model
+from recbole_unlearn.utils import get_model
+
+RESULTS = Path(__file__).parent / "results"
+USERS = 20  # withdrawn alone, for the latency
+METHODS = {
+    "ResetUE": ("ResetUE", {}),
+    "SCIF": ("SCIF", {}),
+    "SCIF, one step": ("SCIF", {"newton_steps": 1}),
+    "SIF": ("SIF", {}),
+    "IF": ("IF", {}),
+    "CIF": ("CIF", {}),
+}
+
+
+class Bench:
+    """One seed: the original, Retrain, every method."""
+
+    def __init__(self, model, dataset, seed, given, own):
+        keys = {"protocol": "paper", "seed": seed, "mio_protocols": ["strong"], "state": "WARNING"}
+        self.config = Config(model, dataset, config_dict={**keys, **given})
+        self.cache, self.measured = Path(own["cache"]), own["measured_epochs"]
+        init_seed(seed, True)
+        self.data = create_dataset(self.config)
+        self.withdrawal = request_of(self.config).resolve(self.data.interactions())
+        self.assessment = Assessment(self.config, self.data, self.withdrawal)
+
+    def run(self):
+        original, _, memory = self.trained("original", self.data, self.config["epochs"])
+        remaining = self.data.without(self.withdrawal)
+        if self.measured:
+            retrain, per_epoch = None, self.own_epoch(remaining, self.measured)
+        else:
+            retrain, seconds, _ = self.trained(
+                f"retrain-{self.withdrawal.digest[:8]}", remaining, self.config["epochs"]
+            )
+            per_epoch = seconds / self.config["epochs"]
+        stock = self.stock_epoch(remaining)
+        results = {"Original": self.figures(original)}
+        results["Retrain"] = {
+            **(self.figures(retrain) if retrain else {"auc": None, "retained": None, "withdrawn": None}),
+            "seconds": per_epoch * self.config["epochs"],
+            "stock_seconds": stock * self.config["epochs"],
+        }
+        for name, (method, options) in METHODS.items():
+            instance = method_class(method)({**self.config.method_options(method), **options})
+            unlearner, cost = unlearn_timed(original, self.withdrawal, instance)
+            results[name] = {**self.figures(unlearner), **cost}
+            for clock in ("seconds", "stock_seconds"):
+                results[name][f"speedup_{clock}"] = results["Retrain"][clock] / cost["seconds"]
+            print(name, {key: value for key, value in results[name].items() if key != "diagnostics"}, flush=True)
+        for result in results.values():
+            whole = results["Retrain"]["retained"]
+            result["retained_share"] = result["retained"] / whole if whole and result["retained"] else None
+        return {
+            "methods": results,
+            "epoch": per_epoch,
+            "stock_epoch": stock,
+            "training_peak_mb": memory,
+            **self.latency(original),
+        }
+
+    def trained(self, tag, data, epochs):
+        """Return a trained Unlearner, the seconds and the peak memory that its training took; from the cache if there."""
+        self.cache.mkdir(parents=True, exist_ok=True)
+        name = f"{self.config['model']}-{self.config['dataset']}-{self.config['seed']}-{epochs}-{tag}"
+        path = self.cache / f"{name}.pt"
+        if not path.exists():
+            unlearner, cost = measure(lambda: train_model(self.config, data, epochs=epochs))
+            torch.save({"state": unlearner.model.state_dict(), "seconds": cost.seconds, "peak_mb": cost.peak_mb}, path)
+        saved = torch.load(path, weights_only=True)
+        model = get_model(self.config["model"])(self.config, data_preparation(self.config, data)[0]._dataset)
+        model.load_state_dict(saved["state"])
+        model.eval()
+        return Unlearner(self.config, model, data), saved["seconds"], saved["peak_mb"]
+
+    def own_epoch(self, data, epochs):
+        begin = time.perf_counter()
+        train_model(self.config, data, epochs=epochs)
+        return (time.perf_counter() - begin) / epochs
+
+    def stock_epoch(self, data):
+        """Return the seconds of one epoch of RecBole's own model and Trainer, the second of two."""
+        train_data = data_preparation(self.config, data)[0]
+        model = recboles_model(self.config["model"])(self.config, train_data._dataset)
+        trainer = Trainer(self.config, model)
+        seconds = []
+        for epoch in range(2):
+            begin = time.perf_counter()
+            trainer._train_epoch(train_data, epoch, show_progress=False)
+            seconds.append(time.perf_counter() - begin)
+        return seconds[-1]
+
+    def figures(self, unlearner):
+        found = self.assessment(unlearner)
+        utility = {group: found["utility"][group]["ndcg@10"] for group in ("retained", "withdrawn")}
+        return {"auc": found["mio"]["strong"]["auc"], **utility}
+
+    def latency(self, original):
+        """Return the median milliseconds to withdraw one user from a loaded model,."""
+        rows = self.data.interactions()
+        tokens = [str(token) for token in rows.user_tokens[np.unique(rows.users)]]
+        chosen = np.random.default_rng(0).permutation(tokens)[: USERS + 1]
+        milliseconds = []
+        for token in chosen:
+            unlearner = Unlearner(self.config, copy.deepcopy(original.model), self.data)
+            unlearner.unlearn(WithdrawalRequest.users([str(token)]), "SCIF")
+            milliseconds.append(1000 * unlearner.last_cost.seconds)
+        return {"one_user_ms": statistics.median(milliseconds[1:]), "one_user_ms_all": milliseconds[1:]}
+
+
+def main():
+    model, dataset, seeds, *rest = sys.argv[1:]
+    given = dict(argument.removeprefix("--").split("=", 1) for argument in rest)
+    own = {
+        "cache": given.pop("cache", str(Path(__file__).parent / "cache")),
+        "measured_epochs": int(given.pop("measured_epochs", 0)),
+    }
+    sys.argv = sys.argv[:1]
+    path = RESULTS / f"influence-{model}-{dataset}.jsonl"
+    done = {json.loads(line)["seed"] for line in path.read_text().splitlines()} if path.exists() else set()
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=RESULTS, capture_output=True, text=True, check=True)
+    for seed in range(1, int(seeds) + 1):
+        if seed in done:
+            continue
+        bench = Bench(model, dataset, seed, given, own)
+        line = {
+            "model": model,
+            "dataset": dataset,
+            "seed": seed,
+            "epochs": bench.config["epochs"],
+            "measured_epochs": own["measured_epochs"] or bench.config["epochs"],
+            "request": bench.withdrawal.digest,
+            "users": len(bench.withdrawal.users),
+            "commit": head.stdout.strip(),
+            "environment": environment("cpu"),
+            **bench.run(),
+        }
+        with path.open("a") as file:
+            file.write(json.dumps(finite(line)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

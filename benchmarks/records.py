@@ -1,0 +1,120 @@
+"""The json lines of the benchmarks as flat records: one per cell and method, each beside the Retrain of its own cell."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+GRIDS = ("paper", "shards", "ml-1m", "figure8", "paper-oracle")
+PAPER = yaml.safe_load((ROOT / "benchmarks" / "paper_values.yml").read_text())
+PAPERS_NAME = {"ml-1m": "ML-1M", "ml-100k": "ML-1M", "amazon-digital-music-5core": "ADM"}
+METRICS = [f"{metric}@{k}" for k in (5, 10, 15, 20) for metric in ("ndcg", "hit")]
+
+
+def read_lines(name, folder=RESULTS):
+    path = folder / f"{name}.jsonl"
+    if not path.exists():
+        return []
+    whole = (text for text in path.read_text().splitlines() if text.endswith("}"))
+    return [json.loads(text) for text in whole]
+
+
+def records(lines):
+    """Return flat records; a cell that two grids ran counts once, the first that is given."""
+    found = {}
+    for line in lines:
+        for method in line.get("methods", {}):
+            if "utility" in line["methods"][method]:
+                found.setdefault((*line["cell"].values(), method), record(line, method))
+    return list(found.values())
+
+
+def record(line, method):
+    """Return one method's figures in a cell; those that could not be measured are None."""
+    result, methods = line["methods"][method], line["methods"]
+    retrain, original = methods.get("Retrain", {}), methods["Original"]
+    popular = line["references"]["popularity"]
+    figures = {**line["cell"], "method": method, "clocks": result.get("clocks")}
+    for protocol in ("strong", "paper"):
+        auc, learned = value(result, "mio", protocol, "auc"), value(original, "mio", protocol, "auc")
+        exact = value(retrain, "mio", protocol, "auc")
+        figures[f"{protocol}_auc"] = auc
+        figures[f"{protocol}_acc"] = value(result, "mio", protocol, "acc")
+        figures[f"{protocol}_gap"] = minus(auc, exact)
+        figures[f"{protocol}_way"] = over(minus(learned, auc), minus(learned, exact))
+    figures["whole_auc"] = value(result, "mio", "strong", "whole_user", "auc")
+    for metric in METRICS:
+        figures[metric] = value(result, "utility", "retained", metric)
+        figures[f"{metric}_share"] = over(figures[metric], value(retrain, "utility", "retained", metric))
+    figures["all_ndcg@10"] = value(result, "utility", "all", "ndcg@10")
+    figures["withdrawn_share"] = over(
+        value(result, "utility", "withdrawn", "ndcg@10"), value(popular, "withdrawn", "ndcg@10")
+    )
+    figures["original_ndcg@10"] = value(original, "utility", "retained", "ndcg@10")
+    figures["seconds"], figures["speedup"] = result.get("seconds"), result.get("speedup")
+    for witness, figure in WITNESSES:
+        figures[f"{witness}.{figure}"] = value(result, "witnesses", witness, figure)
+    return figures
+
+
+WITNESSES = [
+    ("taste", "mean"),
+    ("taste", "low"),
+    ("taste", "high"),
+    ("score", "auc"),
+    ("rank", "mean"),
+    ("norm", "auc"),
+    ("distance", "users_withdrawn"),
+    ("distance", "users_retained"),
+    ("distance", "items"),
+    ("distance", "shared"),
+    ("top10", "retained"),
+    ("top10", "withdrawn"),
+    ("activity", "active_loss"),
+    ("activity", "rest_loss"),
+]
+
+
+def value(content, *path):
+    for key in path:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content
+
+
+def minus(first, second):
+    return None if first is None or second is None else first - second
+
+
+def over(first, second):
+    return None if first is None or not second else first / second
+
+
+def column(rows, name, **where):
+    """Return the values of one figure over the seeds of the records that match."""
+    rows = [row for row in rows if all(row[key] == wanted for key, wanted in where.items())]
+    return [row[name] for row in rows if row.get(name) is not None]
+
+
+def average(rows, name, **where):
+    values = column(rows, name, **where)
+    return float(np.mean(values)) if values else None
+
+
+def shown(values, digits=3):
+    """Return mean ± standard deviation over seeds (no spread for one)."""
+    if not values:
+        return ""
+    spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{spread}"
+
+
+def distinct(rows, name):
+    return list(dict.fromkeys(row[name] for row in rows))
+
+
+def papers(table, dataset, model, request, method):
+    """Return what the paper prints, or None; for ml-100k, which it does not use, what it prints for ML-1M."""
+    return value(PAPER[table], PAPERS_NAME.get(dataset), model, request, method)
