@@ -19,7 +19,7 @@ lint: $(READY)
 	$(BIN)/mypy recbole_unlearn run_unlearn.py
 
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
