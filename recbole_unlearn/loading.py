@@ -117,16 +117,11 @@ def read_model_file(model_file: str | os.PathLike[str], given: dict[str, Any]) -
         raise
     except _BROKEN as error:
         raise ConfigError(f"checkpoint {str(model_file)!r} cannot be read: {error!r}") from error
-    if not isinstance(checkpoint, Mapping) or not {"config", "state_dict"} <= checkpoint.keys():
-        held = "a bare state_dict" if _is_state_dict(checkpoint) else f"a {type(checkpoint).__name__}"
-        raise ConfigError(
-            f"{str(model_file)!r} holds {held}, no checkpoint; a checkpoint holds config and state_dict, as RecBole's "
-            f"Trainer and this package save it"
-        )
-    saved = getattr(checkpoint["config"], "final_config_dict", checkpoint["config"])
+    written = checkpoint.get("config")
+    saved = getattr(written, "final_config_dict", written)
     if not isinstance(saved, Mapping) or not all(isinstance(saved.get(name), str) for name in ("model", "dataset")):
         raise ConfigError(f"{str(model_file)!r}: its config names no model and no data set")
-    if not isinstance(checkpoint["state_dict"], Mapping) or not _is_state_dict(checkpoint["state_dict"]):
+    if not _is_state_dict(checkpoint["state_dict"]):
         raise ConfigError(f"{str(model_file)!r}: its state_dict holds something else than tensors")
     _check_lineage(model_file, checkpoint)
     for name in ("model", "dataset"):
@@ -235,10 +230,8 @@ def _check_lineage(model_file: str | os.PathLike[str], checkpoint: Mapping[str, 
         raise ConfigError(f"{str(model_file)!r}: its lineage or other_parameter is damaged")
 
 
-def _is_state_dict(content: Any) -> bool:
-    return isinstance(content, Mapping) and all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
-    )
+def _is_state_dict(content: Mapping[Any, Any]) -> bool:
+    return all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items())
 
 
 def _is_plain(value: Any) -> bool:

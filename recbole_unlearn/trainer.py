@@ -165,14 +165,14 @@ class Unlearner(Trainer):
             )
             return method.unlearn(context), remaining, context.gone
 
-        before = weights_digest(self.model) if scope == "all" else ""
+        before = "" if scope == "train" else weights_digest(self.model)
         done, self.last_cost = measure(from_request_to_model, self.device)
         outcome, self.dataset, self.withdrawn_users = done
         self.model = outcome.model
         if "nothing_to_do" not in outcome.diagnostics:
             self._forget_the_way_here()
-        if scope == "all":
-            assert withdrawal is not None
+        assert withdrawal is not None
+        if withdrawal.scope == "all":
             self.unsaved.append(unsaved(self, dataset, withdrawal, method.name, outcome, before))
         return outcome
 

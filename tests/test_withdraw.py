@@ -330,8 +330,12 @@ def nan(state):
 
 
 BAD = {
-    "bare state_dict": (broken(lambda state: state["state_dict"]), {}, "a bare state_dict, no checkpoint"),
-    "a list": (broken(lambda state: [1, 2]), {}, "holds a list, no checkpoint"),
+    "bare state_dict": (
+        broken(lambda state: state["state_dict"]),
+        {},
+        "holds no `state_dict` as RecBole's and ours do, but OrderedDict",
+    ),
+    "a list": (broken(lambda state: [1, 2]), {}, "holds no `state_dict` as RecBole's and ours do, but list"),
     "garbage": (lambda path: Path(path).write_bytes(b"garbage" * 9), {}, "cannot be read"),
     "empty": (lambda path: Path(path).write_bytes(b""), {}, "cannot be read"),
     "no config": (broken(lambda state: {**state, "config": 3}), {}, "names no model and no data set"),
