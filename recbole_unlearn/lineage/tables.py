@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
@@ -46,7 +48,7 @@ class TableFolder:
     def create(folder: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> TableFolder:
         """Write arrays, each file whole or not at all, and return their folder."""
         for name, array in arrays.items():
-            write_atomically(Path(folder) / f"{name}.npy", lambda file, values=array: np.save(file, values))
+            write_atomically(Path(folder) / f"{name}.npy", partial(_save, array))
         return TableFolder(folder)
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -64,9 +66,9 @@ class TableFolder:
         """
         for name, (ids, rows) in changes.items():
             self._check(name, ids, rows)
-        parts = {
-            f"{kind}/{name}": part for name, pair in changes.items() for kind, part in zip("ir", pair, strict=True)
-        }
+        parts: dict[str, Any] = {}
+        for name, (ids, rows) in changes.items():
+            parts |= {f"i/{name}": ids, f"r/{name}": rows}
         write_atomically(self.folder / _JOURNAL, lambda file: np.savez(file, **parts))
         self._apply(changes)
         self._forget_journal()
@@ -106,3 +108,7 @@ class TableFolder:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.npy"
+
+
+def _save(array: np.ndarray, file: IO[Any]) -> None:
+    np.save(file, array)
