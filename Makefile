@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,plots]'
 	touch $@
 
 demo: $(READY)
@@ -19,7 +19,7 @@ lint: $(READY)
 	$(BIN)/mypy recbole_unlearn run_unlearn.py
 
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

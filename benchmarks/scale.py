@@ -3,9 +3,11 @@
     python benchmarks/scale.py one --users 10000 1000000 10000000
     python benchmarks/scale.py batch --users 1000000 --items 100000 --rows 50000000
     python benchmarks/scale.py dataset --rows 1000000 4000000
+    python benchmarks/scale.py disk --users 10000 1000000
 
 ``one``: a user with 100 rows, of whom all rows or 10 rows leave, while the tables grow. ``batch``: rand@alpha of a power-law
-world. ``dataset``: loading the same kind of rows through RecBole's Dataset, whose limit it shows. Each writes
+world. ``dataset``: loading the same kind of rows through RecBole's Dataset, whose limit it shows. ``disk``: replacing a
+checkpoint whole, as ``Unlearner.save`` does, and one user's rows of mapped tables through the journal. Each writes
 benchmarks/results/scale-<mode>.json, part by part; parts that stand there already are not measured again.
 """
 
@@ -13,6 +15,7 @@ import argparse
 import copy
 import gc
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -26,12 +29,15 @@ from recbole_unlearn import Config
 from recbole_unlearn.data import create_dataset, data_preparation
 from recbole_unlearn.data.index import RowIndex
 from recbole_unlearn.evaluator.efficiency import measure
+from recbole_unlearn.lineage.store import write_atomically
+from recbole_unlearn.lineage.tables import TableFolder
 from recbole_unlearn.methods.indexed import withdraw
 from recbole_unlearn.model.neumf import NeuMF
 from recbole_unlearn.utils import get_method
 
 RESULTS = Path(__file__).parent / "results"
 ROWS_OF_ONE = 100
+USER_TABLES = ("user_mf_embedding.weight", "user_mlp_embedding.weight")
 
 
 class Tokens:
@@ -178,6 +184,29 @@ def dataset(options):
         save_part(RESULTS / "scale-dataset.json", f"{rows} rows", part)
 
 
+def disk(options):
+    """Time the atomic replacement of a checkpoint of NeuMF's tables, and one user's rows through the journal."""
+    for users in options.users:
+        if save_part(RESULTS / "scale-disk.json", f"{users} users") is None:
+            continue
+        state = NeuMF(make_config(), Sizes(users, options.items)).state_dict()
+        size = sum(value.numel() * value.element_size() for value in state.values()) / 1e6
+        with tempfile.TemporaryDirectory(dir=".") as folder:
+            path, times = Path(folder) / "model.pth", []
+            for _ in range(options.repeats):
+                start = time.perf_counter()
+                write_atomically(path, lambda file, s=state: torch.save(s, file))
+                times.append(time.perf_counter() - start)
+            folder, rows = TableFolder.create(folder, {name: value.numpy() for name, value in state.items()}), []
+            for user in np.random.default_rng(0).integers(1, users, 3 * options.repeats):
+                changes = {name: (np.array([user]), np.ones((1, 64), dtype=np.float32)) for name in USER_TABLES}
+                start = time.perf_counter()
+                folder.write_rows(changes)
+                rows.append(time.perf_counter() - start)
+        part = {"users": users, "mb": size, "replace": spread(times), "journal": spread(rows)}
+        save_part(RESULTS / "scale-disk.json", f"{users} users", part)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     modes = parser.add_subparsers(dest="mode", required=True)
@@ -192,12 +221,14 @@ def main():
     mode.add_argument("--alphas", type=float, nargs="+", default=[0.5, 1, 2, 5])
     mode = modes.add_parser("dataset")
     mode.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 2_000_000, 4_000_000])
+    mode = modes.add_parser("disk")
+    mode.add_argument("--users", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    mode.add_argument("--items", type=int, default=3_500)
+    mode.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    import sys
-
     sys.argv = sys.argv[:1]  # RecBole's Config reads the command line
     torch.manual_seed(0)
-    {"one": one, "batch": batch, "dataset": dataset}[options.mode](options)
+    {"one": one, "batch": batch, "dataset": dataset, "disk": disk}[options.mode](options)
     print(json.dumps(environment(), indent=1))
 
 

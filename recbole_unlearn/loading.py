@@ -187,7 +187,7 @@ def build_model(
     if known is not None and known != dataset.digest:
         raise ConfigError(
             f"data set {config['dataset']!r} changed since {str(model_file)!r} was trained (rows {dataset.digest[:12]}, "
-            f"then {known[:12]}), or its withdrawn rows are needed and gone; train anew"
+            f"then {str(known)[:12]}), or its withdrawn rows are needed and gone; train anew"
         )
     init_seed(config["seed"], config["reproducibility"])
     try:

@@ -18,7 +18,17 @@ WITHOUT_RECBOLE = (
     "shards/store.py",
     "shards/clocks.py",
 )
-SHELL = ("quick_start", "trainer", "cli", "assessment", "benchmark", "benchmark_cell", "loading", "withdraw")
+SHELL = (
+    "quick_start",
+    "trainer",
+    "cli",
+    "assessment",
+    "benchmark",
+    "benchmark_cell",
+    "loading",
+    "withdraw",
+    "production",
+)
 TOP = {f"recbole_unlearn.{name}" for name in SHELL}
 MAY_IMPORT_TOP = {f"{name}.py" for name in SHELL} | {"__init__.py"}
 

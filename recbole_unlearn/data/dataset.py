@@ -114,7 +114,8 @@ class WithdrawalDataset(RememberingDataset):
         view = self.copy(parts[0].inter_feat)
         view._parts = parts
         # What is withdrawn must move no shard that did not have it, not even by what its sampler may draw.
-        view.withdrawn_items = np.array([], dtype=np.int64)
+        for dataset in (view, *parts):
+            dataset.withdrawn_items = np.array([], dtype=np.int64)
         return view
 
 

@@ -1,0 +1,128 @@
+"""Write the tables of docs/performance.md from benchmarks/results: python benchmarks/performance.py"""
+
+import json
+import re
+from pathlib import Path
+
+import tabulate
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+AGAINST_STOCK = {
+    "loading": "loading, .inter to dataloaders",
+    "batches": "one epoch of batches with negatives (NeuMF)",
+    "neumf_epoch": "NeuMF training epoch",
+    "neumf_evaluation": "NeuMF full-sort evaluation",
+    "lightgcn_epoch": "LightGCN training epoch, 3 layers, 64 dimensions",
+}
+
+
+def milliseconds(times):
+    return f"{1e3 * times['median']:.2f} ({1e3 * times['min']:.2f} to {1e3 * times['max']:.2f})"
+
+
+def seconds(times):
+    return f"{times['median']:.3g} ({times['min']:.3g} to {times['max']:.3g})"
+
+
+def where(parts):
+    some = next(iter(parts.values()))
+    loads = [part["load"] for part in parts.values()]
+    return (
+        f"torch {some['torch']}, {some['threads']} threads on {some['cores']} cores, commit {some['commit'][:7]}, "
+        f"load {min(loads)} to {max(loads)} while it ran"
+    )
+
+
+def against_stock(path):
+    parts = json.loads(path.read_text())
+    rows = []
+    for name, label in AGAINST_STOCK.items():
+        if name in parts:
+            part = parts[name]
+            same = [f"{key.replace('_', ' ')} {part[key]:.1e}" for key in part if key.endswith("_difference")]
+            rows.append([label, seconds(part["stock"]), seconds(part["ours"]), f"{part['ratio']:.1f}", ", ".join(same)])
+    head = ["seconds, median (least to greatest)", "stock RecBole", "recbole_unlearn", "ratio", "same as stock"]
+    text = f"**{path.stem.removeprefix('speed-')}**, {where(parts)}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
+    if "lightgcn_withdrawal" in parts:
+        part = parts["lightgcn_withdrawal"]
+        text += (
+            f"\nOne user out of a loaded LightGCN ({part['edges']} edges), ms: graph changed {milliseconds(part['change'])}, "
+            f"graph rebuilt {milliseconds(part['rebuild'])}; propagation, when it is next needed, "
+            f"{milliseconds(part['propagation'])}.\n"
+        )
+    if "product" in parts:
+        part = parts["product"]
+        text += (
+            f"\nOne Gauss-Newton product over all rows of NeuMF: {seconds(part['ours'])} s, 1/{part['ratio']:.1f} of our "
+            f"training epoch ({seconds(part['epoch'])} s).\n"
+        )
+    return text
+
+
+def one_request(path):
+    parts = json.loads(path.read_text())
+    rows = [
+        [part["users"], part["kind"], part["rows"], f"{part['tables_mb']:.0f}", milliseconds(part)]
+        for part in parts.values()
+    ]
+    head = ["users", "what leaves", "training rows", "tables, MB", "ms a request"]
+    return f"**SCIF, NeuMF, one user with 100 rows**, {where(parts)}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
+
+
+def batch(path):
+    parts = json.loads(path.read_text())
+    rows = [
+        [
+            f"rand@{part['alpha']:g}",
+            part["users"],
+            part["forgotten"],
+            f"{part['seconds']:.2f}",
+            f"{part['peak_mb']:.0f}",
+            f"{part['resident_mb']:.0f}",
+        ]
+        for part in parts.values()
+    ]
+    total = next(iter(parts.values()))["rows"]
+    head = ["request", "users", "rows forgotten", "s", "peak above, MB", "resident, MB"]
+    return f"**SCIF, {total} rows in all**, {where(parts)}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
+
+
+def loading(path):
+    parts = json.loads(path.read_text())
+    rows = [[part["rows"], f"{part['seconds']:.1f}", f"{part['peak_mb']:.0f}"] for part in parts.values()]
+    head = ["rows", "s", "peak, MB"]
+    return f"**The Dataset, two columns**, {where(parts)}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
+
+
+def disk(path):
+    parts = json.loads(path.read_text())
+    rows = [
+        [part["users"], f"{part['mb']:.0f}", milliseconds(part["replace"]), milliseconds(part["journal"])]
+        for part in parts.values()
+    ]
+    head = ["users", "checkpoint, MB", "ms to replace it whole", "ms to change one user's rows in place"]
+    return f"**A checkpoint on disk**, {where(parts)}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
+
+
+TABLES = {
+    "stock": ("speed-*.json", against_stock),
+    "one": ("scale-one.json", one_request),
+    "batch": ("scale-batch-*.json", batch),
+    "dataset": ("scale-dataset.json", loading),
+    "disk": ("scale-disk.json", disk),
+}
+
+
+def main():
+    page = ROOT / "docs" / "performance.md"
+    text = page.read_text()
+    for name, (pattern, table) in TABLES.items():
+        found = [table(path) for path in sorted(RESULTS.glob(pattern))] or ["Not measured yet.\n"]
+        mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text = mark.sub(lambda match, tables=found: match[1] + "\n" + "\n".join(tables) + "\n" + match[2], text)
+    page.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
