@@ -225,6 +225,7 @@ def _check_lineage(model_file: str | os.PathLike[str], checkpoint: Mapping[str, 
     lineage, other = checkpoint.get("lineage", {}), checkpoint.get("other_parameter") or {}
     right = isinstance(lineage, Mapping) and isinstance(other, Mapping) and all(isinstance(name, str) for name in other)
     anchor = lineage.get("ledger", NOTHING_WITHDRAWN) if right else None
+    right = right and isinstance(lineage.get("data"), str | None)
     right = right and isinstance(anchor, Mapping) and type(anchor.get("count")) is int
     if not right or not isinstance(anchor, Mapping) or not isinstance(anchor.get("head"), str):
         raise ConfigError(f"{str(model_file)!r}: its lineage or other_parameter is damaged")
