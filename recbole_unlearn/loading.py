@@ -16,13 +16,16 @@ from recbole_unlearn.data.after import find_ledger, load_after_withdrawals, load
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.utils import check_files, prepare_anew
 from recbole_unlearn.exceptions import ConfigError, LedgerError, UnlearnError, UnsupportedModelError
+from recbole_unlearn.extension import names_code
 from recbole_unlearn.lineage.ledger import NOTHING_WITHDRAWN
 from recbole_unlearn.trainer import Unlearner, read_checkpoint
 from recbole_unlearn.utils import get_model, get_trainer
 
 # Where things are written, and what is trusted, is said by whoever runs this, never by the file that is loaded.
 _NOT_FROM_A_FILE = {
+    "adapters",
     "checkpoint_dir",
+    "dry_run",
     "output_dir",
     "ledger_dir",
     "ledger_key",
@@ -148,6 +151,8 @@ def _config(saved: Mapping[str, Any], given: dict[str, Any]) -> Config:
     fresh = config.final_config_dict
     for key, value in saved.items():
         replaceable = key not in _NOT_FROM_A_FILE and key not in config.external_config_dict and key != "data_path"
+        if key in ("methods", "unlearn_method") and names_code(value):
+            continue  # a file must not say which code is imported
         if replaceable and _is_plain(value) and _is_plain(fresh.get(key)):
             fresh[key] = value
     config.set_later = {}

@@ -90,7 +90,7 @@ class WithdrawalDataset(RememberingDataset):
                 gone = _named(withdrawal, rows) if withdrawal.scope == "all" else np.isin(rows.items, withdrawal.items)
                 part = _keep(part, ~gone)
             parts.append(part)
-        view = self._with_parts(parts)
+        view = self.with_parts(parts)
         gone = np.union1d(self.withdrawn_items, withdrawal.items)
         for dataset in (view, *parts):
             dataset.withdrawn_items = gone  # samplers and loaders see the parts only
@@ -98,11 +98,12 @@ class WithdrawalDataset(RememberingDataset):
 
     def where(self, masks: list[np.ndarray]) -> WithdrawalDataset:
         """Return this data set with only some rows of each part, from one mask of shape [rows] per part."""
-        view = self._with_parts([_keep(part, mask) for part, mask in zip(self.build(), masks, strict=True)])
+        view = self.with_parts([_keep(part, mask) for part, mask in zip(self.build(), masks, strict=True)])
         view._gone = np.setdiff1d(self.interactions().users, view.interactions().users)
         return view
 
-    def _with_parts(self, parts: list[Dataset]) -> WithdrawalDataset:
+    def with_parts(self, parts: list[Dataset]) -> WithdrawalDataset:
+        """Return this data set with other parts: train, valid and test."""
         view = self.copy(parts[0].inter_feat)
         view._parts = parts
         return view
