@@ -77,7 +77,7 @@ def _roc(report: Mapping[str, Any]) -> Chart:
     reading = "The nearer a curve is to the dashed diagonal, the less the oracle recognises the withdrawn rows."
     headers = ("method", "AUC", "low (95 %)", "high (95 %)", "recognised at 10 % false alarms")
     alarms = {name: _text(_height(points, 0.1), 3) for name, points in curves.items()}
-    return Chart("roc", title, reading, image, Table(title, headers, _cells(read, 3, alarms)))
+    return Chart("roc", title, reading, image, Table(f"{title}: figures", headers, _cells(read, 3, alarms)))
 
 
 def _time(report: Mapping[str, Any]) -> Chart:
@@ -93,7 +93,7 @@ def _time(report: Mapping[str, Any]) -> Chart:
     reading = "Each line on the grid is ten times the one before. The dashed line is Retrain, where it ran."
     headers = ("method", "median (s)", "least (s)", "most (s)", "speed-up over Retrain")
     factors = {name: _text(result.get("speedup"), 1, "x") for name, result in report["methods"].items()}
-    return Chart("time", title, reading, image, Table(title, headers, _cells(found, 4, factors)))
+    return Chart("time", title, reading, image, Table(f"{title}: figures", headers, _cells(found, 4, factors)))
 
 
 def _utility(report: Mapping[str, Any], group: str) -> Chart:
@@ -120,7 +120,9 @@ def _utility(report: Mapping[str, Any], group: str) -> Chart:
         for name, points in {**curves, "(popularity)": popular}.items()
     ]
     headers = ["method", *(f"K = {k}" for k in lengths)]
-    return Chart(label.name, title, f"{aim} The dashed line is popularity.", image, Table(title, headers, cells))
+    return Chart(
+        label.name, title, f"{aim} The dashed line is popularity.", image, Table(f"{title}: figures", headers, cells)
+    )
 
 
 def _rank(report: Mapping[str, Any]) -> Chart:
@@ -136,7 +138,7 @@ def _rank(report: Mapping[str, Any]) -> Chart:
         "From the original's place they are to go to where a model that never saw them puts them: Retrain's, dashed."
     )
     headers = ("method", "mean", "low (95 %)", "high (95 %)", "shift from the original")
-    return Chart("rank", title, reading, image, Table(title, headers, _cells(found, 3, shifts)))
+    return Chart("rank", title, reading, image, Table(f"{title}: figures", headers, _cells(found, 3, shifts)))
 
 
 def _witnesses(report: Mapping[str, Any]) -> Table:

@@ -155,10 +155,10 @@ def table_rows(report: Mapping[str, Any]) -> list[list[str]]:
 def notes_of(report: Mapping[str, Any]) -> list[str]:
     """Return what must be read with the table."""
     notes = [
-        "P1: 1 remembers the withdrawn rows, .5 does not. P3: retained users, full ranking, retained history masked;"
+        "P1: 1 remembers the withdrawn rows, .5 does not. P3: retained users, full ranking, retained history masked."
     ]
     notes += [
-        "withdrawn users are served as users never seen: popularity is the aim, above it is memory, far below is broken."
+        "Withdrawn users are served as users never seen: popularity is the aim, above it is memory, far below is broken."
     ]
     for protocol, power in report["oracle_power"].items():
         if power["auc"] is None:
