@@ -19,6 +19,8 @@ from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import create_dataset, data_preparation
 from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.dry_run import seconds_of_training, what_would_go
+from recbole_unlearn.evaluator.page import save_page
+from recbole_unlearn.evaluator.plots import check_matplotlib, save_plots
 from recbole_unlearn.evaluator.report import make_report, save_report
 from recbole_unlearn.exceptions import ConfigError, InputError, RequestError, UnsupportedModelError
 from recbole_unlearn.loading import load_data_and_model as load_data_and_model
@@ -77,7 +79,7 @@ def run_unlearn(
     for name, told in assessment.witnesses(unlearners).items():
         results[name]["witnesses"] = told
     report = make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())
-    save_report(report, Path(config["output_dir"]) / "report.json")
+    _write_report(config, report)
     if withdrawal.scope == "train":
         withdrawal.request.save(Path(config["output_dir"]) / "request.json")
     score = float(original.best_valid_score)
@@ -88,6 +90,15 @@ def run_unlearn(
         "test_result": results["Original"]["utility"]["all"],
         "unlearn": report,
     }
+
+
+def _write_report(config: Config, report: dict[str, Any]) -> None:
+    folder = Path(config["output_dir"])
+    save_report(report, folder / "report.json")
+    if config["report_html"]:
+        save_page(report, folder / "report.html")
+    if config["report_plots"]:
+        save_plots(report, folder)
 
 
 class RunConfig(Config):
@@ -131,6 +142,8 @@ def _prepare(config: Config) -> tuple[WithdrawalDataset, Withdrawal, dict[str, U
     methods = {method.name: method for method in (get_method(config, name) for name in config["methods"])}
     if any(method.needs_adapter for method in methods.values()):
         ModelAdapter.class_for(config.model_class)
+    if config["report_plots"]:
+        check_matplotlib()
     for key in ("output_dir", "checkpoint_dir"):
         _check_folder(key, config[key])
     _try_model(config, data)
