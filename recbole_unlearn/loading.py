@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from recbole.utils import init_seed
 
+from recbole_unlearn.checkpoint import read_checkpoint
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.after import find_ledger, load_after_withdrawals, load_as_of
 from recbole_unlearn.data.dataset import WithdrawalDataset
@@ -18,7 +19,7 @@ from recbole_unlearn.data.utils import check_files, prepare_anew
 from recbole_unlearn.exceptions import ConfigError, LedgerError, UnlearnError, UnsupportedModelError
 from recbole_unlearn.extension import names_code
 from recbole_unlearn.lineage.ledger import NOTHING_WITHDRAWN
-from recbole_unlearn.trainer import Unlearner, read_checkpoint
+from recbole_unlearn.trainer import Unlearner
 from recbole_unlearn.utils import get_model, get_trainer
 
 # Where things are written, and what is trusted, is said by whoever runs this, never by the file that is loaded.

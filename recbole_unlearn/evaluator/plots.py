@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.store import write_atomically
 
 _FORMATS = ("png", "svg")
-_STYLE = {"svg.hashsalt": "recbole_unlearn", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+_STYLE: Any = {"svg.hashsalt": "recbole_unlearn", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 _LINES = ("-", "--", ":", "-.")
 
 
@@ -49,11 +50,8 @@ def save_plots(report: Mapping[str, Any], folder: str | Path) -> list[Path]:
             for form in _FORMATS:
                 path = Path(folder) / f"{name}.{form}"
                 undated = {"Date": None} if form == "svg" else None
-                write_atomically(
-                    path,
-                    lambda file, f=figure, e=form, m=undated: f.savefig(file, format=e, dpi=300, metadata=m),
-                    0o644,
-                )
+                save = partial(figure.savefig, format=form, dpi=300, metadata=undated)
+                write_atomically(path, save, 0o644)
                 written.append(path)
     return written
 
