@@ -10,12 +10,25 @@ from recbole_unlearn.cli import main
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.telemetry import Telemetry, check_wandb
 
-QUICK = ["--epochs=1", "--mf_embedding_size=8", "--mlp_embedding_size=8", "--mlp_hidden_size=[8]", "--methods=ResetUE,SCIF"]
+QUICK = [
+    "--epochs=1",
+    "--mf_embedding_size=8",
+    "--mlp_embedding_size=8",
+    "--mlp_hidden_size=[8]",
+    "--methods=ResetUE,SCIF",
+]
 
 
 @pytest.fixture
 def arguments(data_path):
-    return ["--dataset=tiny", f"--data_path={data_path}", "--mio_protocols=strong", "--alpha=10", "--witnesses=[]", *QUICK]
+    return [
+        "--dataset=tiny",
+        f"--data_path={data_path}",
+        "--mio_protocols=strong",
+        "--alpha=10",
+        "--witnesses=[]",
+        *QUICK,
+    ]
 
 
 def test_scalars_hold_the_figures_of_the_report(arguments, capfd):

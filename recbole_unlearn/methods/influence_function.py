@@ -118,7 +118,8 @@ class SIF(InfluenceFunction):
 class CIF(InfluenceFunction):
     """IF with the collaborative component (Li et al. 2023, eq. 12).
 
-    Formula: that of IF, with b the gradient of the withdrawn rows less that of the rows z-bar in their place. Cost: that of IF.
+    Formula: that of IF, with b the gradient of the withdrawn rows less that of the rows z-bar in their place.
+    Cost: that of IF.
     """
 
     name = "CIF"
