@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,12 @@ from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.store import write_atomically
 
 _FORMATS = ("png", "svg")
-_STYLE: Any = {"svg.hashsalt": "recbole_unlearn", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+_STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "recbole_unlearn",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 _LINES = ("-", "--", ":", "-.")
 
 
@@ -47,13 +51,15 @@ def save_plots(report: Mapping[str, Any], folder: str | Path) -> list[Path]:
             figure = Figure(figsize=(4.2, 3.2), layout="constrained")
             if not draw(report, figure.subplots()):
                 continue
-            for form in _FORMATS:
-                path = Path(folder) / f"{name}.{form}"
-                undated = {"Date": None} if form == "svg" else None
-                save = partial(figure.savefig, format=form, dpi=300, metadata=undated)
-                write_atomically(path, save, 0o644)
-                written.append(path)
+            written += [_save(figure, Path(folder) / f"{name}.{form}") for form in _FORMATS]
     return written
+
+
+def _save(figure: Any, path: Path) -> Path:
+    form = path.suffix[1:]
+    undated = {"Date": None} if form == "svg" else None
+    write_atomically(path, lambda file: figure.savefig(file, format=form, dpi=300, metadata=undated), 0o644)
+    return path
 
 
 def _roc(report: Mapping[str, Any], axis: Any) -> bool:
