@@ -29,6 +29,7 @@ SHELL = (
     "withdraw",
     "tuning",
     "testing",
+    "production",
 )
 TOP = {f"recbole_unlearn.{name}" for name in SHELL}
 MAY_IMPORT_TOP = {f"{name}.py" for name in SHELL} | {"__init__.py"}
