@@ -15,10 +15,8 @@ if __name__ == "__main__":
     ]
     for request in requests:
         before = len(unlearner.dataset.interactions().users)
-        outcome = unlearner.unlearn(request, method="SCIF", scope="all")
+        unlearner.unlearn(request, method="SCIF", scope="all")
         left = len(unlearner.dataset.interactions().users)
         print(request.kind, "rows", before - left, "seconds", f"{unlearner.last_cost.seconds:.3f}", "left", left)
-        again = unlearner.unlearn(request, method="SCIF", scope="all")
-        assert again.diagnostics == {"nothing_to_do": True}
     receipts = unlearner.save("saved/unlearned.pth")  # one commit: the model, the ledger and a receipt each
     print("receipts", len(receipts))

@@ -99,7 +99,7 @@ class MethodConformance:
         expected = np.unique(rows.pair_keys(rows.users[retained], rows.items[retained]))
         graphs = [module.norm_adj_matrix for module in unlearner.model.modules() if hasattr(module, "norm_adj_matrix")]
         edges = np.concatenate([rows.pair_keys(*graph.pairs) for graph in graphs])
-        assert np.array_equal(np.unique(edges), expected)  # shards: each retained edge in one of them and in the whole
+        assert np.array_equal(np.unique(edges), expected)  # RecEraser has a graph per shard, and one that serves
 
     def test_it_refuses_what_it_cannot_do(self) -> None:
         """For the models of ``refuses`` it says so before it changes anything."""

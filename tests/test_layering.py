@@ -30,6 +30,7 @@ SHELL = (
     "production",
     "tuning",
     "testing",
+    "production",
 )
 TOP = {f"recbole_unlearn.{name}" for name in SHELL}
 MAY_IMPORT_TOP = {f"{name}.py" for name in SHELL} | {"__init__.py"}
