@@ -15,11 +15,12 @@ from pathlib import Path
 
 from recbole.utils import init_seed
 
+from recbole_unlearn.assessment import Assessment
 from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.report import environment, finite
 from recbole_unlearn.methods import method_class
-from recbole_unlearn.quick_start import Assessment, request_of
+from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.trainer import Unlearner, train_model
 
 RESULTS = Path(__file__).parent / "results"

@@ -79,6 +79,14 @@ def cells(rows):
             yield request, method, [row for row in part if row["method"] == method]
 
 
+def stage(request, method):
+    """Return where the paper's tables have this row: the original is Retrain's, or RecEraser's, "learn" row."""
+    if method == "Original":
+        return "learn", "Retrain"
+    name, learned, _ = method.partition(", learned")
+    return ("learn" if learned else request), name
+
+
 def table2(rows, dataset, model):
     head = [
         "request",
@@ -110,8 +118,8 @@ def table3(rows, dataset, model):
     head = ["request", "method", *(f"{name.replace('hit', 'HR').upper()}" for name in names), "NDCG@10 of Retrain's"]
     body = []
     for request, method, part in cells(rows):
-        at = request if method != "Original" else "learn"
-        printed, exact = (papers("table3", dataset, model, at, name) for name in (method, "Retrain"))
+        at, name = stage(request, method)
+        printed, exact = (papers("table3", dataset, model, at, which) for which in (name, "Retrain"))
         share = over(printed[2], exact[2]) if printed and exact else None
         figures = [shown(column(part, name), 4) for name in names]
         of_retrain = shown(column(part, "ndcg@10_share"))

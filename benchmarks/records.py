@@ -29,13 +29,18 @@ def records(lines):
         for method in line.get("methods", {}):
             if "utility" in line["methods"][method]:
                 found.setdefault((*line["cell"].values(), method), record(line, method))
+            learned = line["methods"][method].get("original")
+            if learned:  # shards unlearn from an ensemble of their own
+                name = f"{method}, learned"
+                beside = {**line, "methods": {**line["methods"], name: learned}}
+                found.setdefault((*line["cell"].values(), name), record(beside, name))
     return list(found.values())
 
 
 def record(line, method):
     """Return one method's figures in a cell; those that could not be measured are None."""
     result, methods = line["methods"][method], line["methods"]
-    retrain, original = methods.get("Retrain", {}), methods["Original"]
+    retrain, original = methods.get("Retrain", {}), result.get("original") or methods["Original"]
     popular = line["references"]["popularity"]
     figures = {**line["cell"], "method": method, "clocks": result.get("clocks")}
     for protocol in ("strong", "paper"):

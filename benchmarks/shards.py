@@ -21,10 +21,11 @@ import numpy as np
 import torch
 from recbole.utils import init_seed
 
+from recbole_unlearn.assessment import Assessment, unlearn_timed
 from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.report import environment, finite
-from recbole_unlearn.quick_start import Assessment, request_of, unlearn_timed
+from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.shards.partition import KINDS, partition
 from recbole_unlearn.trainer import learn, train_model
 from recbole_unlearn.utils import get_method

@@ -85,6 +85,45 @@ def partitions(path):
     return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
 
 
+def influence(path):
+    """Return the table of one model and data set: time against Retrain's, the oracle's gap to it, and utility."""
+    runs = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = []
+    for name in runs[0]["methods"]:
+        results = [(run["methods"][name], run["methods"]["Retrain"]) for run in runs]
+        gaps = [own["auc"] - base["auc"] for own, base in results if base["auc"] is not None]
+        shares = [own["retained_share"] for own, _ in results if own["retained_share"] is not None]
+        seconds = [own["seconds"] for own, _ in results if "seconds" in own]
+        factors = [[own.get(f"speedup_{clock}") for own, _ in results] for clock in ("seconds", "stock_seconds")]
+        rows.append(
+            [
+                name,
+                f"{np.median(seconds):.3f}" if seconds else "",
+                *("" if None in part else f"{np.median(part):,.1f}" for part in factors),
+                f"{np.mean([own['auc'] for own, _ in results]):.3f}",
+                f"{np.mean(gaps):+.3f} ± {np.std(gaps):.3f}" if gaps else "",
+                f"{np.mean(shares):.3f} ± {np.std(shares):.3f}" if shares else "",
+            ]
+        )
+    head = [
+        "",
+        "seconds",
+        "times faster",
+        "than stock's Retrain",
+        "strong oracle AUC",
+        "minus Retrain",
+        "NDCG@10 / Retrain",
+    ]
+    first, seeds = runs[0], ", ".join(str(run["seed"]) for run in runs)
+    threads = first["environment"]["threads"]
+    about = f"rand@5, {first['epochs']} epochs, seeds {seeds}, {threads} threads, commit {first['commit'][:7]}"
+    title = f"**{first['model']}, {first['dataset']}**, {about}; seconds: median; the rest: mean ± standard deviation"
+    alone = (
+        f"One user alone, model loaded: {np.median([run['one_user_ms'] for run in runs]):.0f} ms (median of 20 users)."
+    )
+    return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n\n{alone}\n"
+
+
 def interactions(path):
     runs = [json.loads(line) for line in path.read_text().splitlines()]
     rows = []
@@ -115,6 +154,7 @@ def write(name, tables):
 def main():
     results = ROOT / "benchmarks" / "results"
     write("withdrawn_row.md", map(table, sorted(results.glob("withdrawn_row-*.jsonl"))))
+    write("influence.md", map(influence, sorted(results.glob("influence-*.jsonl"))))
     write("interactions.md", map(interactions, sorted(results.glob("interactions-*.jsonl"))))
     found = sorted(results.glob("shards-*.jsonl"))
     write("shards.md", [partitions(path) if "partition-" in path.name else shards(path) for path in found])

@@ -17,6 +17,7 @@ _PUBLIC = {
     "Unlearner": "recbole_unlearn.trainer",
     "WithdrawalRequest": "recbole_unlearn.data.request",
     "load_data_and_model": "recbole_unlearn.loading",
+    "objective_function": "recbole_unlearn.tuning",
     "run_unlearn": "recbole_unlearn.quick_start",
     "withdraw_from_model": "recbole_unlearn.withdraw",
 }

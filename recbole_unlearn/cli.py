@@ -12,7 +12,7 @@ _SHORT = {
     "alpha": "withdraw_alpha",
 }
 _JOBS = {"model_file", "audit", "verify"}
-_LAUNCH = ("model", "dataset", "config_files", "purge", *sorted(_JOBS))
+_LAUNCH = ("model", "dataset", "config_files", "purge", "explain", *sorted(_JOBS))
 
 _USAGE = """\
 Train a RecBole model, withdraw users, items or interactions from it, and measure how well it forgot.
@@ -24,10 +24,12 @@ Train a RecBole model, withdraw users, items or interactions from it, and measur
   python run_unlearn.py --model_file=saved/MODEL.pth --withdraw=FILE [--methods=SCIF] [--trust_checkpoint=True]
   python run_unlearn.py --audit=FOLDER --withdraw=FILE [--purge=True]
   python run_unlearn.py --verify=LEDGER_DIR
+  python run_unlearn.py --explain=SCIF
 
 --model_file withdraws from a trained model, in the place of its file, and records it in the ledger. --audit finds what is
 left on disk of withdrawn rows (exit code 1 if anything is), --purge=True rewrites or deletes it. --verify checks the
-ledger, its receipts and its models (exit code 1 if they disagree).
+ledger, its receipts and its models (exit code 1 if they disagree). --explain says what a method does and costs.
+--dry_run=True says what a request would forget, from a comparison or from --model_file, and writes nothing.
 
 Without arguments: NeuMF on ml-100k (inside the recbole package), half of each user's rows for training, all rows of 5 %
 of the users withdrawn. Every key of RecBole can be given as --key=value. --alpha is short for --withdraw_alpha.
@@ -50,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         given = _parse(arguments)
         if "benchmark" in given:
             return _benchmark(given)
+        if "explain" in given:
+            sys.stdout.write(_explain(given))
+            return 0
         files = given.pop("config_files", "").replace(",", " ").split()
         if _JOBS & given.keys():
             from recbole_unlearn.production import run
@@ -57,11 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             return run(given, files)
         model, dataset = given.pop("model", None), given.pop("dataset", None)
         sys.argv = [saved_argv[0], *(f"--{key}={value}" for key, value in given.items())]
+        from recbole_unlearn.dry_run import render_plan
         from recbole_unlearn.evaluator.report import render
         from recbole_unlearn.quick_start import run_unlearn
 
         result = run_unlearn(model, dataset, config_file_list=files)
-        sys.stdout.write("\n" + render(result["unlearn"]) + "\n")
+        plan = result.get("plan")
+        sys.stdout.write((render_plan(plan) if plan else "\n" + render(result["unlearn"])) + "\n")
     except InputError as error:
         sys.stderr.write(f"run_unlearn.py: {' '.join(str(error).split())}\n")
         return 2
@@ -86,6 +93,15 @@ def _parse(arguments: Sequence[str]) -> dict[str, str]:
             raise ConfigError(f"--{key} is given twice, as {given[key]!r} and as {value!r}; give it once")
         given[key] = value
     return given
+
+
+def _explain(given: dict[str, str]) -> str:
+    from recbole_unlearn.explain import explain
+
+    name = given.pop("explain")
+    if given:
+        raise ConfigError(f"--explain={name} stands alone; leave --{next(iter(given))} out")
+    return explain(name)
 
 
 def _benchmark(given: dict[str, str]) -> int:

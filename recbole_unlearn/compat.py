@@ -127,9 +127,18 @@ def _trust_what_the_script_loads(module: types.ModuleType) -> None:
     module.load_data_and_model = load_data_and_model  # type: ignore[attr-defined]
 
 
+def _search_with_todays_generator(module: types.ModuleType) -> None:
+    """hyperopt draws with ``Generator.integers`` since 0.2.6; RecBole's exhaustive search hands it a ``RandomState``."""
+    import numpy as np
+
+    seen = types.SimpleNamespace(**{**vars(np), "random": types.SimpleNamespace(RandomState=np.random.default_rng)})
+    vars(module)["np"] = seen
+
+
 _PATCHES: dict[str, Callable[[types.ModuleType], None]] = {
     "recbole.trainer.trainer": _use_our_torch,
     "recbole.model.general_recommender.neumf": _use_our_torch,
+    "recbole.trainer.hyper_tuning": _search_with_todays_generator,
     "recbole.quick_start.quick_start": _trust_what_the_script_loads,
 }
 

@@ -13,6 +13,7 @@ from recbole.config import Config as RecBoleConfig
 from recbole_unlearn import presets
 from recbole_unlearn.config_check import check_keys, check_recboles_values, check_values, is_text, our_keys
 from recbole_unlearn.exceptions import ConfigError, UnlearnError
+from recbole_unlearn.extension import import_adapters, method_defaults, options_given
 from recbole_unlearn.utils import get_model
 
 
@@ -52,6 +53,7 @@ class Config(RecBoleConfig):
         except (KeyError, ValueError, TypeError, RuntimeError, SyntaxError, AttributeError) as error:
             raise ConfigError(error.args[0] if error.args else repr(error)) from error
         check_values(self.final_config_dict)
+        import_adapters(self.final_config_dict["adapters"])
         check_recboles_values(self.external_config_dict, self.internal_config_dict, self.final_config_dict)
 
     def method_options(self, name: str) -> dict[str, Any]:
@@ -60,7 +62,7 @@ class Config(RecBoleConfig):
         Several methods may share a key with different defaults, so a run with several asks for each one's own.
         """
         given = {**self.external_config_dict, **self.set_later}
-        return {key: given.get(key, default) for key, default in presets.load("method", name).items()}
+        return {key: given.get(key, default) for key, default in method_defaults(name).items()}
 
     def __setitem__(self, key: str, value: Any) -> None:
         super().__setitem__(key, value)
@@ -100,7 +102,7 @@ class Config(RecBoleConfig):
 
     def _merge_external_config_dict(self) -> None:
         super()._merge_external_config_dict()
-        for key in ("methods", "mio_protocols", "witnesses"):
+        for key in ("methods", "mio_protocols", "witnesses", "adapters"):
             if isinstance(self.external_config_dict.get(key), str):
                 names = self.external_config_dict[key].split(",")
                 self.external_config_dict[key] = [name.strip() for name in names if name.strip()]
@@ -127,6 +129,8 @@ class Config(RecBoleConfig):
         inherited = {key: value for name in names[:-1] for key, value in _recboles_defaults(name).items()}
         for key, value in inherited.items():
             self.internal_config_dict.setdefault(key, value)
+        for key, value in options_given(self.external_config_dict).items():
+            self.internal_config_dict.setdefault(key, value)
         listed = [key for keys in self.parameters.values() for key in keys]
         check_keys(self.external_config_dict, self.internal_config_dict, listed, model_class)
         protocol = _load_protocol(self.external_config_dict.get("protocol"))
@@ -141,7 +145,7 @@ class Config(RecBoleConfig):
         for layer in ours:
             self.internal_config_dict.update(layer)
         method = self.external_config_dict.get("unlearn_method", self.internal_config_dict["unlearn_method"])
-        self.internal_config_dict.update(presets.load("method", str(method)))
+        self.internal_config_dict.update(method_defaults(str(method)) if str(method) in presets.names("method") else {})
         # Progress bars are for people: none where nobody watches the terminal.
         self.internal_config_dict["show_progress"] = sys.stderr.isatty() and "CI" not in os.environ
 

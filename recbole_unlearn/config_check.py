@@ -14,6 +14,7 @@ import recbole
 
 from recbole_unlearn import presets
 from recbole_unlearn.exceptions import ConfigError, suggest
+from recbole_unlearn.extension import names_code
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
@@ -106,8 +107,11 @@ def check_values(values: Mapping[str, Any]) -> None:
             raise ConfigError(f"{name} is {values[name]!r}; {meaning}")
     known = presets.names("method")
     for name in [*values["methods"], values["unlearn_method"]]:
-        if name not in known:
-            raise ConfigError(f"method {name!r} is not known;{suggest(str(name), known)} allowed: {', '.join(known)}")
+        if name not in known and not names_code(name):
+            raise ConfigError(
+                f"method {name!r} is not known;{suggest(str(name), known)} allowed: {', '.join(known)}, "
+                f"or one of your own as my_pkg.module:Foo"
+            )
 
 
 def check_recboles_values(given: Mapping[str, Any], defaults: Mapping[str, Any], final: Mapping[str, Any]) -> None:

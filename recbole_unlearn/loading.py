@@ -11,18 +11,22 @@ from typing import Any
 import torch
 from recbole.utils import init_seed
 
+from recbole_unlearn.checkpoint import read_checkpoint
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.after import find_ledger, load_after_withdrawals, load_as_of
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.utils import check_files, prepare_anew
 from recbole_unlearn.exceptions import ConfigError, LedgerError, UnlearnError, UnsupportedModelError
+from recbole_unlearn.extension import names_code
 from recbole_unlearn.lineage.ledger import NOTHING_WITHDRAWN
-from recbole_unlearn.trainer import Unlearner, read_checkpoint
+from recbole_unlearn.trainer import Unlearner
 from recbole_unlearn.utils import get_model, get_trainer
 
 # Where things are written, and what is trusted, is said by whoever runs this, never by the file that is loaded.
 _NOT_FROM_A_FILE = {
+    "adapters",
     "checkpoint_dir",
+    "dry_run",
     "output_dir",
     "ledger_dir",
     "ledger_key",
@@ -117,16 +121,11 @@ def read_model_file(model_file: str | os.PathLike[str], given: dict[str, Any]) -
         raise
     except _BROKEN as error:
         raise ConfigError(f"checkpoint {str(model_file)!r} cannot be read: {error!r}") from error
-    if not isinstance(checkpoint, Mapping) or not {"config", "state_dict"} <= checkpoint.keys():
-        held = "a bare state_dict" if _is_state_dict(checkpoint) else f"a {type(checkpoint).__name__}"
-        raise ConfigError(
-            f"{str(model_file)!r} holds {held}, no checkpoint; a checkpoint holds config and state_dict, as RecBole's "
-            f"Trainer and this package save it"
-        )
-    saved = getattr(checkpoint["config"], "final_config_dict", checkpoint["config"])
+    written = checkpoint.get("config")
+    saved = getattr(written, "final_config_dict", written)
     if not isinstance(saved, Mapping) or not all(isinstance(saved.get(name), str) for name in ("model", "dataset")):
         raise ConfigError(f"{str(model_file)!r}: its config names no model and no data set")
-    if not isinstance(checkpoint["state_dict"], Mapping) or not _is_state_dict(checkpoint["state_dict"]):
+    if not _is_state_dict(checkpoint["state_dict"]):
         raise ConfigError(f"{str(model_file)!r}: its state_dict holds something else than tensors")
     _check_lineage(model_file, checkpoint)
     for name in ("model", "dataset"):
@@ -153,6 +152,8 @@ def _config(saved: Mapping[str, Any], given: dict[str, Any]) -> Config:
     fresh = config.final_config_dict
     for key, value in saved.items():
         replaceable = key not in _NOT_FROM_A_FILE and key not in config.external_config_dict and key != "data_path"
+        if key in ("methods", "unlearn_method") and names_code(value):
+            continue  # a file must not say which code is imported
         if replaceable and _is_plain(value) and _is_plain(fresh.get(key)):
             fresh[key] = value
     config.set_later = {}
@@ -192,7 +193,7 @@ def build_model(
     if known is not None and known != dataset.digest:
         raise ConfigError(
             f"data set {config['dataset']!r} changed since {str(model_file)!r} was trained (rows {dataset.digest[:12]}, "
-            f"then {known[:12]}), or its withdrawn rows are needed and gone; train anew"
+            f"then {str(known)[:12]}), or its withdrawn rows are needed and gone; train anew"
         )
     init_seed(config["seed"], config["reproducibility"])
     try:
@@ -230,15 +231,14 @@ def _check_lineage(model_file: str | os.PathLike[str], checkpoint: Mapping[str, 
     lineage, other = checkpoint.get("lineage", {}), checkpoint.get("other_parameter") or {}
     right = isinstance(lineage, Mapping) and isinstance(other, Mapping) and all(isinstance(name, str) for name in other)
     anchor = lineage.get("ledger", NOTHING_WITHDRAWN) if right else None
+    right = right and isinstance(lineage.get("data"), str | None)
     right = right and isinstance(anchor, Mapping) and type(anchor.get("count")) is int
     if not right or not isinstance(anchor, Mapping) or not isinstance(anchor.get("head"), str):
         raise ConfigError(f"{str(model_file)!r}: its lineage or other_parameter is damaged")
 
 
-def _is_state_dict(content: Any) -> bool:
-    return isinstance(content, Mapping) and all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
-    )
+def _is_state_dict(content: Mapping[Any, Any]) -> bool:
+    return all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items())
 
 
 def _is_plain(value: Any) -> bool:

@@ -24,6 +24,13 @@ def _withdraw(model_file: str, values: dict[str, Any]) -> int:
     from recbole_unlearn.withdraw import withdraw_from_model
 
     result = withdraw_from_model(model_file, values)
+    if "plan" in result:
+        from recbole_unlearn.dry_run import render_plan
+
+        sys.stdout.write(
+            f"{model_file}: " + (render_plan(result["plan"]) if result["plan"] else "nothing to do") + "\n"
+        )
+        return 0
     lines = []
     for entry, receipt in zip(result["withdrawals"], result["receipts"], strict=True):
         lines.append(

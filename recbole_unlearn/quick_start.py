@@ -18,11 +18,15 @@ from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import create_dataset, data_preparation
 from recbole_unlearn.data.withdrawal import Withdrawal
+from recbole_unlearn.dry_run import seconds_of_training, what_would_go
+from recbole_unlearn.evaluator.page import save_page
+from recbole_unlearn.evaluator.plots import check_matplotlib, save_plots
 from recbole_unlearn.evaluator.report import make_report, save_report
 from recbole_unlearn.exceptions import ConfigError, InputError, RequestError, UnsupportedModelError
 from recbole_unlearn.loading import load_data_and_model as load_data_and_model
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.telemetry import Telemetry, check_wandb
 from recbole_unlearn.trainer import Unlearner, train_model
 from recbole_unlearn.utils import get_method, get_trainer
 
@@ -45,22 +49,29 @@ def run_unlearn(
 
     Returns:
         RecBole's dict (``best_valid_score``, ``valid_score_bigger``, ``best_valid_result``, ``test_result``, of the original
-        model) with ``unlearn``, the content of ``report.json``.
+        model) with ``unlearn``, the content of ``report.json``; with ``dry_run`` only ``plan``, what would go.
 
     Raises:
         InputError: Something given cannot be used; nothing has been written then.
     """
     config = RunConfig(model, dataset, config_file_list, config_dict)
     _end_earlier_logging()
+    check_wandb(config)
     data, withdrawal, methods = _prepare(config)
+    if config["dry_run"]:
+        plan = what_would_go(data, withdrawal, methods.values())
+        return {"plan": {**plan, "seconds_of_training": seconds_of_training(config, data)}}
     _start_logging(config, data)
     original = train_model(config, data)
     assessment = Assessment(config, data, withdrawal)
     results: dict[str, Any] = {"Original": {**assessment(original), "seconds": None}}
     unlearners = {"Original": original}
-    for name, method in methods.items():
+    telemetry = Telemetry(original)
+    telemetry.log("Original", results["Original"])
+    for name, method in telemetry.bar(methods):
         logging.getLogger().info(set_color("unlearn", "pink") + f": {name}")
         unlearners[name], results[name] = carry_out(original, withdrawal, method, assessment, saved)
+        telemetry.log(name, results[name])
         if saved:
             unlearners[name].save(_model_file(config, withdrawal, name))
     if saved and withdrawal.scope == "train":  # with scope all the original must not outlive the withdrawal
@@ -68,7 +79,7 @@ def run_unlearn(
     for name, told in assessment.witnesses(unlearners).items():
         results[name]["witnesses"] = told
     report = make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())
-    save_report(report, Path(config["output_dir"]) / "report.json")
+    _write_report(config, report)
     if withdrawal.scope == "train":
         withdrawal.request.save(Path(config["output_dir"]) / "request.json")
     score = float(original.best_valid_score)
@@ -79,6 +90,15 @@ def run_unlearn(
         "test_result": results["Original"]["utility"]["all"],
         "unlearn": report,
     }
+
+
+def _write_report(config: Config, report: dict[str, Any]) -> None:
+    folder = Path(config["output_dir"])
+    save_report(report, folder / "report.json")
+    if config["report_html"]:
+        save_page(report, folder / "report.html")
+    if config["report_plots"]:
+        save_plots(report, folder)
 
 
 class RunConfig(Config):
@@ -119,9 +139,11 @@ def _prepare(config: Config) -> tuple[WithdrawalDataset, Withdrawal, dict[str, U
         raise RequestError(
             "the request matches no training row: what it names has only held-out rows, or is gone already"
         )
-    methods = {name: get_method(config, name) for name in config["methods"]}
+    methods = {method.name: method for method in (get_method(config, name) for name in config["methods"])}
     if any(method.needs_adapter for method in methods.values()):
         ModelAdapter.class_for(config.model_class)
+    if config["report_plots"]:
+        check_matplotlib()
     for key in ("output_dir", "checkpoint_dir"):
         _check_folder(key, config[key])
     _try_model(config, data)

@@ -6,9 +6,7 @@ import copy
 import hashlib
 import json
 import os
-import pickle
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +16,13 @@ from recbole.data.dataloader import AbstractDataLoader
 from recbole.trainer import Trainer
 from recbole.utils import init_seed
 
+from recbole_unlearn.checkpoint import read_checkpoint
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import data_preparation
 from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.efficiency import Cost, measure
-from recbole_unlearn.exceptions import ConfigError, UntrustedFileError
+from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.saving import Unsaved, model_state, plain, save_model, unsaved, weights_digest
@@ -165,14 +164,14 @@ class Unlearner(Trainer):
             )
             return method.unlearn(context), remaining, context.gone
 
-        before = weights_digest(self.model) if scope == "all" else ""
+        before = "" if scope == "train" else weights_digest(self.model)
         done, self.last_cost = measure(from_request_to_model, self.device)
         outcome, self.dataset, self.withdrawn_users = done
         self.model = outcome.model
         if "nothing_to_do" not in outcome.diagnostics:
             self._forget_the_way_here()
-        if scope == "all":
-            assert withdrawal is not None
+        assert withdrawal is not None
+        if withdrawal.scope == "all":
             self.unsaved.append(unsaved(self, dataset, withdrawal, method.name, outcome, before))
         return outcome
 
@@ -272,29 +271,6 @@ def learn(config: Any, dataset: WithdrawalDataset, method: str | UnlearnMethod, 
         method = get_method(config, method)
     model = method.learn(Workshop(config, dataset, saved=saved))
     return None if model is None else Unlearner(config, model, dataset)
-
-
-def read_checkpoint(path: str | os.PathLike[str], device: Any, trusted: bool) -> dict[str, Any]:
-    """Read a checkpoint; one that only a pickle can hold is refused unless it is trusted."""
-    try:
-        checkpoint = torch.load(path, map_location=device, weights_only=not trusted)
-    except FileNotFoundError as error:
-        raise ConfigError(f"checkpoint {str(path)!r} does not exist") from error
-    except (RuntimeError, EOFError, OSError, ValueError, AttributeError, ImportError) as error:
-        raise ConfigError(f"checkpoint {str(path)!r} cannot be read: {error}") from error
-    except pickle.UnpicklingError as error:
-        if trusted:
-            raise ConfigError(f"checkpoint {str(path)!r} cannot be read: {error}") from error
-        raise UntrustedFileError(
-            f"checkpoint {str(path)!r} is a pickle, as RecBole writes them; a pickle runs code when it is loaded. "
-            f"If you know who wrote it, set trust_checkpoint=True"
-        ) from error
-    if not isinstance(checkpoint, Mapping) or not isinstance(checkpoint.get("state_dict"), Mapping):
-        raise ConfigError(
-            f"checkpoint {str(path)!r} holds no `state_dict` as RecBole's and ours do, but {type(checkpoint).__name__}; "
-            f"give a file that Unlearner.save or RecBole's Trainer wrote"
-        )
-    return dict(checkpoint)
 
 
 def sampled_negatives(config: Any) -> int:

@@ -11,7 +11,8 @@ from recbole.utils import get_model as recbole_get_model
 from recbole.utils import get_trainer as recbole_get_trainer
 
 from recbole_unlearn.exceptions import ConfigError, suggest
-from recbole_unlearn.methods import UnlearnMethod, method_class
+from recbole_unlearn.extension import find_method
+from recbole_unlearn.methods import UnlearnMethod
 
 _OUR_MODELS = {"LightGCN": "recbole_unlearn.model.lightgcn", "NeuMF": "recbole_unlearn.model.neumf"}
 
@@ -60,12 +61,12 @@ def get_trainer(model_type: Any, model_name: str) -> type:
 
 
 def get_method(config: Any, method_name: str) -> UnlearnMethod:
-    """Return a method with the options that the config holds for it.
+    """Return a method, built in or ``my_pkg.module:Foo``, with the options that the config holds for it.
 
     Raises:
         ConfigError: No such method, or an option is out of its range.
     """
-    return method_class(method_name)(config.method_options(method_name))
+    return find_method(method_name)(config.method_options(method_name))
 
 
 def _recboles_models() -> list[str]:

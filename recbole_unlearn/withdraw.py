@@ -14,6 +14,7 @@ from recbole_unlearn.data.after import find_ledger, open_ledger
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.past import Past
 from recbole_unlearn.data.request import WithdrawalRequest
+from recbole_unlearn.dry_run import what_would_go
 from recbole_unlearn.exceptions import ConfigError, RequestError
 from recbole_unlearn.lineage.commit import recover, request_state
 from recbole_unlearn.lineage.ledger import Ledger
@@ -63,7 +64,8 @@ def withdraw_from_model(model_file: str | Path, given: Mapping[str, Any]) -> dic
         given: Keys: ``withdraw`` (the request's file), ``methods`` or ``unlearn_method``, and any other.
 
     Returns:
-        ``model_file``, ``withdrawals`` (the ledger's entries), ``receipts`` (their files), ``gone`` and ``missing``.
+        ``model_file``, ``withdrawals`` (the ledger's entries), ``receipts`` (their files), ``gone`` and ``missing``; with
+        ``dry_run`` also ``plan`` (see ``dry_run.what_would_go``), and nothing is done.
 
     Raises:
         InputError: Something given cannot be used; nothing has been written then.
@@ -71,6 +73,8 @@ def withdraw_from_model(model_file: str | Path, given: Mapping[str, Any]) -> dic
     """
     given = dict(given)
     plan = _plan(model_file, given)
+    if plan.config["dry_run"]:
+        return {**_result(model_file, plan, []), "plan": _described(plan)}
     if not plan.requests:
         return _result(model_file, plan, [])
     ledger = open_ledger(plan.config)
@@ -134,12 +138,25 @@ def _plan(model_file: str | Path, given: dict[str, Any]) -> Plan:
     finally:
         if ledger is not None:
             ledger.close()
-    everything = WithdrawalRequest()
-    for request in plan.requests:
-        everything |= request
+    everything = _joined(plan)
     if everything:
         everything.resolve(dataset.interactions(), "all")
     return plan
+
+
+def _joined(plan: Plan) -> WithdrawalRequest:
+    everything = WithdrawalRequest()
+    for request in plan.requests:
+        everything |= request
+    return everything
+
+
+def _described(plan: Plan) -> dict[str, Any] | None:
+    everything = _joined(plan)
+    if not everything:
+        return None
+    withdrawal = everything.resolve(plan.dataset.interactions(), "all")
+    return what_would_go(plan.dataset, withdrawal, [plan.method])
 
 
 def _method(config: Config, model: Any, given: Mapping[str, Any]) -> UnlearnMethod:

@@ -2,34 +2,17 @@
 
 import copy
 import sys
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from recbole.utils import init_seed
 
 import recbole_unlearn
 from recbole_unlearn.data import create_dataset
+from recbole_unlearn.testing import write_inter
 from recbole_unlearn.trainer import train_model
 
 torch.set_num_threads(1)  # the models are tiny, and tests may share the machine
-
-
-def write_inter(folder: Path, name: str, seed: int = 0, n_users: int = 60, n_items: int = 40) -> Path:
-    """Write an atomic file in which the taste of a user (even or odd items) can be learned."""
-    rng = np.random.default_rng(seed)
-    lines = ["user_id:token\titem_id:token\trating:float\ttimestamp:float"]
-    for user in range(n_users):
-        likes = rng.permutation(np.arange(user % 2, n_items, 2))[: rng.integers(8, 16)]
-        noise = rng.permutation(np.arange(1 - user % 2, n_items, 2))[:2]
-        for item in np.concatenate([likes, noise]):
-            rating = rng.integers(1, 6)
-            lines.append(f"u{user}\ti{item}\t{rating}\t{rng.integers(10**9)}")
-    path = folder / name / f"{name}.inter"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n")
-    return path
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,19 @@ WITHOUT_RECBOLE = (
     "shards/store.py",
     "shards/clocks.py",
 )
-SHELL = ("quick_start", "trainer", "cli", "assessment", "benchmark", "benchmark_cell", "loading", "withdraw")
+SHELL = (
+    "quick_start",
+    "trainer",
+    "cli",
+    "assessment",
+    "benchmark",
+    "benchmark_cell",
+    "loading",
+    "withdraw",
+    "production",
+    "tuning",
+    "testing",
+)
 TOP = {f"recbole_unlearn.{name}" for name in SHELL}
 MAY_IMPORT_TOP = {f"{name}.py" for name in SHELL} | {"__init__.py"}
 
@@ -33,6 +45,22 @@ def imports(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def explained(found, what, remedy):
+    """Return a line for each import that points upwards: where it stands, what it breaks, and where it belongs."""
+    lines = []
+    for path, name in found:
+        short = path.relative_to(PACKAGE)
+        number = next((n for n, line in enumerate(path.read_text().splitlines(), 1) if _imports(line, name)), 0)
+        lines.append(f"\nrecbole_unlearn/{short}:{number} imports {name}, but {short} {what}: {remedy}")
+    return "".join(lines)
+
+
+def _imports(line, name):
+    words = line.split()
+    module, _, last = name.rpartition(".")
+    return words[:1] in (["import"], ["from"]) and (name in words or (module in words and last in line))
+
+
 def files(part):
     path = PACKAGE / part
     return [path] if path.is_file() else sorted(path.rglob("*.py"))
@@ -40,31 +68,51 @@ def files(part):
 
 @pytest.mark.parametrize("part", WITHOUT_RECBOLE)
 def test_the_science_imports_no_recbole(part):
-    found = {(path.name, name) for path in files(part) for name in imports(path) if name.split(".")[0] == "recbole"}
-    assert found == set()
+    found = [(path, name) for path in files(part) for name in imports(path) if name.split(".")[0] == "recbole"]
+    assert not found, explained(
+        found,
+        "is science and runs without RecBole",
+        "take arrays or tensors as arguments, and read RecBole in trainer.py",
+    )
 
 
 def test_influence_imports_torch_numpy_and_itself_only():
     allowed = sys.stdlib_module_names | {"torch", "numpy", "scipy"}
-    names = {name for path in files("influence") for name in imports(path)}
-    foreign = {name for name in names if name.split(".")[0] not in allowed}
-    assert {name for name in foreign if not name.startswith("recbole_unlearn.influence")} == set()
+    found = [
+        (path, name)
+        for path in files("influence")
+        for name in imports(path)
+        if name.split(".")[0] not in allowed and not name.startswith("recbole_unlearn.influence")
+    ]
+    assert not found, explained(
+        found, "knows torch, numpy and scipy only", "what needs a model belongs into methods/ or model/"
+    )
 
 
 def test_nothing_below_utils_imports_the_shell():
-    found = {
-        (str(path.relative_to(PACKAGE)), name)
+    found = [
+        (path, name)
         for path in sorted(PACKAGE.rglob("*.py"))
         if path.name not in MAY_IMPORT_TOP
         for name in imports(path)
         if name in TOP
-    }
-    assert found == set()
+    ]
+    assert not found, explained(
+        found,
+        "is below the shell, which imports it",
+        "give it what it needs as an argument, or move it into a file of SHELL",
+    )
 
 
 def test_methods_know_no_files_yaml_or_logging():
     forbidden = {"yaml", "logging", "pathlib", "os", "recbole"}
-    found = {
-        (path.name, name) for path in files("methods") for name in imports(path) if name.split(".")[0] in forbidden
-    }
-    assert found == set()
+    found = [(path, name) for path in files("methods") for name in imports(path) if name.split(".")[0] in forbidden]
+    assert not found, explained(
+        found, "gets a context and returns an outcome", "read files in the shell, and hand over options or the context"
+    )
+
+
+def test_a_failure_says_which_line_to_move():
+    told = explained([(PACKAGE / "methods" / "base.py", "numpy")], "is an example", "move it")
+    line = (PACKAGE / "methods" / "base.py").read_text().splitlines().index("import numpy as np") + 1
+    assert told == f"\nrecbole_unlearn/methods/base.py:{line} imports numpy, but methods/base.py is an example: move it"

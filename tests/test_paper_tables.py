@@ -61,6 +61,18 @@ def test_records_stand_beside_their_own_retrain(scripts):
     assert scif["ndcg@5"] is None
 
 
+def test_what_shards_learned_is_their_own_learn_row(scripts):
+    """RecEraser's way is measured from its own ensemble, not from the whole model."""
+    content = line(1)
+    content["methods"]["RecEraser"] = {**result(0.52, 0.43, 50.0, 2.0), "original": result(0.7, 0.44)}
+    rows = {row["method"]: row for row in scripts["records"].records([content])}
+    assert rows["RecEraser"]["strong_way"] == pytest.approx(0.18 / 0.2)
+    assert rows["RecEraser, learned"]["strong_auc"] == 0.7
+    assert scripts["paper_tables"].stage("rand@5", "RecEraser, learned") == ("learn", "RecEraser")
+    assert scripts["paper_tables"].stage("rand@5", "Original") == ("learn", "Retrain")
+    assert scripts["paper_tables"].stage("rand@5", "SCIF-paper") == ("rand@5", "SCIF-paper")
+
+
 def test_verdicts_are_computed(scripts):
     def verdict(lines, what):
         rows = scripts["records"].records(lines)

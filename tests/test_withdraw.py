@@ -330,8 +330,12 @@ def nan(state):
 
 
 BAD = {
-    "bare state_dict": (broken(lambda state: state["state_dict"]), {}, "a bare state_dict, no checkpoint"),
-    "a list": (broken(lambda state: [1, 2]), {}, "holds a list, no checkpoint"),
+    "bare state_dict": (
+        broken(lambda state: state["state_dict"]),
+        {},
+        "holds no `state_dict` as RecBole's and ours do, but OrderedDict",
+    ),
+    "a list": (broken(lambda state: [1, 2]), {}, "holds no `state_dict` as RecBole's and ours do, but list"),
     "garbage": (lambda path: Path(path).write_bytes(b"garbage" * 9), {}, "cannot be read"),
     "empty": (lambda path: Path(path).write_bytes(b""), {}, "cannot be read"),
     "no config": (broken(lambda state: {**state, "config": 3}), {}, "names no model and no data set"),
@@ -386,3 +390,23 @@ def test_scores_of_others_do_not_drift(here):
     stay = np.setdiff1d(users.numpy(), dataset.withdrawn_users)
     assert torch.equal(before[stay], after[stay])
     assert len(stay) == len(users) - 2
+
+
+def test_a_comparing_run_of_scope_all_leaves_nothing_behind(here, capsys):
+    ask("r.csv", "user_id\nu3\n")
+    small = ["--mf_embedding_size=8", "--mlp_embedding_size=8", "--mlp_hidden_size=[8]", "--epochs=1"]
+    data = ["--dataset=tiny", "--data_path=data", "--checkpoint_dir=new", "--mio_protocols=strong"]
+    command = [*small, *data, "--withdraw=r.csv", "--withdraw_scope=all", "--methods=ResetUE,SCIF"]
+    assert main(command) == 0
+    assert sorted(path.stem.split("-")[-1] for path in Path("new").glob("*.pth")) == ["ResetUE", "SCIF"]
+    assert not Path("output/request.json").exists()
+    ledger = Ledger.open("ledger", "tiny")
+    assert [row.entry["method"] for row in ledger.rows()] == ["ResetUE", "SCIF"]
+    assert ledger.verify() == []
+    ledger.close()
+    for folder in ("new", "output", "log", "ledger"):
+        capsys.readouterr()
+        assert main([f"--audit={folder}", "--withdraw=r.csv"]) == 1  # the request's own file
+        assert "1 traces in 1 files" in capsys.readouterr().out
+    assert main(command) == 2
+    assert "u3" in capsys.readouterr().err  # the next run of the same config does not know the user any more

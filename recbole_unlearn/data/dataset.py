@@ -90,17 +90,18 @@ class WithdrawalDataset(RememberingDataset):
                 gone = _named(withdrawal, rows) if withdrawal.scope == "all" else np.isin(rows.items, withdrawal.items)
                 part = _keep(part, ~gone)
             parts.append(part)
-        view = self._with_parts(parts)
+        view = self.with_parts(parts)
         view.withdrawn_items = np.union1d(self.withdrawn_items, withdrawal.items)
         return view
 
     def where(self, masks: list[np.ndarray]) -> WithdrawalDataset:
         """Return this data set with only some rows of each part, from one mask of shape [rows] per part."""
-        view = self._with_parts([_keep(part, mask) for part, mask in zip(self.build(), masks, strict=True)])
+        view = self.with_parts([_keep(part, mask) for part, mask in zip(self.build(), masks, strict=True)])
         view._gone = np.setdiff1d(self.interactions().users, view.interactions().users)
         return view
 
-    def _with_parts(self, parts: list[Dataset]) -> WithdrawalDataset:
+    def with_parts(self, parts: list[Dataset]) -> WithdrawalDataset:
+        """Return this data set with other parts: train, valid and test."""
         view = self.copy(parts[0].inter_feat)
         view._parts = parts
         return view
@@ -112,7 +113,8 @@ class WithdrawalDataset(RememberingDataset):
         view = self.copy(parts[0].inter_feat)
         view._parts = parts
         # What is withdrawn must move no shard that did not have it, not even by what its sampler may draw.
-        view.withdrawn_items = np.array([], dtype=np.int64)
+        for dataset in (view, *parts):
+            dataset.withdrawn_items = np.array([], dtype=np.int64)
         return view
 
 

@@ -40,6 +40,8 @@ class UsedItems(Taken):
         return self.n_users
 
     def __getitem__(self, user: int) -> set[int]:
+        if not 0 <= user < self.n_users:
+            raise IndexError(user)
         return {*self.of(int(user)).tolist(), *self.banned.tolist()}
 
     def __call__(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import accuracy_score, roc_auc_score
+from sklearn.metrics import accuracy_score, roc_auc_score, roc_curve
 from torch import Tensor
 
 from recbole_unlearn.evaluator.attackers import Schedule, ask, train_attackers
@@ -16,6 +16,7 @@ from recbole_unlearn.evaluator.attackers import Schedule, ask, train_attackers
 FOLDS = 5
 LEAST_POINTS = 10
 _RESAMPLES = 200
+_ROC_POINTS = 50
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def cross_fit(training: Points, question: Points, schedule: Schedule, seed: int)
     probabilities are averaged. All networks of all folds train side by side.
 
     Returns:
-        ``acc`` (threshold .5), ``auc``, ``auc_low`` and ``auc_high``; or ``auc`` None with a ``reason``.
+        ``acc`` (threshold .5), ``auc``, ``auc_low``, ``auc_high`` and ``roc``; or ``auc`` None with a ``reason``.
     """
     if set(np.unique(question.labels)) != {0, 1}:
         return unknown("there is nobody to ask about who has both withdrawn and test rows")
@@ -98,12 +99,35 @@ def cross_fit(training: Points, question: Points, schedule: Schedule, seed: int)
         networks = torch.arange(number * schedule.networks, (number + 1) * schedule.networks)
         mask = np.isin(question.owners, fold.asked)
         answers[mask] = ask(attackers, networks, question.features[torch.from_numpy(mask)]).double().numpy()
-    return {"acc": float(accuracy_score(question.labels, answers > 0.5)), **auc_with_interval(question, answers, rng)}
+    return {
+        "acc": float(accuracy_score(question.labels, answers > 0.5)),
+        **auc_with_interval(question, answers, rng),
+        "roc": roc(question.labels, answers),
+    }
 
 
 def unknown(reason: str) -> dict[str, Any]:
     """Return the figures of an oracle that could not be asked, with the reason."""
     return {"auc": None, "reason": reason}
+
+
+def roc(labels: np.ndarray, answers: np.ndarray) -> dict[str, list[float]]:
+    """Return the oracle's curve, to three decimal places, thinned to 50 points at most; the ends (0, 0) and (1, 1) stay.
+
+    Args:
+        labels: 1 for members, 0 for others, shape [points].
+        answers: Probability of membership, shape [points].
+
+    Returns:
+        ``fpr``, the share of others that are taken for members, ascending, and ``tpr``, that of members.
+
+    >>> roc(np.array([1, 1, 0, 0]), np.array([0.9, 0.4, 0.6, 0.1]))
+    {'fpr': [0.0, 0.0, 0.5, 0.5, 1.0], 'tpr': [0.0, 0.5, 0.5, 1.0, 1.0]}
+    """
+    fpr, tpr, _ = roc_curve(labels, answers)
+    # Evenly spaced along the curve, so that steep and flat parts keep their shape.
+    places = np.unique(np.searchsorted(fpr + tpr, np.linspace(0, 2, _ROC_POINTS)).clip(max=len(fpr) - 1))
+    return {"fpr": np.round(fpr[places], 3).tolist(), "tpr": np.round(tpr[places], 3).tolist()}
 
 
 def auc_with_interval(question: Points, answers: np.ndarray, rng: np.random.Generator) -> dict[str, float]:

@@ -101,9 +101,10 @@ def membership_oracle(model: Any, data: Membership, protocol: str, seed: int) ->
 
     Returns:
         ``acc`` (threshold .5) and ``auc`` of withdrawn rows (1) against test rows of the same users (0), with ``auc_low``
-        and ``auc_high``, the 95 % interval of a bootstrap over users; under ``whole_user`` (``whole_item`` where items were
-        withdrawn) the same figures for one point per user and label, [e_u ; mean of e_i over the items]. Where there is
-        nothing to ask or to learn from, or the model has no adapter, ``auc`` is None and ``reason`` says why.
+        and ``auc_high``, the 95 % interval of a bootstrap over users, and the curve, ``roc``; under ``whole_user``
+        (``whole_item`` where items were withdrawn) the same figures, but for the curve, for one point per user and label,
+        [e_u ; mean of e_i over the items]. Where there is nothing to ask or to learn from, or the model has no adapter,
+        ``auc`` is None and ``reason`` says why.
 
     Reference: Li et al. (2023), sections 5.2 and 6.4.1.
     """
@@ -140,7 +141,9 @@ def _by_owners(features: _Features, data: Membership, schedule: Schedule, seed: 
     question = [
         _means(features, data, rows, data.whole, label) for label, rows in ((1, data.withdrawn), (0, data.others))
     ]
-    return cross_fit(_join(training), _join(question), schedule, seed)
+    figures = cross_fit(_join(training), _join(question), schedule, seed)
+    figures.pop("roc", None)  # a point per user makes no curve
+    return figures
 
 
 class _Features:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +17,8 @@ import torch
 
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.version import __version__
+
+_NUMBERS = re.compile(r"\[\n[^\[\]{}\"]*\]")
 
 
 def environment(device: Any) -> dict[str, Any]:
@@ -86,6 +89,7 @@ def finite(report: Mapping[str, Any]) -> dict[str, Any]:
 def save_report(report: Mapping[str, Any], path: str | Path) -> None:
     """Write a report as json, whole or not at all."""
     text = json.dumps(report, indent=1, allow_nan=False) + "\n"
+    text = _NUMBERS.sub(lambda found: " ".join(found[0].split()), text)  # a list of numbers is one line
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
@@ -94,13 +98,15 @@ def render(report: Mapping[str, Any]) -> str:
     request = report["request"]
     drawn = f", {request['sample']}@{request['alpha']:g}" if request["alpha"] is not None else ""
     headers = [header.format(headline=report["headline"].upper()) for header in _HEADERS]
+    cells = table_rows(report)
+    table = tabulate.tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True, colalign=_ALIGN)
     lines = [
         f"{report['model']} on {report['dataset']}{drawn}: {request['n_users']} users lose {request['n_rows']:,} training "
         f"rows (seed {report['seed']}, scope {request['scope']})",
         "",
-        tabulate.tabulate(_rows(report), headers=headers, tablefmt="simple", disable_numparse=True, colalign=_ALIGN),
+        table,
         "",
-        *_notes(report),
+        *notes_of(report),
     ]
     return "\n".join(lines)
 
@@ -120,7 +126,8 @@ _HEADERS = (
 _ALIGN = ("left", *["right"] * (len(_HEADERS) - 1))
 
 
-def _rows(report: Mapping[str, Any]) -> list[list[str]]:
+def table_rows(report: Mapping[str, Any]) -> list[list[str]]:
+    """Return the cells of the table: name, strong and paper oracle, seconds, speed-up, peak memory, four of utility."""
     methods, popular, headline = report["methods"], report["references"]["popularity"], report["headline"]
     retrain = methods.get("Retrain", {}).get("utility", {})
     rows = []
@@ -145,12 +152,13 @@ def _rows(report: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _notes(report: Mapping[str, Any]) -> list[str]:
+def notes_of(report: Mapping[str, Any]) -> list[str]:
+    """Return what must be read with the table."""
     notes = [
-        "P1: 1 remembers the withdrawn rows, .5 does not. P3: retained users, full ranking, retained history masked;"
+        "P1: 1 remembers the withdrawn rows, .5 does not. P3: retained users, full ranking, retained history masked."
     ]
     notes += [
-        "withdrawn users are served as users never seen: popularity is the aim, above it is memory, far below is broken."
+        "Withdrawn users are served as users never seen: popularity is the aim, above it is memory, far below is broken."
     ]
     for protocol, power in report["oracle_power"].items():
         if power["auc"] is None:

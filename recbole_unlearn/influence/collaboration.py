@@ -92,3 +92,32 @@ def _means(ids: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray
     counts, sums = np.bincount(ids, minlength=size), np.bincount(ids, labels, minlength=size)
     with np.errstate(invalid="ignore"):
         return (sums / counts)[asked]
+
+
+def priority_sample(weights: np.ndarray, uniforms: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a sample of weighted things, and weights with which its sums are those of all in expectation.
+
+    The things of highest priority w / u are taken; each stands for itself and for those that were left out.
+
+    Args:
+        weights: w, shape [things].
+        uniforms: u in (0, 1), one for each thing, independent of the weights, shape [things].
+        size: Size of the sample; if there are no more things, all are taken with their own weights.
+
+    Returns:
+        Positions, ascending, and weights, shape [size] each.
+
+    Reference:
+        Duffield, Lund and Thorup (2007), Priority sampling for estimation of arbitrary subset sums.
+
+    Example:
+        >>> priority_sample(np.array([5.0, 1.0, 1.0]), np.array([0.5, 0.5, 0.25]), 2)
+        (array([0, 2]), array([5., 2.]))
+    """
+    if len(weights) <= size:
+        return np.arange(len(weights)), weights
+    priorities = weights / uniforms
+    order = np.argpartition(-priorities, size)
+    threshold = priorities[order[size:]].max()
+    chosen = np.sort(order[:size])
+    return chosen, np.maximum(weights[chosen], threshold)

@@ -179,6 +179,9 @@ def named(header: list[str], row: list[str], wanted: Wanted) -> bool:
 
 
 def _of_object(path: Path, content: Any, wanted: Wanted) -> Iterator[Trace]:
+    if isinstance(content, dict) and {"digest", "state", "seconds"} == content.keys():
+        what = "nothing proves that its rows are not among the withdrawn; it can be trained again"
+        yield Trace(path, "shard checkpoint", what, "delete")
     if isinstance(content, dict) and "state_dict" in content:
         yield from _of_checkpoint(path, content, wanted)
     for thing in walk(content):

@@ -97,6 +97,7 @@ class UnlearnMethod(ABC):
     """One unlearning method. A new one is a subclass with ``name`` and a yaml of that name in ``properties/method``.
 
     ``needs_adapter`` says whether the method looks into the model; one that only trains works with every model.
+    ``defaults`` holds the options of a method outside this package, which has no yaml.
 
     Args:
         options: The keys of the method's yaml.
@@ -107,11 +108,15 @@ class UnlearnMethod(ABC):
 
     name: ClassVar[str]
     needs_adapter: ClassVar[bool] = True
+    defaults: ClassVar[Mapping[str, Any]] = {}
     _registry: ClassVar[dict[str, type[UnlearnMethod]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "name" in vars(cls):
+            other = cls._registry.setdefault(cls.name, cls)
+            if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+                raise ConfigError(f"{cls.__module__}: there is a method {cls.name!r} already; choose another name")
             cls._registry[cls.name] = cls
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:

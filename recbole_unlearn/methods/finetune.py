@@ -9,7 +9,11 @@ from recbole_unlearn.model.adapter import ModelAdapter
 
 
 class FineTune(UnlearnMethod):
-    """Train the trained model on the retained rows and hope that it forgets the rest."""
+    """Train the trained model on the retained rows and hope that it forgets the rest.
+
+    Formula: `finetune_epochs` epochs of the original's optimizer from theta. Nothing pushes the withdrawn rows out.
+    Cost: `finetune_epochs` / `epochs` of training.
+    """
 
     name = "FineTune"
     needs_adapter = False

@@ -97,36 +97,60 @@ class InfluenceFunction(UnlearnMethod):
 
 
 class IF(InfluenceFunction):
-    """The influence function on all parameters (Koh and Liang 2017; Li et al. 2023, eq. 7)."""
+    """The influence function on all parameters (Koh and Liang 2017; Li et al. 2023, eq. 7).
+
+    Formula: theta' = theta + (H + damping)^-1 b, with b the gradient of the withdrawn rows and H the curvature of the rest.
+    Cost: up to `cg_steps` products with H for each damping tried, each about two passes over `curvature_rows` rows.
+    """
 
     name = "IF"
 
 
 class SIF(InfluenceFunction):
-    """IF on the rows of the users who lose data; on whole users it is ResetUE."""
+    """IF on the rows of the users who lose data; on whole users it is ResetUE.
+
+    Formula: that of SCIF without z-bar: e_u' = argmin of the loss of u's retained rows. Cost: that of SCIF.
+    """
 
     name = "SIF"
 
 
 class CIF(InfluenceFunction):
-    """IF with the collaborative component (Li et al. 2023, eq. 12)."""
+    """IF with the collaborative component (Li et al. 2023, eq. 12).
+
+    Formula: that of IF, with b the gradient of the withdrawn rows less that of the rows z-bar in their place.
+    Cost: that of IF.
+    """
 
     name = "CIF"
 
 
 class SCIF(InfluenceFunction):
-    """User selection and collaborative component, solved exactly in each user's block."""
+    """User selection and collaborative component, solved exactly in each user's block.
+
+    Formula: e_u' = argmin over e of the sum of the loss of u's retained rows and of z-bar in the place of the withdrawn ones,
+    plus `ridge` / 2 |e|^2; users with no row left share one solution, on the catalogue. Nothing else in the model moves.
+    Cost: for each touched user up to `newton_steps` d x d systems and passes over the user's rows; not the number of users
+    of the data set, but for the means behind z-bar. With a graph users are coupled, and the cost is that of CIF.
+    """
 
     name = "SCIF"
 
 
 class SCIFItems(InfluenceFunction):
-    """The rows of all users and items, drawn anew and solved in turns: for requests of many single interactions."""
+    """The rows of all users and items, drawn anew and solved in turns: for requests of many single interactions.
+
+    Formula: e_u' = argmin over e_u with all items fixed, then e_i' with all users fixed, for `shared_steps` sweeps.
+    Cost: a sweep is a pass over all retained rows and a d x d system per user and item.
+    """
 
     name = "SCIF-items"
 
 
 class SCIFPaper(InfluenceFunction):
-    """SCIF with the signs, Hessian and rows that the paper prints, for comparison; it does not descend."""
+    """SCIF with the signs, Hessian and rows that the paper prints, for comparison; it does not descend.
+
+    Formula: e_u' = e_u + (H + damping)^-1 (b + g), with H of the original objective. Cost: one d x d system per touched user.
+    """
 
     name = "SCIF-paper"

@@ -9,7 +9,12 @@ from recbole_unlearn.shards.partition import KINDS
 
 
 class RecEraser(SISA):
-    """SISA with a partition that keeps similar rows together and an aggregator that is learned (Chen et al. 2022)."""
+    """SISA with a partition that keeps similar rows together and an aggregator that is learned (Chen et al. 2022).
+
+    Formula: shards vote by attention: user and item vectors are sums over the shards k of a_k W_k e_k; a and W are learned.
+    Cost: touched / `shard_count` of training, and the aggregator. By user, one user touches one shard; a request of many
+    users touches them all.
+    """
 
     name = "RecEraser"
 

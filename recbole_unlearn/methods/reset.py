@@ -14,6 +14,8 @@ class ResetUE(UnlearnMethod):
 
     Edges of withdrawn rows leave the graph, if there is one. Users who keep some rows are left alone, and so is what the
     items remember: that is why it is a control.
+
+    Formula: e_u' ~ the model's initialiser, for u with no row left. Cost: a draw per withdrawn user.
     """
 
     name = "ResetUE"

@@ -4,7 +4,11 @@ from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
 
 
 class Retrain(UnlearnMethod):
-    """Train from scratch on the retained rows, with the seed of the original."""
+    """Train from scratch on the retained rows, with the seed of the original.
+
+    Formula: theta' = argmin of the loss over the retained rows, by the training that made the original. Exact.
+    Cost: that of training, every time.
+    """
 
     name = "Retrain"
     needs_adapter = False
@@ -15,7 +19,10 @@ class Retrain(UnlearnMethod):
 
 
 class RetrainAgain(UnlearnMethod):
-    """Retrain with the next seed: how far two exact answers lie apart is the noise of the yardstick."""
+    """Retrain with the next seed: how far two exact answers lie apart is the noise of the yardstick.
+
+    Formula: that of Retrain, from other initial weights and batches. Cost: that of training.
+    """
 
     name = "RetrainAgain"
     needs_adapter = False

@@ -9,11 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_unlearn.data.frozen import Taken, frozen_negatives, row_keys, token_keys
-from recbole_unlearn.influence.collaboration import average_ratings, catalogue_weights, item_rates, pair_rates
+from recbole_unlearn.data.frozen import Taken, frozen_negatives, row_keys, token_keys, token_uniforms
+from recbole_unlearn.influence.collaboration import (
+    average_ratings,
+    catalogue_weights,
+    item_rates,
+    pair_rates,
+    priority_sample,
+)
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.methods.base import UnlearnContext
 
+_CATALOGUE = 4096  # items of the catalogue at most; beyond, a sample stands for all
 _OTHERS_PER_ITEM = 8  # items that each item of the catalogue is compared with, for a pairwise loss
 
 
@@ -107,13 +114,15 @@ class RequestRows:
         return replace(rows, targets=torch.from_numpy(labels).to(rows.targets), weights=weights)
 
     def catalogue(self) -> LossRows:
-        """Return the rows of a user of whom nothing is known: the whole catalogue, labelled by what is liked in general.
+        """Return the rows of a user of whom nothing is known: the catalogue, labelled by what is liked in general.
 
-        The user ids are 0; the weights sum to the mean number of rows of a retained user. With a pairwise loss every item
-        stands against a few items drawn by its token and the seed.
+        The user ids are 0; the weights sum to the mean number of rows of a retained user (of a sample, in expectation). Of a
+        large catalogue a sample stands for all, drawn by token and seed. With a pairwise loss every item stands against a
+        few items drawn by its token and the seed.
         """
         items, rows_per_user = self.served_items, self.context.rows_per_user
         positives = self.item_positives[items]
+        tokens = self.context.rows.item_tokens
         if not self.context.negatives:
             retained = self._columns(np.flatnonzero(~self.forget))
             labels = average_ratings(*retained, np.zeros(len(items), dtype=np.int64), items)
@@ -125,11 +134,16 @@ class RequestRows:
                 positives, self.negatives_per_item, (1 + self.context.negatives) * rows_per_user
             )
             labels = item_rates(positives, self.negatives_per_item)
-            return self._rows(np.zeros_like(items), items, None, labels, weights)
-        keys = token_keys(self.context.rows.item_tokens[items], self.seed)
-        others = frozen_negatives(keys, items, self._taken(items, items), _OTHERS_PER_ITEM).reshape(-1)
-        firsts = np.repeat(items, _OTHERS_PER_ITEM)
-        weights = catalogue_weights(self.item_positives[firsts], 0.0, self.context.negatives * rows_per_user)
+            chosen, weights = priority_sample(weights, token_uniforms(tokens[items], self.seed), _CATALOGUE)
+            items = items[chosen]
+            return self._rows(np.zeros_like(items), items, None, labels[chosen], weights)
+        weights = catalogue_weights(positives, 0.0, self.context.negatives * rows_per_user)
+        chosen, weights = priority_sample(weights, token_uniforms(tokens[items], self.seed), _CATALOGUE)
+        items = items[chosen]
+        others = frozen_negatives(
+            token_keys(tokens[items], self.seed), items, self._taken(items, items), _OTHERS_PER_ITEM
+        ).reshape(-1)
+        firsts, weights = np.repeat(items, _OTHERS_PER_ITEM), np.repeat(weights / _OTHERS_PER_ITEM, _OTHERS_PER_ITEM)
         if self.explicit:
             retained = self._columns(np.flatnonzero(~self.forget))
             labels = average_ratings(*retained, np.zeros(len(firsts), dtype=np.int64), firsts)

@@ -21,6 +21,10 @@ class SISA(UnlearnMethod):
     Each touched shard is trained from scratch, with the seed it was born with, on the rows that it keeps; then the
     aggregator, if there is one, on all rows that remain. The result is, bit for bit, what learning those shards without
     the withdrawn rows gives; the partition stays as it was.
+
+    Formula: s(u, i) = mean of s_k(u, i) over the shards k; those with withdrawn rows are the argmin of the loss over
+    what they keep. Cost: touched / `shard_count` of training. A user's rows lie in most random shards, so one user
+    touches nearly all.
     """
 
     name = "SISA"

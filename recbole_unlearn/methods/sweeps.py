@@ -27,8 +27,8 @@ class BlockSweeps:
 
     A pair that both sides remember is forgotten by neither alone: what the items keep of it leads the user's new row back,
     and the other way round. Drawn anew and solved one after the other on the retained rows, the second side sees no vector
-    that was fitted to the pair. Every turn draws its own negatives, so that no draw's noise is fitted twice. Rows that keep
-    their trained values beside rows under a strong ridge would win every ranking, hence ``rows`` where many lose something.
+    that was fitted to the pair. Every turn draws its own negatives. Where many rows lose something, ``rows`` refits
+    all of them, so that none keeps a trained value beside values under the ridge.
 
     Args:
         context: The request.

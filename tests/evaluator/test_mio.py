@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 from recbole_unlearn import WithdrawalRequest
 from recbole_unlearn.evaluator import crossfit
 from recbole_unlearn.evaluator.attackers import Schedule, ask, train_attackers
-from recbole_unlearn.evaluator.crossfit import Fold, Points, auc_with_interval, folds_of, weighted_auc
+from recbole_unlearn.evaluator.crossfit import Fold, Points, auc_with_interval, folds_of, roc, weighted_auc
 from recbole_unlearn.evaluator.mio import Membership, Rows, membership_oracle
 from recbole_unlearn.model import adapter as adapters
 
@@ -267,3 +267,14 @@ def test_the_weighted_auc_is_scikit_learns():
     labels, answers, weights = rng.integers(2, size=300), rng.integers(9, size=300) / 9, rng.integers(4, size=300)
     expected = roc_auc_score(labels, answers, sample_weight=weights)
     assert weighted_auc(labels, answers, weights) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_thinned_curve_has_the_area_of_the_whole():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 2000)
+    answers = labels + rng.normal(size=2000)
+    curve = roc(labels, answers)
+    assert len(curve["fpr"]) <= 50
+    assert (curve["fpr"][0], curve["tpr"][0], curve["fpr"][-1], curve["tpr"][-1]) == (0, 0, 1, 1)
+    area = np.trapezoid(curve["tpr"], curve["fpr"])
+    assert area == pytest.approx(weighted_auc(labels, answers, np.ones(2000)), abs=0.005)  # chords of a concave curve

@@ -77,7 +77,8 @@ CHECKPOINTS = {
         checkpoint(**MOMENTS, **CACHES),
         {"old model file": "delete", "optimizer moments": "delete", "graph or cached embeddings": "delete"},
     ),
-    "a shard": (checkpoint(shard=1), {"shard checkpoint": "delete"}),
+    "a shard": ({"digest": "x", "state": {"w": torch.ones(2)}, "seconds": 1.0}, {"shard checkpoint": "delete"}),
+    "a shard's model": (checkpoint(shard=1), {"shard checkpoint": "delete"}),
     "graph": (
         checkpoint(**CURRENT, other_parameter={"norm_adj_matrix": torch.eye(2).to_sparse()}),
         {"graph or cached embeddings": "rewrite"},

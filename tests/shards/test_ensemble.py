@@ -6,13 +6,14 @@ import torch
 from recbole.data.interaction import Interaction
 
 from recbole_unlearn import Unlearner
+from recbole_unlearn.checkpoint import read_checkpoint
 from recbole_unlearn.data import create_dataset, data_preparation
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.model.adapter import ModelAdapter
 from recbole_unlearn.shards.aggregate import Aggregation
 from recbole_unlearn.shards.ensemble import ShardEnsemble
 from recbole_unlearn.shards.workshop import Workshop
-from recbole_unlearn.trainer import learn, read_checkpoint
+from recbole_unlearn.trainer import learn
 
 SMALL = {"shard_count": 3, "epochs": 3, "parallel_jobs": 1}
 

@@ -1,0 +1,23 @@
+"""What is left on disk of withdrawn users: find it, purge it, and check the ledger."""
+
+import sys
+from pathlib import Path
+
+from recbole_unlearn import Config, Unlearner
+from recbole_unlearn.cli import main
+from recbole_unlearn.data import create_dataset
+from recbole_unlearn.trainer import train_model
+
+if __name__ == "__main__":
+    config = Config("NeuMF", "ml-100k", config_file_list=["config.yaml"])
+    trained = train_model(config, create_dataset(config))
+    Unlearner(config, trained.model, trained.dataset).save("saved/model.pth")
+    Path("withdraw.csv").write_text("user_id\n196\n22\n")
+    Path("saved/old-recommendations.csv").write_text("user_id,item_id\n196,302\n7,50\n")  # somebody's forgotten export
+
+    assert main(["--model_file=saved/model.pth", "--withdraw=withdraw.csv"]) == 0
+    print("found", main(["--audit=saved", "--withdraw=withdraw.csv"]))  # 1: the export still names user 196
+    print("purged", main(["--audit=saved", "--withdraw=withdraw.csv", "--purge=True"]))
+    Path("withdraw.csv").write_text("user_id\n196\n22\n")  # the request is a trace as well, and was purged
+    print("left", main(["--audit=saved", "--withdraw=withdraw.csv"]))
+    sys.exit(main(["--verify=ledger"]))

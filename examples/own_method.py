@@ -1,0 +1,37 @@
+"""A method of one's own: one class. Run it with `--methods=Retrain,own_method:MeanRow` and this folder on PYTHONPATH."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+
+from recbole_unlearn import run_unlearn
+from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
+from recbole_unlearn.model.adapter import ModelAdapter, read_rows, write_rows
+
+
+class MeanRow(UnlearnMethod):
+    """Give users with no row left the mean row of the users who stay, `shrink` times.
+
+    Formula: e_u' = shrink * mean of e_v over the users v with rows. Cost: a mean of the user table.
+    """
+
+    name = "MeanRow"
+    defaults: ClassVar[Mapping[str, Any]] = {"shrink": 1.0}
+
+    def unlearn(self, context: UnlearnContext) -> Outcome:
+        """Overwrite the rows in place."""
+        adapter = ModelAdapter.of(context.model)
+        stay = torch.from_numpy(context.retained_counts.nonzero()[0])
+        mean = read_rows(adapter.user_tables, stay).mean(dim=0) * self.options["shrink"]
+        users = torch.from_numpy(context.gone)
+        write_rows(adapter.user_tables, users, mean.expand(len(users), -1))
+        adapter.parameters_changed()
+        return Outcome(context.model, {"users": len(users)})
+
+
+if __name__ == "__main__":
+    methods = ["Retrain", "SCIF", "own_method:MeanRow"]
+    result = run_unlearn(config_file_list=["config.yaml"], config_dict={"methods": methods, "shrink": 0.5})
+    for name, figures in result["unlearn"]["methods"].items():
+        print(name, figures["utility"]["retained"], figures["mio"]["strong"]["auc"])

@@ -1,0 +1,24 @@
+"""Requests that come one after the other: each starts from the model and the data that the last one left."""
+
+from recbole_unlearn import Config, Unlearner, WithdrawalRequest
+from recbole_unlearn.data import create_dataset
+from recbole_unlearn.trainer import train_model
+
+if __name__ == "__main__":
+    config = Config("NeuMF", "ml-100k", config_file_list=["config.yaml"])
+    trained = train_model(config, create_dataset(config))
+    unlearner = Unlearner(config, trained.model, trained.dataset)
+    requests = [
+        WithdrawalRequest.users(["196", "22"]),
+        WithdrawalRequest.items(["50"]),
+        WithdrawalRequest.interactions([("186", "302")]),
+    ]
+    for request in requests:
+        before = len(unlearner.dataset.interactions().users)
+        outcome = unlearner.unlearn(request, method="SCIF", scope="all")
+        left = len(unlearner.dataset.interactions().users)
+        print(request.kind, "rows", before - left, "seconds", f"{unlearner.last_cost.seconds:.3f}", "left", left)
+        again = unlearner.unlearn(request, method="SCIF", scope="all")
+        assert again.diagnostics == {"nothing_to_do": True}
+    receipts = unlearner.save("saved/unlearned.pth")  # one commit: the model, the ledger and a receipt each
+    print("receipts", len(receipts))

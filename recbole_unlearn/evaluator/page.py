@@ -1,0 +1,179 @@
+"""``report.html``: the report as one self-contained page. No script, no network; the charts are inline svg."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from recbole_unlearn.evaluator import charts, figures
+from recbole_unlearn.evaluator.charts import Axis, Label
+from recbole_unlearn.evaluator.report import notes_of, table_rows
+from recbole_unlearn.lineage.store import write_atomically
+
+_SHARES = [(share / 4, f"{share / 4:g}") for share in range(5)]
+_NOTHING = "–"
+
+
+class Table(NamedTuple):
+    """A table whose rows are methods: its caption, headers, and cells, the method's name first."""
+
+    caption: str
+    headers: Sequence[str]
+    cells: Sequence[Sequence[str]]
+
+
+class Chart(NamedTuple):
+    """A chart, how to read it, and the same figures as a table. Without figures ``image`` is None."""
+
+    name: str
+    title: str
+    reading: str
+    image: Markup | None
+    table: Table
+
+
+def save_page(report: Mapping[str, Any], path: str | Path) -> None:
+    """Write a report as a page, whole or not at all."""
+    write_atomically(path, lambda file: file.write(render_page(report).encode()), mode=0o644)
+
+
+def render_page(report: Mapping[str, Any]) -> str:
+    """Return the page of a report.
+
+    Args:
+        report: The content of ``report.json``.
+    """
+    template = files("recbole_unlearn.evaluator").joinpath("page.html").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template).render(
+        report=report,
+        request=report["request"],
+        principles=[[cell or _NOTHING for cell in row] for row in table_rows(report)],
+        notes=notes_of(report),
+        charts=[
+            _roc(report),
+            _time(report),
+            *(_utility(report, group) for group in ("retained", "withdrawn")),
+            _rank(report),
+        ],
+        legend=[(charts.swatch(number), name) for number, name in enumerate(report["methods"])],
+        witnesses=_witnesses(report),
+    )
+
+
+def _roc(report: Mapping[str, Any]) -> Chart:
+    protocol = figures.protocol_of(report)
+    curves, read = figures.roc_curves(report, protocol), figures.aucs(report, protocol)
+    title = f"P1 completeness: ROC of the {protocol} oracle"
+    axes = Axis(_SHARES, "test rows taken for training rows"), Axis(_SHARES, "withdrawn rows recognised")
+    label = Label("roc", title, f"Area under the curve: {_told(read)}. On the diagonal, .5, nothing is recognised.")
+    image = charts.lines(label, curves, axes, [(0, 0), (1, 1)], marks=False) if any(curves.values()) else None
+    reading = "The nearer a curve is to the dashed diagonal, the less the oracle recognises the withdrawn rows."
+    headers = ("method", "AUC", "low (95 %)", "high (95 %)", "recognised at 10 % false alarms")
+    alarms = {name: _text(_height(points, 0.1), 3) for name, points in curves.items()}
+    return Chart("roc", title, reading, image, Table(f"{title}: figures", headers, _cells(read, 3, alarms)))
+
+
+def _time(report: Mapping[str, Any]) -> Chart:
+    found = figures.times(report)
+    retrain = found.get("Retrain")
+    title = "P2 efficiency: time on a logarithmic scale"
+    label = Label("time", title, f"Seconds from the request to a model that serves: {_told(found)}.")
+    seconds = [value for interval in found.values() if interval for value in interval]
+    image = None
+    if seconds:
+        axis = Axis(charts.decades(min(seconds), max(seconds)), "time from the request to a model that serves")
+        image = charts.rows(label, found, axis, retrain[0] if retrain else None, log=True)
+    reading = "Each line on the grid is ten times the one before. The dashed line is Retrain, where it ran."
+    headers = ("method", "median (s)", "least (s)", "most (s)", "speed-up over Retrain")
+    factors = {name: _text(result.get("speedup"), 1, "x") for name, result in report["methods"].items()}
+    return Chart("time", title, reading, image, Table(f"{title}: figures", headers, _cells(found, 4, factors)))
+
+
+def _utility(report: Mapping[str, Any], group: str) -> Chart:
+    curves, popular = figures.utility_curves(report, group), figures.popularity_curve(report, group)
+    metric = report["headline"].partition("@")[0].upper()
+    title = f"P3 utility: {metric} by length of the list, {group} users"
+    lengths = sorted({k for points in [*curves.values(), popular] for k, _ in points})
+    values = [value for points in [*curves.values(), popular] for _, value in points]
+    ends = "; ".join(f"{name} {points[0][1]:.3f} to {points[-1][1]:.3f}" for name, points in curves.items() if points)
+    label = Label(f"utility-{group}", title, f"From the shortest to the longest list: {ends}.")
+    image = None
+    if len(lengths) > 1:
+        axes = (
+            Axis([(k, str(k)) for k in lengths], "length of the list, K"),
+            Axis(charts.ticks_between(min(values), max(values)), metric),
+        )
+        image = charts.lines(label, curves, axes, popular)
+    aim = {
+        "retained": "Higher is better: those who stay are to be served as before.",
+        "withdrawn": "Popularity is the aim: above it a taste is remembered, far below a row is broken.",
+    }[group]
+    cells = [
+        [name, *(_text(dict(points).get(k), 4) for k in lengths)]
+        for name, points in {**curves, "(popularity)": popular}.items()
+    ]
+    headers = ["method", *(f"K = {k}" for k in lengths)]
+    return Chart(
+        label.name, title, f"{aim} The dashed line is popularity.", image, Table(f"{title}: figures", headers, cells)
+    )
+
+
+def _rank(report: Mapping[str, Any]) -> Chart:
+    found = figures.ranks(report)
+    retrain = found.get("Retrain")
+    title = "Rank of the withdrawn items"
+    label = Label("rank", title, f"Mean place in the lists of who withdrew them, 1 is the top: {_told(found)}.")
+    axis = Axis(_SHARES, "place in the list: 0 the bottom, 1 the top")
+    image = charts.rows(label, found, axis, retrain[0] if retrain else None, log=False) if any(found.values()) else None
+    before = found.get("Original")
+    shifts = {name: _text(each[0] - before[0], 3) if each and before else _NOTHING for name, each in found.items()}
+    reading = (
+        "From the original's place they are to go to where a model that never saw them puts them: Retrain's, dashed."
+    )
+    headers = ("method", "mean", "low (95 %)", "high (95 %)", "shift from the original")
+    return Chart("rank", title, reading, image, Table(f"{title}: figures", headers, _cells(found, 3, shifts)))
+
+
+def _witnesses(report: Mapping[str, Any]) -> Table:
+    columns = {
+        "taste: NDCG@10 over popularity's": ("taste", "mean"),
+        "AUC of the score alone": ("score", "auc"),
+        "AUC of the row's norm": ("norm", "auc"),
+        "top 10 shared with Retrain, retained": ("top10", "retained"),
+        "top 10 shared with Retrain, withdrawn": ("top10", "withdrawn"),
+    }
+    cells = []
+    for name, result in report["methods"].items():
+        told = result.get("witnesses") or {}
+        cells.append([name, *(_text((told.get(witness) or {}).get(part), 3) for witness, part in columns.values())])
+    return Table("Other witnesses: what the oracle alone may miss", ["method", *columns], cells)
+
+
+def _cells(found: Mapping[str, figures.Interval | None], digits: int, last: Mapping[str, str]) -> list[list[str]]:
+    return [
+        [name, *(_text(value, digits) for value in interval or (None, None, None)), last[name]]
+        for name, interval in found.items()
+    ]
+
+
+def _told(found: Mapping[str, figures.Interval | None]) -> str:
+    return "; ".join(f"{name} {interval[0]:.3g}" for name, interval in found.items() if interval) or "no figure"
+
+
+def _height(points: figures.Points, at: float) -> float | None:
+    """Return the curve's height at a place, between the points linearly."""
+    for (x0, y0), (x1, y1) in pairwise(points):
+        if x0 <= at < x1:
+            return y0 + (y1 - y0) * (at - x0) / (x1 - x0)
+    return None
+
+
+def _text(value: float | None, digits: int, unit: str = "") -> str:
+    return _NOTHING if value is None else f"{value:,.{digits}f}{unit}"

@@ -1,0 +1,44 @@
+"""``--explain=METHOD``: what a method does, its formula and its cost, from its own docstring and yaml."""
+
+from __future__ import annotations
+
+import inspect
+
+from recbole_unlearn import presets
+from recbole_unlearn.extension import find_method, method_defaults, names_code
+from recbole_unlearn.methods import UnlearnMethod
+
+
+def explain(name: str) -> str:
+    """Return the text of a method: what its class says of it, and its options with their defaults.
+
+    Args:
+        name: Of a built-in method, or ``my_pkg.module:Foo``.
+
+    Raises:
+        ConfigError: No such method.
+
+    Example:
+        >>> print(explain("Retrain").splitlines()[0])
+        Retrain: Train from scratch on the retained rows, with the seed of the original.
+    """
+    method = find_method(name)
+    lines = [f"{method.name}: {inspect.getdoc(method)}"]
+    base = method.__mro__[1]
+    if issubclass(base, UnlearnMethod) and base is not UnlearnMethod and base.__doc__:
+        lines += ["", f"A kind of {base.__name__}: {inspect.getdoc(base)}"]
+    works = "models with an adapter" if method.needs_adapter else "every model"
+    return "\n".join([*lines, "", f"Works with {works}.", *_options(name)]) + "\n"
+
+
+def _options(name: str) -> list[str]:
+    if names_code(name):
+        keys = [presets.Key(key, default, "", "") for key, default in method_defaults(name).items()]
+    else:
+        keys = presets.keys("method", name)
+    if not keys:
+        return ["It has no options."]
+    lines = [
+        f"  --{key.name}={'none' if key.default is None else key.default!s:12} {key.meaning}".rstrip() for key in keys
+    ]
+    return ["Options:", *lines]

@@ -1,0 +1,74 @@
+"""Methods and adapters from outside the package, named as ``my_pkg.module:Foo``.
+
+A method's options and their defaults stand in the yaml of a built-in method, and in the class attribute ``defaults`` of
+one's own. Naming such a class imports its module, which runs its code: names from a loaded model's file are never followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import Any
+
+from recbole_unlearn import presets
+from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.methods.base import UnlearnMethod, method_class
+from recbole_unlearn.model.adapter import ModelAdapter
+
+
+def names_code(value: Any) -> bool:
+    """Return whether a name, or one of several, is that of a class outside the package.
+
+    >>> names_code("my_pkg.module:Foo"), names_code(["Retrain", "SCIF"])
+    (True, False)
+    """
+    names = value if isinstance(value, list | tuple) else [value]
+    return any(isinstance(name, str) and ":" in name for name in names)
+
+
+def find_method(name: str) -> type[UnlearnMethod]:
+    """Return the class of a method: a built-in name, or ``my_pkg.module:Foo``, whose module is imported.
+
+    Raises:
+        ConfigError: No such method, its module cannot be imported, or it names no UnlearnMethod.
+    """
+    return _import(name, UnlearnMethod) if names_code(name) else method_class(name)
+
+
+def import_adapters(names: Iterable[str]) -> None:
+    """Import adapters named ``my_pkg.module:Foo``; being imported registers them.
+
+    Raises:
+        ConfigError: One of them cannot be imported or is no ModelAdapter.
+    """
+    for name in names:
+        _import(name, ModelAdapter)
+
+
+def method_defaults(name: str) -> dict[str, Any]:
+    """Return the options of a method with their defaults."""
+    return dict(find_method(name).defaults) if names_code(name) else presets.load("method", name)
+
+
+def options_given(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options, with their defaults, of the methods from outside that these keys name."""
+    methods, single = given.get("methods") or (), given.get("unlearn_method")
+    outside = [name for name in [*methods, single] if names_code(name)]
+    return {key: default for name in outside for key, default in method_defaults(name).items()}
+
+
+def _import(name: str, base: type) -> Any:
+    module, _, attribute = str(name).partition(":")
+    if not module or not attribute:
+        raise ConfigError(f"{name!r} is not of the form my_pkg.module:Foo; give a module, a colon and a class")
+    try:
+        found = getattr(import_module(module), attribute)
+    except ImportError as error:
+        raise ConfigError(
+            f"{name!r}: the module cannot be imported ({error}); install it, or put its folder on PYTHONPATH"
+        ) from error
+    except AttributeError as error:
+        raise ConfigError(f"{name!r}: the module {module!r} has no {attribute!r}; check its spelling") from error
+    if not isinstance(found, type) or not issubclass(found, base):
+        raise ConfigError(f"{name!r} is no {base.__name__}; give a subclass of {base.__module__}.{base.__name__}")
+    return found

@@ -1,0 +1,195 @@
+"""Tests for methods of your own: what every method of this package promises, on every kind of request. Needs pytest.
+
+Five lines test a method::
+
+    from recbole_unlearn.testing import MethodConformance
+
+
+    class TestFoo(MethodConformance):
+        method = "my_pkg.module:Foo"
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from recbole_unlearn.config import Config
+from recbole_unlearn.data import create_dataset
+from recbole_unlearn.data.request import WithdrawalRequest
+from recbole_unlearn.exceptions import UnsupportedModelError
+from recbole_unlearn.extension import find_method
+from recbole_unlearn.methods import Outcome
+from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.trainer import Unlearner, learn, train_model
+
+REQUESTS = {
+    "users": WithdrawalRequest.users(["u3", "u8"]),
+    "items": WithdrawalRequest.items(["i4"]),
+    "interactions": WithdrawalRequest.random(5, 1, "interactions"),
+    "mixed": WithdrawalRequest.users(["u3"])
+    | WithdrawalRequest.items(["i4"])
+    | WithdrawalRequest.interactions([("u5", "i1")]),
+}
+
+
+class MethodConformance:
+    """What a method promises; subclass it with a name that starts with ``Test``.
+
+    Attributes:
+        method: Name of the method: built in, or ``my_pkg.module:Foo``.
+        options: Keys and values for it.
+        models: Models that it must work on.
+        refuses: Models of these for which it must raise UnsupportedModelError instead.
+        unchanged: Kinds of request for which it rightly leaves every parameter as it was.
+    """
+
+    method: ClassVar[str]
+    options: ClassVar[dict[str, Any]] = {}
+    models: ClassVar[tuple[str, ...]] = ("NeuMF", "LightGCN", "BPR")
+    refuses: ClassVar[tuple[str, ...]] = ()
+    unchanged: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def pytest_generate_tests(cls, metafunc: Any) -> None:
+        """Ask on every model and every kind of request."""
+        if "model" in metafunc.fixturenames:
+            metafunc.parametrize("model", cls.models)
+        if "kind" in metafunc.fixturenames:
+            metafunc.parametrize("kind", list(REQUESTS))
+
+    @pytest.fixture(autouse=True)
+    def _somewhere_else(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.chdir(tmp_path)  # RecBole writes logs into the current folder
+        monkeypatch.setattr(sys, "argv", ["pytest"])  # and reads the arguments of the process
+
+    def test_it_keeps_its_promises(self, model: str, kind: str) -> None:
+        """It forgets, gives the same bits again, keeps shapes, stays finite, and has nothing to do a second time."""
+        original, request = self._unlearns_from(model), REQUESTS[kind]
+        unlearner, outcome = self._unlearned(original, request)
+        again, _ = self._unlearned(original, request)
+        assert outcome.model is unlearner.model, "the outcome holds the model that serves"
+        assert torch.isfinite(flat(unlearner.model)).all(), "a parameter is NaN or infinite"
+        assert [p.shape for p in unlearner.model.parameters()] == [p.shape for p in original.model.parameters()]
+        assert torch.equal(flat(unlearner.model), flat(again.model)), "the same request gives the same bits"
+        same = torch.equal(flat(unlearner.model), flat(original.model))
+        assert same == (kind in self.unchanged), "parameters must change, unless `unchanged` names the request's kind"
+        numbers = [value for value in outcome.diagnostics.values() if isinstance(value, float)]
+        assert np.isfinite(numbers).all(), outcome.diagnostics
+        if kind != "interactions":
+            assert unlearner.unlearn(request, self._instance(unlearner)).diagnostics == {"nothing_to_do": True}
+
+    def test_withdrawn_edges_are_in_no_graph(self, model: str, kind: str) -> None:
+        """The graph afterwards has the edges of the retained rows and no other."""
+        if not ModelAdapter.of(original_of(model).model).has_graph:
+            pytest.skip(f"{model} has no graph")
+        original = self._unlearns_from(model)
+        unlearner, _ = self._unlearned(original, REQUESTS[kind])
+        rows = original_of(model).dataset.interactions()  # type: ignore[union-attr]
+        retained = ~REQUESTS[kind].resolve(rows).forget
+        expected = np.unique(rows.pair_keys(rows.users[retained], rows.items[retained]))
+        graphs = [module.norm_adj_matrix for module in unlearner.model.modules() if hasattr(module, "norm_adj_matrix")]
+        edges = np.concatenate([rows.pair_keys(*graph.pairs) for graph in graphs])
+        assert np.array_equal(np.unique(edges), expected)  # shards: each retained edge in one of them and in the whole
+
+    def test_it_refuses_what_it_cannot_do(self) -> None:
+        """For the models of ``refuses`` it says so before it changes anything."""
+        for model in self.refuses:
+            unlearner = copy_of(original_of(model))
+            with pytest.raises(UnsupportedModelError):
+                unlearner.unlearn(REQUESTS["users"], self._instance(unlearner))
+            assert torch.equal(flat(unlearner.model), flat(original_of(model).model))
+
+    def _unlearns_from(self, model: str) -> Unlearner:
+        if model in self.refuses:
+            pytest.skip(f"{self.method} refuses {model}, as test_it_refuses_what_it_cannot_do asks")
+        return learned_by(self.method, model, tuple(sorted(self.options.items()))) or original_of(model)
+
+    def _unlearned(self, original: Unlearner, request: WithdrawalRequest) -> tuple[Unlearner, Outcome]:
+        unlearner = copy_of(original)
+        return unlearner, unlearner.unlearn(request, self._instance(unlearner))
+
+    def _instance(self, unlearner: Unlearner) -> Any:
+        return instance(self.method, unlearner.config, self.options)
+
+
+def instance(name: str, config: Any, options: dict[str, Any]) -> Any:
+    """Return a method with the options of the small config, overridden by these."""
+    return find_method(name)({**config.method_options(name), **options})
+
+
+_TINY = {
+    "protocol": "paper",
+    "epochs": 4,
+    "learning_rate": 0.01,
+    "train_batch_size": 256,
+    "show_progress": False,
+    "shard_count": 2,
+    "parallel_jobs": 1,
+    "load_col": {"inter": ["user_id", "item_id", "rating", "timestamp"]},
+}
+_SIZES = {"NeuMF": {"mf_embedding_size": 8, "mlp_embedding_size": 8, "mlp_hidden_size": [16, 8]}}
+
+
+@cache
+def original_of(model: str) -> Unlearner:
+    """Return a model that was trained on a small data set, once per process; copy it before you change it."""
+    with _in_a_folder() as folder:
+        write_inter(Path(folder), "tiny")
+        keys = {**_TINY, **_SIZES.get(model, {"embedding_size": 8}), "data_path": folder}
+        config = Config(model, "tiny", config_dict=keys)
+        return train_model(config, create_dataset(config))
+
+
+@cache
+def learned_by(method: str, model: str, options: tuple[tuple[str, Any], ...]) -> Unlearner | None:
+    """Return what a method learned of its own on the small data set, if it unlearns from that."""
+    original = original_of(model)
+    assert original.dataset is not None
+    with _in_a_folder():
+        return learn(original.config, original.dataset, instance(method, original.config, dict(options)), saved=False)
+
+
+def copy_of(original: Unlearner) -> Unlearner:
+    """Return an Unlearner of one's own."""
+    return Unlearner(original.config, copy.deepcopy(original.model), original.dataset)
+
+
+def flat(model: Any) -> torch.Tensor:
+    """Return all parameters side by side."""
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def write_inter(folder: Path, name: str, seed: int = 0, n_users: int = 60, n_items: int = 40) -> Path:
+    """Write an atomic file in which the taste of a user (even or odd items) can be learned."""
+    rng = np.random.default_rng(seed)
+    lines = ["user_id:token\titem_id:token\trating:float\ttimestamp:float"]
+    for user in range(n_users):
+        likes = rng.permutation(np.arange(user % 2, n_items, 2))[: rng.integers(8, 16)]
+        noise = rng.permutation(np.arange(1 - user % 2, n_items, 2))[:2]
+        for item in np.concatenate([likes, noise]):
+            rating = rng.integers(1, 6)
+            lines.append(f"u{user}\ti{item}\t{rating}\t{rng.integers(10**9)}")
+    path = folder / name / f"{name}.inter"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@contextlib.contextmanager
+def _in_a_folder() -> Any:
+    argv, sys.argv = sys.argv, ["pytest"]
+    try:
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            yield folder
+    finally:
+        sys.argv = argv
