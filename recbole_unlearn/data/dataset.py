@@ -91,9 +91,7 @@ class WithdrawalDataset(RememberingDataset):
                 part = _keep(part, ~gone)
             parts.append(part)
         view = self.with_parts(parts)
-        gone = np.union1d(self.withdrawn_items, withdrawal.items)
-        for dataset in (view, *parts):
-            dataset.withdrawn_items = gone  # samplers and loaders see the parts only
+        view.withdrawn_items = np.union1d(self.withdrawn_items, withdrawal.items)
         return view
 
     def where(self, masks: list[np.ndarray]) -> WithdrawalDataset:

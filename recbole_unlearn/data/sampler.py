@@ -77,7 +77,20 @@ class VectorSampler(Sampler):
     """RecBole's Sampler: for the same state of numpy's generator it draws the same items, and never a withdrawn one.
 
     A draw that the user has already is drawn again, as in RecBole; only the check is one lookup for all rows.
+
+    Args:
+        phases: Names of the parts.
+        datasets: The parts.
+        distribution: ``uniform`` or ``popularity``.
+        alpha: Exponent of the popularity.
+        banned: Ids of withdrawn items, which nobody may draw.
     """
+
+    def __init__(
+        self, phases: Any, datasets: Any, distribution: str = "uniform", alpha: float = 1.0, *, banned: np.ndarray
+    ) -> None:
+        self.banned = banned
+        super().__init__(phases, datasets, distribution, alpha)
 
     def get_used_ids(self) -> dict[str, UsedItems]:
         """Return the used items of each phase, those of the phases before it included.
@@ -85,13 +98,12 @@ class VectorSampler(Sampler):
         Raises:
             RequestError: A user has every item that is still served.
         """
-        banned = getattr(self.datasets[0], "withdrawn_items", np.array([], dtype=np.int64))
         pairs, used = np.array([], dtype=np.int64), {}
         for phase, dataset in zip(self.phases, self.datasets, strict=True):
             rows = dataset.inter_feat
             users, items = rows[self.uid_field].numpy(), rows[self.iid_field].numpy()
             pairs = distinct(np.concatenate([pairs, users * self.item_num + items]))
-            used[phase] = UsedItems(pairs, self.user_num, self.item_num, banned)
+            used[phase] = UsedItems(pairs, self.user_num, self.item_num, self.banned)
         used[self.phases[-1]].check(pairs // self.item_num)
         return used
 

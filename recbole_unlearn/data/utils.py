@@ -1,6 +1,7 @@
 """``create_dataset`` and ``data_preparation`` under RecBole's names."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,19 +90,21 @@ def _repeatable(phases: list[str], dataset: Any, *args: Any) -> RepeatableSample
     return sampler
 
 
-_prepare_fast = redirected(
-    recbole_data.data_preparation,
-    get_dataloader=_get_dataloader,
-    create_samplers=redirected(
-        recbole_data.create_samplers,
-        _create_sampler=redirected(recbole_data._create_sampler, Sampler=VectorSampler, RepeatableSampler=_repeatable),
-    ),
-)
+def _prepare_fast(config: Any, dataset: WithdrawalDataset, **names: Any) -> tuple[Any, Any, Any]:
+    """Run RecBole's function with our samplers and dataloaders in the place of RecBole's."""
+    sampler = partial(VectorSampler, banned=dataset.withdrawn_items)
+    create = redirected(recbole_data._create_sampler, Sampler=sampler, RepeatableSampler=_repeatable)
+    create_all = redirected(recbole_data.create_samplers, _create_sampler=create)
+    prepare = redirected(
+        recbole_data.data_preparation, get_dataloader=_get_dataloader, create_samplers=create_all, **names
+    )
+    return prepare(config, dataset)
 
-# Of parts in memory no cache is read or written, since it might hold what has been withdrawn.
-prepare_anew = redirected(
-    _prepare_fast, load_split_dataloaders=lambda config: None, save_split_dataloaders=lambda config, dataloaders: None
-)
+
+def prepare_anew(config: Any, dataset: WithdrawalDataset) -> tuple[Any, Any, Any]:
+    """Prepare dataloaders without a cache, read or written, since it might hold what has been withdrawn."""
+    without_cache = {"load_split_dataloaders": lambda config: None, "save_split_dataloaders": lambda *_, **__: None}
+    return _prepare_fast(config, dataset, **without_cache)
 
 
 def _refuse_pickle(config: Any, path: str) -> None:
