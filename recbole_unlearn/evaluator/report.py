@@ -62,6 +62,8 @@ def make_report(facts: Mapping[str, Any], results: dict[str, Any], popularity: M
     }
     report = finite(report)
     report["nulls"]["methods.Original.seconds"] = "it was trained, not unlearned"
+    if report.get("request", {}).get("scope") == "all":
+        report["nulls"]["request.digest"] = "a digest without key could be tried out; see the ledger's receipt"
     return report
 
 
