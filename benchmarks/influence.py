@@ -5,7 +5,8 @@
 
 Appends one json line per seed to benchmarks/results/influence-MODEL-DATASET.jsonl; seeds that stand there are not run again.
 Trained models are kept in --cache (default: benchmarks/cache), with the seconds that training took. Where --measured_epochs
-is given, Retrain trains so many epochs for the clock alone, and its other figures are missing.
+is given, Retrain trains so many epochs for the clock alone, and its other figures are missing; --trained_epochs does the
+same to the original, for the clocks of models whose training takes long.
 RecBole's own epoch (its model and Trainer, no evaluation) is measured in the same process.
 """
 
@@ -53,13 +54,14 @@ class Bench:
         keys = {"protocol": "paper", "seed": seed, "mio_protocols": ["strong"], "state": "WARNING"}
         self.config = Config(model, dataset, config_dict={**keys, **given})
         self.cache, self.measured = Path(own["cache"]), own["measured_epochs"]
+        self.first = own["trained_epochs"] or self.config["epochs"]
         init_seed(seed, True)
         self.data = create_dataset(self.config)
         self.withdrawal = request_of(self.config).resolve(self.data.interactions())
         self.assessment = Assessment(self.config, self.data, self.withdrawal)
 
     def run(self):
-        original, _, memory = self.trained("original", self.data, self.config["epochs"])
+        original, _, memory = self.trained("original", self.data, self.first)
         remaining = self.data.without(self.withdrawal)
         if self.measured:
             retrain, per_epoch = None, self.own_epoch(remaining, self.measured)
@@ -149,6 +151,7 @@ def main():
     own = {
         "cache": given.pop("cache", str(Path(__file__).parent / "cache")),
         "measured_epochs": int(given.pop("measured_epochs", 0)),
+        "trained_epochs": int(given.pop("trained_epochs", 0)),
     }
     sys.argv = sys.argv[:1]
     path = RESULTS / f"influence-{model}-{dataset}.jsonl"
@@ -164,6 +167,7 @@ def main():
             "seed": seed,
             "epochs": bench.config["epochs"],
             "measured_epochs": own["measured_epochs"] or bench.config["epochs"],
+            "trained_epochs": bench.first,
             "request": bench.withdrawal.digest,
             "users": len(bench.withdrawal.users),
             "commit": head.stdout.strip(),

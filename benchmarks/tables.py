@@ -117,6 +117,8 @@ def influence(path):
     first, seeds = runs[0], ", ".join(str(run["seed"]) for run in runs)
     threads = first["environment"]["threads"]
     about = f"rand@5, {first['epochs']} epochs, seeds {seeds}, {threads} threads, commit {first['commit'][:7]}"
+    if first.get("trained_epochs", first["epochs"]) < first["epochs"]:
+        about += f"; for the clocks alone: the original had {first['trained_epochs']} epochs, Retrain is extrapolated"
     title = f"**{first['model']}, {first['dataset']}**, {about}; seconds: median; the rest: mean ± standard deviation"
     alone = (
         f"One user alone, model loaded: {np.median([run['one_user_ms'] for run in runs]):.0f} ms (median of 20 users)."
