@@ -91,7 +91,7 @@ def influence(path):
     rows = []
     for name in runs[0]["methods"]:
         results = [(run["methods"][name], run["methods"]["Retrain"]) for run in runs]
-        gaps = [own["auc"] - base["auc"] for own, base in results if base["auc"] is not None]
+        gaps = [own["auc"] - base["auc"] for own, base in results if None not in (own["auc"], base["auc"])]
         shares = [own["retained_share"] for own, _ in results if own["retained_share"] is not None]
         seconds = [own["seconds"] for own, _ in results if "seconds" in own]
         factors = [[own.get(f"speedup_{clock}") for own, _ in results] for clock in ("seconds", "stock_seconds")]
@@ -100,7 +100,7 @@ def influence(path):
                 name,
                 f"{np.median(seconds):.3f}" if seconds else "",
                 *("" if None in part else f"{np.median(part):,.1f}" for part in factors),
-                f"{np.mean([own['auc'] for own, _ in results]):.3f}",
+                mean([own["auc"] for own, _ in results], 3),
                 f"{np.mean(gaps):+.3f} ± {np.std(gaps):.3f}" if gaps else "",
                 f"{np.mean(shares):.3f} ± {np.std(shares):.3f}" if shares else "",
             ]
