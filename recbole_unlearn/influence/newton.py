@@ -12,6 +12,7 @@ from recbole_unlearn.influence.solvers import solve_blocks
 
 _ARMIJO = 1e-4
 _HALVINGS = 12
+_SMALL = 1e-2  # share of the gradient that may remain after a single step that has converged
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class NewtonResult:
         residual: Norm of the remaining gradient over ``gradient_norm``, shape [users].
         converged: Whether the last step lowered the objective by less than the tolerance, shape [users].
         rank: Bound of the rank of the curvature without its ridge, shape [users].
+        added: Most that a solve added to the diagonal so that rounding left it positive definite, shape [users].
     """
 
     solution: Tensor
@@ -33,6 +35,7 @@ class NewtonResult:
     residual: Tensor
     converged: Tensor
     rank: Tensor
+    added: Tensor
 
 
 def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: float = 0.0) -> NewtonResult:
@@ -56,12 +59,14 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
     taken = torch.zeros(len(start), dtype=torch.long, device=start.device)
     converged = torch.zeros(len(start), dtype=torch.bool, device=start.device)
     active = torch.arange(len(start), device=start.device)
+    added = torch.zeros(len(start), dtype=torch.float64, device=start.device)
     first_norm = torch.zeros(len(start), dtype=torch.float64, device=start.device)
     for _ in range(steps):
         part, here = blocks[active], solution[active]
         gradient, hessian = part.derivatives(here)
         hessian.diagonal(dim1=-2, dim2=-1).add_(damping)
-        direction = solve_blocks(hessian, -gradient).solution
+        found = solve_blocks(hessian, -gradient)
+        direction, added[active] = found.solution, added[active].clamp_min(found.damping)
         first_norm[active] = torch.where(taken[active] == 0, gradient.norm(dim=1), first_norm[active])
         there, before, after, accepted = _backtrack(part, here, gradient, direction)
         solution[active] = there
@@ -75,7 +80,7 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
             break
     gradient, _ = blocks.derivatives(solution)
     residual = gradient.norm(dim=1) / first_norm.clamp_min(torch.finfo(torch.float64).tiny)
-    return NewtonResult(solution, taken, first_norm, residual, converged, blocks.rank)
+    return NewtonResult(solution, taken, first_norm, residual, converged, blocks.rank, added)
 
 
 def _backtrack(blocks: Any, here: Tensor, gradient: Tensor, direction: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -116,6 +121,9 @@ def influence_step(
         hessian: ``new``, or ``original`` as the paper prints.
         damping: Added to the Hessian's diagonal.
 
+    Returns:
+        The step; ``converged`` where it leaves at most a hundredth of the new objective's gradient.
+
     Reference: Li et al. (2023), eq. 7, 12 and 13.
     """
     gradient, curvature = original.derivatives(start)
@@ -124,9 +132,11 @@ def influence_step(
     right = {"newton": -gradient_new, "none": b, "paper": b + gradient}[compensation]
     matrix = curvature if hessian == "original" else curvature_new
     matrix.diagonal(dim1=-2, dim2=-1).add_(damping)
-    solution = start + solve_blocks(matrix, right).solution.to(start)
+    found = solve_blocks(matrix, right)
+    solution = start + found.solution.to(start)
     norm = gradient_new.norm(dim=1)
     remaining, _ = new.derivatives(solution)
     one = torch.ones(len(start), dtype=torch.long, device=start.device)
     residual = remaining.norm(dim=1) / norm.clamp_min(torch.finfo(torch.float64).tiny)
-    return NewtonResult(solution, one, norm, residual, residual < 1, new.rank)
+    added = torch.full_like(residual, found.damping)
+    return NewtonResult(solution, one, norm, residual, residual <= _SMALL, new.rank, added)

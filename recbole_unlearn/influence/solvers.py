@@ -21,6 +21,7 @@ class Solution:
         steps: Products with A (1 for a direct solve).
         converged: Whether the residual is within the tolerance.
         note: Why not, if not.
+        damping: What a factorisation had to add to A's diagonal, at most.
     """
 
     solution: Tensor
@@ -28,6 +29,7 @@ class Solution:
     steps: int
     converged: bool
     note: str = ""
+    damping: float = 0.0
 
 
 def solve_blocks(blocks: Tensor, rhs: Tensor) -> Solution:
@@ -38,12 +40,35 @@ def solve_blocks(blocks: Tensor, rhs: Tensor) -> Solution:
         rhs: b, shape [systems, dims].
 
     Returns:
-        x, shape [systems, dims], and the residual over all systems together.
+        x, shape [systems, dims], the residual over all systems together, and the ``damping`` of the systems whose ridge was
+        lost in rounding: the least power of ten, from a millionth of their mean diagonal, that lets them be factorised.
+
+    Raises:
+        torch.linalg.LinAlgError: A block is not finite, or far from positive definite.
     """
-    factor = torch.linalg.cholesky(blocks)
+    factor, failed = torch.linalg.cholesky_ex(blocks)
+    damping = 0.0
+    if failed.any():
+        factor, damping = _factorised(blocks, factor, failed)
     solution = torch.cholesky_solve(rhs.unsqueeze(-1), factor).squeeze(-1)
     residual = _relative((blocks @ solution.unsqueeze(-1)).squeeze(-1) - rhs, rhs)
-    return Solution(solution, residual, 1, residual < 1e-6)
+    return Solution(solution, residual, 1, residual < 1e-6, damping=damping)
+
+
+def _factorised(blocks: Tensor, factor: Tensor, failed: Tensor) -> tuple[Tensor, float]:
+    """Factorise the blocks that failed with growing dampings; return all factors and the largest damping."""
+    scale = blocks.diagonal(dim1=-2, dim2=-1).mean(dim=-1)
+    factor, most = factor.clone(), 0.0
+    for power in range(-6, 1):
+        bad = failed.nonzero().squeeze(-1)
+        shift = 10.0**power * scale[bad]
+        damped = blocks[bad].clone()
+        damped.diagonal(dim1=-2, dim2=-1).add_(shift.unsqueeze(-1))
+        factor[bad], failed[bad] = torch.linalg.cholesky_ex(damped)
+        most = max(most, float(shift.max()))
+        if not failed.any():
+            return factor, most
+    return torch.linalg.cholesky(blocks), 0.0  # raises
 
 
 def conjugate_gradient(
@@ -56,7 +81,8 @@ def conjugate_gradient(
     """Solve A x = b for a symmetric A by (preconditioned) conjugate gradients.
 
     The iteration stops where it meets negative curvature, p^T A p <= 0, and returns what it has: for an indefinite A that
-    is the truncated Newton step, for a positive definite A it cannot happen.
+    is the truncated Newton step, for a positive definite A it cannot happen. If the first direction is such a one, it is
+    returned itself, the (preconditioned) right side: a direction of descent where 0 would be none.
 
     Args:
         product: v -> A v.
@@ -64,6 +90,8 @@ def conjugate_gradient(
         tolerance: Residual at which it stops.
         max_steps: Products at most.
         precondition: v -> M^-1 v with a symmetric positive definite M close to A.
+
+    Reference: Nocedal and Wright (2006), Numerical Optimization, algorithm 7.1.
     """
     norm = float(rhs.norm())
     solution, residual = torch.zeros_like(rhs), rhs.clone()
@@ -78,6 +106,8 @@ def conjugate_gradient(
         curvature = float(direction @ image)
         if curvature <= 0:
             note = f"negative curvature {curvature / float(direction @ direction):.3g} after {step} products"
+            if step == 1:
+                return Solution(direction, _relative(image - rhs, rhs), step, False, note)
             return Solution(solution, float(residual.norm()) / norm, step, False, note)
         length = energy / curvature
         solution += length * direction

@@ -16,7 +16,7 @@ from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.options import InfluenceOptions
 from recbole_unlearn.methods.reset import reset_items
 from recbole_unlearn.methods.rows import RequestRows
-from recbole_unlearn.methods.scif import UserRows, summary
+from recbole_unlearn.methods.scif import UserRows, merged
 from recbole_unlearn.methods.shared import SharedUpdate
 from recbole_unlearn.methods.sweeps import BlockSweeps
 from recbole_unlearn.model.adapter import ModelAdapter
@@ -65,7 +65,7 @@ class InfluenceFunction(UnlearnMethod):
         adapter.parameters_changed()
         switches = self.switches
         given = {"select": switches.select, "collaborate": switches.collaborate, "ridge": switches.ridge}
-        told = {**given, "damping": switches.damping or 0.0, **summary(results), **shared}
+        told = {**given, "damping": switches.damping or 0.0, **merged(results, shared)}
         return Outcome(context.model, {**told, "approximate": approximate} if approximate else told)
 
     def _shared_update(self, context: UnlearnContext, adapter: ModelAdapter, rows: RequestRows) -> Update | None:
@@ -78,8 +78,10 @@ class InfluenceFunction(UnlearnMethod):
         users, items = adapter.names(adapter.user_tables), adapter.names(adapter.item_tables)
         if self.switches.select == "all":
             kept = np.setdiff1d(np.arange(adapter.user_tables[0].num_embeddings), context.gone)
+            served = np.setdiff1d(np.arange(adapter.item_tables[0].num_embeddings), context.gone_items)
             chosen: dict[str, Tensor | None] = {name: ids(kept) for name in users}
-            chosen |= dict.fromkeys([*items, *adapter.shared_names()])
+            chosen |= {name: ids(served) for name in items}
+            chosen |= dict.fromkeys(adapter.shared_names())
         else:
             if not len(context.partial) and (self.switches.select == "users" or not len(context.affected)):
                 return None

@@ -60,11 +60,21 @@ class RequestRows:
         served[0] = served[self.context.gone_items] = False
         return np.flatnonzero(served)
 
+    @property
+    def per_pair(self) -> int:
+        """Rows of the loss that an observed row brings, its negatives included."""
+        return max(1, self.context.negatives) if self.pairwise else 1 + self.context.negatives
+
     @cached_property
     def loss_rows(self) -> int:
         """Retained rows of the loss, negatives included: what a penalty on the mean loss is multiplied with."""
-        per_pair = self.context.negatives if self.pairwise else 1 + self.context.negatives
-        return self.context.n_retained * per_pair
+        return self.context.n_retained * self.per_pair
+
+    def replaced_rows(self, users: np.ndarray) -> int:
+        """Return the rows of the loss that z-bar adds for these users: the withdrawn ones, but for withdrawn items."""
+        leaving = self.forget & np.isin(self.context.rows.users, users)
+        unserved = np.isin(self.context.rows.items[leaving], self.context.gone_items).sum()
+        return int(leaving.sum() * self.per_pair - unserved * (self.per_pair if self.pairwise else 1))
 
     @cached_property
     def negatives_per_item(self) -> float:
@@ -76,7 +86,7 @@ class RequestRows:
         users, items, labels = self._columns(chosen)
         if not self.context.negatives:
             return self._rows(users, items, None, labels)
-        drawn = self._negatives(users, items)
+        drawn = self._negatives(chosen, users, items)
         m = drawn.shape[1]
         if self.pairwise:
             return self._rows(np.repeat(users, m), np.repeat(items, m), drawn.reshape(-1), np.repeat(labels, m))
@@ -156,11 +166,22 @@ class RequestRows:
         labels = np.ones(len(chosen)) if rows.labels is None else rows.labels[chosen]
         return rows.users[chosen], rows.items[chosen], labels
 
-    def _negatives(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Draw frozen negatives; what a user withdrew may be drawn again, as Retrain's sampler would."""
+    def _negatives(self, chosen: np.ndarray, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Draw frozen negatives of retained rows and of withdrawn ones, shape [chosen, negatives].
+
+        The negatives of rows that stay may be what the user withdrew, as Retrain's sampler may draw it. Those of withdrawn
+        rows belong to the original objective, in which all of the user's rows were positives.
+        """
+        drawn = np.empty((len(chosen), self.context.negatives), dtype=np.int64)
+        leaves = self.forget[chosen]
+        for part, taken in ((~leaves, ~self.forget), (leaves, np.ones_like(self.forget))):
+            if part.any():
+                drawn[part] = self._draw(users[part], items[part], taken)
+        return drawn
+
+    def _draw(self, users: np.ndarray, items: np.ndarray, mine: np.ndarray) -> np.ndarray:
         rows = self.context.rows
         ids, owner = np.unique(users, return_inverse=True)
-        mine = ~self.forget
         if len(ids) < 1000:
             mine = mine & np.isin(rows.users, ids)
         user_keys = token_keys(rows.user_tokens[ids], self.seed)

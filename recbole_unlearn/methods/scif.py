@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,7 +63,7 @@ class UserRows:
         else:
             start = draw_rows(self.adapter, self.tables, [_SHARED_DRAW], self.context.seed)
         lists = by_user(rows, torch.zeros(1, dtype=torch.long, device=rows.users.device))
-        blocks = self._blocks(lists, lists)
+        blocks = self._blocks(lists, lists, self.rows.loss_rows)
         result = newton(blocks, start, self.options.newton_steps, self.options.newton_tolerance, self._damping)
         self._write(gone, result.solution.expand(len(gone), -1))
         return result
@@ -70,8 +72,9 @@ class UserRows:
         """Solve users with the rows that they have; the items of both objectives are the same, the labels differ."""
         original, new = self._lists(users)
         start = self._start(users)
-        before, after = self._blocks(original, original), self._blocks(original, new)
-        options = self.options
+        options, withdrawn = self.options, int(self.rows.forget.sum()) * self.rows.per_pair
+        before = self._blocks(original, original, self.rows.loss_rows + withdrawn)
+        after = self._blocks(original, new, self.rows.loss_rows + self._replaced_rows)
         if options.one_step:
             result = influence_step(before, after, start, options.compensation, options.hessian, self._damping)
         else:
@@ -91,10 +94,19 @@ class UserRows:
         ids = self._ids(users)
         return by_user(retained + withdrawn, ids), by_user(retained + replaced, ids)
 
-    def _blocks(self, where: LossRows, labels: LossRows) -> LogisticBlocks:
+    @cached_property
+    def _replaced_rows(self) -> int:
+        """Rows that z-bar adds to the new objective: of users on the catalogue, none."""
+        if not self.options.collaborate:
+            return 0
+        context = self.context
+        return self.rows.replaced_rows(context.partial if self.options.catalogue else context.affected)
+
+    def _blocks(self, where: LossRows, labels: LossRows, loss_rows: int) -> LogisticBlocks:
+        """Return the objective of padded rows; ``loss_rows`` is the size of the whole one, which weighs a weight decay."""
         blocks = self.adapter.user_blocks(where.items, where.others)
         penalty = self.adapter.row_penalty.user * labels.weights.double().sum(dim=1)
-        total = self.context.weight_decay * self.rows.loss_rows + self.options.ridge
+        total = self.context.weight_decay * loss_rows + self.options.ridge
         return LogisticBlocks(blocks, labels.targets, labels.weights, penalty + total)
 
     def _start(self, users: np.ndarray) -> Tensor:
@@ -147,6 +159,7 @@ def summary(results: list[NewtonResult]) -> dict[str, float | int]:
         for name in ("steps", "gradient_norm", "residual", "converged", "rank")
     )
     dims = results[0].solution.shape[1]
+    added = max(float(result.added.max()) for result in results if len(result.added))
     return {
         "steps": int(steps.max()),
         "residual": float(residuals.max()),
@@ -155,4 +168,20 @@ def summary(results: list[NewtonResult]) -> dict[str, float | int]:
         "blocks": len(steps),
         "dims": dims,
         "rank": int(ranks.clamp_max(dims).min()),
+        **({"damping_added": added} if added else {}),
     }
+
+
+def merged(results: list[NewtonResult], shared: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the summary of the blocks with what the shared update says; of what both say, the worse counts.
+
+    Args:
+        results: Of the users' blocks.
+        shared: Diagnostics of the shared update; empty if there was none.
+    """
+    blocks = summary(results)
+    if not results or not shared:
+        return {**blocks, **shared}
+    worse: dict[str, Callable[..., Any]] = {"steps": max, "residual": max, "converged": min, "rank": min}
+    both = {name: pick(blocks[name], shared[name]) for name, pick in worse.items() if name in shared}
+    return {**blocks, **shared, **both, "blocks": blocks["blocks"] + shared.get("blocks", 0)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from recbole_unlearn.model.adapter import ModelAdapter
 
 _HALVINGS = 10
 Tensors = tuple[Tensor, ...]
+Encode = Callable[[Mapping[str, Tensor]], Tensors]
 
 
 class SharedUpdate:
@@ -48,6 +51,7 @@ class SharedUpdate:
         self.context, self.adapter, self.rows = context, adapter, rows
         self.options, self.selection = options, selection
         self.start = selection.values(context.model)
+        self.encode_before = adapter.encoder()
         self.model_before = {name: p.detach().clone() for name, p in context.model.named_parameters()}
         self.withdrawn = rows.of(np.flatnonzero(rows.forget))
         self.retained = rows.of(np.flatnonzero(~rows.forget))
@@ -89,29 +93,37 @@ class SharedUpdate:
         """Descend on the new objective until it settles; each step backtracks."""
         values, options = self.start, self.options
         before = self.new.value(values)
-        products, first, steps, settled = 0, 0.0, 0, False
+        products, first, steps, settled, found = 0, 0.0, 0, False, False
         while steps < options.shared_steps and not settled:
             steps += 1
             gradient = flatten(self.new.gradient(values))
             first = first or float(gradient.norm())
             solution, damping = self._solve(-gradient, values)
             products += solution.steps
-            values, after = self._backtrack(values, solution.solution, before, float(gradient @ solution.solution))
+            slope = float(gradient @ solution.solution)
+            values, after, accepted = self._backtrack(values, solution.solution, before, slope)
             settled = before - after <= options.newton_tolerance * abs(before)
+            # Without an accepted step the values stay: the minimum if the slope says so, else a failure.
+            found = accepted or abs(slope) <= options.newton_tolerance * abs(before)
             before = after
         self.selection.write(self.context.model, values)
+        if settled and not found:
+            solution = replace(solution, converged=False, note="no step lowers the objective")
+        elif not settled and not solution.note:
+            solution = replace(solution, converged=False, note=f"{steps} Newton steps were not enough")
         told = self._diagnostics(solution, damping, first, steps)
-        return {**told, "products": products, "converged": float(settled)}
+        return {**told, "products": products, "converged": float(settled and found and solution.converged)}
 
-    def _backtrack(self, values: Tensors, step: Tensor, before: float, slope: float) -> tuple[Tensors, float]:
+    def _backtrack(self, values: Tensors, step: Tensor, before: float, slope: float) -> tuple[Tensors, float, bool]:
+        """Return the new values, their objective, and whether a step was accepted; if none was, the old ones."""
         parts, length = unflatten(step, values), 1.0
         for _ in range(_HALVINGS):
             trial = tuple(value + length * part.to(value) for value, part in zip(values, parts, strict=True))
             after = self.new.value(trial)
             if after <= before + 1e-4 * length * slope:
-                return trial, after
+                return trial, after, True
             length /= 2
-        return values, before
+        return values, before, False
 
     def _solve(self, right: Tensor, values: Tensors) -> tuple[Solution, float]:
         """Solve for the step; a sample of the rows is enough for their curvature and for the choice of a damping."""
@@ -120,26 +132,30 @@ class SharedUpdate:
         if self.solver is None:
             if options.hessian == "original":
                 rows = self.rows.sample(np.arange(len(self.rows.forget)), most)
+                curved = self._objective(rows, self.encode_before)
             else:
-                rows = self.rows.sample(stay, most) + self.replaced
+                curved = self._objective(self.rows.sample(stay, most) + self.replaced)
             dtype, device = values[0].dtype, values[0].device
             fresh = RequestRows(self.context, self.adapter.pairwise, dtype, device, draw=1)
             judge = self._objective(fresh.sample(stay, most))
-            self.solver = StepSolver(self._objective(rows), judge, options, self.context.seed)
+            self.solver = StepSolver(curved, judge, options, self.context.seed)
         return self.solver.solve(right, values)
 
-    def _objective(self, rows: LossRows) -> RowObjective:
-        adapter = self.adapter
-        before = self.model_before
+    def _objective(self, rows: LossRows, encode: Encode | None = None) -> RowObjective:
+        """Return the objective of rows; without an encoder under the graph as it is when it is asked."""
+        with_all, before = encode or self.adapter.encode, self.model_before
 
-        def encode(values: Tensors) -> Tensors:
-            return adapter.encode(self.selection.merge(before, values))
+        def encoded(values: Tensors) -> Tensors:
+            return with_all(self.selection.merge(before, values))
 
-        return RowObjective(encode, adapter.score, rows, self._penalty(rows))
+        return RowObjective(encoded, self.adapter.score, rows, self._penalty(rows))
 
     def _penalty(self, rows: LossRows) -> Tensors:
-        """Return D of each chosen parameter: the regulariser of the rows, weight decay, and the ridge of chosen users."""
-        whole = self.context.weight_decay * self.rows.loss_rows
+        """Return D of each chosen parameter: the rows' regulariser and weight decay, and the ridge of chosen rows.
+
+        A weight decay is a penalty on the mean loss, so each row of the sum brings its share of it and takes it along.
+        """
+        whole = self.context.weight_decay * float(rows.weights.double().sum())
         users = set(self.adapter.names(self.adapter.user_tables))
         items = set(self.adapter.names(self.adapter.item_tables))
         per_row, parts = self.adapter.row_penalty, []
@@ -154,7 +170,7 @@ class SharedUpdate:
                     sums = per_row.item * _count(rows.items, rows.weights, size)
                     sums = sums + per_row.other * _count(rows.others, rows.weights, size)
                 penalty += (sums if ids is None else sums[ids]).unsqueeze(1)
-            if name in users and self.options.select != "all":
+            if name in users | items and self.options.select != "all":
                 penalty += self.options.ridge
             parts.append(penalty)
         return tuple(parts)

@@ -86,13 +86,17 @@ class StepSolver:
         return lissa(estimate, right, scale, self.options.cg_steps, check, self.options.cg_tolerance)
 
     def _choose(self, found: list[Solution], dampings: list[float], values: Tensors) -> tuple[Solution, float]:
+        # What has not converged solves no system; its step says nothing of its damping.
+        pairs = list(zip(found, dampings, strict=True))
+        pairs = [pair for pair in pairs if pair[0].converged] or pairs
         limit = self.judge.value(values) * (1 + _LOSS_MARGIN)
-        for solution, damping in zip(found, dampings, strict=True):
+        for solution, damping in pairs:
             step = unflatten(solution.solution, values)
             if self.judge.value(tuple(v + s.to(v) for v, s in zip(values, step, strict=True))) <= limit:
                 return solution, damping
         note = "no damping keeps the loss of the retained rows"
-        return replace(found[-1], converged=False, note=note), dampings[-1]
+        solution, damping = pairs[-1]
+        return replace(solution, converged=False, note=note), damping
 
     def _mean_curvature(self, product: Product, like: Tensor) -> float:
         """Return the trace over the number of parameters, by Hutchinson's estimate with a few random signs."""

@@ -41,6 +41,7 @@ class BlockSweeps:
         self, context: UnlearnContext, adapter: ModelAdapter, rows: RequestRows, options: InfluenceOptions
     ) -> None:
         self.context, self.adapter, self.rows, self.options = context, adapter, rows, options
+        self.decay = 0.0
 
     def linearise(self) -> None:
         """Nothing to keep: every turn starts from the model as it is."""
@@ -56,17 +57,23 @@ class BlockSweeps:
         results: list[NewtonResult] = []
         for sweep in range(self.options.shared_steps):
             for turn, (of_items, ids) in enumerate(((False, users), (True, items))):
-                results += self._turn(self._loss_rows(2 * sweep + turn), ids, of_items, first=sweep == 0)
+                rows = self._loss_rows(2 * sweep + turn)
+                self.decay = context.weight_decay * float(rows.weights.double().sum())
+                results += self._turn(rows, ids, of_items, first=sweep == 0)
         return {**summary(results), "sweeps": self.options.shared_steps}
 
     def _loss_rows(self, draw: int) -> LossRows:
-        """Return the rows of the new objective with the negatives of a draw."""
+        """Return the rows of the new objective with the negatives of a draw.
+
+        Users with no row left have no z-bar in it: their trained rows, still there, would teach the items what they know.
+        """
         like = self.rows
         rows = RequestRows(self.context, like.pairwise, like.dtype, like.device, draw)
         retained = rows.of(np.flatnonzero(~rows.forget))
         if not self.options.collaborate:
             return retained
-        return retained + rows.relabelled(rows.of(np.flatnonzero(rows.forget)))
+        replaced = rows.forget & ~np.isin(self.context.rows.users, self.context.gone)
+        return retained + rows.relabelled(rows.of(np.flatnonzero(replaced)))
 
     def _turn(self, rows: LossRows, ids: np.ndarray, of_items: bool, first: bool) -> list[NewtonResult]:
         if of_items:
@@ -96,8 +103,7 @@ class BlockSweeps:
         places = torch.from_numpy(ids).to(rows.users.device)
         lists = by_user(rows, places)
         blocks = adapter.item_blocks(lists.items) if of_items else adapter.user_blocks(lists.items)
-        ridge = torch.full((len(ids),), options.ridge, dtype=torch.float64, device=rows.users.device)
-        ridge += context.weight_decay * self.rows.loss_rows
+        ridge = torch.full((len(ids),), options.ridge + self.decay, dtype=torch.float64, device=rows.users.device)
         if first and options.start == "fresh":
             tokens = context.rows.item_tokens if of_items else context.rows.user_tokens
             start: Tensor = draw_rows(adapter, tables, tokens[ids], context.seed)

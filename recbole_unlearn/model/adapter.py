@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -115,6 +115,10 @@ class ModelAdapter(ABC):
     def encode(self, parameters: Mapping[str, Tensor]) -> Tensors:
         """Return what rows are scored with, from all parameters by name; what all rows share is computed here."""
         return tuple(parameters.values())
+
+    def encoder(self) -> Callable[[Mapping[str, Tensor]], Tensors]:
+        """Return ``encode`` as it is now: edges that leave later are still in its graph, if there is one."""
+        return self.encode
 
     @abstractmethod
     def score(self, encoded: Tensors, rows: LossRows) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -108,7 +108,18 @@ class LightGCNAdapter(BPRAdapter):
 
     def encode(self, parameters: Mapping[str, Tensor]) -> Tensors:
         """Return the propagated vectors of all users and items."""
-        return self.model.propagate(*super().encode(parameters))
+        return self.encoder()(parameters)
+
+    def encoder(self) -> Callable[[Mapping[str, Tensor]], Tensors]:
+        """Return ``encode`` under the graph of now, which never changes itself."""
+        graph, layers, tables = self.model.norm_adj_matrix, self.model.n_layers, super().encode
+
+        def encode(parameters: Mapping[str, Tensor]) -> Tensors:
+            users, items = tables(parameters)
+            mean = graph.layer_mean(torch.cat([users, items]), layers)
+            return mean[: len(users)], mean[len(users) :]
+
+        return encode
 
     @property
     def isolated_scale(self) -> float:  # type: ignore[override]

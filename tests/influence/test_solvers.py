@@ -40,7 +40,31 @@ def test_negative_curvature_stops_and_is_said():
     assert not found.converged
     assert "negative curvature" in found.note
     descends = float(found.solution @ torch.ones(3, dtype=torch.float64))
-    assert descends >= 0
+    assert descends > 0
+    assert found.residual == pytest.approx(float((matrix @ found.solution - 1).norm() / 3**0.5))
+
+
+def test_negative_curvature_at_once_gives_the_preconditioned_right_side():
+    matrix, rhs = torch.diag(torch.tensor([-1.0, -4.0], dtype=torch.float64)), torch.tensor([1.0, -2.0]).double()
+    assert torch.equal(conjugate_gradient(lambda v: matrix @ v, rhs).solution, rhs)
+    assert torch.equal(conjugate_gradient(lambda v: matrix @ v, rhs, precondition=lambda v: v / 4).solution, rhs / 4)
+
+
+def test_a_ridge_that_rounding_loses_is_damped_and_said():
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(2, 60, 128, generator=generator)
+    blocks = (rows.mT @ rows).double()
+    blocks[1] = torch.eye(128)
+    blocks.diagonal(dim1=-2, dim2=-1).add_(1e-6)
+    assert float(torch.linalg.eigvalsh(blocks[0])[0]) < 0  # float32 lost the ridge
+    rhs = torch.ones(2, 128, dtype=torch.float64)
+    found = solve_blocks(blocks, rhs)
+    mean = float(blocks[0].diagonal().mean())
+    assert found.damping == pytest.approx(1e-6 * mean)
+    damped = blocks[0] + found.damping * torch.eye(128, dtype=torch.float64)
+    assert torch.allclose(damped @ found.solution[0], rhs[0], atol=1e-6)
+    assert torch.allclose(found.solution[1], rhs[1] / (1 + 1e-6), rtol=1e-12)  # the sound block keeps its own solution
+    assert solve_blocks(blocks[1:], rhs[1:]).damping == 0.0
 
 
 def test_too_few_products_are_said():
