@@ -125,6 +125,9 @@ def _trust_what_the_script_loads(module: types.ModuleType) -> None:
 
     load_data_and_model.__doc__ = stock.__doc__
     module.load_data_and_model = load_data_and_model  # type: ignore[attr-defined]
+    package = sys.modules.get("recbole.quick_start")
+    if getattr(package, "load_data_and_model", None) is stock:  # the package was imported before this one
+        package.load_data_and_model = load_data_and_model  # type: ignore[union-attr]
 
 
 def _search_with_todays_generator(module: types.ModuleType) -> None:

@@ -77,6 +77,17 @@ def test_a_stock_script_runs_to_its_last_line(tmp_path, model):
     assert f"LAST LINE {model} 80808" in done.stdout
 
 
+@pytest.mark.parametrize("first", ["recbole.quick_start", "recbole_unlearn"])
+def test_the_order_of_imports_does_not_matter(first):
+    script = (
+        "import numpy; numpy.bool8 = numpy.bool_  # without which ray stops the import\n"
+        f"import {first}, recbole_unlearn, recbole.quick_start as package; from recbole.quick_start import quick_start\n"
+        "print({module.load_data_and_model.__module__ for module in (package, quick_start)})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == "{'recbole_unlearn.compat'}"
+
+
 def test_importing_the_package_or_influence_imports_no_recbole():
     script = (
         "import sys, recbole_unlearn.influence.newton; print(any(m.split('.')[0] == 'recbole' for m in sys.modules))"

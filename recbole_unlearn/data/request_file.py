@@ -46,7 +46,9 @@ def _read_json(path: Path, text: str) -> dict[str, Any]:
 
     try:
         content = json.loads(text, parse_constant=refuse, object_pairs_hook=distinct)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except RequestError:
+        raise
+    except (ValueError, RecursionError) as error:  # a ValueError is also a number of more digits than Python reads
         raise RequestError(f"{path}: no valid json: {error}") from error
     if not isinstance(content, dict):
         raise RequestError(f"{path}: the json must be an object with keys among {', '.join(_JSON_KEYS)}")

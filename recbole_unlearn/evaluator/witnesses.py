@@ -18,7 +18,7 @@ from recbole_unlearn.evaluator.closeness import activity, distance, norm_attack,
 from recbole_unlearn.evaluator.forgetting import mean_loss, rank, relearn_time, score_attack, taste
 from recbole_unlearn.evaluator.mio import Membership
 from recbole_unlearn.evaluator.served import Served, serve
-from recbole_unlearn.exceptions import UnsupportedModelError
+from recbole_unlearn.exceptions import RequestError, UnsupportedModelError
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.model.adapter import ModelAdapter
 
@@ -193,5 +193,5 @@ def witnesses_of(
 def _ask(witness: str, evidence: Evidence) -> dict[str, Any]:
     try:
         return WITNESSES[witness](evidence)
-    except (UnsupportedModelError, _Missing) as error:
+    except (UnsupportedModelError, RequestError, _Missing) as error:  # RequestError: no negative is left to draw
         return {"reason": str(error)}

@@ -213,6 +213,7 @@ def test_files_of_every_form(tmp_path, name, text, expected):
         ("r.csv", b'user_id\n"1\n', "no valid table"),
         ("r.csv", b"\xff\xfe\x00", "cannot be read as utf-8"),
         ("r.json", b"{", "no valid json"),
+        ("r.json", b'{"users": [' + b"1" * 5000 + b"]}", "no valid json: Exceeds the limit"),
         ("r.json", b"[1]", "must be an object"),
         ("r.json", b'{"user": [1]}', "unknown key 'user'; did you mean 'users'?"),
         ("r.json", b'{"users": [NaN]}', "NaN is not a token"),

@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka, relative_cka
 from recbole_unlearn.evaluator.closeness import activity, distance, norm_attack, parameter_groups, top10
 from recbole_unlearn.evaluator.forgetting import mean_loss, mean_with_interval, rank, relearn_time, score_attack, taste
 from recbole_unlearn.evaluator.served import Served, ndcg_of_lists, percentiles
-from recbole_unlearn.evaluator.witnesses import WITNESSES
+from recbole_unlearn.evaluator.witnesses import WITNESSES, witnesses_of
 from recbole_unlearn.quick_start import Assessment
 
 
@@ -189,6 +190,21 @@ def test_without_retrain_a_witness_says_what_is_missing(trained, assessment):
     told = assessment[0].witnesses({"Original": trained})["Original"]
     assert "Retrain" in told["distance"]["reason"]
     assert "active_loss" not in told["activity"]
+
+
+def test_users_without_a_free_item_leave_relearning_unmeasured(trained, assessment):
+    assess, withdrawal = assessment
+    user = int(withdrawal.users[0])
+    rows = trained.dataset.interactions()
+    everything = np.arange(1, len(rows.item_tokens))
+    full = replace(
+        rows,
+        users=np.concatenate([rows.users, np.full_like(everything, user)]),
+        items=np.concatenate([rows.items, everything]),
+    )
+    setting = replace(assess.witness_setting(), rows=full)
+    told = witnesses_of(["relearn"], {"Original": trained}, setting)["Original"]["relearn"]
+    assert "no negative can be drawn" in told["reason"]
 
 
 def test_relearning_stops_at_the_originals_loss(trained, fresh_copy, assessment):
