@@ -88,13 +88,15 @@ def partitions(path):
 def influence(path):
     """Return the table of one model and data set: time against Retrain's, the oracle's gap to it, and utility."""
     runs = [json.loads(line) for line in path.read_text().splitlines()]
+    shared = any(run.get("shared_machine") for run in runs)  # its clocks say nothing
     rows = []
     for name in runs[0]["methods"]:
         results = [(run["methods"][name], run["methods"]["Retrain"]) for run in runs]
         gaps = [own["auc"] - base["auc"] for own, base in results if None not in (own["auc"], base["auc"])]
         shares = [own["retained_share"] for own, _ in results if own["retained_share"] is not None]
-        seconds = [own["seconds"] for own, _ in results if "seconds" in own]
-        factors = [[own.get(f"speedup_{clock}") for own, _ in results] for clock in ("seconds", "stock_seconds")]
+        seconds = [own["seconds"] for own, _ in results if "seconds" in own and not shared]
+        clocks = ("seconds", "stock_seconds")
+        factors = [[None if shared else own.get(f"speedup_{clock}") for own, _ in results] for clock in clocks]
         rows.append(
             [
                 name,
