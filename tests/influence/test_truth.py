@@ -86,6 +86,16 @@ def test_newton_is_exact_on_a_quadratic():
     assert float(influence_step(blocks, blocks, start, "newton", "new").solution.norm()) < 1e-12
 
 
+def test_one_step_has_converged_only_if_little_of_the_gradient_remains(labels):
+    original, new = (problem(weights, labels) for weights in (torch.ones(ROWS, dtype=torch.float64), without(FORGET)))
+    near = influence_step(original, new, optimum(new) + 1e-4, "newton", "new")
+    far = influence_step(original, new, optimum(original) + 0.3, "newton", "new")
+    assert near.converged.all()
+    assert float(near.residual) < 1e-3
+    assert not far.converged.any()
+    assert 0.01 < float(far.residual) < 1
+
+
 def test_influence_predicts_refitting_without_each_row(labels):
     everything = torch.ones(ROWS, dtype=torch.float64)
     original = problem(everything, labels)

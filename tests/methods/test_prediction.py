@@ -38,7 +38,11 @@ def objective_of(unlearner, context, options, withdrawn):
     rows = RequestRows(context, adapter.pairwise, torch.float64, torch.device("cpu"))
     names = dict.fromkeys(name for name, _ in context.model.named_parameters())
     update = SharedUpdate(context, adapter, rows, options, Selection(names))
-    return update, update._objective(update.retained + update.withdrawn if withdrawn else update.retained)
+    kept = update.retained + update.withdrawn if withdrawn else update.retained
+    penalty = torch.tensor(
+        context.weight_decay * len(kept), dtype=torch.float64
+    )  # on the mean loss; not by the package
+    return update, replace(update._objective(kept), penalty=(penalty,) * len(update.start))
 
 
 def train_to_the_end(objective, values):

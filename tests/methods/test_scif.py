@@ -187,6 +187,54 @@ def test_a_partial_user_is_solved_on_retained_and_relabelled_rows(make_config):
     assert slope(targets, weights * ~relabelled) > 1e-3
 
 
+@pytest.mark.parametrize("collaborate", [False, True])
+def test_weight_decay_counts_the_rows_of_each_objective(make_config, collaborate):
+    """Its weight is that of the mean loss: what leaves takes its share along, and z-bar, which takes its place, keeps it."""
+    config = make_config(mlp_train=False, epochs=2)
+    unlearner = train_model(config, create_dataset(config))
+    unlearner.model.double()
+    rows = unlearner.dataset.interactions()
+    first = np.flatnonzero(rows.users == rows.user_ids(["u3"])[0])[:4]
+    request = WithdrawalRequest.interactions([("u3", rows.item_tokens[rows.items[row]]) for row in first])
+    context = replace(context_of(unlearner, request | WithdrawalRequest.users(["u8"])), weight_decay=0.05)
+    solver = user_rows_of(unlearner, context, collaborate=collaborate)
+    _, new = solver._lists(context.partial)
+    option(unlearner, newton_tolerance=1e-13, newton_steps=300, collaborate=collaborate).unlearn(context)
+    vector = user_rows(unlearner, ["u3"])
+    logits, jacobian = solver.adapter.user_blocks(new.items).logits_and_jacobian(vector)
+    slope = new.weights * (logits.sigmoid() - new.targets)
+    pull = (jacobian.mT @ slope.unsqueeze(-1)).squeeze(-1)
+    loss_rows = 2 * (len(rows.users) - context.withdrawal.forget.sum() + (4 if collaborate else 0))
+
+    def left(counted):
+        return float((pull + (1 + 0.05 * counted) * vector).norm())
+
+    assert left(loss_rows) < 1e-6
+    assert left(loss_rows + (-8 if collaborate else 8)) > 1e-4
+    original = solver._blocks(new, new, solver.rows.loss_rows + 2 * int(context.withdrawal.forget.sum()))
+    assert float(original.ridge[0]) == pytest.approx(1 + 0.05 * 2 * len(rows.users))
+
+
+def test_negatives_of_withdrawn_rows_are_no_positives_of_their_user(fresh_copy):
+    rows = fresh_copy.dataset.interactions()
+    few = [row for user in range(1, 40) for row in np.flatnonzero(rows.users == user)[:8]]
+    pairs = [(str(rows.user_tokens[rows.users[row]]), str(rows.item_tokens[rows.items[row]])) for row in few]
+    context = replace(context_of(fresh_copy, WithdrawalRequest.interactions(pairs)), negatives=3)
+    request_rows = RequestRows(context, False, torch.float64, torch.device("cpu"))
+    forget = context.withdrawal.forget
+    positives = set(zip(rows.users.tolist(), rows.items.tolist(), strict=True))
+    drawn = {}
+    for name, part in (("withdrawn", forget), ("retained", ~forget), ("all", np.ones_like(forget))):
+        found = request_rows.of(np.flatnonzero(part))
+        lists = [column.view(-1, 4)[:, 1:].numpy() for column in (found.users, found.items)]
+        drawn[name] = lists[1]
+        own = sum(pair in positives for pair in zip(*(column.ravel().tolist() for column in lists), strict=True))
+        # Retrain's sampler may draw again what was withdrawn; the original's could not.
+        assert (own == 0) == (name == "withdrawn"), name
+    assert np.array_equal(drawn["all"][forget], drawn["withdrawn"])
+    assert np.array_equal(drawn["all"][~forget], drawn["retained"])
+
+
 def test_rows_of_a_user_do_not_depend_on_who_else_asks(fresh_copy):
     request = WithdrawalRequest.interactions([("u3", "i1"), ("u8", "i2"), ("u3", "i5"), ("u9", "i3")])
     solver = user_rows_of(fresh_copy, context_of(fresh_copy, request))

@@ -8,7 +8,7 @@ import torch
 
 from recbole_unlearn import WithdrawalRequest
 from recbole_unlearn.influence.objective import RowObjective
-from recbole_unlearn.influence.solvers import largest_eigenvalue
+from recbole_unlearn.influence.solvers import Solution, largest_eigenvalue
 from recbole_unlearn.methods.influence_function import IF
 from recbole_unlearn.methods.options import InfluenceOptions
 from recbole_unlearn.methods.rows import RequestRows
@@ -96,6 +96,17 @@ def test_no_damping_that_keeps_the_loss_is_said(trained):
     found, _ = solver(trained, objective).solve(uphill, values)
     assert not found.converged
     assert "no damping keeps the loss" in found.note
+
+
+def test_a_step_that_has_not_converged_is_not_preferred(trained):
+    """A zero step keeps every loss; it is taken only where nothing else is there."""
+    objective, values = make()
+    downhill = -1e-4 * torch.cat([part.flatten() for part in objective.gradient(values)])
+    nothing = Solution(torch.zeros_like(downhill), 1.0, 1, False, "negative curvature")
+    good = Solution(downhill, 1e-3, 5, True)
+    choose = solver(trained, objective)._choose
+    assert choose([nothing, good, nothing], [1.0, 2.0, 3.0], values) == (good, 2.0)
+    assert choose([nothing, nothing], [1.0, 2.0], values) == (nothing, 1.0)
 
 
 def test_the_largest_eigenvalue_is_found():

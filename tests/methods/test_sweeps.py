@@ -58,6 +58,32 @@ def test_the_new_rows_know_nothing_of_the_old_ones(fresh_copy):
     assert all(torch.equal(value, other.state_dict()[name]) for name, value in fresh_copy.model.state_dict().items())
 
 
+def test_items_do_not_learn_from_the_trained_rows_of_users_who_leave(fresh_copy):
+    """Their z-bar rows stand on rows that are solved after the items; other values in them make no difference."""
+    request = present(fresh_copy)[0] | WithdrawalRequest.users(["u5"])
+    other = copy.deepcopy(fresh_copy.model)
+    other.user_mf_embedding.weight.data[fresh_copy.dataset.interactions().user_ids(["u5"])] += 3
+    for model in (fresh_copy.model, other):
+        solver = method(fresh_copy, select="users_items", collaborate=True)
+        solver.unlearn(context_of(fresh_copy, request, model))
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in fresh_copy.model.state_dict().items())
+
+
+@pytest.mark.parametrize("collaborate", [False, True])
+def test_weight_decay_counts_the_rows_of_the_objective(fresh_copy, collaborate, monkeypatch):
+    request, _, _ = present(fresh_copy)
+    context = replace(context_of(fresh_copy, request), weight_decay=0.05)
+    seen = []
+    monkeypatch.setattr(
+        "recbole_unlearn.methods.sweeps.LogisticBlocks", lambda *given: seen.append(given[3]) or LogisticBlocks(*given)
+    )
+    method(fresh_copy, select="users_items", collaborate=collaborate, ridge=2.0).unlearn(context)
+    loss_rows = 2 * (len(context.rows.users) - (0 if collaborate else 2))
+    assert len(seen) == 2
+    for ridge in seen:
+        assert ridge.tolist() == pytest.approx([2.0 + 0.05 * loss_rows] * len(ridge))
+
+
 def test_the_last_turn_leaves_the_items_at_their_minimum(fresh_copy):
     fresh_copy.model.double()
     request, _, items = present(fresh_copy)
