@@ -18,8 +18,9 @@ from recbole_unlearn.evaluator.report import environment
 from recbole_unlearn.evaluator.utility import evaluate_by_group, popularity_model
 from recbole_unlearn.evaluator.witnesses import Setting, witnesses_of
 from recbole_unlearn.methods import UnlearnMethod
+from recbole_unlearn.negatives import sampled_negatives
 from recbole_unlearn.shards.clocks import three_clocks
-from recbole_unlearn.trainer import Unlearner, learn, sampled_negatives
+from recbole_unlearn.trainer import Unlearner, learn
 
 
 class Assessment:

@@ -51,6 +51,9 @@ _TEXTS_OF_RECBOLE = (
     "state",
     "learner",
 )
+_INTERVALS = ("user_inter_num_interval", "item_inter_num_interval")
+_INTERVAL = re.compile(r"[\[(]([^,;]+),([^,;]+)[\])]")
+_LIMITS = {"seed": (0, 2**32 - 1), "loss_decimal_place": (0, 20), "metric_decimal_place": (0, 20)}
 _READ = re.compile(r"config(?:\.final_config_dict)?\[[\"'](\w+)[\"']\]")
 
 
@@ -65,7 +68,7 @@ def our_keys() -> dict[str, presets.Key]:
 
 def is_text(key: str) -> bool:
     """Return whether the value of a key is text, so that 2024 is a folder and no number."""
-    return key in _TEXTS_OF_RECBOLE or (key in our_keys() and our_keys()[key].type == "str")
+    return key in (*_TEXTS_OF_RECBOLE, *_INTERVALS) or (key in our_keys() and our_keys()[key].type == "str")
 
 
 def check_keys(given: Iterable[str], internal: Iterable[str], listed: Iterable[str], model_class: type) -> None:
@@ -131,9 +134,42 @@ def check_recboles_values(given: Mapping[str, Any], defaults: Mapping[str, Any],
         _check_type(presets.Key(name, default, kind, f"the default is {default}."), value)
         if not isinstance(default, bool | str) and value < _least(name):
             raise ConfigError(f"{name} is {value!r}; allowed: {_least(name)} or more")
-    if given.get("seed", 0) >= 2**32:
-        raise ConfigError(f"seed is {given['seed']}; allowed: 0 to {2**32 - 1}")
+    for name, (low, high) in _LIMITS.items():
+        if not low <= final[name] <= high:
+            raise ConfigError(f"{name} is {final[name]}; allowed: {low} to {high}")
+    for name in _INTERVALS:
+        _check_interval(name, final[name])
+    if not isinstance(final["clip_grad_norm"], dict | None):
+        raise ConfigError(
+            f"clip_grad_norm is {final['clip_grad_norm']!r}; it must be a dict of the arguments of torch's "
+            f"clip_grad_norm_, such as {{'max_norm': 5}}"
+        )
+    _check_negatives(final["train_neg_sample_args"])
     _check_metrics(final)
+
+
+def _check_interval(name: str, value: Any) -> None:
+    """Refuse an interval that RecBole would only warn of, and then go on without."""
+    if value is None:
+        return
+    for part in str(value).split(";"):
+        found = _INTERVAL.fullmatch(part.strip())
+        try:
+            right = found is not None and float(found[1]) <= float(found[2])
+        except ValueError:
+            right = False
+        if not right:
+            raise ConfigError(f"{name} is {value!r}; write intervals such as '[5,inf)', several with ';' between them")
+
+
+def _check_negatives(arguments: Mapping[str, Any]) -> None:
+    """Refuse a number of negatives that trains on positives only, or fails when the first batch is drawn."""
+    number = arguments["sample_num"]
+    if arguments["distribution"] != "none" and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+        raise ConfigError(
+            f"train_neg_sample_args: sample_num is {number!r}; allowed: 1 or more, or train_neg_sample_args=None, which "
+            f"draws no negatives and trains on labels"
+        )
 
 
 def _check_metrics(final: Mapping[str, Any]) -> None:

@@ -6,29 +6,24 @@ import hashlib
 import json
 import logging
 import math
-import os
 from pathlib import Path
 from typing import Any
 
-from recbole.utils import init_logger, init_seed, set_color
+from recbole.utils import init_logger, set_color
 
 from recbole_unlearn.assessment import Assessment, carry_out, facts_of
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.data.request import WithdrawalRequest
-from recbole_unlearn.data.utils import create_dataset, data_preparation
 from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.dry_run import seconds_of_training, what_would_go
 from recbole_unlearn.evaluator.page import save_page
-from recbole_unlearn.evaluator.plots import check_matplotlib, save_plots
+from recbole_unlearn.evaluator.plots import save_plots
 from recbole_unlearn.evaluator.report import make_report, save_report
-from recbole_unlearn.exceptions import ConfigError, InputError, RequestError, UnsupportedModelError
 from recbole_unlearn.loading import load_data_and_model as load_data_and_model
-from recbole_unlearn.methods import UnlearnMethod
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.preflight import prepare
+from recbole_unlearn.preflight import request_of as request_of
 from recbole_unlearn.telemetry import Telemetry, check_wandb
-from recbole_unlearn.trainer import Unlearner, train_model
-from recbole_unlearn.utils import get_method, get_trainer
+from recbole_unlearn.trainer import train_model
 
 
 def run_unlearn(
@@ -57,7 +52,7 @@ def run_unlearn(
     config = RunConfig(model, dataset, config_file_list, config_dict)
     _end_earlier_logging()
     check_wandb(config)
-    data, withdrawal, methods = _prepare(config)
+    data, withdrawal, methods = prepare(config)
     if config["dry_run"]:
         plan = what_would_go(data, withdrawal, methods.values())
         return {"plan": {**plan, "seconds_of_training": seconds_of_training(config, data)}}
@@ -108,93 +103,6 @@ class RunConfig(Config):
         super()._merge_external_config_dict()
         for key, default in (("model", "NeuMF"), ("dataset", "ml-100k"), ("protocol", "paper")):
             self.external_config_dict.setdefault(key, default)
-
-
-def request_of(config: Config) -> WithdrawalRequest:
-    """Return the request that the config names: a file, or a draw."""
-    if config["withdraw"] is not None:
-        return WithdrawalRequest.from_file(config["withdraw"], config["USER_ID_FIELD"], config["ITEM_ID_FIELD"])
-    seed = config["seed"] if config["withdraw_seed"] is None else config["withdraw_seed"]
-    return WithdrawalRequest.random(config["withdraw_alpha"], seed, config["withdraw_sample"])
-
-
-def _prepare(config: Config) -> tuple[WithdrawalDataset, Withdrawal, dict[str, UnlearnMethod]]:
-    """Load the data, resolve the request and make the methods; refuse whatever would fail later, before a file is written."""
-    for key in ("save_dataset", "save_dataloaders"):
-        if config[key]:
-            raise ConfigError(
-                f"{key} is True; run_unlearn writes no cache, which would keep the withdrawn rows: leave it False"
-            )
-    init_seed(config["seed"], config["reproducibility"])
-    data = create_dataset(config)
-    if not isinstance(data, WithdrawalDataset):
-        raise UnsupportedModelError(
-            f"{config['model']} uses its own data set class, from which no rows can be withdrawn yet"
-        )
-    if get_trainer(config["MODEL_TYPE"], config["model"]) is not Unlearner:
-        raise UnsupportedModelError(f"{config['model']} has a trainer of its own in RecBole, which cannot unlearn yet")
-    _check_split(config, data)
-    withdrawal = request_of(config).resolve(data.interactions(), config["withdraw_scope"])
-    if not withdrawal.forget.any():
-        raise RequestError(
-            "the request matches no training row: what it names has only held-out rows, or is gone already"
-        )
-    methods = {method.name: method for method in (get_method(config, name) for name in config["methods"])}
-    if any(method.needs_adapter for method in methods.values()):
-        ModelAdapter.class_for(config.model_class)
-    if config["report_plots"]:
-        check_matplotlib()
-    for key in ("output_dir", "checkpoint_dir"):
-        _check_folder(key, config[key])
-    _try_model(config, data)
-    return data, withdrawal, methods
-
-
-def _check_split(config: Config, data: WithdrawalDataset) -> None:
-    """Refuse an evaluation that leaves nothing to compare."""
-    arguments = config["eval_args"]
-    if arguments["mode"]["test"] != "full":
-        raise ConfigError(
-            f"eval_args: mode is {arguments['mode']['test']!r}; run_unlearn ranks all items: set mode to 'full'"
-        )
-    try:
-        parts = data.build()
-    except InputError:
-        raise
-    except (ValueError, KeyError, NotImplementedError, AssertionError, TypeError, AttributeError) as error:
-        raise ConfigError(f"eval_args: split {arguments['split']!r} cannot be carried out: {error}") from error
-    sizes = [len(part) for part in parts]
-    if len(parts) != 3 or not sizes[0] or not sizes[2]:
-        raise ConfigError(
-            f"eval_args: split {arguments['split']!r} gives parts of {sizes} rows; it must give three, train, valid "
-            f"and test, of which only valid may be empty, such as {{'RS': [0.8, 0.1, 0.1]}}"
-        )
-
-
-def _try_model(config: Config, data: WithdrawalDataset) -> None:
-    """Build the model and send it one batch: RecBole checks few settings of a model before it trains."""
-    try:
-        train_data, _, _ = data_preparation(config, data)
-        model = config.model_class(config, train_data._dataset).to(config["device"])
-        model.calculate_loss(next(iter(train_data)).to(config["device"]))
-    except InputError:
-        raise
-    except Exception as error:
-        raise ConfigError(
-            f"{config['model']} cannot be trained with these settings: {type(error).__name__}: {error}; "
-            f"check the model's keys and the sizes of batches"
-        ) from error
-
-
-def _check_folder(key: str, folder: str) -> None:
-    """Refuse a folder that cannot be written, before anything is trained."""
-    if not folder:
-        raise ConfigError(f"{key} is empty; name a folder")
-    existing = Path(folder).absolute()
-    while not existing.exists():
-        existing = existing.parent
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise ConfigError(f"{key} {folder!r} cannot be written: {str(existing)!r} is no writable folder")
 
 
 def _end_earlier_logging() -> None:

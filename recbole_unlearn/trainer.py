@@ -25,6 +25,7 @@ from recbole_unlearn.evaluator.efficiency import Cost, measure
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
+from recbole_unlearn.negatives import check_negatives, sampled_negatives
 from recbole_unlearn.saving import Unsaved, model_state, plain, save_model, unsaved, weights_digest
 from recbole_unlearn.shards.workshop import Workshop
 from recbole_unlearn.utils import get_method
@@ -79,6 +80,13 @@ class Unlearner(Trainer):
                 group["fused"] = True
         return optimizer
 
+    def _check_nan(self, loss: torch.Tensor) -> None:
+        if torch.isnan(loss):
+            raise ConfigError(
+                f"the training of {self.config['model']} diverged, its loss is not a number; lower learning_rate, which is "
+                f"{self.config['learning_rate']:g}, or set clip_grad_norm to {{'max_norm': 5}}"
+            )
+
     def fit(
         self,
         train_data: AbstractDataLoader,
@@ -127,6 +135,7 @@ class Unlearner(Trainer):
             rows that are gone already changes nothing.
 
         Raises:
+            ConfigError: The method cannot follow how negatives are drawn.
             RequestError: The request does not fit the data set.
             UnsupportedModelError: The method needs an adapter and the model has none.
         """
@@ -134,6 +143,7 @@ class Unlearner(Trainer):
             raise ConfigError("the Unlearner does not know its data set; pass `dataset`, what create_dataset returned")
         if not isinstance(method, UnlearnMethod):
             method = get_method(self.config, method or self.config["unlearn_method"])
+        check_negatives(self.config, method)
         return self._carry_out(request, method, scope or self.config["withdraw_scope"])
 
     def _carry_out(self, request: WithdrawalRequest, method: UnlearnMethod, scope: str) -> Outcome:
@@ -271,9 +281,3 @@ def learn(config: Any, dataset: WithdrawalDataset, method: str | UnlearnMethod, 
         method = get_method(config, method)
     model = method.learn(Workshop(config, dataset, saved=saved))
     return None if model is None else Unlearner(config, model, dataset)
-
-
-def sampled_negatives(config: Any) -> int:
-    """Return the negatives that are drawn for each observed row; 0 where labels are explicit."""
-    number = config["train_neg_sample_args"]["sample_num"]
-    return 0 if number == "none" else int(number)

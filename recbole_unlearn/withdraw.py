@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from recbole_unlearn.config import Config
-from recbole_unlearn.data.after import find_ledger, open_ledger
+from recbole_unlearn.data.after import find_ledger, open_ledger, without_buried
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.past import Past
 from recbole_unlearn.data.request import WithdrawalRequest
@@ -172,27 +172,17 @@ def _method(config: Config, model: Any, given: Mapping[str, Any]) -> UnlearnMeth
 def _known(plan: Plan, request: WithdrawalRequest, ledger: Ledger | None) -> WithdrawalRequest:
     """Return what is left to do of a request: what is gone already stays gone, what is unknown is an error or skipped."""
     rows = plan.dataset.interactions()
-    users, items, pairs = list(request.user_tokens), list(request.item_tokens), list(request.pair_tokens)
-    if ledger is not None:
-        buried, key = ledger.is_buried, ledger.key
-        users = [user for user in users if not buried("user", key.user(user))]
-        items = [item for item in items if not buried("item", key.item(item))]
-        pairs = [
-            (user, item)
-            for user, item in pairs
-            if not (
-                buried("pair", key.pair(user, item)) or buried("user", key.user(user)) or buried("item", key.item(item))
-            )
-        ]
+    left = request if ledger is None else without_buried(request, ledger)
+    users, items, pairs = left.user_tokens, left.item_tokens, left.pair_tokens
     named = len(request.user_tokens) + len(request.item_tokens) + len(request.pair_tokens)
     plan.gone = named - len(users) - len(items) - len(pairs)
     if plan.config["on_missing"] == "skip":
         before = len(users) + len(items) + len(pairs)
-        users = [user for user in users if rows.user_index.get(user)]
-        items = [item for item in items if rows.item_index.get(item)]
-        pairs = [(user, item) for user, item in pairs if rows.user_index.get(user) and rows.item_index.get(item)]
+        users = tuple(user for user in users if rows.user_index.get(user))
+        items = tuple(item for item in items if rows.item_index.get(item))
+        pairs = tuple((user, item) for user, item in pairs if rows.user_index.get(user) and rows.item_index.get(item))
         plan.missing = before - len(users) - len(items) - len(pairs)
-    return WithdrawalRequest(tuple(users), tuple(items), tuple(pairs))
+    return WithdrawalRequest(users, items, pairs)
 
 
 def owed(ledger: Ledger, dataset: WithdrawalDataset, model_file: str | Path) -> list[WithdrawalRequest]:

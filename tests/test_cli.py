@@ -162,6 +162,26 @@ BAD = {
     "a key of another model": (["--n_layers=2"], "unknown key 'n_layers'"),
     "a cache": (["--save_dataloaders=True"], "would keep the withdrawn rows"),
     "a list as folder": (["--data_path=['a']"], "data_path"),
+    "a number for clipping": (["--clip_grad_norm=5"], "clip_grad_norm is 5; it must be a dict"),
+    "a wrong key for clipping": (["--clip_grad_norm={'norm': 5}"], "unexpected keyword argument 'norm'"),
+    "negative decimals": (["--loss_decimal_place=-1"], "loss_decimal_place is -1; allowed: 0 to 20"),
+    "a list longer than the catalogue": (["--topk=[10,2000]"], "the data set has 40 items"),
+    "a metric of counts": (["--metrics=['NDCG','AveragePopularity']"], "metrics names AveragePopularity"),
+    "an encoding": (["--encoding=foo"], "unknown encoding: foo"),
+    "a number for columns": (["--load_col=5"], "cannot be loaded: TypeError"),
+    "a number for the separator": (["--field_separator=5"], "cannot be loaded: TypeError"),
+    "a number for fields": (["--numerical_features=5"], "cannot be loaded: TypeError"),
+    "a number for an alias": (["--alias_of_user_id=5"], "cannot be loaded: TypeError"),
+    "a word for an interval": (["--user_inter_num_interval=abc"], "user_inter_num_interval is 'abc'; write intervals"),
+    "an interval of words": (["--item_inter_num_interval=[a,b]"], "item_inter_num_interval is '[a,b]'"),
+    "an interval from right to left": (["--user_inter_num_interval=[9,5]"], "user_inter_num_interval is '[9,5]'"),
+    "popular negatives": (["--train_neg_sample_args={'distribution': 'popularity'}"], "ResetUE cannot follow"),
+    "dynamic negatives": (
+        ["--train_neg_sample_args={'dynamic': True, 'candidate_num': 2}", "--methods=SCIF"],
+        "dynamic is True, which SCIF cannot follow",
+    ),
+    "no negative": (["--train_neg_sample_args={'sample_num': 0}"], "sample_num is 0; allowed: 1 or more"),
+    "digits without end": (["--withdraw=digits.json"], "no valid json"),
     "a model with its own data set": (["--model=SASRec", "--train_neg_sample_args=None"], "own data set class"),
 }
 
@@ -172,6 +192,7 @@ def test_bad_input_is_one_line_exit_code_2_and_nothing_written(case, tiny, capsy
     Path("bad.csv").write_text("user_id\nu3\nnobody\n")
     Path("empty.csv").write_text("")
     Path("malformed.csv").write_text("user_id,item_id\nu3,i1\nu3,i1,i2\n")
+    Path("digits.json").write_text('{"users": [' + "1" * 5000 + "]}")
     Path("nan.csv").write_text("user_id\nNaN\n")
     Path("everyone.csv").write_text("user_id\n" + "\n".join(f"u{k}" for k in range(60)))
     before = sorted(Path().rglob("*"))

@@ -20,6 +20,7 @@ WITHOUT_RECBOLE = (
 )
 SHELL = (
     "quick_start",
+    "preflight",
     "trainer",
     "cli",
     "assessment",

@@ -14,6 +14,7 @@ from recbole.utils.argument_list import dataset_arguments
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.past import Past, isin, keep_split_of
+from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.exceptions import ConfigError, LedgerError
 from recbole_unlearn.lineage.commit import recover
 from recbole_unlearn.lineage.ledger import Ledger
@@ -28,6 +29,23 @@ def find_ledger(config: Any) -> Ledger | None:
 def open_ledger(config: Any) -> Ledger:
     """Return the ledger of the config's data set; it is made if need be."""
     return Ledger.open(config["ledger_dir"] or "ledger", config["dataset"], config["ledger_key"])
+
+
+def without_buried(request: WithdrawalRequest, ledger: Ledger) -> WithdrawalRequest:
+    """Return a request without what has a tombstone: what is gone already stays gone."""
+    buried, key = ledger.is_buried, ledger.key
+    return replace(
+        request,
+        user_tokens=tuple(user for user in request.user_tokens if not buried("user", key.user(user))),
+        item_tokens=tuple(item for item in request.item_tokens if not buried("item", key.item(item))),
+        pair_tokens=tuple(
+            (user, item)
+            for user, item in request.pair_tokens
+            if not (
+                buried("pair", key.pair(user, item)) or buried("user", key.user(user)) or buried("item", key.item(item))
+            )
+        ),
+    )
 
 
 def split_settings(config: Any) -> str:

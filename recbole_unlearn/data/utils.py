@@ -19,7 +19,7 @@ from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.loaders import FullSortLoader, TrainLoader
 from recbole_unlearn.data.redirect import redirected
 from recbole_unlearn.data.sampler import VectorSampler
-from recbole_unlearn.exceptions import ConfigError, UntrustedFileError
+from recbole_unlearn.exceptions import ConfigError, InputError, UntrustedFileError
 
 
 def create_dataset(config: Any) -> Dataset:
@@ -45,10 +45,12 @@ def create_dataset(config: Any) -> Dataset:
         return refuse_withdrawn(config, recbole_data.create_dataset(config), f"the data set of {config['model']}")
     try:
         dataset = load_after_withdrawals(config)
-    except (KeyError, ValueError, pd.errors.ParserError) as error:
+    except InputError:
+        raise
+    except (LookupError, ValueError, TypeError, AttributeError, pd.errors.ParserError) as error:
         raise ConfigError(
             f"data set {config['dataset']!r} cannot be loaded: {error!r}; "
-            f"check USER_ID_FIELD, ITEM_ID_FIELD, load_col and the header of the atomic files"
+            f"check USER_ID_FIELD, ITEM_ID_FIELD, load_col, the other keys of the data set and the header of the atomic files"
         ) from error
     if config["save_dataset"]:
         dataset.save()

@@ -1,0 +1,151 @@
+"""What a run refuses before a file is written: whatever would fail later."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from recbole.evaluator.register import metric_information
+from recbole.utils import init_seed
+from torch.nn.utils.clip_grad import clip_grad_norm_
+
+from recbole_unlearn.config import Config
+from recbole_unlearn.data.after import find_ledger, without_buried
+from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.request import WithdrawalRequest
+from recbole_unlearn.data.utils import create_dataset, data_preparation
+from recbole_unlearn.data.withdrawal import Withdrawal
+from recbole_unlearn.evaluator.plots import check_matplotlib
+from recbole_unlearn.exceptions import ConfigError, InputError, RequestError, UnsupportedModelError
+from recbole_unlearn.methods import UnlearnMethod
+from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.negatives import check_negatives
+from recbole_unlearn.trainer import Unlearner
+from recbole_unlearn.utils import get_method, get_trainer
+
+
+def request_of(config: Config) -> WithdrawalRequest:
+    """Return the request that the config names: a file, or a draw."""
+    if config["withdraw"] is not None:
+        return WithdrawalRequest.from_file(config["withdraw"], config["USER_ID_FIELD"], config["ITEM_ID_FIELD"])
+    seed = config["seed"] if config["withdraw_seed"] is None else config["withdraw_seed"]
+    return WithdrawalRequest.random(config["withdraw_alpha"], seed, config["withdraw_sample"])
+
+
+def prepare(config: Config) -> tuple[WithdrawalDataset, Withdrawal, dict[str, UnlearnMethod]]:
+    """Load the data, resolve the request and make the methods; refuse whatever would fail later, before a file is written."""
+    for key in ("save_dataset", "save_dataloaders"):
+        if config[key]:
+            raise ConfigError(
+                f"{key} is True; run_unlearn writes no cache, which would keep the withdrawn rows: leave it False"
+            )
+    init_seed(config["seed"], config["reproducibility"])
+    data = create_dataset(config)
+    if not isinstance(data, WithdrawalDataset):
+        raise UnsupportedModelError(
+            f"{config['model']} uses its own data set class, from which no rows can be withdrawn yet"
+        )
+    if get_trainer(config["MODEL_TYPE"], config["model"]) is not Unlearner:
+        raise UnsupportedModelError(f"{config['model']} has a trainer of its own in RecBole, which cannot unlearn yet")
+    _check_split(config, data)
+    check_lists(config, data)
+    request = not_withdrawn_yet(config, request_of(config))
+    withdrawal = request.resolve(data.interactions(), config["withdraw_scope"])
+    if not withdrawal.forget.any():
+        raise RequestError(
+            "the request matches no training row: what it names has only held-out rows, or is gone already"
+        )
+    methods = {method.name: method for method in (get_method(config, name) for name in config["methods"])}
+    for method in methods.values():
+        if method.needs_adapter:
+            ModelAdapter.class_for(config.model_class)
+        check_negatives(config, method)
+    if config["report_plots"]:
+        check_matplotlib()
+    for key in ("output_dir", "checkpoint_dir"):
+        _check_folder(key, config[key])
+    _try_model(config, data)
+    return data, withdrawal, methods
+
+
+def not_withdrawn_yet(config: Config, request: WithdrawalRequest) -> WithdrawalRequest:
+    """Return a request without the users, items and interactions that left the data set by earlier ones of scope ``all``."""
+    ledger = find_ledger(config)
+    if ledger is None or request.sample:
+        return request
+    try:
+        left = without_buried(request, ledger)
+    finally:
+        ledger.close()
+    if not left:
+        raise RequestError(
+            f"all that the request names was withdrawn before, as the ledger {str(ledger.path)!r} says; "
+            f"nothing is left to do: name others, or set withdraw_scope to train where the rows shall stay for comparisons"
+        )
+    return left
+
+
+def check_lists(config: Config, data: WithdrawalDataset) -> None:
+    """Refuse lists longer than the catalogue, and metrics that ask for counts which only a training leaves behind."""
+    n_items = data.item_num - 1
+    if max(config["topk"]) > n_items:
+        raise ConfigError(f"topk is {config['topk']}; the data set has {n_items} items: allowed are 1 to {n_items}")
+    counting = [
+        name for name in config["metrics"] if any(n.startswith("data.") for n in metric_information[name.lower()])
+    ]
+    if counting:
+        raise ConfigError(
+            f"metrics names {', '.join(counting)}, which run_unlearn does not compute: it evaluates by group of users; "
+            f"leave them out, and name such as NDCG, Hit, Recall, Precision, MRR, MAP"
+        )
+
+
+def _check_split(config: Config, data: WithdrawalDataset) -> None:
+    """Refuse an evaluation that leaves nothing to compare."""
+    arguments = config["eval_args"]
+    if arguments["mode"]["test"] != "full":
+        raise ConfigError(
+            f"eval_args: mode is {arguments['mode']['test']!r}; run_unlearn ranks all items: set mode to 'full'"
+        )
+    try:
+        parts = data.build()
+    except InputError:
+        raise
+    except (ValueError, KeyError, NotImplementedError, AssertionError, TypeError, AttributeError) as error:
+        raise ConfigError(f"eval_args: split {arguments['split']!r} cannot be carried out: {error}") from error
+    sizes = [len(part) for part in parts]
+    if len(parts) != 3 or not sizes[0] or not sizes[2]:
+        raise ConfigError(
+            f"eval_args: split {arguments['split']!r} gives parts of {sizes} rows; it must give three, train, valid "
+            f"and test, of which only valid may be empty, such as {{'RS': [0.8, 0.1, 0.1]}}"
+        )
+
+
+def _try_model(config: Config, data: WithdrawalDataset) -> None:
+    """Build the model and send it one batch: RecBole checks few settings of a model before it trains."""
+    try:
+        train_data, _, _ = data_preparation(config, data)
+        model = config.model_class(config, train_data._dataset).to(config["device"])
+        loss = model.calculate_loss(next(iter(train_data)).to(config["device"]))
+        if config["clip_grad_norm"]:
+            torch.stack(loss if isinstance(loss, tuple) else (loss,)).sum().backward()
+            clip_grad_norm_(model.parameters(), **config["clip_grad_norm"])
+    except InputError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"{config['model']} cannot be trained with these settings: {type(error).__name__}: {error}; "
+            f"check the model's keys and the sizes of batches"
+        ) from error
+
+
+def _check_folder(key: str, folder: str) -> None:
+    """Refuse a folder that cannot be written, before anything is trained."""
+    if not folder:
+        raise ConfigError(f"{key} is empty; name a folder")
+    existing = Path(folder).absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise ConfigError(f"{key} {folder!r} cannot be written: {str(existing)!r} is no writable folder")
