@@ -122,6 +122,8 @@ def influence(path):
     if first.get("trained_epochs", first["epochs"]) < first["epochs"]:
         about += f"; for the clocks alone: the original had {first['trained_epochs']} epochs, Retrain is extrapolated"
     title = f"**{first['model']}, {first['dataset']}**, {about}; seconds: median; the rest: mean ± standard deviation"
+    if shared:
+        return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
     alone = (
         f"One user alone, model loaded: {np.median([run['one_user_ms'] for run in runs]):.0f} ms (median of 20 users)."
     )
