@@ -76,20 +76,18 @@ def conjugate_gradient(
     rhs: Tensor,
     tolerance: float = 1e-2,
     max_steps: int = 200,
-    precondition: Product | None = None,
 ) -> Solution:
-    """Solve A x = b for a symmetric A by (preconditioned) conjugate gradients.
+    """Solve A x = b for a symmetric A by conjugate gradients.
 
     The iteration stops where it meets negative curvature, p^T A p <= 0, and returns what it has: for an indefinite A that
     is the truncated Newton step, for a positive definite A it cannot happen. If the first direction is such a one, it is
-    returned itself, the (preconditioned) right side: a direction of descent where 0 would be none.
+    returned itself, the right side: a direction of descent where 0 would be none.
 
     Args:
         product: v -> A v.
         rhs: b, one vector.
         tolerance: Residual at which it stops.
         max_steps: Products at most.
-        precondition: v -> M^-1 v with a symmetric positive definite M close to A.
 
     Reference: Nocedal and Wright (2006), Numerical Optimization, algorithm 7.1.
     """
@@ -97,10 +95,7 @@ def conjugate_gradient(
     solution, residual = torch.zeros_like(rhs), rhs.clone()
     if norm == 0:
         return Solution(solution, 0.0, 0, True)
-    apply = precondition or (lambda vector: vector)
-    preconditioned = apply(residual)
-    direction = preconditioned.clone()
-    energy = float(residual @ preconditioned)
+    direction, energy = rhs.clone(), float(rhs @ rhs)
     for step in range(1, max_steps + 1):
         image = product(direction)
         curvature = float(direction @ image)
@@ -114,9 +109,8 @@ def conjugate_gradient(
         residual -= length * image
         if float(residual.norm()) <= tolerance * norm:
             return Solution(solution, float(residual.norm()) / norm, step, True)
-        preconditioned = apply(residual)
-        energy, previous = float(residual @ preconditioned), energy
-        direction = preconditioned + (energy / previous) * direction
+        energy, previous = float(residual @ residual), energy
+        direction = residual + (energy / previous) * direction
     return Solution(solution, float(residual.norm()) / norm, max_steps, False, f"{max_steps} products were not enough")
 
 

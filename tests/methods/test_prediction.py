@@ -86,6 +86,10 @@ def test_the_predicted_change_of_the_scores_is_the_real_one(start):
     users = context.affected - 1
     change, real_change = ((after - before)[users].flatten() for after in (predicted, real))
     assert outcome.diagnostics["converged"] == 1.0
+    # Those who lose nothing follow the items and the weight decay, of which the withdrawn rows take their share along.
+    others = np.setdiff1d(np.arange(len(before)), users)
+    along, real_along = ((after - before)[others].flatten() for after in (predicted, real))
+    assert pearsonr(along, real_along).statistic > 0.99
     assert real_change.abs().max() > 0.02
     assert pearsonr(change, real_change).statistic > 0.9
     assert pearsonr(-change, real_change).statistic < -0.9  # the wrong sign would be seen
