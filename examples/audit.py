@@ -17,5 +17,7 @@ if __name__ == "__main__":
 
     assert main(["--model_file=saved/model.pth", "--withdraw=withdraw.csv"]) == 0
     print("found", main(["--audit=saved", "--withdraw=withdraw.csv"]))  # 1: the export still names user 196
-    print("purged", main(["--audit=saved", "--withdraw=withdraw.csv", "--purge=True"]))  # the request's file goes as well
+    print(
+        "purged", main(["--audit=saved", "--withdraw=withdraw.csv", "--purge=True"])
+    )  # the request's file goes as well
     sys.exit(main(["--verify=ledger"]))

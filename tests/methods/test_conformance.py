@@ -9,11 +9,14 @@ from recbole_unlearn.model.adapter import ModelAdapter
 from recbole_unlearn.testing import REQUESTS, MethodConformance, copy_of, flat, original_of
 
 REFUSES = {"SCIF-items": ("LightGCN", "BPR")}  # no item blocks
+FEWER = {"RetrainAgain": ("NeuMF",), "SISA": ("NeuMF", "LightGCN")}  # what they share with Retrain is asked of it
 UNCHANGED = {"ResetUE": ("interactions",)}  # nobody leaves as a whole
 
 
 def suite(method):
     facts = {"method": method, "refuses": REFUSES.get(method, ()), "unchanged": UNCHANGED.get(method, ())}
+    if method in FEWER:
+        facts["models"] = FEWER[method]
     return type(f"Test{method.replace('-', '')}", (MethodConformance,), facts)
 
 
