@@ -9,7 +9,8 @@ from recbole_unlearn.model.adapter import ModelAdapter
 from recbole_unlearn.testing import REQUESTS, MethodConformance, copy_of, flat, original_of
 
 REFUSES = {"SCIF-items": ("LightGCN", "BPR")}  # no item blocks
-FEWER = {"RetrainAgain": ("NeuMF",), "SISA": ("NeuMF", "LightGCN")}  # what they share with Retrain is asked of it
+# What they share with Retrain is asked of it, on every model.
+FEWER = {"RetrainAgain": ("NeuMF",)} | dict.fromkeys(("FineTune", "RecEraser", "SISA"), ("NeuMF", "LightGCN"))
 UNCHANGED = {"ResetUE": ("interactions",)}  # nobody leaves as a whole
 
 
