@@ -110,11 +110,9 @@ class WithdrawalDataset(RememberingDataset):
         """Return this data set as a shard sees it: the training rows of the mask and nothing else, not even held out."""
         train, *held_out = self.build()
         parts = [_keep(train, mask), *(_keep(part, np.zeros(len(part), dtype=bool)) for part in held_out)]
-        view = self.copy(parts[0].inter_feat)
-        view._parts = parts
+        view = self.with_parts(parts)
         # What is withdrawn must move no shard that did not have it, not even by what its sampler may draw.
-        for dataset in (view, *parts):
-            dataset.withdrawn_items = np.array([], dtype=np.int64)
+        view.withdrawn_items = np.array([], dtype=np.int64)
         return view
 
 
