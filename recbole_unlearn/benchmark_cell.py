@@ -21,7 +21,7 @@ from recbole_unlearn.data.utils import create_dataset
 from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka, relative_cka
 from recbole_unlearn.evaluator.closeness import parameter_groups
 from recbole_unlearn.evaluator.report import finite, make_report
-from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError
 from recbole_unlearn.lineage.lines import append_line, source_digest
 from recbole_unlearn.quick_start import RunConfig
 from recbole_unlearn.trainer import Unlearner, train_model, with_seed
@@ -100,15 +100,20 @@ def read_request(text: str, seed: int) -> WithdrawalRequest:
 def _principles(
     original: Unlearner, withdrawal: Any, methods: tuple[str, ...], assessment: Assessment
 ) -> dict[str, Any]:
-    """Return the report of every method on one request."""
+    """Return the report of every method on one request, and why a method refused the model, under ``refused``."""
     config = assessment.config
     results: dict[str, Any] = {"Original": {**assessment(original), "seconds": None}}
     unlearners = {"Original": original}
+    refused = {}
     for name in methods:
-        unlearners[name], results[name] = carry_out(original, withdrawal, get_method(config, name), assessment)
+        try:
+            unlearners[name], results[name] = carry_out(original, withdrawal, get_method(config, name), assessment)
+        except UnsupportedModelError as error:
+            refused[name] = str(error)
     for name, told in assessment.witnesses(unlearners).items():
         results[name]["witnesses"] = told
-    return make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())
+    report = make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())
+    return {**report, "refused": refused}
 
 
 def _closeness(original: Unlearner, withdrawal: Any, baseline: list[Any], assessment: Assessment) -> dict[str, Any]:

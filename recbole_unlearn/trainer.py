@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +66,20 @@ class Unlearner(Trainer):
         digest = hashlib.sha256(settings.encode()).hexdigest()[:12]
         # RecBole names checkpoints by the second, so that two trainers of one second overwrite each other's.
         self.saved_model_file = os.path.join(self.checkpoint_dir, f"{config['model']}-{config['dataset']}-{digest}.pth")
-        self.dataset = dataset
+        self._view: Callable[[], WithdrawalDataset | None] = lambda: dataset
         self.withdrawn_users = getattr(dataset, "withdrawn_users", np.array([], dtype=np.int64))
         self.unsaved: list[Unsaved] = []
         self.source: tuple[Path, str | None] | None = None
         self.last_cost: Cost | None = None
         self.stale_model_file: str | None = None
         self.alone = False  # whether shards are trained one after the other, each to be timed alone
+
+    @property
+    def dataset(self) -> WithdrawalDataset | None:
+        """The data set; after a withdrawal without its rows, a view that is made when it is first asked for."""
+        found = self._view()
+        self._view = lambda: found  # keeps nothing of the way there
+        return found
 
     def _build_optimizer(self, **kwargs: Any) -> Any:
         """Build RecBole's optimizer; Adam takes its step in one fused kernel, which rounds otherwise and nothing more."""
@@ -139,25 +148,30 @@ class Unlearner(Trainer):
             RequestError: The request does not fit the data set.
             UnsupportedModelError: The method needs an adapter and the model has none.
         """
-        if self.dataset is None:
+        dataset = self.dataset
+        if dataset is None:
             raise ConfigError("the Unlearner does not know its data set; pass `dataset`, what create_dataset returned")
         if not isinstance(method, UnlearnMethod):
             method = get_method(self.config, method or self.config["unlearn_method"])
         check_negatives(self.config, method)
-        return self._carry_out(request, method, scope or self.config["withdraw_scope"])
+        return self._carry_out(dataset, request, method, scope or self.config["withdraw_scope"])
 
-    def _carry_out(self, request: WithdrawalRequest, method: UnlearnMethod, scope: str) -> Outcome:
-        assert self.dataset is not None
-        dataset = self.dataset
+    def _carry_out(
+        self, dataset: WithdrawalDataset, request: WithdrawalRequest, method: UnlearnMethod, scope: str | None
+    ) -> Outcome:
         withdrawal: Withdrawal | None = None
 
-        def from_request_to_model() -> tuple[Outcome, WithdrawalDataset, np.ndarray]:
+        @functools.cache  # a method that trains asks for it, and whoever serves from it
+        def remaining() -> WithdrawalDataset:
+            assert withdrawal is not None
+            return dataset.without(withdrawal)
+
+        def from_request_to_model() -> tuple[Outcome, np.ndarray]:
             nonlocal withdrawal
             rows = dataset.interactions()
             withdrawal = request.resolve(rows, scope)
-            remaining = dataset.without(withdrawal)
             if not withdrawal.forget.any():
-                return Outcome(self.model, {"nothing_to_do": True}), remaining, self.withdrawn_users
+                return Outcome(self.model, {"nothing_to_do": True}), self.withdrawn_users
             context = UnlearnContext(
                 model=self.model,
                 rows=rows,
@@ -168,15 +182,16 @@ class Unlearner(Trainer):
                 items_before=dataset.withdrawn_items,
                 weight_decay=float(self.config["weight_decay"] or 0.0),
                 train=lambda model=None, epochs=None, seed=None: (
-                    train_model(with_seed(self.config, seed), remaining, model, epochs).model
+                    train_model(with_seed(self.config, seed), remaining(), model, epochs).model
                 ),
-                workshop=Workshop(self.config, remaining, self.alone),
+                workshop=lambda: Workshop(self.config, remaining(), self.alone),
             )
-            return method.unlearn(context), remaining, context.gone
+            return method.unlearn(context), context.gone
 
         before = "" if scope == "train" else weights_digest(self.model)
         done, self.last_cost = measure(from_request_to_model, self.device)
-        outcome, self.dataset, self.withdrawn_users = done
+        outcome, self.withdrawn_users = done
+        self._view = remaining
         self.model = outcome.model
         if "nothing_to_do" not in outcome.diagnostics:
             self._forget_the_way_here()

@@ -124,6 +124,17 @@ def test_a_failing_cell_ends_no_other(grid, capsys):
     assert [line["cell"]["dataset"] for line in lines(path)] == ["tiny"]
 
 
+def test_a_method_that_refuses_the_model_says_why(grid):
+    path = grid(models=["LightGCN"], seeds=1, requests=["rand@5"], methods=["SCIF", "SCIF-items"])
+    keys = {name: value for name, value in CONFIG.items() if not name.startswith("m")}
+    content = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**content, "config": {**keys, "data_path": content["config"]["data_path"]}}))
+    assert main([f"--benchmark={path}"]) == 0
+    (line,) = lines(path)
+    assert list(line["methods"]) == ["Original", "SCIF"]
+    assert "no item blocks" in line["refused"]["SCIF-items"]
+
+
 def test_relative_cka_of_retrain(grid, monkeypatch):
     monkeypatch.setattr("recbole_unlearn.benchmark_cell._MODELS", 2)
     path = grid(measure="cka", seeds=1, requests=["rand@10"])

@@ -4,7 +4,7 @@ import torch
 from recbole.trainer import Trainer
 
 from recbole_unlearn import Unlearner, WithdrawalRequest
-from recbole_unlearn.data import create_dataset, data_preparation
+from recbole_unlearn.data import WithdrawalDataset, create_dataset, data_preparation
 from recbole_unlearn.exceptions import ConfigError, UntrustedFileError
 from recbole_unlearn.trainer import train_model
 from recbole_unlearn.utils import get_model, get_trainer
@@ -114,6 +114,17 @@ def test_unlearn_moves_on_and_counts_the_cost(fresh_copy):
     assert len(fresh_copy.dataset.interactions().users) < before
     assert fresh_copy.last_cost.seconds > 0
     assert fresh_copy.withdrawn_users.tolist() == [user]
+
+
+def test_the_view_is_made_when_it_is_asked_for(fresh_copy, monkeypatch):
+    made = []
+    without = WithdrawalDataset.without
+    monkeypatch.setattr(WithdrawalDataset, "without", lambda *given: made.append(given) or without(*given))
+    fresh_copy.unlearn(WithdrawalRequest.users(["u3"]))
+    assert not made
+    view = fresh_copy.dataset
+    assert view is fresh_copy.dataset
+    assert len(made) == 1
 
 
 def test_nothing_beside_the_parameters_remembers(make_config, tmp_path):

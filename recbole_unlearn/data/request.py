@@ -171,19 +171,22 @@ class WithdrawalRequest:
         request = replace(drawn, sample=self.sample, scope=scope)
         users = rows.user_ids(request.user_tokens)
         items = rows.item_ids(request.item_tokens)
-        pair_users = rows.user_ids(user for user, _ in request.pair_tokens)
-        pair_items = rows.item_ids(item for _, item in request.pair_tokens)
-        forget = np.isin(rows.users, users) | np.isin(rows.items, items)
-        if len(pair_users):
-            forget |= np.isin(rows.pair_keys(), rows.pair_keys(pair_users, pair_items))
+        pairs = rows.pair_keys(
+            rows.user_ids(user for user, _ in request.pair_tokens),
+            rows.item_ids(item for _, item in request.pair_tokens),
+        )
+        forget = rows.of_users(users) | rows.of_items(items)
+        if len(pairs):
+            forget |= np.isin(rows.pair_keys(), pairs)
         if forget.all():
             raise RequestError(
                 f"the request withdraws all {len(forget)} training rows; nothing would be left to learn from. "
                 f"Name fewer users or items"
             )
-        return Withdrawal(
-            request, scope, forget, users, items, rows.count_absent(users, items, (pair_users, pair_items))
-        )
+        leaving = rows.users[forget], rows.items[forget]
+        named = ((users, leaving[0]), (items, leaving[1]), (pairs, rows.pair_keys(*leaving)))
+        absent = sum(int((~np.isin(ids, present)).sum()) for ids, present in named)
+        return Withdrawal(request, scope, forget, users, items, absent)
 
     def _draw(self, rows: Interactions) -> WithdrawalRequest:
         sample = self.sample

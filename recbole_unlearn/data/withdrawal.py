@@ -57,10 +57,13 @@ class Interactions:
         """Return the user and item ids of pair keys."""
         return np.divmod(keys, len(self.item_tokens))
 
-    def count_absent(self, users: np.ndarray, items: np.ndarray, pairs: tuple[np.ndarray, np.ndarray]) -> int:
-        """Return how many of these users, items and pairs have no row."""
-        wanted = ((users, self.users), (items, self.items), (self.pair_keys(*pairs), self.pair_keys()))
-        return sum(int((~np.isin(named, present)).sum()) for named, present in wanted if len(named))
+    def of_users(self, users: np.ndarray) -> np.ndarray:
+        """Return which rows are of these users, bool, shape [rows]."""
+        return _marked(self.users, users, len(self.user_tokens))
+
+    def of_items(self, items: np.ndarray) -> np.ndarray:
+        """Return which rows are of these items, bool, shape [rows]."""
+        return _marked(self.items, items, len(self.item_tokens))
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,14 @@ class Withdrawal:
         request = self.request
         content = [sorted(request.user_tokens), sorted(request.item_tokens), sorted(request.pair_tokens), self.scope]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _marked(column: np.ndarray, ids: np.ndarray, size: int) -> np.ndarray:
+    if not len(ids):
+        return np.zeros(len(column), dtype=bool)
+    table = np.zeros(size, dtype=bool)
+    table[ids] = True
+    return table.take(column)
 
 
 def _ids(tokens: Iterable[str], known: Mapping[str, int], what: str) -> np.ndarray:

@@ -61,15 +61,16 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
     active = torch.arange(len(start), device=start.device)
     added = torch.zeros(len(start), dtype=torch.float64, device=start.device)
     first_norm = torch.zeros(len(start), dtype=torch.float64, device=start.device)
+    value = blocks.objective(solution)
     for _ in range(steps):
-        part, here = blocks[active], solution[active]
+        part, here, before = blocks[active], solution[active], value[active]
         gradient, hessian = part.derivatives(here)
         hessian.diagonal(dim1=-2, dim2=-1).add_(damping)
         found = solve_blocks(hessian, -gradient)
         direction, added[active] = found.solution, added[active].clamp_min(found.damping)
         first_norm[active] = torch.where(taken[active] == 0, gradient.norm(dim=1), first_norm[active])
-        there, before, after, accepted = _backtrack(part, here, gradient, direction)
-        solution[active] = there
+        there, after, accepted = _backtrack(part, here, before, gradient, direction)
+        solution[active], value[active] = there, after
         taken[active] += 1
         settled = before - after <= tolerance * before.abs()
         # Where no step lowers the objective by what the slope promises, rounding is reached, or the solve has failed.
@@ -83,9 +84,10 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
     return NewtonResult(solution, taken, first_norm, residual, converged, blocks.rank, added)
 
 
-def _backtrack(blocks: Any, here: Tensor, gradient: Tensor, direction: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the new rows, the objective before and after, and for whom a step helped; the others stay."""
-    before = blocks.objective(here)
+def _backtrack(
+    blocks: Any, here: Tensor, before: Tensor, gradient: Tensor, direction: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the new rows, the objective there, and for whom a step helped; the others stay."""
     slope = (gradient * direction).sum(dim=1)
     there, after = here.clone(), before.clone()
     length = torch.ones_like(before)
@@ -101,7 +103,7 @@ def _backtrack(blocks: Any, here: Tensor, gradient: Tensor, direction: Tensor) -
             break
     accepted = torch.ones(len(here), dtype=torch.bool, device=here.device)
     accepted[waiting] = False
-    return there, before, after, accepted
+    return there, after, accepted
 
 
 def influence_step(

@@ -29,7 +29,7 @@ class UnlearnContext:
         weight_decay: The optimizer's, a penalty on the mean loss of a row.
         train: Trains a model on the retained rows as the original was trained: a new one from the seed or another one, or
             the given one for the given number of epochs.
-        workshop: Trains shards of the retained rows, for methods that unlearn from shards.
+        workshop: Returns what trains shards of the retained rows, for methods that unlearn from shards.
     """
 
     model: Any
@@ -41,22 +41,22 @@ class UnlearnContext:
     items_before: np.ndarray
     weight_decay: float
     train: Callable[..., Any]
-    workshop: Any = None
+    workshop: Callable[[], Any] | None = None
 
     @cached_property
     def retained_counts(self) -> np.ndarray:
         """Retained rows of each user id, shape [users]."""
-        return np.bincount(self.rows.users[~self.withdrawal.forget], minlength=len(self.rows.user_tokens))
+        return _counts_without(self.rows.users, self.withdrawal.forget, len(self.rows.user_tokens))
 
     @cached_property
     def retained_item_counts(self) -> np.ndarray:
         """Retained rows of each item id, shape [items]."""
-        return np.bincount(self.rows.items[~self.withdrawal.forget], minlength=len(self.rows.item_tokens))
+        return _counts_without(self.rows.items, self.withdrawal.forget, len(self.rows.item_tokens))
 
     @cached_property
     def n_retained(self) -> int:
         """Number of retained rows."""
-        return int((~self.withdrawal.forget).sum())
+        return len(self.withdrawal.forget) - int(np.count_nonzero(self.withdrawal.forget))
 
     @cached_property
     def rows_per_user(self) -> float:
@@ -136,6 +136,10 @@ class UnlearnMethod(ABC):
 
     def _refuse(self, option: str, allowed: str) -> ConfigError:
         return ConfigError(f"{self.name}: {option} is {self.options[option]!r}; allowed: {allowed}")
+
+
+def _counts_without(ids: np.ndarray, forget: np.ndarray, size: int) -> np.ndarray:
+    return np.bincount(ids, minlength=size) - np.bincount(ids[forget], minlength=size)
 
 
 def method_class(name: str) -> type[UnlearnMethod]:

@@ -55,7 +55,8 @@ class SISA(UnlearnMethod):
             )
         assignment = assignment.cpu().numpy()
         touched = np.unique(assignment[forget])
-        new, seconds = context.workshop.relearn(ensemble, assignment[~forget], touched, self.aggregation)
+        assert context.workshop is not None
+        new, seconds = context.workshop().relearn(ensemble, assignment[~forget], touched, self.aggregation)
         return Outcome(
             new,
             {

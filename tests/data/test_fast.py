@@ -153,7 +153,9 @@ def test_a_user_who_has_everything_is_named(make_config):
         sampler_of(make_config, view)
 
 
-@pytest.mark.parametrize("index", [[2, 0], np.array([2, 0]), torch.tensor([2, 0]), slice(0, 2), range(1, 3), [], 1])
+@pytest.mark.parametrize(
+    "index", [[2, 0], np.array([2, 0]), torch.tensor([2, 0]), slice(0, 2), range(1, 3), [-1, 0], [], 1]
+)
 def test_rows_are_indexed_like_an_interaction(index):
     columns = {"user_id": torch.tensor([5, 6, 7]), "rating": torch.tensor([0.5, 1.0, 2.0])}
     same(Rows(columns)[index], recbole_data.Interaction(columns)[index])

@@ -2,7 +2,7 @@ import torch
 
 from recbole_unlearn import WithdrawalRequest
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.trainer import train_model
+from recbole_unlearn.trainer import Unlearner, train_model
 
 
 def test_retrain_is_training_on_the_retained_rows(fresh_copy):
@@ -30,6 +30,5 @@ def test_reset_draws_by_token(fresh_copy, trained):
     rows = fresh_copy.model.user_mf_embedding.weight[ids].detach().clone()
     assert not torch.equal(rows[0], rows[1])
     fresh_copy.model.user_mf_embedding.weight.data[ids] = 7
-    fresh_copy.dataset, fresh_copy.withdrawn_users = trained.dataset, trained.withdrawn_users
-    fresh_copy.unlearn(WithdrawalRequest.users(["u8"]), "ResetUE")
+    Unlearner(trained.config, fresh_copy.model, trained.dataset).unlearn(WithdrawalRequest.users(["u8"]), "ResetUE")
     assert torch.equal(fresh_copy.model.user_mf_embedding.weight[ids[1]], rows[1])
