@@ -11,6 +11,7 @@ RecBole's own epoch (its model and Trainer, no evaluation) is measured in the sa
 """
 
 import copy
+import functools
 import json
 import statistics
 import subprocess
@@ -24,16 +25,16 @@ import torch
 from recbole.trainer import Trainer
 from recbole.utils import get_model as recboles_model
 from recbole.utils import init_seed
+from trained import retrained, trained
 
 from recbole_unlearn.assessment import Assessment, unlearn_timed
 from recbole_unlearn.config import Config
-from recbole_unlearn.data import WithdrawalRequest, create_dataset, data_preparation
-from recbole_unlearn.evaluator.efficiency import measure
+from recbole_unlearn.data import WithdrawalRequest, create_dataset
 from recbole_unlearn.evaluator.report import environment, finite
 from recbole_unlearn.methods import method_class
+from recbole_unlearn.model.adapter import ModelAdapter
 from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.trainer import Unlearner, train_model
-from recbole_unlearn.utils import get_model
 
 RESULTS = Path(__file__).parent / "results"
 USERS = 20  # withdrawn alone, for the latency
@@ -61,15 +62,14 @@ class Bench:
         self.assessment = Assessment(self.config, self.data, self.withdrawal)
 
     def run(self):
-        original, _, memory = self.trained("original", self.data, self.first)
+        original, cost = trained(self.config, self.data, "original", self.first, self.cache)
+        memory = cost["peak_mb"]
         remaining = self.data.without(self.withdrawal)
         if self.measured:
             retrain, per_epoch = None, self.own_epoch(remaining, self.measured)
         else:
-            retrain, seconds, _ = self.trained(
-                f"retrain-{self.withdrawal.digest[:8]}", remaining, self.config["epochs"]
-            )
-            per_epoch = seconds / self.config["epochs"]
+            retrain, cost = retrained(self.config, self.data, self.withdrawal, cache=self.cache)
+            per_epoch = cost["seconds"] / self.config["epochs"]
         stock = self.stock_epoch(remaining)
         results = {"Original": self.figures(original)}
         results["Retrain"] = {
@@ -90,24 +90,11 @@ class Bench:
         return {
             "methods": results,
             "epoch": per_epoch,
+            "epoch_threads": cost["threads"] if retrain else torch.get_num_threads(),
             "stock_epoch": stock,
             "training_peak_mb": memory,
             **self.latency(original),
         }
-
-    def trained(self, tag, data, epochs):
-        """Return a trained Unlearner, the seconds and the peak memory that its training took; from the cache if there."""
-        self.cache.mkdir(parents=True, exist_ok=True)
-        name = f"{self.config['model']}-{self.config['dataset']}-{self.config['seed']}-{epochs}-{tag}"
-        path = self.cache / f"{name}.pt"
-        if not path.exists():
-            unlearner, cost = measure(lambda: train_model(self.config, data, epochs=epochs))
-            torch.save({"state": unlearner.model.state_dict(), "seconds": cost.seconds, "peak_mb": cost.peak_mb}, path)
-        saved = torch.load(path, weights_only=True)
-        model = get_model(self.config["model"])(self.config, data_preparation(self.config, data)[0]._dataset)
-        model.load_state_dict(saved["state"])
-        model.eval()
-        return Unlearner(self.config, model, data), saved["seconds"], saved["peak_mb"]
 
     def own_epoch(self, data, epochs):
         begin = time.perf_counter()
@@ -133,16 +120,29 @@ class Bench:
         return {"auc": found["mio"]["strong"]["auc"], **utility}
 
     def latency(self, original):
-        """Return the median milliseconds to withdraw one user from a loaded model."""
+        """Return the median milliseconds to withdraw one user from a loaded model, and of what is made when next needed.
+
+        That is the view of the data without the user and, where there is a graph, the propagated vectors.
+        """
         rows = self.data.interactions()
         tokens = [str(token) for token in rows.user_tokens[np.unique(rows.users)]]
         chosen = np.random.default_rng(0).permutation(tokens)[: USERS + 1]
-        milliseconds = []
+        clocks = {"one_user_ms": [], "one_view_ms": [], "one_user_vectors_ms": []}
         for token in chosen:
             unlearner = Unlearner(self.config, copy.deepcopy(original.model), self.data)
             unlearner.unlearn(WithdrawalRequest.users([str(token)]), "SCIF")
-            milliseconds.append(1000 * unlearner.last_cost.seconds)
-        return {"one_user_ms": statistics.median(milliseconds[1:]), "one_user_ms_all": milliseconds[1:]}
+            clocks["one_user_ms"].append(1000 * unlearner.last_cost.seconds)
+            clocks["one_view_ms"].append(milliseconds(functools.partial(getattr, unlearner, "dataset")))
+            if ModelAdapter.of(unlearner.model).has_graph:
+                clocks["one_user_vectors_ms"].append(milliseconds(torch.no_grad()(unlearner.model.forward)))
+        found = {name: statistics.median(times[1:]) for name, times in clocks.items() if times}
+        return {**found, "one_user_ms_all": clocks["one_user_ms"][1:]}
+
+
+def milliseconds(call):
+    begin = time.perf_counter()
+    call()
+    return 1000 * (time.perf_counter() - begin)
 
 
 def main():

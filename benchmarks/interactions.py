@@ -2,8 +2,8 @@
 
     python benchmarks/interactions.py NeuMF ml-100k 3 [--key=value ...]
 
-trains the original once per seed, withdraws 5 % of the rows at random by each variant, and appends one json line per seed to
-benchmarks/results/interactions-MODEL-DATASET.jsonl; seeds that stand there already are not run again.
+takes the original of each seed (benchmarks/trained.py), withdraws 5 % of the rows at random by each variant, and appends one
+json line per seed to benchmarks/results/interactions-MODEL-DATASET.jsonl; seeds that stand there already are not run again.
 """
 
 import copy
@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from recbole.utils import init_seed
+from trained import trained
 
 from recbole_unlearn.assessment import Assessment
 from recbole_unlearn.config import Config
@@ -21,7 +22,7 @@ from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.report import environment, finite
 from recbole_unlearn.methods import method_class
 from recbole_unlearn.quick_start import request_of
-from recbole_unlearn.trainer import Unlearner, train_model
+from recbole_unlearn.trainer import Unlearner
 
 RESULTS = Path(__file__).parent / "results"
 COUPLED = {
@@ -61,7 +62,7 @@ def run(model, dataset, seed, given):
     data = create_dataset(config)
     withdrawal = request_of(config).resolve(data.interactions())
     assessment = Assessment(config, data, withdrawal)
-    original = train_model(config, data)
+    original, _ = trained(config, data, "original")
     results = {"Original": assess(assessment, original)}
     for name, (method, options) in VARIANTS.get(model, COUPLED).items():
         instance = method_class(method)({**config.method_options(method), **options})

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from recbole.utils import init_seed
+from trained import trained
 
 from recbole_unlearn.assessment import Assessment, unlearn_timed
 from recbole_unlearn.config import Config
@@ -27,7 +28,7 @@ from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.report import environment, finite
 from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.shards.partition import KINDS, partition
-from recbole_unlearn.trainer import learn, train_model
+from recbole_unlearn.trainer import learn
 from recbole_unlearn.utils import get_method
 
 RESULTS = Path(__file__).parent / "results"
@@ -84,7 +85,7 @@ def run(model, dataset, seed, given, cells):
         method = type(method)({**method.options, **VARIANTS[name][1]})
         learned = learn(config, data, method, saved=False)
         if learned is None:
-            learned = original = original or train_model(config, data)
+            learned = original = original or trained(config, data, "original")[0]
         unlearner, cost = unlearn_timed(learned, withdrawal, method)
         after, before = assessment(unlearner), assessment(learned)
         cells.add(

@@ -2,8 +2,8 @@
 
     python benchmarks/withdrawn_row.py NeuMF ml-100k 5 [--key=value ...]
 
-trains the original and Retrain once per seed, unlearns rand@5 by each variant, and appends one json line per seed to
-benchmarks/results/withdrawn_row-MODEL-DATASET.jsonl; seeds that stand there already are not run again.
+takes the original and Retrain of each seed (benchmarks/trained.py), unlearns rand@5 by each variant, and appends one json
+line per seed to benchmarks/results/withdrawn_row-MODEL-DATASET.jsonl; seeds that stand there already are not run again.
 """
 
 import json
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from recbole.utils import init_seed
 from sklearn.metrics import roc_auc_score
+from trained import retrained, trained
 
 from recbole_unlearn.assessment import Assessment, unlearn_timed
 from recbole_unlearn.config import Config
@@ -22,7 +23,6 @@ from recbole_unlearn.evaluator.report import environment, finite
 from recbole_unlearn.methods import method_class
 from recbole_unlearn.model.adapter import ModelAdapter
 from recbole_unlearn.quick_start import request_of
-from recbole_unlearn.trainer import train_model
 
 RESULTS = Path(__file__).parent / "results"
 VARIANTS = {
@@ -42,7 +42,6 @@ VARIANTS = {
     "IF": ("IF", {}),
     "CIF": ("CIF", {}),
     "FineTune": ("FineTune", {}),
-    "Retrain": ("Retrain", {}),
 }
 
 
@@ -66,13 +65,15 @@ def run(model, dataset, seed, given):
     data = create_dataset(config)
     withdrawal = request_of(config).resolve(data.interactions())
     assessment = Assessment(config, data, withdrawal)
-    original = train_model(config, data)
+    original, _ = trained(config, data, "original")
     results = {"Original": assess(assessment, original, {})}
     for name, (method, options) in VARIANTS.items():
         instance = method_class(method)({**config.method_options(method), **options})
         unlearner, cost = unlearn_timed(original, withdrawal, instance)
         results[name] = assess(assessment, unlearner, cost)
         print(seed, name, results[name]["auc"], results[name]["withdrawn"], results[name].get("seconds"), flush=True)
+    retrain, cost = retrained(config, data, withdrawal)
+    results["Retrain"] = assess(assessment, retrain, cost)
     popularity = {group: figures["ndcg@10"] for group, figures in assessment.popularity().items()}
     return {
         "model": model,

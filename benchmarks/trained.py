@@ -1,0 +1,39 @@
+"""Trained models that several benchmarks use, kept with what their training cost: benchmarks/cache, or --cache."""
+
+from pathlib import Path
+
+import torch
+
+from recbole_unlearn.data import data_preparation
+from recbole_unlearn.evaluator.efficiency import measure
+from recbole_unlearn.lineage.lines import source_digest
+from recbole_unlearn.trainer import Unlearner, train_model
+from recbole_unlearn.utils import get_model
+
+CACHE = Path(__file__).parent / "cache"
+
+
+def trained(config, data, tag, epochs=None, cache=CACHE):
+    """Return a trained Unlearner and what its training took: ``seconds``, ``peak_mb`` and ``threads``.
+
+    It is trained once for each state of the package's code, data set, model, seed and number of epochs; ``tag`` says on what
+    rows.
+    """
+    epochs = epochs or config["epochs"]
+    parts = (config["model"], config["dataset"], config["seed"], epochs, tag, source_digest()["source"][:8])
+    path = Path(cache) / f"{'-'.join(map(str, parts))}.pt"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unlearner, cost = measure(lambda: train_model(config, data, epochs=epochs))
+        taken = {"seconds": cost.seconds, "peak_mb": cost.peak_mb, "threads": torch.get_num_threads()}
+        torch.save({"state": unlearner.model.state_dict(), **taken}, path)
+    saved = torch.load(path, weights_only=True)
+    model = get_model(config["model"])(config, data_preparation(config, data)[0]._dataset).to(config["device"])
+    model.load_state_dict(saved.pop("state"))
+    model.eval()
+    return Unlearner(config, model, data), saved
+
+
+def retrained(config, data, withdrawal, epochs=None, cache=CACHE):
+    """Return Retrain after a withdrawal, and what it took: the training of a new model on the retained rows."""
+    return trained(config, data.without(withdrawal), f"without-{withdrawal.digest[:8]}", epochs, cache)
