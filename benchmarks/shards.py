@@ -1,6 +1,6 @@
 """SISA and RecEraser beside Retrain: utility, the oracle, and three clocks.
 
-    python benchmarks/shards.py NeuMF ml-100k 1,2,3 [--key=value ...]
+    python benchmarks/shards.py NeuMF ml-100k 1,2,3 [--variants="Retrain;SISA;RecEraser" --key=value ...]
 
 trains the original, Retrain and the shards once per seed, withdraws rand@5, and appends one json line per finished cell
 (a seed and a method) to benchmarks/results/shards-MODEL-DATASET.jsonl; cells that stand there already are not run again.
@@ -68,7 +68,8 @@ class Cells:
 
 
 def run(model, dataset, seed, given, cells):
-    waiting = [name for name in VARIANTS if not cells.has(seed=seed, method=name)]
+    wanted = given.pop("variants").split(";") if "variants" in given else list(VARIANTS)
+    waiting = [name for name in wanted if not cells.has(seed=seed, method=name)]
     if not waiting:
         return
     config = configured(model, dataset, seed, given)
@@ -128,7 +129,7 @@ def main():
         time_partition(dataset, given, Cells(f"partition-{dataset}"))
         return
     for seed in rest[0].split(","):
-        run(model, dataset, int(seed), given, Cells(f"{model}-{dataset}"))
+        run(model, dataset, int(seed), dict(given), Cells(f"{model}-{dataset}"))
 
 
 if __name__ == "__main__":
