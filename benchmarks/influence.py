@@ -5,7 +5,7 @@
 
 Appends one json line per seed to benchmarks/results/influence-MODEL-DATASET.jsonl; seeds that stand there are not run again.
 Trained models are kept in --cache (default: benchmarks/cache). Retrain's seconds are its number of epochs times what an epoch
-takes in this process, the mean of --measured_epochs (default: 3), beside RecBole's own. With --trained_epochs, for the clocks of
+takes in this process (mean of --measured_epochs, default 3), beside RecBole's own. With --trained_epochs, for the clocks of
 models whose training takes long, the original has so many epochs, and figures that need Retrain's model are missing.
 RecBole's own epoch (its model and Trainer, no evaluation) is measured in the same process.
 """
