@@ -48,13 +48,19 @@ class LogisticBlocks:
         losses = (self.weights * (softplus(logits) - self.targets * logits)).sum(dim=1)
         return losses + self.ridge / 2 * vectors.double().square().sum(dim=1)
 
+    def gradient(self, vectors: Tensor) -> Tensor:
+        """Return the gradient, float64, shape [users, dims]."""
+        return self._gradient(vectors, *self.rows.logits_and_jacobian(vectors))
+
     def derivatives(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradient, shape [users, dims], and the Hessian, shape [users, dims, dims], both float64."""
         logits, jacobian = self.rows.logits_and_jacobian(vectors)
         probability = logits.sigmoid()
-        slope = self.weights * (probability - self.targets)
         curvature = self.weights * probability * (1 - probability)
-        gradient = (jacobian.mT @ slope.unsqueeze(-1)).squeeze(-1).double() + self.ridge.unsqueeze(1) * vectors.double()
         hessian = (jacobian.mT @ (jacobian * curvature.unsqueeze(-1))).double()
         hessian.diagonal(dim1=-2, dim2=-1).add_(self.ridge.unsqueeze(1))
-        return gradient, hessian
+        return self._gradient(vectors, logits, jacobian), hessian
+
+    def _gradient(self, vectors: Tensor, logits: Tensor, jacobian: Tensor) -> Tensor:
+        slope = self.weights * (logits.sigmoid() - self.targets)
+        return (jacobian.mT @ slope.unsqueeze(-1)).squeeze(-1).double() + self.ridge.unsqueeze(1) * vectors.double()

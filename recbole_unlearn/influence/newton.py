@@ -46,7 +46,7 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
     the gradient vanishes.
 
     Args:
-        blocks: Objective with ``objective``, ``derivatives``, ``rank`` and ``[index]`` (see ``LogisticBlocks``).
+        blocks: Objective with ``objective``, ``gradient``, ``derivatives``, ``rank`` and ``[index]`` (see ``LogisticBlocks``).
         start: Rows to start from, shape [users, dims].
         steps: Steps at most; 1 is the single step of influence functions.
         tolerance: A user has settled when a step lowers the objective by less than this share of it.
@@ -79,8 +79,7 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
         active = active[~settled]
         if not len(active):
             break
-    gradient, _ = blocks.derivatives(solution)
-    residual = gradient.norm(dim=1) / first_norm.clamp_min(torch.finfo(torch.float64).tiny)
+    residual = blocks.gradient(solution).norm(dim=1) / first_norm.clamp_min(torch.finfo(torch.float64).tiny)
     return NewtonResult(solution, taken, first_norm, residual, converged, blocks.rank, added)
 
 
@@ -137,7 +136,7 @@ def influence_step(
     found = solve_blocks(matrix, right)
     solution = start + found.solution.to(start)
     norm = gradient_new.norm(dim=1)
-    remaining, _ = new.derivatives(solution)
+    remaining = new.gradient(solution)
     one = torch.ones(len(start), dtype=torch.long, device=start.device)
     residual = remaining.norm(dim=1) / norm.clamp_min(torch.finfo(torch.float64).tiny)
     added = torch.full_like(residual, found.damping)
