@@ -46,7 +46,7 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
     the gradient vanishes.
 
     Args:
-        blocks: Objective with ``objective``, ``gradient``, ``derivatives``, ``rank`` and ``[index]`` (see ``LogisticBlocks``).
+        blocks: Objective with ``objective``, ``gradient``, ``derivatives``, ``rank`` and ``[index]``, as ``LogisticBlocks``.
         start: Rows to start from, shape [users, dims].
         steps: Steps at most; 1 is the single step of influence functions.
         tolerance: A user has settled when a step lowers the objective by less than this share of it.
