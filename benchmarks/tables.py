@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import tabulate
 
+from recbole_unlearn.evaluator.report import notes_of, render
+
 ROOT = Path(__file__).parent.parent
 CLOCKS = ("serial", "parallel", "request")
 MARK = re.compile(r"(<!-- table -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -165,12 +167,27 @@ def write(name, tables):
     page.write_text(MARK.sub(lambda match: match[1] + "\n" + content + "\n" + match[2], page.read_text()))
 
 
+def readme(results):
+    """Write the tables that runs printed into the README, from their report.json."""
+    page = ROOT / "README.md"
+    text = page.read_text()
+    for path in [path for path in map(results.joinpath, ("demo.json", "methods.json")) if path.exists()]:
+        report = json.loads(path.read_text())
+        notes = [note for note in notes_of(report) if "'s clocks" in note]
+        table = render(report).split("\n\nP1: ")[0]
+        mark = re.compile(rf"(<!-- {path.stem} -->\n```\n).*?(```\n<!-- end -->)", re.DOTALL)
+        content = "\n".join([table, *([""] if notes else []), *notes])
+        text = mark.sub(lambda match, content=content: match[1] + content + "\n" + match[2], text)
+    page.write_text(text)
+
+
 def main():
     results = ROOT / "benchmarks" / "results"
     write("withdrawn_row.md", map(table, sorted(results.glob("withdrawn_row-*.jsonl"))))
     write("influence.md", map(influence, sorted(results.glob("influence-*.jsonl"))))
     write("interactions.md", map(interactions, sorted(results.glob("interactions-*.jsonl"))))
     found = sorted(results.glob("shards-*.jsonl"))
+    readme(results)
     write("shards.md", [partitions(path) if "partition-" in path.name else shards(path) for path in found])
 
 
