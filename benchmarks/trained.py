@@ -7,6 +7,8 @@ import torch
 from recbole_unlearn.data import data_preparation
 from recbole_unlearn.evaluator.efficiency import measure
 from recbole_unlearn.lineage.lines import source_digest
+from recbole_unlearn.shards.store import digest_of
+from recbole_unlearn.shards.training import CIRCUMSTANCES
 from recbole_unlearn.trainer import Unlearner, train_model
 from recbole_unlearn.utils import get_model
 
@@ -16,11 +18,11 @@ CACHE = Path(__file__).parent / "cache"
 def trained(config, data, tag, epochs=None, cache=CACHE):
     """Return a trained Unlearner and what its training took: ``seconds``, ``peak_mb`` and ``threads``.
 
-    It is trained once for each state of the package's code, data set, model, seed and number of epochs; ``tag`` says on what
+    It is trained once for each state of the package's code, keys, rows, seed and number of epochs; ``tag`` says on what
     rows.
     """
     epochs = epochs or config["epochs"]
-    parts = (config["model"], config["dataset"], config["seed"], epochs, tag, source_digest()["source"][:8])
+    parts = (config["model"], config["dataset"], config["seed"], epochs, tag, _depends_on(config, data))
     path = Path(cache) / f"{'-'.join(map(str, parts))}.pt"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,6 +34,16 @@ def trained(config, data, tag, epochs=None, cache=CACHE):
     model.load_state_dict(saved.pop("state"))
     model.eval()
     return Unlearner(config, model, data), saved
+
+
+def _depends_on(config, data):
+    """Return a digest of all that a training depends on: code, keys and rows."""
+    rows = data.interactions()
+    arrays = {"users": rows.users, "items": rows.items}
+    if rows.labels is not None:
+        arrays["labels"] = rows.labels
+    keys = {name: str(value) for name, value in config.final_config_dict.items() if name not in CIRCUMSTANCES}
+    return digest_of({**keys, "source": source_digest()["source"]}, arrays)[:12]
 
 
 def retrained(config, data, withdrawal, epochs=None, cache=CACHE):

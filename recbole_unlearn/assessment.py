@@ -20,6 +20,7 @@ from recbole_unlearn.evaluator.witnesses import Setting, witnesses_of
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.negatives import sampled_negatives
 from recbole_unlearn.shards.clocks import three_clocks
+from recbole_unlearn.shards.store import ShardStore
 from recbole_unlearn.trainer import Unlearner, learn
 
 
@@ -100,6 +101,8 @@ def carry_out(
     result |= assessment(unlearner)
     if learned is not None:
         result["original"] = assessment(learned)
+        if saved and withdrawal.scope == "all":  # else a run that was cut off later would train them again
+            ShardStore.of(original.config).discard(set(learned.model.digests) - set(unlearner.model.digests))
     return unlearner, result
 
 

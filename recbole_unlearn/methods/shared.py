@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -55,12 +56,15 @@ class SharedUpdate:
         self.model_before = {name: p.detach().clone() for name, p in context.model.named_parameters()}
         self.withdrawn = rows.of(np.flatnonzero(rows.forget))
         self.retained = rows.of(np.flatnonzero(~rows.forget))
-        replaced = rows.relabelled(self.withdrawn)
-        self.new = self._objective(self.retained + replaced if options.collaborate else self.retained)
-        self.replaced = replaced if options.collaborate else replaced[:0]
+        self.replaced = rows.relabelled(self._replaced())
         self.b: Tensor | None = None
         self.gradient: Tensor | None = None
         self.solver: StepSolver | None = None
+
+    @cached_property
+    def new(self) -> RowObjective:
+        """The new objective, under the graph and its regulariser after the edges have left."""
+        return self._objective(self.retained + self.replaced)
 
     def linearise(self) -> None:
         """Take the gradients that belong to the original objective, under its graph."""
@@ -124,6 +128,18 @@ class SharedUpdate:
                 return trial, after, True
             length /= 2
         return values, before, False
+
+    def _replaced(self) -> LossRows:
+        """Return the withdrawn rows that z-bar takes the place of.
+
+        Users on the catalogue have none: their trained rows, still there, would teach the items what they know.
+        """
+        forget, options = self.rows.forget, self.options
+        if not options.collaborate:
+            return self.withdrawn[:0]
+        if options.catalogue:
+            forget = forget & ~np.isin(self.context.rows.users, self.context.gone)
+        return self.rows.of(np.flatnonzero(forget))
 
     def _solve(self, right: Tensor, values: Tensors) -> tuple[Solution, float]:
         """Solve for the step; a sample of the rows is enough for their curvature and for the choice of a damping."""

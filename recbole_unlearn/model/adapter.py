@@ -152,7 +152,8 @@ class ModelAdapter(ABC):
 
     @cached_property
     def row_penalty(self) -> RowPenalty:
-        """The regulariser that belongs to each row of the loss; where it depends on the graph, on that of the first look."""
+        """The regulariser that belongs to each row of the loss; where it depends on the graph, on that of the first look
+        since edges left it last."""
         return RowPenalty(0.0, 0.0, 0.0)
 
     def drop_edges(self, users: np.ndarray, items: np.ndarray) -> None:  # noqa: B027 (most models have no graph)

@@ -164,6 +164,7 @@ class LightGCNAdapter(BPRAdapter):
     def drop_edges(self, users: np.ndarray, items: np.ndarray) -> None:
         """Take edges out of the graph that trains, scores and is saved."""
         self.model.drop_edges(users, items)
+        self.__dict__.pop("row_penalty", None)
 
     def parameters_changed(self) -> None:
         """Clear the propagated embeddings that evaluation keeps."""

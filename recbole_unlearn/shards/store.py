@@ -42,6 +42,11 @@ class ShardStore:
     def __init__(self, folder: str | Path | None) -> None:
         self.folder = None if folder is None else Path(folder)
 
+    @classmethod
+    def of(cls, config: Any) -> ShardStore:
+        """Return the store below a config's ``checkpoint_dir``."""
+        return cls(Path(config["checkpoint_dir"]) / "shards")
+
     def load(self, digest: str) -> TrainedShard | None:
         """Return the shard of this digest, or None if it is not finished yet.
 

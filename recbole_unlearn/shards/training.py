@@ -17,13 +17,13 @@ from recbole_unlearn import presets
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.utils import data_preparation
 from recbole_unlearn.exceptions import ConfigError, ShardError
+from recbole_unlearn.lineage.lines import source_digest
 from recbole_unlearn.shards.store import ShardStore, TrainedShard, digest_of
 from recbole_unlearn.utils import get_model, get_trainer
-from recbole_unlearn.version import __version__
 
 _ATTEMPTS = 2
 # What neither a shard's parameters nor their meaning depend on: where things are written, shown and computed.
-_CIRCUMSTANCES = {"checkpoint_dir", "data_path", "show_progress", "state", "gpu_id", "log_wandb", "dataset_save_path"}
+CIRCUMSTANCES = {"checkpoint_dir", "data_path", "show_progress", "state", "gpu_id", "log_wandb", "dataset_save_path"}
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class ShardJob:
         settings = {
             name: str(value)
             for name, value in self.config.final_config_dict.items()
-            if name not in ours | _CIRCUMSTANCES
+            if name not in ours | CIRCUMSTANCES
         }
-        settings |= {"shard seed": str(self.seed), "torch": torch.__version__, "recbole_unlearn": __version__}
+        settings |= {"shard seed": str(self.seed), "torch": torch.__version__, "source": source_digest()["source"]}
         part = self.dataset.build()[0]
         rows = {name: values.numpy() for name, values in part.inter_feat.interaction.items()}
         tokens = {name: part.field2id_token[name].astype(str) for name in (part.uid_field, part.iid_field)}

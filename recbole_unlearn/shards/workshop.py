@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,7 @@ class Workshop:
         self.config = config
         self.dataset = dataset
         self.alone = alone
-        self.store = ShardStore(Path(config["checkpoint_dir"]) / "shards" if saved and not alone else None)
+        self.store = ShardStore.of(config) if saved and not alone else ShardStore(None)
 
     @property
     def rows(self) -> Interactions:
