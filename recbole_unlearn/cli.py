@@ -81,9 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str]) -> dict[str, str]:
-    """Read ``--key=value`` arguments; anything else is refused, since RecBole would silently ignore it."""
+    """Read ``--key=value`` and ``--key value``; anything else is refused, since RecBole would silently ignore it."""
     given: dict[str, str] = {}
-    for argument in arguments:
+    for argument in _joined(arguments):
         key, equals, value = argument.removeprefix("--").partition("=")
         if not argument.startswith("--") or not equals or not key:
             hint = f" did you mean --{key}=...?" if argument.startswith("--") else suggest(argument, _LAUNCH)
@@ -93,6 +93,21 @@ def _parse(arguments: Sequence[str]) -> dict[str, str]:
             raise ConfigError(f"--{key} is given twice, as {given[key]!r} and as {value!r}; give it once")
         given[key] = value
     return given
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with ``--key value`` written as ``--key=value``.
+
+    >>> _joined(["--explain", "SCIF", "--alpha=5"])
+    ['--explain=SCIF', '--alpha=5']
+    """
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and not argument.startswith("--"):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _explain(given: dict[str, str]) -> str:

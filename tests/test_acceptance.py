@@ -37,7 +37,3 @@ def test_retained_users_are_served_as_before(report):
 def test_withdrawn_users_are_served_as_users_never_seen(report):
     popularity = report["references"]["popularity"]["withdrawn"]["ndcg@10"]
     assert 0.85 <= report["methods"]["SCIF"]["utility"]["withdrawn"]["ndcg@10"] / popularity <= 1.10
-
-
-def test_scif_is_far_faster_than_retrain(report):
-    assert report["methods"]["SCIF"]["speedup"] > 20  # 400 when measured alone; a shared machine slows the small solves

@@ -392,6 +392,27 @@ def test_scores_of_others_do_not_drift(here):
     assert len(stay) == len(users) - 2
 
 
+def test_a_comparing_run_of_scope_all_leaves_no_shard_that_knew_the_rows(here):
+    ask("r.csv", "user_id\nu3\n")
+    small = [
+        "--mf_embedding_size=8",
+        "--mlp_embedding_size=8",
+        "--mlp_hidden_size=[8]",
+        "--epochs=1",
+        "--shard_count=3",
+    ]
+    data = ["--dataset=tiny", "--data_path=data", "--checkpoint_dir=new", "--mio_protocols=strong", "--withdraw=r.csv"]
+    command = [*small, *data, "--methods=SISA,RecEraser"]
+    assert main([*command, "--withdraw_scope=train"]) == 0
+    kept = set(Path("new/shards").iterdir())
+    assert len(kept) == 6  # a run that is cut off goes on from them
+    assert main([*command, "--withdraw_scope=all"]) == 0
+    methods = json.loads(Path("output/report.json").read_text())["methods"]
+    touched = sum(len(methods[name]["diagnostics"]["touched_shards"]) for name in ("SISA", "RecEraser"))
+    assert touched > 0
+    assert len(kept - set(Path("new/shards").iterdir())) == touched
+
+
 def test_a_comparing_run_of_scope_all_leaves_nothing_behind(here, capsys):
     ask("r.csv", "user_id\nu3\n")
     small = ["--mf_embedding_size=8", "--mlp_embedding_size=8", "--mlp_hidden_size=[8]", "--epochs=1"]

@@ -79,11 +79,38 @@ def test_at_the_minimum_the_step_without_compensation_is_newtons(labels):
     assert torch.allclose(points["newton", "new"], points["none", "new"], atol=1e-7)
 
 
-def test_newton_is_exact_on_a_quadratic():
-    """Far in the linear part of softplus nothing bends: with all weight on the ridge one step reaches the minimum."""
-    blocks = problem(torch.zeros(ROWS, dtype=torch.float64), torch.zeros(ROWS, dtype=torch.float64))
-    start = torch.ones(1, DIMS, dtype=torch.float64)
-    assert float(influence_step(blocks, blocks, start, "newton", "new").solution.norm()) < 1e-12
+class Quadratic:
+    """1/2 (e - m)' A (e - m) for a random symmetric positive definite A, as a block."""
+
+    def __init__(self, seed):
+        generator = torch.Generator().manual_seed(seed)
+        root = torch.randn(DIMS, DIMS, generator=generator, dtype=torch.float64)
+        self.matrix = root @ root.T + 0.1 * torch.eye(DIMS, dtype=torch.float64)
+        self.minimum = torch.randn(1, DIMS, generator=generator, dtype=torch.float64)
+        self.rank = torch.full((1,), DIMS)
+
+    def __getitem__(self, index):
+        return self
+
+    def objective(self, vectors):
+        away = vectors - self.minimum
+        return ((away @ self.matrix) * away).sum(dim=1) / 2
+
+    def gradient(self, vectors):
+        return (vectors - self.minimum) @ self.matrix
+
+    def derivatives(self, vectors):
+        return self.gradient(vectors), self.matrix.unsqueeze(0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_newton_is_exact_on_a_quadratic(seed):
+    blocks = Quadratic(seed)
+    start = torch.full((1, DIMS), 3.0, dtype=torch.float64)
+    assert torch.allclose(influence_step(blocks, blocks, start, "newton", "new").solution, blocks.minimum)
+    found = newton(blocks, start, 1, 1e-12)
+    assert torch.allclose(found.solution, blocks.minimum)
+    assert not torch.allclose(2 * start - found.solution, blocks.minimum, atol=0.1)  # the other sign is far away
 
 
 def test_one_step_has_converged_only_if_little_of_the_gradient_remains(labels):

@@ -9,11 +9,13 @@ from scipy.optimize import minimize
 from recbole_unlearn import Unlearner, WithdrawalRequest
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.influence.params import Selection
 from recbole_unlearn.methods import UnlearnContext, method_class
 from recbole_unlearn.methods.influence_function import SCIF
 from recbole_unlearn.methods.options import InfluenceOptions
 from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.methods.scif import UserRows
+from recbole_unlearn.methods.shared import SharedUpdate
 from recbole_unlearn.model.adapter import ModelAdapter, read_rows
 from recbole_unlearn.trainer import train_model
 from recbole_unlearn.utils import get_method
@@ -119,6 +121,59 @@ def test_what_the_catalogue_row_is_a_function_of(fresh_copy):
         option(fresh_copy).unlearn(context)
         results.append(model.state_dict())
     assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
+
+
+@pytest.mark.parametrize("require_pow", [True, False])
+@pytest.mark.parametrize("method", ["SCIF", "SIF", "CIF"])
+def test_on_a_graph_the_withdrawn_users_edges_and_rows_leave_no_trace(make_config, require_pow, method):
+    """Two graphs that differ in a withdrawn user's edges, and two trained rows of theirs: the same row afterwards.
+
+    SIF and SCIF are asked to withdraw nobody else. CIF moves all, the items too, whose vectors did depend on both; so it is
+    asked for the shared objective alone, in which a user on the catalogue has no z-bar.
+    """
+    config = make_config("LightGCN", require_pow=require_pow)
+    unlearner = train_model(config, create_dataset(config))
+    rows = unlearner.dataset.interactions()
+    gone = rows.user_ids(["u3"])
+    request = WithdrawalRequest.users(["u3"])
+    if method == "CIF":
+        context = context_of(unlearner, request, copy.deepcopy(unlearner.model))
+        adapter = ModelAdapter.of(context.model)
+        requested = RequestRows(context, True, torch.float32, torch.device("cpu"))
+        options = InfluenceOptions(**unlearner.config.method_options("CIF"))
+        chosen = Selection({name: None for name, _ in context.model.named_parameters()})
+        assert not len(SharedUpdate(context, adapter, requested, options, chosen).replaced)
+        printed = replace(options, zbar_rows="withdrawn")
+        assert (
+            len(SharedUpdate(context, adapter, requested, printed, chosen).replaced) == context.withdrawal.forget.sum()
+        )
+        return
+    own = np.flatnonzero(rows.users == gone[0])
+    swapped = rows.items.copy()
+    swapped[own] = np.setdiff1d(np.arange(1, len(rows.item_tokens)), rows.items[own])[: len(own)]
+    found = []
+    for items, shift in ((rows.items, 0.0), (swapped, 5.0)):
+        model = copy.deepcopy(unlearner.model)
+        model.user_embedding.weight.data[gone] += shift
+        sizes = model.n_users, model.n_items
+        model.norm_adj_matrix = type(model.norm_adj_matrix)(rows.users, items, *sizes)
+        context = context_of(unlearner, request, model)
+        changed = type(rows)(rows.users, items, rows.user_tokens, rows.item_tokens, rows.user_index, rows.item_index)
+        method_class(method)(unlearner.config.method_options(method)).unlearn(replace(context, rows=changed))
+        found.append(model.state_dict())
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_a_regulariser_that_depends_on_the_graph_is_read_again_when_edges_leave(make_config):
+    config = make_config("LightGCN", require_pow=False)
+    unlearner = train_model(config, create_dataset(config))
+    rows = unlearner.dataset.interactions()
+    unlearner.model.user_embedding.weight.data[rows.user_ids(["u3"])] += 5
+    adapter = ModelAdapter.of(unlearner.model)
+    before = adapter.row_penalty
+    mine = rows.users == rows.user_ids(["u3"])[0]
+    adapter.drop_edges(rows.users[mine], rows.items[mine])
+    assert adapter.row_penalty == ModelAdapter.of(unlearner.model).row_penalty != before
 
 
 def test_the_trained_row_of_a_gone_user_is_forgotten_too(fresh_copy):
