@@ -4,10 +4,15 @@ import json
 import re
 from pathlib import Path
 
+import matplotlib
 import tabulate
+from matplotlib import pyplot
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+PERFORMANCE_FIGURE = ROOT / "docs" / "figures" / "scale.svg"
+# What the project aims at, as a ratio to stock.
+GOALS = {"loading": 4, "batches": 3, "neumf_epoch": 2.5, "neumf_evaluation": 12, "lightgcn_epoch": 12}
 AGAINST_STOCK = {
     "loading": "loading, .inter to dataloaders",
     "batches": "one epoch of batches with negatives (NeuMF)",
@@ -41,8 +46,10 @@ def against_stock(path):
         if name in parts:
             part = parts[name]
             same = [f"{key.replace('_', ' ')} {part[key]:.1e}" for key in part if key.endswith("_difference")]
-            rows.append([label, seconds(part["stock"]), seconds(part["ours"]), f"{part['ratio']:.1f}", ", ".join(same)])
-    head = ["seconds, median (least to greatest)", "stock RecBole", "recbole_unlearn", "ratio", "same as stock"]
+            figures = [f"{seconds(part[who])}, {part[who]['runs']} runs" for who in ("stock", "ours")]
+            steps = f" ({part['steps']} steps)" if "steps" in part else ""
+            rows.append([label + steps, *figures, f"{part['ratio']:.1f}", GOALS[name], ", ".join(same)])
+    head = ["seconds, median (least to greatest)", "stock RecBole", "recbole_unlearn", "ratio", "goal", "same as stock"]
     text = f"**{path.stem.removeprefix('speed-')}**, {where(parts)}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
     if "lightgcn_withdrawal" in parts:
         part = parts["lightgcn_withdrawal"]
@@ -63,10 +70,18 @@ def against_stock(path):
 def one_request(path):
     parts = json.loads(path.read_text())
     rows = [
-        [part["users"], part["kind"], part["rows"], f"{part['tables_mb']:.0f}", milliseconds(part)]
+        [
+            part["users"],
+            part["kind"],
+            part["rows"],
+            f"{part['tables_mb']:.0f}",
+            milliseconds(part),
+            part["diagnostics"]["steps"],
+            f"{part['diagnostics']['residual']:.0e}",
+        ]
         for part in parts.values()
     ]
-    head = ["users", "what leaves", "training rows", "tables, MB", "ms a request"]
+    head = ["users", "what leaves", "training rows", "tables, MB", "ms a request", "Newton steps", "residual"]
     return f"**SCIF, NeuMF, one user with 100 rows**, {where(parts)}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
 
 
@@ -78,13 +93,14 @@ def batch(path):
             part["users"],
             part["forgotten"],
             f"{part['seconds']:.2f}",
+            f"{1e6 * part['seconds'] / part['forgotten']:.2f}",
             f"{part['peak_mb']:.0f}",
             f"{part['resident_mb']:.0f}",
         ]
         for part in parts.values()
     ]
     total = next(iter(parts.values()))["rows"]
-    head = ["request", "users", "rows forgotten", "s", "peak above, MB", "resident, MB"]
+    head = ["request", "users", "rows forgotten", "s", "µs a row", "peak above, MB", "resident, MB"]
     return f"**SCIF, {total} rows in all**, {where(parts)}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
 
 
@@ -98,10 +114,16 @@ def loading(path):
 def disk(path):
     parts = json.loads(path.read_text())
     rows = [
-        [part["users"], f"{part['mb']:.0f}", milliseconds(part["replace"]), milliseconds(part["journal"])]
+        [part["users"], f"{part['mb']:.0f}", *(milliseconds(part[what]) for what in ("replace", "request", "journal"))]
         for part in parts.values()
     ]
-    head = ["users", "checkpoint, MB", "ms to replace it whole", "ms to change one user's rows in place"]
+    head = [
+        "users",
+        "checkpoint, MB",
+        "ms to replace it whole",
+        "ms a request, solved and on disk",
+        "the writing of it",
+    ]
     return f"**A checkpoint on disk**, {where(parts)}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
 
 
@@ -114,7 +136,30 @@ TABLES = {
 }
 
 
+def figure():
+    """Draw how a request's cost grows: with users that it does not name, and with rows that it forgets."""
+    paths = RESULTS / "scale-one.json", RESULTS / "scale-batch-50000000.json"
+    if not all(path.exists() for path in paths):
+        return
+    one, many = (list(json.loads(path.read_text()).values()) for path in paths)
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "performance"
+    drawing, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4))
+    for kind in dict.fromkeys(part["kind"] for part in one):
+        mine = [part for part in one if part["kind"] == kind]
+        times = [1e3 * part["median"] for part in mine]
+        bars = [[1e3 * abs(part["median"] - part[end]) for part in mine] for end in ("min", "max")]
+        left.errorbar([part["users"] for part in mine], times, bars, marker="o", capsize=3, label=kind)
+    left.set(xscale="log", ylim=(0, None), xlabel="users in the tables", ylabel="ms a request", title="one user")
+    left.legend()
+    right.plot([part["forgotten"] for part in many], [part["seconds"] for part in many], marker="o")
+    right.set(xlim=(0, None), ylim=(0, None), xlabel="rows forgotten", ylabel="s a request", title="many users")
+    drawing.tight_layout()
+    drawing.savefig(PERFORMANCE_FIGURE, metadata={"Date": None})
+
+
 def main():
+    figure()
     page = ROOT / "docs" / "performance.md"
     text = page.read_text()
     for name, (pattern, table) in TABLES.items():

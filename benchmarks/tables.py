@@ -107,6 +107,7 @@ def influence(path):
                 mean([own["auc"] for own, _ in results], 3),
                 f"{np.mean(gaps):+.3f} ± {np.std(gaps):.3f}" if gaps else "",
                 f"{np.mean(shares):.3f} ± {np.std(shares):.3f}" if shares else "",
+                *solved([own.get("diagnostics", {}) for own, _ in results]),
             ]
         )
     head = [
@@ -117,6 +118,9 @@ def influence(path):
         "strong oracle AUC",
         "minus Retrain",
         "NDCG@10 / Retrain",
+        "products",
+        "damping",
+        "residual",
     ]
     first, seeds = runs[0], ", ".join(str(run["seed"]) for run in runs)
     threads = first["environment"]["threads"]
@@ -128,6 +132,15 @@ def influence(path):
         return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
     alone = f"One user alone, model loaded, median of 20 users, ms: {one_user(runs)}."
     return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n\n{alone}\n"
+
+
+def solved(told):
+    """Return the products with the curvature, the damping and the residual of a method's solves, median over seeds."""
+    columns = ("products", "{:.0f}"), ("damping", "{:.3g}"), ("residual", "{:.0e}")
+    if not any("products" in part for part in told):
+        columns = (("", ""), ("", ""), columns[2])
+    found = [(shape, [part[name] for part in told if part.get(name) is not None]) for name, shape in columns]
+    return [shape.format(np.median(values)) if values else "" for shape, values in found]
 
 
 def one_user(runs):
@@ -178,7 +191,58 @@ def readme(results):
         mark = re.compile(rf"(<!-- {path.stem} -->\n```\n).*?(```\n<!-- end -->)", re.DOTALL)
         content = "\n".join([table, *([""] if notes else []), *notes])
         text = mark.sub(lambda match, content=content: match[1] + content + "\n" + match[2], text)
-    page.write_text(text)
+    mark = re.compile(r"(<!-- results -->\n).*?(<!-- end -->)", re.DOTALL)
+    page.write_text(mark.sub(lambda match: match[1] + "\n".join(in_short(results)) + "\n" + match[2], text))
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def in_short(results):
+    """Return the results in a few lines, each figure from its json."""
+    found = []
+    large = lines_of(results / "influence-NeuMF-ml-1m.jsonl")
+    if large:
+        methods, stock = large[0]["methods"], large[0]["methods"]["Retrain"]["stock_seconds"]
+        found.append(
+            f"ml-1m, NeuMF, {large[0]['users']} users: SCIF takes {methods['SCIF']['seconds']:.2f} s where stock RecBole's "
+            f"Retrain takes {stock:.0f} s ({methods['SCIF']['speedup_stock_seconds']:,.0f} x) and ours "
+            f"{methods['Retrain']['seconds']:.0f} s; IF {methods['IF']['seconds']:.1f} s "
+            f"({methods['IF']['speedup_stock_seconds']:.0f} x); one user alone {large[0]['one_user_ms']:.0f} ms"
+        )
+    for model in ("NeuMF", "LightGCN"):
+        runs = lines_of(results / f"withdrawn_row-{model}-ml-100k.jsonl")
+        if runs:
+            found.append(row_in_short(model, runs))
+    for model, dataset in (("NeuMF", "ml-1m"), ("NeuMF", "ml-100k"), ("LightGCN", "ml-100k")):
+        cells = lines_of(results / f"shards-{model}-{dataset}.jsonl")
+        retrain = {cell["seed"]: cell["ndcg"]["retained"] for cell in cells if cell["method"] == "Retrain"}
+        shares = {
+            name: [
+                cell["ndcg"]["retained"] / retrain[cell["seed"]]
+                for cell in cells
+                if cell["method"] == name and cell["seed"] in retrain
+            ]
+            for name in ("RecEraser", "SISA", "(popularity)")
+        }
+        if shares["RecEraser"]:
+            listed = ", ".join(f"{name} {np.mean(values):.2f}" for name, values in shares.items() if values)
+            found.append(f"{model}, {dataset}, share of Retrain's NDCG@10 that 8 shards keep: {listed}")
+    return [f"- {line}." for line in found]
+
+
+def row_in_short(model, runs):
+    methods = runs[0]["methods"]
+    scif = "SCIF" if "SCIF" in methods else next(name for name in methods if name.startswith("fresh, catalogue"))
+    gaps = [run["methods"][scif]["auc"] - run["methods"]["Retrain"]["auc"] for run in runs]
+    first = [run["methods"]["Original"]["auc"] for run in runs] if "Original" in methods else []
+    shares = [run["methods"][scif]["retained"] / run["methods"]["Retrain"]["retained"] for run in runs]
+    before = f" (the original's is {np.mean(first):.2f})" if first else ""
+    return (
+        f"{model}, ml-100k, {len(runs)} seeds: the oracle's AUC after SCIF is Retrain's {np.mean(gaps):+.3f} ± "
+        f"{np.std(gaps):.3f}{before}; retained users have {np.mean(shares):.3f} of Retrain's NDCG@10"
+    )
 
 
 def main():
