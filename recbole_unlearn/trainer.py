@@ -141,7 +141,8 @@ class Unlearner(Trainer):
 
         Returns:
             The outcome with its diagnostics; the time and memory that it took stand in ``self.last_cost``. A request for
-            rows that are gone already changes nothing.
+            rows that are gone already changes nothing. Finding the rows is a pass over all of them; ``methods.indexed``
+            has requests whose cost does not know how many rows there are.
 
         Raises:
             ConfigError: The method cannot follow how negatives are drawn.
