@@ -13,6 +13,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 PERFORMANCE_FIGURE = ROOT / "docs" / "figures" / "scale.svg"
 # What the project aims at, as a ratio to stock.
 GOALS = {"loading": 4, "batches": 3, "neumf_epoch": 2.5, "neumf_evaluation": 12, "lightgcn_epoch": 12}
+GROWING = {"rows_of_one": "rows of the user", "items": "items", "dims": "dimensions of each table"}
 AGAINST_STOCK = {
     "loading": "loading, .inter to dataloaders",
     "batches": "one epoch of batches with negatives (NeuMF)",
@@ -136,24 +137,38 @@ TABLES = {
 }
 
 
+def parts_of(name):
+    path = RESULTS / name
+    return list(json.loads(path.read_text()).values()) if path.exists() else []
+
+
 def figure():
-    """Draw how a request's cost grows: with users that it does not name, and with rows that it forgets."""
-    paths = RESULTS / "scale-one.json", RESULTS / "scale-batch-50000000.json"
-    one, many = (list(json.loads(path.read_text()).values()) if path.exists() else [] for path in paths)
+    """Draw how a request's cost grows: with users that it does not name, the user's rows, items, dimensions, rows forgotten."""
+    one, many = parts_of("scale-one.json"), parts_of("scale-batch-50000000.json")
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "performance"
-    drawing, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4))
-    for kind in dict.fromkeys(part["kind"] for part in one):
-        mine = [part for part in one if part["kind"] == kind]
-        times = [1e3 * part["median"] for part in mine]
-        bars = [[1e3 * abs(part["median"] - part[end]) for part in mine] for end in ("min", "max")]
-        left.errorbar([part["users"] for part in mine], times, bars, marker="o", capsize=3, label=kind)
-    left.set(xscale="log", ylim=(0, None), xlabel="users in the tables", ylabel="ms a request", title="one user")
-    left.legend()
-    right.plot([part["forgotten"] for part in many], [part["seconds"] for part in many], marker="o")
-    right.set(xlim=(0, None), ylim=(0, None), xlabel="rows forgotten", ylabel="s a request", title="many users")
+    drawing, places = pyplot.subplots(1, 5, figsize=(15, 3.2))
+    curves(places[0], one, "users", "users in the tables")
+    for place, (size, label) in zip(places[1:], GROWING.items(), strict=False):
+        curves(
+            place, [part for part in parts_of("scale-grow.json") if part["grows"] == size.split("_")[0]], size, label
+        )
+    places[-1].plot([part["forgotten"] for part in many], [part["seconds"] for part in many], marker="o")
+    places[-1].set(xlim=(0, None), ylim=(0, None), xlabel="rows forgotten in one request", ylabel="s a request")
+    places[0].set(ylabel="ms a request of one user")
     drawing.tight_layout()
     drawing.savefig(PERFORMANCE_FIGURE, metadata={"Date": None})
+
+
+def curves(place, parts, size, label):
+    for kind in dict.fromkeys(part["kind"] for part in parts):
+        mine = [part for part in parts if part["kind"] == kind]
+        times = [1e3 * part["median"] for part in mine]
+        bars = [[1e3 * abs(part["median"] - part[end]) for part in mine] for end in ("min", "max")]
+        place.errorbar([part[size] for part in mine], times, bars, marker="o", capsize=3, label=kind)
+    place.set(xscale="log", ylim=(0, None), xlabel=label)
+    if parts:
+        place.legend()
 
 
 def main():

@@ -1,11 +1,12 @@
 """SCIF far beyond RecBole's data sets, on arrays: does one request stay flat, does a batch stay linear, what does it hold?
 
     python benchmarks/scale.py one --users 10000 1000000 10000000
+    python benchmarks/scale.py grow
     python benchmarks/scale.py batch --users 1000000 --items 100000 --rows 50000000
     python benchmarks/scale.py dataset --rows 1000000 4000000
     python benchmarks/scale.py disk --users 10000 1000000
 
-``one``: a user with 100 rows, of whom all rows or 10 rows leave, while the tables grow. ``batch``: rand@alpha of a power-law
+``one``: a user with 100 rows, of whom all rows or 10 rows leave, while the tables grow. ``grow``: the same while the user's rows, the items or the dimensions grow. ``batch``: rand@alpha of a power-law
 world. ``dataset``: loading the same kind of rows through RecBole's Dataset, whose limit it shows. ``disk``: replacing a
 checkpoint whole, as ``Unlearner.save`` does, beside a SCIF request on mapped tables: a user with 100 rows loses 10 of them,
 the model reads the tables from disk, and the changed rows go back through the journal. Models are untrained: a request
@@ -15,7 +16,6 @@ benchmarks/results/scale-<mode>.json, part by part; parts that stand there alrea
 
 import argparse
 import copy
-import gc
 import json
 import sys
 import tempfile
@@ -100,35 +100,59 @@ def request(model, index, users, positions, method, sizes, gone):
 
 
 def one(options):
-    """Time requests of one user each; every request meets the index as the one before left it."""
+    """Time requests of one user each, while the tables grow."""
     for users in options.users:
         for kind in ("10 of 100 rows", "all 100 rows"):
-            if save_part(RESULTS / "scale-one.json", f"{users} users, {kind}") is None:
-                continue
-            rng = np.random.default_rng(0)
-            counts = np.full(users, 5)
-            counts[0] = 0
-            chosen = np.sort(rng.choice(np.arange(1, users), options.repeats + 3, replace=False))
-            counts[chosen] = ROWS_OF_ONE
-            owners = np.repeat(np.arange(users, dtype=np.int32), counts)
-            items = rng.integers(1, options.items, len(owners), dtype=np.int32)
-            index = RowIndex(owners, items, users, options.items)
-            config = make_config()
-            model, method = NeuMF(config, Sizes(users, options.items)), get_method(config, "SCIF")
-            sizes, gone, seconds = (Tokens(users), Tokens(options.items)), np.array([], dtype=np.int64), []
-            rng.shuffle(chosen)
-            for user in chosen:
-                mine = index.of_user(user)
-                start = time.perf_counter()
-                leaving = None if kind.startswith("all") else mine[:10]
-                _, outcome = request(model, index, np.array([user]), leaving, method, sizes, gone)
-                seconds.append(time.perf_counter() - start)
-            part = {"users": users, "items": options.items, "kind": kind, "rows": len(owners), **spread(seconds[3:])}
-            part["tables_mb"] = sum(p.numel() * p.element_size() for p in model.parameters()) / 1e6
-            part["diagnostics"] = outcome.diagnostics
-            save_part(RESULTS / "scale-one.json", f"{users} users, {kind}", part)
-            del model, index, owners, items
-            gc.collect()
+            leaving = None if kind.startswith("all") else 10
+            single(
+                RESULTS / "scale-one.json",
+                f"{users} users, {kind}",
+                kind,
+                leaving,
+                options.repeats,
+                users,
+                options.items,
+            )
+
+
+def grow(options):
+    """Time requests of one user each, of whom a tenth of the rows or all leave, while one size at a time grows."""
+    base = {"users": 20_000, "items": 4_000, "rows": 100, "dims": 64}
+    sizes = {"rows": (30, 100, 300, 1000), "items": (1_000, 4_000, 16_000, 64_000), "dims": (16, 32, 64, 128)}
+    for name, values in sizes.items():
+        for value in values:
+            given = {**base, name: value}
+            for kind in ("a tenth leaves", "all leave"):
+                leaving = None if kind.startswith("all") else given["rows"] // 10
+                path, part = RESULTS / "scale-grow.json", f"{value} {name}, {kind}"
+                single(path, part, kind, leaving, options.repeats, **given, grows=name)
+
+
+def single(path, name, kind, leaving, repeats, users, items, rows=ROWS_OF_ONE, dims=64, grows="users"):
+    """Time requests of one user with so many rows; every request meets the index as the one before left it."""
+    if save_part(path, name) is None:
+        return
+    rng = np.random.default_rng(0)
+    counts = np.full(users, 5)
+    counts[0] = 0
+    chosen = np.sort(rng.choice(np.arange(1, users), repeats + 3, replace=False))
+    counts[chosen] = rows
+    owners = np.repeat(np.arange(users, dtype=np.int32), counts)
+    index = RowIndex(owners, rng.integers(1, items, len(owners), dtype=np.int32), users, items)
+    config = make_config(mf_embedding_size=dims, mlp_embedding_size=dims)
+    model, method = NeuMF(config, Sizes(users, items)), get_method(config, "SCIF")
+    sizes, gone, seconds = (Tokens(users), Tokens(items)), np.array([], dtype=np.int64), []
+    rng.shuffle(chosen)
+    for user in chosen:
+        mine = None if leaving is None else index.of_user(user)[:leaving]
+        start = time.perf_counter()
+        _, outcome = request(model, index, np.array([user]), mine, method, sizes, gone)
+        seconds.append(time.perf_counter() - start)
+    part = {"users": users, "items": items, "kind": kind, "rows": len(owners), **spread(seconds[3:])}
+    part |= {"rows_of_one": rows, "dims": dims, "grows": grows}
+    part["tables_mb"] = sum(p.numel() * p.element_size() for p in model.parameters()) / 1e6
+    part["diagnostics"] = outcome.diagnostics
+    save_part(path, name, part)
 
 
 def batch(options):
@@ -246,6 +270,8 @@ def main():
     mode.add_argument("--users", type=int, nargs="+", default=[10_000, 1_000_000, 10_000_000])
     mode.add_argument("--items", type=int, default=3_500)
     mode.add_argument("--repeats", type=int, default=30)
+    mode = modes.add_parser("grow")
+    mode.add_argument("--repeats", type=int, default=20)
     mode = modes.add_parser("batch")
     mode.add_argument("--users", type=int, default=1_000_000)
     mode.add_argument("--items", type=int, default=100_000)
@@ -260,7 +286,7 @@ def main():
     options = parser.parse_args()
     sys.argv = sys.argv[:1]  # RecBole's Config reads the command line
     torch.manual_seed(0)
-    {"one": one, "batch": batch, "dataset": dataset, "disk": disk}[options.mode](options)
+    {"one": one, "grow": grow, "batch": batch, "dataset": dataset, "disk": disk}[options.mode](options)
     print(json.dumps(environment(), indent=1))
 
 
