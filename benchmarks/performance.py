@@ -143,7 +143,7 @@ def parts_of(name):
 
 
 def figure():
-    """Draw how a request's cost grows: with users that it does not name, the user's rows, items, dimensions, rows forgotten."""
+    """Draw how a request's cost grows: with users it does not name, the user's rows, items, dimensions, rows forgotten."""
     one, many = parts_of("scale-one.json"), parts_of("scale-batch-50000000.json")
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "performance"

@@ -60,6 +60,7 @@ def record(line, method):
     )
     figures["original_ndcg@10"] = value(original, "utility", "retained", "ndcg@10")
     figures["seconds"], figures["speedup"] = result.get("seconds"), result.get("speedup")
+    figures["parallel_speedup"] = over(retrain.get("seconds"), value(result, "clocks", "parallel"))
     for witness, figure in WITNESSES:
         figures[f"{witness}.{figure}"] = value(result, "witnesses", witness, figure)
     return figures

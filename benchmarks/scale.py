@@ -6,12 +6,13 @@
     python benchmarks/scale.py dataset --rows 1000000 4000000
     python benchmarks/scale.py disk --users 10000 1000000
 
-``one``: a user with 100 rows, of whom all rows or 10 rows leave, while the tables grow. ``grow``: the same while the user's rows, the items or the dimensions grow. ``batch``: rand@alpha of a power-law
-world. ``dataset``: loading the same kind of rows through RecBole's Dataset, whose limit it shows. ``disk``: replacing a
-checkpoint whole, as ``Unlearner.save`` does, beside a SCIF request on mapped tables: a user with 100 rows loses 10 of them,
-the model reads the tables from disk, and the changed rows go back through the journal. Models are untrained: a request
-computes the same, but its Newton steps are those of random items (their number and residual stand in the json). Each writes
-benchmarks/results/scale-<mode>.json, part by part; parts that stand there already are not measured again.
+``one``: a user with 100 rows, of whom all rows or 10 rows leave, while the tables grow. ``grow``: the same while the user's
+rows, the items or the dimensions grow. ``batch``: rand@alpha of a power-law world. ``dataset``: loading the same kind of
+rows through RecBole's Dataset, whose limit it shows. ``disk``: replacing a checkpoint whole, as ``Unlearner.save`` does,
+beside a SCIF request on mapped tables: a user with 100 rows loses 10 of them, the model reads the tables from disk, and the
+changed rows go back through the journal. Models are untrained: a request computes the same, but its Newton steps are those
+of random items (their number and residual stand in the json). Each writes benchmarks/results/scale-<mode>.json, part by
+part; parts that stand there already are not measured again.
 """
 
 import argparse
