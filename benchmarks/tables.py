@@ -41,17 +41,18 @@ def table(path):
 
 def shards(path):
     """Return the table of one model and data set, mean over seeds; shares and factors are against Retrain's of the seed."""
-    cells = [json.loads(line) for line in path.read_text().splitlines()]
+    cells = complete(lines_of(path))
     retrain = {cell["seed"]: cell for cell in cells if cell["method"] == "Retrain"}
     pairs = [(cell, retrain[cell["seed"]]) for cell in cells if cell["seed"] in retrain]
     rows = []
     for name in dict.fromkeys(cell["method"] for cell, _ in pairs):
         own = [(cell, base) for cell, base in pairs if cell["method"] == name]
+        shares = [cell["ndcg"]["retained"] / base["ndcg"]["retained"] for cell, base in own]
         rows.append(
             [
                 name,
                 mean([cell["ndcg"]["retained"] for cell, _ in own], 4),
-                mean([cell["ndcg"]["retained"] / base["ndcg"]["retained"] for cell, base in own], 3),
+                f"{np.mean(shares):.3f} ± {np.std(shares):.3f}",
                 *(mean([cell.get(key) for cell, _ in own], 3) for key in ("original_auc", "auc")),
                 *(mean([speedup(cell, base, clock) for cell, base in own], 1) for clock in CLOCKS),
             ]
@@ -60,6 +61,15 @@ def shards(path):
     seeds = ", ".join(map(str, retrain))
     title = f"**{cells[0]['model']}, {cells[0]['dataset']}**, rand@5, seeds {seeds}, commit {cells[0]['commit'][:7]}"
     return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
+
+
+def complete(cells):
+    """Return the cells of the seeds that have every method: means of different seeds are not compared."""
+    methods = {cell["method"] for cell in cells}
+    of_seed = {
+        seed: {cell["method"] for cell in cells if cell["seed"] == seed} for seed in {cell["seed"] for cell in cells}
+    }
+    return [cell for cell in cells if of_seed[cell["seed"]] == methods]
 
 
 def mean(values, digits):
@@ -216,7 +226,7 @@ def in_short(results):
         if runs:
             found.append(row_in_short(model, runs))
     for model, dataset in (("NeuMF", "ml-1m"), ("NeuMF", "ml-100k"), ("LightGCN", "ml-100k")):
-        cells = lines_of(results / f"shards-{model}-{dataset}.jsonl")
+        cells = complete(lines_of(results / f"shards-{model}-{dataset}.jsonl"))
         retrain = {cell["seed"]: cell["ndcg"]["retained"] for cell in cells if cell["method"] == "Retrain"}
         shares = {
             name: [
