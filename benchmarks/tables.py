@@ -34,8 +34,7 @@ def table(path):
         "norm attack",
     ]
     seeds = ", ".join(str(run["seed"]) for run in runs)
-    commit = runs[0]["commit"][:7]
-    title = f"**{runs[0]['model']}, {runs[0]['dataset']}**, rand@5, seeds {seeds}, commit {commit}; mean ± standard deviation"
+    title = f"**{runs[0]['model']}, {runs[0]['dataset']}**, rand@5, seeds {seeds}, commit {commits(runs)}; mean ± deviation"
     return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
 
 
@@ -59,8 +58,13 @@ def shards(path):
         )
     head = ["", "NDCG@10", "of Retrain", "AUC before", "AUC after", *(f"{clock} x" for clock in CLOCKS)]
     seeds = ", ".join(map(str, retrain))
-    title = f"**{cells[0]['model']}, {cells[0]['dataset']}**, rand@5, seeds {seeds}, commit {cells[0]['commit'][:7]}"
+    title = f"**{cells[0]['model']}, {cells[0]['dataset']}**, rand@5, seeds {seeds}, commit {commits(cells)}"
     return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
+
+
+def commits(lines):
+    """Return every commit that the lines were measured at."""
+    return ", ".join(dict.fromkeys(line["commit"][:7] for line in lines))
 
 
 def complete(cells):
@@ -93,7 +97,7 @@ def partitions(path):
         for cell in cells
     ]
     head = ["partition", "seconds", "of the processor", "smallest shard", "largest shard"]
-    title = f"**{cells[0]['dataset']}**, {cells[0]['rows']:,} rows, 8 shards, commit {cells[0]['commit'][:7]}"
+    title = f"**{cells[0]['dataset']}**, {cells[0]['rows']:,} rows, 8 shards, commit {commits(cells)}"
     return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
 
 
@@ -134,7 +138,7 @@ def influence(path):
     ]
     first, seeds = runs[0], ", ".join(str(run["seed"]) for run in runs)
     threads = first["environment"]["threads"]
-    about = f"rand@5, {first['epochs']} epochs, seeds {seeds}, {threads} threads, commit {first['commit'][:7]}"
+    about = f"rand@5, {first['epochs']} epochs, seeds {seeds}, {threads} threads, commit {commits(runs)}"
     if first.get("trained_epochs", first["epochs"]) < first["epochs"]:
         about += f"; for the clocks alone: the original had {first['trained_epochs']} epochs, Retrain is extrapolated"
     title = f"**{first['model']}, {first['dataset']}**, {about}; seconds: median; the rest: mean ± standard deviation"
@@ -179,7 +183,7 @@ def interactions(path):
         rows.append([name, *cells])
     head = ["", "strong oracle AUC", "share of the way to Retrain", "NDCG@10 / Retrain", "times faster (CPU time)"]
     seeds, first = ", ".join(str(run["seed"]) for run in runs), runs[0]
-    about = f"5 % of the rows, {first['epochs']} epochs, seeds {seeds}, commit {first['commit'][:7]}"
+    about = f"5 % of the rows, {first['epochs']} epochs, seeds {seeds}, commit {commits(runs)}"
     title = f"**{first['model']}, {first['dataset']}**, {about}"
     return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
 
