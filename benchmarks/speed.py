@@ -136,7 +136,8 @@ def neumf_evaluation(bench):
         pairs = {"user_id": users.repeat_interleave(len(items)), "item_id": items.repeat(len(users))}
         score_gap = float((full - stock.model.predict(pairs)).abs().max())
     again = [timed(lambda: stock.evaluate(stock_loaders[2], load_best_model=False))[1] for _ in range(2)]
-    return compare([first, *again], seconds, metric_difference=gap, score_difference=score_gap, users=len(loaders[2].uid_list))
+    told = {"metric_difference": gap, "score_difference": score_gap, "users": len(loaders[2].uid_list)}
+    return compare([first, *again], seconds, **told)
 
 
 def loading(bench):
