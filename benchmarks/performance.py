@@ -107,8 +107,16 @@ def batch(path):
 
 def loading(path):
     parts = json.loads(path.read_text())
-    rows = [[part["rows"], f"{part['seconds']:.1f}", f"{part['peak_mb']:.0f}"] for part in parts.values()]
-    head = ["rows", "s", "peak, MB"]
+    rows = [
+        [
+            part["rows"],
+            f"{part['seconds']:.1f}",
+            f"{part['peak_mb']:.0f}",
+            f"{1e6 * part['peak_mb'] / part['rows']:.0f}",
+        ]
+        for part in parts.values()
+    ]
+    head = ["rows", "s", "peak, MB", "bytes a row"]
     return f"**The Dataset, two columns**, {where(parts)}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
 
 

@@ -34,7 +34,9 @@ def table(path):
         "norm attack",
     ]
     seeds = ", ".join(str(run["seed"]) for run in runs)
-    title = f"**{runs[0]['model']}, {runs[0]['dataset']}**, rand@5, seeds {seeds}, commit {commits(runs)}; mean ± deviation"
+    title = (
+        f"**{runs[0]['model']}, {runs[0]['dataset']}**, rand@5, seeds {seeds}, commit {commits(runs)}; mean ± deviation"
+    )
     return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
 
 
