@@ -27,7 +27,7 @@ test: lint
 test-oldest: constraints-oldest.txt setup.cfg
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[test]'
-	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n 2 --dist loadfile
 
 # Builds the docs where their tool is configured; their examples run in `make test` in any case.
 docs: $(READY)
