@@ -43,7 +43,7 @@ def _depends_on(config, data):
     if rows.labels is not None:
         arrays["labels"] = rows.labels
     keys = {name: str(value) for name, value in config.final_config_dict.items() if name not in CIRCUMSTANCES}
-    return digest_of({**keys, "source": source_digest()["source"]}, arrays)[:12]
+    return digest_of({**keys, "source": source_digest()}, arrays)[:12]
 
 
 def retrained(config, data, withdrawal, epochs=None, cache=CACHE):

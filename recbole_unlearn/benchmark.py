@@ -22,7 +22,7 @@ import yaml
 from recbole_unlearn import presets
 from recbole_unlearn.benchmark_cell import Group, run_group
 from recbole_unlearn.exceptions import ConfigError, suggest
-from recbole_unlearn.lineage.lines import digest, read_lines, source_digest
+from recbole_unlearn.lineage.lines import commit, digest, read_lines, source_digest
 
 _KEYS: dict[str, Any] = {
     "results": None,
@@ -98,7 +98,7 @@ class Grid:
     def provenance(self) -> dict[str, Any]:
         """Digests of what the figures depend on: the configuration and the code; with the commit for people."""
         config = {key: value for key, value in self.config.items() if key not in _OF_THIS_MACHINE}
-        return {"config": digest([self.measure, self.methods, config]), **source_digest()}
+        return {"config": digest([self.measure, self.methods, config]), "source": source_digest(), "commit": commit()}
 
 
 def run_benchmark(path: str, jobs: int = 1, only: str = "", given: Mapping[str, str] | None = None) -> int:

@@ -57,7 +57,7 @@ def run_group(group: Group) -> tuple[tuple[str, str, int], str]:
 
 
 def _run(group: Group) -> None:
-    source = source_digest()["source"]
+    source = source_digest()
     if source != group.provenance["source"]:
         raise ConfigError(f"the code changed under the run: {group.provenance['source']} at its start, now {source}")
     settings = {"state": "WARNING", "show_progress": False, **group.config, "seed": group.seed}

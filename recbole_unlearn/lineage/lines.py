@@ -57,8 +57,8 @@ def digest(value: Any) -> str:
 
 
 @cache
-def source_digest() -> dict[str, str | None]:
-    """Return ``source``, a digest of the package's code and yaml files as this process found them, and the ``commit``."""
+def source_digest() -> str:
+    """Return a digest of the package's code and yaml files as this process found them."""
     files = {
         path.relative_to(folder).as_posix(): path
         for folder in (_PACKAGE, presets.folder())
@@ -67,10 +67,12 @@ def source_digest() -> dict[str, str | None]:
     content = {
         name: path.read_text(encoding="utf-8") for name, path in files.items() if path.suffix in (".py", ".yaml")
     }
-    return {"source": digest(content), "commit": _commit()}
+    return digest(content)
 
 
-def _commit() -> str | None:
+@cache
+def commit() -> str | None:
+    """Return the commit that the code stands at, with ``-dirty`` if it was changed since; None without git."""
     command = ["git", "-C", str(_PACKAGE), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -123,6 +123,11 @@ class RequestRows:
         weights = rows.weights * torch.from_numpy(served).to(rows.weights)
         return replace(rows, targets=torch.from_numpy(labels).to(rows.targets), weights=weights)
 
+    def without_gone(self, rows: LossRows) -> LossRows:
+        """Return rows without those of users who have none left: their trained rows would teach the items what they know."""
+        gone = torch.from_numpy(self.context.gone).to(rows.users.device)
+        return rows[~torch.isin(rows.users, gone)]
+
     def catalogue(self) -> LossRows:
         """Return the rows of a user of whom nothing is known: the catalogue, labelled by what is liked in general.
 

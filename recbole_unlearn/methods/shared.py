@@ -56,7 +56,8 @@ class SharedUpdate:
         self.model_before = {name: p.detach().clone() for name, p in context.model.named_parameters()}
         self.withdrawn = rows.of(np.flatnonzero(rows.forget))
         self.retained = rows.of(np.flatnonzero(~rows.forget))
-        self.replaced = rows.relabelled(self._replaced())
+        replaced = self.withdrawn if options.collaborate else self.withdrawn[:0]
+        self.replaced = rows.relabelled(rows.without_gone(replaced) if options.catalogue else replaced)
         self.b: Tensor | None = None
         self.gradient: Tensor | None = None
         self.solver: StepSolver | None = None
@@ -128,18 +129,6 @@ class SharedUpdate:
                 return trial, after, True
             length /= 2
         return values, before, False
-
-    def _replaced(self) -> LossRows:
-        """Return the withdrawn rows that z-bar takes the place of.
-
-        Users on the catalogue have none: their trained rows, still there, would teach the items what they know.
-        """
-        forget, options = self.rows.forget, self.options
-        if not options.collaborate:
-            return self.withdrawn[:0]
-        if options.catalogue:
-            forget = forget & ~np.isin(self.context.rows.users, self.context.gone)
-        return self.rows.of(np.flatnonzero(forget))
 
     def _solve(self, right: Tensor, values: Tensors) -> tuple[Solution, float]:
         """Solve for the step; a sample of the rows is enough for their curvature and for the choice of a damping."""

@@ -63,17 +63,13 @@ class BlockSweeps:
         return {**summary(results), "sweeps": self.options.shared_steps}
 
     def _loss_rows(self, draw: int) -> LossRows:
-        """Return the rows of the new objective with the negatives of a draw.
-
-        Users with no row left have no z-bar in it: their trained rows, still there, would teach the items what they know.
-        """
+        """Return the rows of the new objective with the negatives of a draw; users with no row left have no z-bar in it."""
         like = self.rows
         rows = RequestRows(self.context, like.pairwise, like.dtype, like.device, draw)
         retained = rows.of(np.flatnonzero(~rows.forget))
         if not self.options.collaborate:
             return retained
-        replaced = rows.forget & ~np.isin(self.context.rows.users, self.context.gone)
-        return retained + rows.relabelled(rows.of(np.flatnonzero(replaced)))
+        return retained + rows.relabelled(rows.without_gone(rows.of(np.flatnonzero(rows.forget))))
 
     def _turn(self, rows: LossRows, ids: np.ndarray, of_items: bool, first: bool) -> list[NewtonResult]:
         if of_items:

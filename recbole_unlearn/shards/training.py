@@ -51,7 +51,7 @@ class ShardJob:
             for name, value in self.config.final_config_dict.items()
             if name not in ours | CIRCUMSTANCES
         }
-        settings |= {"shard seed": str(self.seed), "torch": torch.__version__, "source": str(source_digest()["source"])}
+        settings |= {"shard seed": str(self.seed), "torch": torch.__version__, "source": source_digest()}
         part = self.dataset.build()[0]
         rows = {name: values.numpy() for name, values in part.inter_feat.interaction.items()}
         tokens = {name: part.field2id_token[name].astype(str) for name in (part.uid_field, part.iid_field)}
