@@ -2,18 +2,19 @@
 
 import json
 import re
-from pathlib import Path
 
-import matplotlib
 import tabulate
-from matplotlib import pyplot
+from paper_figures import FOLDER, plt, save
+from records import RESULTS, ROOT
 
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
-PERFORMANCE_FIGURE = ROOT / "docs" / "figures" / "scale.svg"
 # What the project aims at, as a ratio to stock.
 GOALS = {"loading": 4, "batches": 3, "neumf_epoch": 2.5, "neumf_evaluation": 12, "lightgcn_epoch": 12}
-GROWING = {"rows_of_one": "rows of the user", "items": "items", "dims": "dimensions of each table"}
+# What grows: the key of its size in scale-grow.json, and what it is called.
+GROWING = {
+    "rows": ("rows_of_one", "rows of the user"),
+    "items": ("items", "items"),
+    "dims": ("dims", "dimensions of each table"),
+}
 AGAINST_STOCK = {
     "loading": "loading, .inter to dataloaders",
     "batches": "one epoch of batches with negatives (NeuMF)",
@@ -152,20 +153,16 @@ def parts_of(name):
 
 def figure():
     """Draw how a request's cost grows: with users it does not name, the user's rows, items, dimensions, rows forgotten."""
-    one, many = parts_of("scale-one.json"), parts_of("scale-batch-50000000.json")
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "performance"
-    drawing, places = pyplot.subplots(1, 5, figsize=(15, 3.2))
+    names = ("scale-one.json", "scale-grow.json", "scale-batch-50000000.json")
+    one, growing, many = map(parts_of, names)
+    drawing, places = plt.subplots(1, 5, figsize=(15, 3.2))
     curves(places[0], one, "users", "users in the tables")
-    for place, (size, label) in zip(places[1:], GROWING.items(), strict=False):
-        curves(
-            place, [part for part in parts_of("scale-grow.json") if part["grows"] == size.split("_")[0]], size, label
-        )
+    for place, (name, (size, label)) in zip(places[1:-1], GROWING.items(), strict=True):
+        curves(place, [part for part in growing if part["grows"] == name], size, label)
     places[-1].plot([part["forgotten"] for part in many], [part["seconds"] for part in many], marker="o")
     places[-1].set(xlim=(0, None), ylim=(0, None), xlabel="rows forgotten in one request", ylabel="s a request")
     places[0].set(ylabel="ms a request of one user")
-    drawing.tight_layout()
-    drawing.savefig(PERFORMANCE_FIGURE, metadata={"Date": None})
+    save(drawing, "scale", FOLDER)
 
 
 def curves(place, parts, size, label):

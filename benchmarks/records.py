@@ -22,6 +22,23 @@ def read_lines(name, folder=RESULTS):
     return [json.loads(text) for text in whole]
 
 
+def complete(cells):
+    """Return the cells of the seeds that have every method: means of different seeds are not compared."""
+    methods, of_seed = {cell["method"] for cell in cells}, {}
+    for cell in cells:
+        of_seed.setdefault(cell["seed"], set()).add(cell["method"])
+    return [cell for cell in cells if of_seed[cell["seed"]] == methods]
+
+
+def retained_shares(cells):
+    """Return, by method, the share of Retrain's NDCG@10 that retained users have, of each seed."""
+    retrain = {cell["seed"]: cell["ndcg"]["retained"] for cell in cells if cell["method"] == "Retrain"}
+    found = {}
+    for cell in cells:
+        found.setdefault(cell["method"], []).append(cell["ndcg"]["retained"] / retrain[cell["seed"]])
+    return found
+
+
 def records(lines):
     """Return flat records; a cell that two grids ran counts once, the first that is given."""
     found = {}

@@ -2,20 +2,20 @@
 
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import tabulate
+from in_short import in_short
+from records import RESULTS, ROOT, complete, read_lines, retained_shares
 
 from recbole_unlearn.evaluator.report import notes_of, render
 
-ROOT = Path(__file__).parent.parent
 CLOCKS = ("serial", "parallel", "request")
 MARK = re.compile(r"(<!-- table -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def table(path):
-    runs = [json.loads(line) for line in path.read_text().splitlines()]
+    runs = read_lines(path.stem)
     rows = []
     for name in runs[0]["methods"]:
         results = [run["methods"][name] for run in runs]
@@ -42,18 +42,17 @@ def table(path):
 
 def shards(path):
     """Return the table of one model and data set, mean over seeds; shares and factors are against Retrain's of the seed."""
-    cells = complete(lines_of(path))
+    cells = complete(read_lines(path.stem))
     retrain = {cell["seed"]: cell for cell in cells if cell["method"] == "Retrain"}
-    pairs = [(cell, retrain[cell["seed"]]) for cell in cells if cell["seed"] in retrain]
-    rows = []
-    for name in dict.fromkeys(cell["method"] for cell, _ in pairs):
+    pairs = [(cell, retrain[cell["seed"]]) for cell in cells]
+    rows, shares = [], retained_shares(cells)
+    for name in shares:
         own = [(cell, base) for cell, base in pairs if cell["method"] == name]
-        shares = [cell["ndcg"]["retained"] / base["ndcg"]["retained"] for cell, base in own]
         rows.append(
             [
                 name,
                 mean([cell["ndcg"]["retained"] for cell, _ in own], 4),
-                f"{np.mean(shares):.3f} ± {np.std(shares):.3f}",
+                f"{np.mean(shares[name]):.3f} ± {np.std(shares[name]):.3f}",
                 *(mean([cell.get(key) for cell, _ in own], 3) for key in ("original_auc", "auc")),
                 *(mean([speedup(cell, base, clock) for cell, base in own], 1) for clock in CLOCKS),
             ]
@@ -69,15 +68,6 @@ def commits(lines):
     return ", ".join(dict.fromkeys(line["commit"][:7] for line in lines))
 
 
-def complete(cells):
-    """Return the cells of the seeds that have every method: means of different seeds are not compared."""
-    methods = {cell["method"] for cell in cells}
-    of_seed = {
-        seed: {cell["method"] for cell in cells if cell["seed"] == seed} for seed in {cell["seed"] for cell in cells}
-    }
-    return [cell for cell in cells if of_seed[cell["seed"]] == methods]
-
-
 def mean(values, digits):
     return "" if None in values else f"{np.mean(values):.{digits}f}"
 
@@ -87,7 +77,7 @@ def speedup(cell, base, clock):
 
 
 def partitions(path):
-    cells = [json.loads(line) for line in path.read_text().splitlines()]
+    cells = read_lines(path.stem)
     rows = [
         [
             cell["partition"],
@@ -105,7 +95,7 @@ def partitions(path):
 
 def influence(path):
     """Return the table of one model and data set: time against Retrain's, the oracle's gap to it, and utility."""
-    runs = [json.loads(line) for line in path.read_text().splitlines()]
+    runs = read_lines(path.stem)
     shared = any(run.get("shared_machine") for run in runs)  # its clocks say nothing
     rows = []
     for name in runs[0]["methods"]:
@@ -170,7 +160,7 @@ def one_user(runs):
 
 
 def interactions(path):
-    runs = [json.loads(line) for line in path.read_text().splitlines()]
+    runs = read_lines(path.stem)
     rows = []
     for name in runs[0]["methods"]:
         results = [(run["methods"][name], run["methods"]["Original"], run["methods"]["Retrain"]) for run in runs]
@@ -196,11 +186,11 @@ def write(name, tables):
     page.write_text(MARK.sub(lambda match: match[1] + "\n" + content + "\n" + match[2], page.read_text()))
 
 
-def readme(results):
+def readme():
     """Write the tables that runs printed into the README, from their report.json."""
     page = ROOT / "README.md"
     text = page.read_text()
-    for path in [path for path in map(results.joinpath, ("demo.json", "methods.json")) if path.exists()]:
+    for path in [path for path in map(RESULTS.joinpath, ("demo.json", "methods.json")) if path.exists()]:
         report = json.loads(path.read_text())
         notes = [note for note in notes_of(report) if "'s clocks" in note]
         table = render(report).split("\n\nP1: ")[0]
@@ -208,66 +198,15 @@ def readme(results):
         content = "\n".join([table, *([""] if notes else []), *notes])
         text = mark.sub(lambda match, content=content: match[1] + content + "\n" + match[2], text)
     mark = re.compile(r"(<!-- results -->\n).*?(<!-- end -->)", re.DOTALL)
-    page.write_text(mark.sub(lambda match: match[1] + "\n".join(in_short(results)) + "\n" + match[2], text))
-
-
-def lines_of(path):
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def in_short(results):
-    """Return the results in a few lines, each figure from its json."""
-    found = []
-    large = lines_of(results / "influence-NeuMF-ml-1m.jsonl")
-    if large:
-        methods, stock = large[0]["methods"], large[0]["methods"]["Retrain"]["stock_seconds"]
-        found.append(
-            f"ml-1m, NeuMF, {large[0]['users']} users: SCIF takes {methods['SCIF']['seconds']:.2f} s where stock RecBole's "
-            f"Retrain takes {stock:.0f} s ({methods['SCIF']['speedup_stock_seconds']:,.0f} x) and ours "
-            f"{methods['Retrain']['seconds']:.0f} s; IF {methods['IF']['seconds']:.1f} s "
-            f"({methods['IF']['speedup_stock_seconds']:.0f} x); one user alone {large[0]['one_user_ms']:.0f} ms"
-        )
-    for model in ("NeuMF", "LightGCN"):
-        runs = lines_of(results / f"withdrawn_row-{model}-ml-100k.jsonl")
-        if runs:
-            found.append(row_in_short(model, runs))
-    for model, dataset in (("NeuMF", "ml-1m"), ("NeuMF", "ml-100k"), ("LightGCN", "ml-100k")):
-        cells = complete(lines_of(results / f"shards-{model}-{dataset}.jsonl"))
-        retrain = {cell["seed"]: cell["ndcg"]["retained"] for cell in cells if cell["method"] == "Retrain"}
-        shares = {
-            name: [
-                cell["ndcg"]["retained"] / retrain[cell["seed"]]
-                for cell in cells
-                if cell["method"] == name and cell["seed"] in retrain
-            ]
-            for name in ("RecEraser", "SISA", "(popularity)")
-        }
-        if shares["RecEraser"]:
-            listed = ", ".join(f"{name} {np.mean(values):.2f}" for name, values in shares.items() if values)
-            found.append(f"{model}, {dataset}, share of Retrain's NDCG@10 that 8 shards keep: {listed}")
-    return [f"- {line}." for line in found]
-
-
-def row_in_short(model, runs):
-    methods = runs[0]["methods"]
-    scif = "SCIF" if "SCIF" in methods else next(name for name in methods if name.startswith("fresh, catalogue"))
-    gaps = [run["methods"][scif]["auc"] - run["methods"]["Retrain"]["auc"] for run in runs]
-    first = [run["methods"]["Original"]["auc"] for run in runs] if "Original" in methods else []
-    shares = [run["methods"][scif]["retained"] / run["methods"]["Retrain"]["retained"] for run in runs]
-    before = f" (the original's is {np.mean(first):.2f})" if first else ""
-    return (
-        f"{model}, ml-100k, {len(runs)} seeds: the oracle's AUC after SCIF is Retrain's {np.mean(gaps):+.3f} ± "
-        f"{np.std(gaps):.3f}{before}; retained users have {np.mean(shares):.3f} of Retrain's NDCG@10"
-    )
+    page.write_text(mark.sub(lambda match: match[1] + "\n".join(in_short()) + "\n" + match[2], text))
 
 
 def main():
-    results = ROOT / "benchmarks" / "results"
-    write("withdrawn_row.md", map(table, sorted(results.glob("withdrawn_row-*.jsonl"))))
-    write("influence.md", map(influence, sorted(results.glob("influence-*.jsonl"))))
-    write("interactions.md", map(interactions, sorted(results.glob("interactions-*.jsonl"))))
-    found = sorted(results.glob("shards-*.jsonl"))
-    readme(results)
+    write("withdrawn_row.md", map(table, sorted(RESULTS.glob("withdrawn_row-*.jsonl"))))
+    write("influence.md", map(influence, sorted(RESULTS.glob("influence-*.jsonl"))))
+    write("interactions.md", map(interactions, sorted(RESULTS.glob("interactions-*.jsonl"))))
+    found = sorted(RESULTS.glob("shards-*.jsonl"))
+    readme()
     write("shards.md", [partitions(path) if "partition-" in path.name else shards(path) for path in found])
 
 
