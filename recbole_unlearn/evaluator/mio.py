@@ -35,6 +35,9 @@ WHOLE_SCHEDULES = {
         "adam", learning_rate=1e-3, epochs=60, batch_size=64, rows_per_class=2_000, patience=8, networks=3
     ),
 }
+# Of many members the strong oracle sees a tenth, up to this. Of the 478,280 of ml-1m, 20,000 tell .773 on the original, a
+# tenth .789, 100,000 .800 at twice the cost (Retrain .500, .500, .501).
+_MOST_ROWS = 100_000
 _CHUNK = 1 << 16  # pairs of which features are held at a time
 
 
@@ -121,14 +124,24 @@ def membership_oracle(model: Any, data: Membership, protocol: str, seed: int) ->
 
 def _by_rows(features: _Features, data: Membership, schedule: Schedule, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng([seed, 1])
+    most = _rows_per_class(schedule, len(data.members.users)) if features.strong else schedule.rows_per_class
     training, question = [], []
     for label, seen, asked in ((1, data.members, data.withdrawn), (0, data.others, data.others)):
         rows = seen.where(np.isin(data.owners(seen), data.trainers))
-        rows = rows.where(rng.permutation(len(rows.users))[: schedule.rows_per_class])
+        rows = rows.where(rng.permutation(len(rows.users))[:most])
         training.append(_points(features, data, rows, label))
         rows = asked.where(np.isin(data.owners(asked), data.asked))
         question.append(_points(features, data, rows, label))
     return cross_fit(_join(training), _join(question), schedule, seed)
+
+
+def _rows_per_class(schedule: Schedule, members: int) -> int:
+    """Return how many members the strong oracle sees, and as many others.
+
+    >>> [_rows_per_class(SCHEDULES["strong"], members) for members in (47_000, 478_280, 10_000_000)]
+    [20000, 47828, 100000]
+    """
+    return max(schedule.rows_per_class, min(members // 10, _MOST_ROWS))
 
 
 def _by_owners(features: _Features, data: Membership, schedule: Schedule, seed: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import torch
 from sklearn.metrics import auc, roc_auc_score
 
 from recbole_unlearn import WithdrawalRequest
-from recbole_unlearn.evaluator import crossfit
+from recbole_unlearn.evaluator import crossfit, mio
 from recbole_unlearn.evaluator.attackers import Schedule, ask, train_attackers
 from recbole_unlearn.evaluator.crossfit import Fold, Points, auc_with_interval, folds_of, roc, weighted_auc
 from recbole_unlearn.evaluator.mio import Membership, Rows, membership_oracle
@@ -245,6 +245,15 @@ def test_the_oracle_reads_a_trained_neumf(trained):
     data = Membership(pairs.where(~forget), Rows(test.users, test.items), pairs.where(forget))
     for protocol in ("paper", "strong"):
         assert 0 <= membership_oracle(trained.model, data, protocol, 1)["auc"] <= 1
+
+
+@pytest.mark.parametrize(("protocol", "n_seen"), [("paper", 2 * 5_000), ("strong", 2 * 30_000)])
+def test_of_many_members_the_strong_oracle_sees_a_tenth(monkeypatch, protocol, n_seen):
+    n_users, n_items = 600, 1_000
+    users, items = (part.ravel() for part in np.mgrid[:n_users, : n_items // 2])
+    data = Membership(Rows(users, items), Rows(users, items + n_items // 2), Rows(users[:1], items[:1]))
+    monkeypatch.setattr(mio, "cross_fit", lambda training, *_: {"seen": len(training.labels)})
+    assert membership_oracle(Planted(torch.zeros(n_users, n_items)), data, protocol, seed=1)["seen"] == n_seen
 
 
 def test_networks_side_by_side_are_networks_alone():
