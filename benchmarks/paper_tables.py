@@ -32,9 +32,10 @@ What cannot hold as printed:
   popularity; the witness tables show that the fresh rows of Retrain and ResetUE are, too.
 - IF's products are with a sample of the rows that is as large as the whole of a small data set, while the epochs of Retrain
   shrink with it: on ADM it is slower than Retrain.
-- SCIF-items is made for single interactions and its ridge of 30 was chosen on ml-100k: it refits every row under it. On ADM, with
-  about six rows a user, it forgets and leaves hardly any utility; for whole users SCIF is the method.
 - HR@20 .6758 and NDCG@20 .8054 of LightGCN's Retrain are misprints.
+
+SCIF-items is made for [single interactions](interactions.md): where whole users leave, the tables show the utility that it
+costs, on ADM nearly all. For whole users SCIF is the method.
 """
 
 

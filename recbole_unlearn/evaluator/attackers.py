@@ -20,7 +20,8 @@ class Schedule:
         learning_rate: Its learning rate.
         epochs: Epochs at most.
         batch_size: Rows per network and step.
-        rows_per_class: Members at most, and as many others.
+        rows_per_class: Members at most, and as many others; see ``rows_of``.
+        most_rows: Where members are many, a tenth of them may be seen, up to this; 0: ``rows_per_class`` is the limit.
         patience: Epochs without a better held-out loss until training stops; none: all epochs run.
         networks: Networks whose answers are averaged.
     """
@@ -30,8 +31,18 @@ class Schedule:
     epochs: int
     batch_size: int
     rows_per_class: int
+    most_rows: int = 0
     patience: int | None = None
     networks: int = 1
+
+    def rows_of(self, members: int) -> int:
+        """Return how many of these members the networks may see, and as many others.
+
+        >>> schedule = Schedule("adam", 1e-3, epochs=1, batch_size=1, rows_per_class=20_000, most_rows=100_000)
+        >>> [schedule.rows_of(members) for members in (47_000, 478_280, 10_000_000)]
+        [20000, 47828, 100000]
+        """
+        return max(self.rows_per_class, min(members // 10, self.most_rows))
 
 
 class Attackers(nn.Module):
