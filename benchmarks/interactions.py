@@ -27,7 +27,7 @@ from recbole_unlearn.trainer import Unlearner
 RESULTS = Path(__file__).parent / "results"
 COUPLED = {
     "SCIF": ("SCIF", {}),
-    "SCIF, fresh": ("SCIF", {"start": "fresh", "newton_steps": 2, "ridge": 30.0}),
+    "SCIF, fresh": ("SCIF", {"start": "fresh", "newton_steps": 2, "ridge": 0.3}),
     "SIF": ("SIF", {}),
     "IF": ("IF", {}),
     "CIF": ("CIF", {}),
@@ -36,8 +36,8 @@ COUPLED = {
 }
 BLOCKS = {
     "SCIF-items": ("SCIF-items", {}),
-    "SCIF-items, ridge 10": ("SCIF-items", {"ridge": 10.0}),
-    "SCIF-items, ridge 100": ("SCIF-items", {"ridge": 100.0}),
+    "SCIF-items, ridge .1": ("SCIF-items", {"ridge": 0.1}),
+    "SCIF-items, ridge 1": ("SCIF-items", {"ridge": 1.0}),
     "SCIF-items, z-bar": ("SCIF-items", {"collaborate": True}),
     "SCIF-items, trained start": ("SCIF-items", {"start": "trained"}),
     "SCIF-items, 2 sweeps": ("SCIF-items", {"shared_steps": 2}),

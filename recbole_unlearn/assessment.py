@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import statistics
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -15,13 +17,14 @@ from recbole_unlearn.data.utils import data_preparation
 from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.mio import Membership, Rows, membership_oracle
 from recbole_unlearn.evaluator.report import environment
+from recbole_unlearn.evaluator.served import Served
 from recbole_unlearn.evaluator.utility import evaluate_by_group, popularity_model
 from recbole_unlearn.evaluator.witnesses import Setting, witnesses_of
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.negatives import sampled_negatives
 from recbole_unlearn.shards.clocks import three_clocks
 from recbole_unlearn.shards.store import ShardStore
-from recbole_unlearn.trainer import Unlearner, learn
+from recbole_unlearn.trainer import Unlearner
 
 
 class Assessment:
@@ -37,6 +40,7 @@ class Assessment:
         self.rows = rows = data.interactions()
         test = data.interactions(part=2)
         self.withdrawn_users = np.unique(rows.users[withdrawal.forget])
+        self._rankings: WeakKeyDictionary[Unlearner, Any] = WeakKeyDictionary()
         pairs = Rows(rows.users, rows.items)
         self.membership = Membership(
             members=pairs.where(~withdrawal.forget),
@@ -47,13 +51,22 @@ class Assessment:
 
     def __call__(self, unlearner: Unlearner) -> dict[str, Any]:
         """Return ``utility`` and ``mio`` of a model."""
-        utility = evaluate_by_group(unlearner, self.test_data, self.withdrawn_users)
-        return {"utility": utility, "mio": self._oracles(unlearner.model)}
+        return {"utility": self._ranked(unlearner)[0], "mio": self._oracles(unlearner.model)}
 
     def popularity(self) -> dict[str, dict[str, float]]:
         """Return the utility of RecBole's Pop on the retained rows."""
-        popular = popularity_model(self.config, self.retained_view)
-        return evaluate_by_group(Unlearner(self.config, popular), self.test_data, self.withdrawn_users)
+        return self._ranked(self._popular)[0]
+
+    @cached_property
+    def _popular(self) -> Unlearner:
+        return Unlearner(self.config, popularity_model(self.config, self.retained_view))
+
+    def _ranked(self, unlearner: Unlearner) -> tuple[dict[str, dict[str, float]], Served]:
+        """Return utility and lists of a model, which ranks all items once, however often it is asked for."""
+        if unlearner not in self._rankings:
+            gone = self.membership.withdrawn
+            self._rankings[unlearner] = evaluate_by_group(unlearner, self.test_data, gone.users, gone.items)
+        return self._rankings[unlearner]
 
     def witnesses(self, unlearners: dict[str, Unlearner]) -> dict[str, dict[str, Any]]:
         """Return what the witnesses of the config say about each model, beside the original and Retrain."""
@@ -66,8 +79,8 @@ class Assessment:
             rows=self.rows,
             membership=self.membership,
             withdrawn_users=self.withdrawn_users,
-            test_data=self.test_data,
-            popularity=Unlearner(config, popularity_model(config, self.retained_view)),
+            serve=lambda unlearner: self._ranked(unlearner)[1],
+            popularity=self._popular,
             negatives=sampled_negatives(config),
             batch_size=config["train_batch_size"],
             learning_rate=config["learning_rate"],
@@ -80,23 +93,27 @@ class Assessment:
 
 
 def carry_out(
-    original: Unlearner, withdrawal: Withdrawal, method: UnlearnMethod, assessment: Assessment, saved: bool = False
+    original: Unlearner,
+    withdrawal: Withdrawal,
+    method: UnlearnMethod,
+    assessment: Assessment,
+    learned: Unlearner | None,
+    saved: bool = False,
 ) -> tuple[Unlearner, dict[str, Any]]:
-    """Unlearn by a method and assess the result; one that unlearns from a model of its own kind trains that first.
+    """Unlearn by a method and assess the result.
 
     Args:
         original: The trained model.
         withdrawal: What to forget.
         method: The method.
         assessment: Of this withdrawal.
-        saved: Whether finished shards are kept in ``checkpoint_dir``, so that a run that was cut off goes on.
+        learned: What ``recbole_unlearn.trainer.learn`` returned for the method: the model that it unlearns from, if that is
+            one of its own kind.
+        saved: Whether the shards of ``learned`` are kept in ``checkpoint_dir``.
 
     Returns:
-        The Unlearner afterwards, and the method's part of the report; ``original`` there is the assessment of the model
-        that the method unlearned from, if that is not the run's original.
+        The Unlearner afterwards, and the method's part of the report; ``original`` there is the assessment of ``learned``.
     """
-    assert original.dataset is not None
-    learned = learn(original.config, original.dataset, method, saved)
     unlearner, result = unlearn_timed(learned or original, withdrawal, method)
     result |= assessment(unlearner)
     if learned is not None:

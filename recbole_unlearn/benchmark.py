@@ -1,6 +1,6 @@
 """The benchmark runner: a grid of data sets, models, requests and seeds, one json line per finished cell.
 
-    python run_unlearn.py --benchmark=benchmarks/paper.yaml [--benchmark_jobs=2] [--benchmark_only=NeuMF,rand@5]
+    python run_unlearn.py --benchmark=benchmarks/paper.yaml [--benchmark_jobs=1] [--benchmark_only=NeuMF,rand@5]
 
 A run that was cut off goes on where it stopped. Lines of another configuration or another state of the code are never
 mixed with new ones: the run is refused, and both sides are shown.
@@ -17,6 +17,7 @@ from statistics import mean
 from typing import Any, Literal, NamedTuple
 
 import joblib
+import psutil
 import yaml
 
 from recbole_unlearn import presets
@@ -34,9 +35,11 @@ _KEYS: dict[str, Any] = {
     "methods": "all",
     "config": {},
     "seconds": {},
+    "jobs": None,
 }
 _OF_THIS_MACHINE = ("data_path", "checkpoint_dir", "output_dir", "device", "gpu_id", "show_progress")
 _GUESS = 300.0
+_CELL_BYTES = 4 << 30  # most that a cell takes: the oracle on the vectors of eight shards
 
 
 class Cell(NamedTuple):
@@ -59,6 +62,7 @@ class Grid:
         methods: Names of the methods, Retrain first.
         config: Keys for Config.
         seconds: First guess of what a cell takes, by data set and model.
+        jobs: Processes, each with one thread; none: as many as there are cores and memory for.
     """
 
     results: Path
@@ -67,6 +71,7 @@ class Grid:
     methods: list[str]
     config: dict[str, Any]
     seconds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    jobs: int | None = None
 
     @classmethod
     def read(cls, path: str | Path, given: Mapping[str, Any]) -> Grid:
@@ -92,7 +97,8 @@ class Grid:
         _refuse_unknown(methods, presets.names("method"), "method", path)
         methods = sorted(methods, key=lambda name: (name != "Retrain", methods.index(name)))
         results = Path(path).parent / (content["results"] or f"results/{Path(path).stem}.jsonl")
-        return cls(results.absolute(), content["measure"], cells, methods, config, content["seconds"])
+        jobs = _processes(f"{path}: jobs", content["jobs"])
+        return cls(results.absolute(), content["measure"], cells, methods, config, content["seconds"], jobs)
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -101,12 +107,15 @@ class Grid:
         return {"config": digest([self.measure, self.methods, config]), "source": source_digest(), "commit": commit()}
 
 
-def run_benchmark(path: str, jobs: int = 1, only: str = "", given: Mapping[str, str] | None = None) -> int:
+def run_benchmark(
+    path: str, jobs: int | str | None = None, only: str = "", given: Mapping[str, str] | None = None
+) -> int:
     """Run what is not done yet, show the progress on stderr, and return the exit code: 1 if a cell failed.
 
     Args:
         path: The grid's yaml file.
-        jobs: Processes, each with one thread; 1 runs here.
+        jobs: Processes, each with one thread; 1 runs here. By default what the file says, else as many as there are cores
+            and memory for.
         only: Names of data sets, models, requests or ``seed=1``, separated by commas: the cells that have them.
         given: Keys for Config.
 
@@ -118,6 +127,7 @@ def run_benchmark(path: str, jobs: int = 1, only: str = "", given: Mapping[str, 
     _check_provenance(grid, done)
     finished = {Cell(**line["cell"]) for line in done}
     todo = [cell for cell in chosen(grid.cells, only) if cell not in finished]
+    jobs = _processes("--benchmark_jobs", jobs) or grid.jobs or side_by_side()
     clock = Clock(grid, done, jobs)
     _say(f"{len(finished)} cells done, {len(todo)} to do: about {clock.left(todo)}; results in {grid.results}")
     groups = list(grouped(grid, todo))
@@ -129,6 +139,11 @@ def run_benchmark(path: str, jobs: int = 1, only: str = "", given: Mapping[str, 
         failures += bool(error)
         _say(f"{' '.join(map(str, group))}: {error or 'done'}; {len(todo)} cells to do: about {clock.left(todo)}")
     return 1 if failures else 0
+
+
+def side_by_side() -> int:
+    """Return how many cells may run at a time: a core and 4 GB of free memory each, one in any case."""
+    return max(1, min(joblib.cpu_count(), psutil.virtual_memory().available // _CELL_BYTES))
 
 
 def chosen(cells: Sequence[Cell], only: str) -> list[Cell]:
@@ -200,6 +215,12 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"benchmark {str(path)!r} holds no `key: value` lines")
     _refuse_unknown(content, _KEYS, "key", path)
     return {**_KEYS, **content}
+
+
+def _processes(where: str, given: int | str | None) -> int | None:
+    if given is not None and not (str(given).isdigit() and int(given) > 0):
+        raise ConfigError(f"{where} is {given!r}; allowed: 1 or more processes, each with one thread")
+    return None if given is None else int(given)
 
 
 def _refuse_unknown(names: Any, known: Any, what: str, where: str | Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from recbole_unlearn.evaluator.report import finite, make_report
 from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError
 from recbole_unlearn.lineage.lines import append_line, source_digest
 from recbole_unlearn.quick_start import RunConfig
-from recbole_unlearn.trainer import Unlearner, train_model, with_seed
+from recbole_unlearn.trainer import Unlearner, learn, train_model, with_seed
 from recbole_unlearn.utils import get_method
 
 _MODELS = 10  # M of eq. 8
@@ -67,6 +68,7 @@ def _run(group: Group) -> None:
     start = time.perf_counter()
     original = train_model(config, data)
     training_seconds = time.perf_counter() - start
+    learned = functools.cache(lambda method: learn(config, data, method, saved=False))
     baseline = _other_models(config, data) if group.measure == "cka" else []
     shared = (time.perf_counter() - start) / len(group.requests)
     for request in group.requests:
@@ -76,7 +78,7 @@ def _run(group: Group) -> None:
         if group.measure == "cka":
             line = _closeness(original, withdrawal, baseline, assessment)
         else:
-            line = _principles(original, withdrawal, group.methods, assessment)
+            line = _principles(original, withdrawal, group.methods, assessment, learned)
         line["training_seconds"] = training_seconds
         line["cell"] = {"dataset": group.dataset, "model": group.model, "seed": group.seed, "request": request}
         line["provenance"] = dict(group.provenance)
@@ -98,16 +100,29 @@ def read_request(text: str, seed: int) -> WithdrawalRequest:
 
 
 def _principles(
-    original: Unlearner, withdrawal: Any, methods: tuple[str, ...], assessment: Assessment
+    original: Unlearner,
+    withdrawal: Any,
+    methods: tuple[str, ...],
+    assessment: Assessment,
+    learned: Callable[[str], Unlearner | None],
 ) -> dict[str, Any]:
-    """Return the report of every method on one request, and why a method refused the model, under ``refused``."""
+    """Return the report of every method on one request, and why a method refused the model, under ``refused``.
+
+    Args:
+        original: The trained model.
+        withdrawal: The request.
+        methods: Names of the methods.
+        assessment: Of this withdrawal.
+        learned: Returns what a method unlearns from, if that is a model of its own kind; trained once for all requests.
+    """
     config = assessment.config
     results: dict[str, Any] = {"Original": {**assessment(original), "seconds": None}}
     unlearners = {"Original": original}
     refused = {}
     for name in methods:
         try:
-            unlearners[name], results[name] = carry_out(original, withdrawal, get_method(config, name), assessment)
+            method = get_method(config, name)
+            unlearners[name], results[name] = carry_out(original, withdrawal, method, assessment, learned(name))
         except UnsupportedModelError as error:
             refused[name] = str(error)
     for name, told in assessment.witnesses(unlearners).items():

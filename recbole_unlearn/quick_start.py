@@ -23,7 +23,7 @@ from recbole_unlearn.loading import load_data_and_model as load_data_and_model
 from recbole_unlearn.preflight import prepare
 from recbole_unlearn.preflight import request_of as request_of
 from recbole_unlearn.telemetry import Telemetry, check_wandb
-from recbole_unlearn.trainer import train_model
+from recbole_unlearn.trainer import learn, train_model
 
 
 def run_unlearn(
@@ -65,7 +65,8 @@ def run_unlearn(
     telemetry.log("Original", results["Original"])
     for name, method in telemetry.bar(methods):
         logging.getLogger().info(set_color("unlearn", "pink") + f": {name}")
-        unlearners[name], results[name] = carry_out(original, withdrawal, method, assessment, saved)
+        learned = learn(config, data, method, saved)
+        unlearners[name], results[name] = carry_out(original, withdrawal, method, assessment, learned, saved)
         telemetry.log(name, results[name])
         if saved:
             unlearners[name].save(_model_file(config, withdrawal, name))

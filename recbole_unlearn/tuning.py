@@ -52,7 +52,7 @@ def objective_function(
 
     Example:
         >>> from recbole.trainer import HyperTuning
-        >>> space = {"choice": {"ridge": [0.3, 1.0, 3.0], "newton_steps": [1, 50]}}
+        >>> space = {"choice": {"ridge": [0.001, 0.003, 0.01], "newton_steps": [1, 50]}}
         >>> tuning = HyperTuning(objective_function, params_dict=space)  # doctest: +SKIP
         >>> tuning.run()  # doctest: +SKIP
     """

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from recbole_unlearn.benchmark import Cell, Clock, Grid, run_benchmark
 from recbole_unlearn.cli import main
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.lines import append_line, read_lines, source_digest
+from recbole_unlearn.methods.sisa import SISA
 
 CONFIG = {
     "epochs": 1,
@@ -79,7 +81,7 @@ def test_a_run_goes_on_where_it_was_cut_off(grid, capsys):
 
 
 def test_a_cell_alone_has_the_figures_that_it_has_beside_others(grid):
-    path = grid()
+    path = grid(methods=["SCIF", "Retrain", "SISA"])
     run_benchmark(str(path), only="seed=1")
     together = lines(path)[1]
     (path.parent / "results" / "grid.jsonl").unlink()
@@ -115,6 +117,33 @@ def test_other_provenance_is_refused_with_both_sides(grid, capsys, change):
         assert "results of another config" in capsys.readouterr().err
         assert results.read_text() == before
         assert main([f"--benchmark={path}", "--checkpoint_dir=elsewhere"]) == 0  # where files go changes no figure
+
+
+@pytest.mark.parametrize(("free", "cores", "expected"), [(40, 4, 4), (9, 4, 2), (1, 4, 1)])
+def test_as_many_cells_run_as_cores_and_memory_allow(monkeypatch, free, cores, expected):
+    monkeypatch.setattr(benchmark.joblib, "cpu_count", lambda: cores)
+    monkeypatch.setattr(benchmark.psutil, "virtual_memory", lambda: SimpleNamespace(available=free << 30))
+    assert benchmark.side_by_side() == expected
+
+
+def test_a_grid_says_how_many_processes_it_wants_unless_the_command_does(grid, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(benchmark.joblib, "Parallel", lambda **keys: lambda tasks: asked.append(keys["n_jobs"]) or [])
+    path = grid(seeds=1, jobs=3)
+    run_benchmark(str(path))
+    run_benchmark(str(path), "5")
+    assert asked == [3, 5]
+    assert "on 5 cores" in capsys.readouterr().err
+
+
+def test_what_a_method_learns_from_is_trained_once_for_all_requests(grid, monkeypatch):
+    learned = []
+    whole = SISA.learn
+    monkeypatch.setattr(SISA, "learn", lambda self, workshop: learned.append(1) or whole(self, workshop))
+    path = grid(seeds=1, methods=["Retrain", "SISA"])
+    run_benchmark(str(path), 1, given={"shard_count": "2"})
+    assert learned == [1]
+    assert ["SISA" in line["methods"] for line in lines(path)] == [True, True]
 
 
 def test_a_failing_cell_ends_no_other(grid, capsys):
@@ -174,7 +203,8 @@ def test_time_left_is_measured_where_it_can_be(grid):
         ({"dataset": ["tiny"]}, [], "did you mean 'datasets'"),
         ({"methods": ["SCFI"]}, [], "did you mean 'SCIF'"),
         ({}, ["--benchmark_only=NueMF"], "did you mean 'NeuMF'"),
-        ({}, ["--benchmark_jobs=0"], "1 or more processes"),
+        ({}, ["--benchmark_jobs=0"], "--benchmark_jobs is '0'; allowed: 1 or more processes"),
+        ({"jobs": "many"}, [], "jobs is 'many'; allowed: 1 or more processes"),
     ],
 )
 def test_wrong_input_is_one_line(grid, capsys, keys, arguments, message):

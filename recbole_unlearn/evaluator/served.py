@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,28 +39,36 @@ class Served:
         return np.isin(self.users, users)
 
 
-def serve(unlearner: Any, test_data: Any, withdrawn_users: np.ndarray, withdrawn_items: np.ndarray) -> Served:
-    """Rank all items for all users of an evaluation dataloader.
+class Listener:
+    """Stands for RecBole's collector and also keeps what is served, from the scores that the metrics are computed on.
 
     Args:
-        unlearner: The Unlearner with the model.
-        test_data: A full-sort dataloader whose history is the retained rows.
+        collector: RecBole's, which it hands everything on to.
+        uid_field: Name of the user column.
         withdrawn_users: User id of each withdrawn row, shape [withdrawn rows].
         withdrawn_items: Its item id.
     """
-    unlearner.model.eval()
-    unlearner.tot_item_num = test_data._dataset.item_num
-    unlearner.item_tensor = test_data._dataset.get_item_feature().to(unlearner.device)
-    parts = [_batch(*found, withdrawn_users, withdrawn_items) for found in _score(unlearner, test_data)]
-    return Served(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
+    def __init__(
+        self, collector: Any, uid_field: str, withdrawn_users: np.ndarray, withdrawn_items: np.ndarray
+    ) -> None:
+        self.collector, self.uid_field = collector, uid_field
+        self.withdrawn = withdrawn_users, withdrawn_items
+        self.parts: list[tuple[np.ndarray, ...]] = []
 
-@torch.no_grad()
-def _score(unlearner: Any, test_data: Any) -> Iterator[tuple[np.ndarray, Tensor, Tensor, Tensor]]:
-    """Yield user ids, masked scores [users, items], and the test rows as (place in the batch, item id)."""
-    for batch in test_data:
-        interaction, scores, rows, items = unlearner._full_sort_batch_eval(batch)
-        yield interaction[test_data.uid_field].cpu().numpy(), scores.cpu(), rows, items
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.collector, name)
+
+    def eval_batch_collect(self, scores: Tensor, interaction: Any, rows: Tensor, items: Tensor) -> None:
+        """Take masked scores [users, items] of a batch, and its test rows as (place in the batch, item id)."""
+        self.collector.eval_batch_collect(scores, interaction, rows, items)
+        users = interaction[self.uid_field].cpu().numpy()
+        self.parts.append(_batch(users, scores.cpu(), rows, items, *self.withdrawn))
+
+    @property
+    def served(self) -> Served:
+        """What was served in the batches so far."""
+        return Served(*(np.concatenate(column) for column in zip(*self.parts, strict=True)))
 
 
 def _batch(

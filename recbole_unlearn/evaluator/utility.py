@@ -15,6 +15,8 @@ from recbole.evaluator import Evaluator
 from recbole.evaluator.collector import DataStruct
 from recbole.model.general_recommender.pop import Pop
 
+from recbole_unlearn.evaluator.served import Listener, Served
+
 GROUPS = ("retained", "withdrawn", "all")
 
 
@@ -45,25 +47,30 @@ class GroupEvaluator(Evaluator):
         return {name: float(value) for name, value in super().evaluate(part).items()}
 
 
-def evaluate_by_group(unlearner: Any, eval_data: Any, withdrawn: np.ndarray) -> dict[str, dict[str, float]]:
-    """Evaluate a model for retained, withdrawn and all users in one pass.
+def evaluate_by_group(
+    unlearner: Any, eval_data: Any, withdrawn_users: np.ndarray, withdrawn_items: np.ndarray
+) -> tuple[dict[str, dict[str, float]], Served]:
+    """Evaluate a model for retained, withdrawn and all users, and keep what it serves them: all items are scored once.
 
     Args:
         unlearner: The Unlearner with the model.
         eval_data: A full-sort dataloader whose history is the retained rows.
-        withdrawn: Ids of the users who lost rows.
+        withdrawn_users: User id of each withdrawn row, shape [withdrawn rows].
+        withdrawn_items: Its item id.
 
     Returns:
-        ``{"retained": {"ndcg@10": ...}, "withdrawn": {...}, "all": {...}}``.
+        ``{"retained": {"ndcg@10": ...}, "withdrawn": {...}, "all": {...}}``, and the lists.
     """
-    is_withdrawn = np.isin(eval_data.uid_list.numpy(), withdrawn)
+    is_withdrawn = np.isin(eval_data.uid_list.numpy(), withdrawn_users)
     groups = {"retained": ~is_withdrawn, "withdrawn": is_withdrawn, "all": np.ones_like(is_withdrawn)}
-    whole = unlearner.evaluator
-    unlearner.evaluator = GroupEvaluator(unlearner.config, groups)
+    recboles = unlearner.evaluator, unlearner.eval_collector
+    listener = Listener(unlearner.eval_collector, eval_data.uid_field, withdrawn_users, withdrawn_items)
+    unlearner.evaluator, unlearner.eval_collector = GroupEvaluator(unlearner.config, groups), listener
     try:
-        return unlearner.evaluate(eval_data, show_progress=unlearner.config["show_progress"])
+        figures = unlearner.evaluate(eval_data, show_progress=unlearner.config["show_progress"])
     finally:
-        unlearner.evaluator = whole
+        unlearner.evaluator, unlearner.eval_collector = recboles
+    return figures, listener.served
 
 
 def popularity_model(config: Any, dataset: Any) -> Pop:

@@ -17,7 +17,7 @@ from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka
 from recbole_unlearn.evaluator.closeness import activity, distance, norm_attack, parameter_groups, top10
 from recbole_unlearn.evaluator.forgetting import mean_loss, rank, relearn_time, score_attack, taste
 from recbole_unlearn.evaluator.mio import Membership
-from recbole_unlearn.evaluator.served import Served, serve
+from recbole_unlearn.evaluator.served import Served
 from recbole_unlearn.exceptions import RequestError, UnsupportedModelError
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.model.adapter import ModelAdapter
@@ -31,7 +31,7 @@ class Setting:
         rows: The training rows before the withdrawal.
         membership: Which of them remain and which were withdrawn.
         withdrawn_users: Ids of the users who lost rows.
-        test_data: A full-sort dataloader whose history is the retained rows.
+        serve: Returns what the model of an Unlearner serves.
         popularity: An Unlearner with RecBole's Pop, counted on retained rows.
         negatives: Sampled negatives per observed row; 0 where labels are explicit.
         batch_size: Rows of a training step.
@@ -42,7 +42,7 @@ class Setting:
     rows: Interactions
     membership: Membership
     withdrawn_users: np.ndarray
-    test_data: Any
+    serve: Callable[[Any], Served]
     popularity: Any
     negatives: int
     batch_size: int
@@ -58,11 +58,6 @@ class Setting:
     def popular(self) -> Served:
         """What popularity serves."""
         return self.serve(self.popularity)
-
-    def serve(self, unlearner: Any) -> Served:
-        """Return what a model serves to the users of this run."""
-        gone = self.membership.withdrawn
-        return serve(unlearner, self.test_data, gone.users, gone.items)
 
     def withdrawn_rows(self, model: Any) -> LossRows:
         """Return the withdrawn rows as rows of the model's loss, with negatives that are the same for every model."""

@@ -13,7 +13,7 @@ from torch.nn.functional import softplus
 class LogisticBlocks:
     """F_u(e) = sum_r w_ur [softplus(s_ur(e)) - t_ur s_ur(e)] + ridge / 2 |e|^2, for every user u of a batch.
 
-    A sum over rows, never a mean: ``ridge`` is weighed against the number of a user's rows. With targets in [0, 1] the
+    A sum over rows, never a mean: the number ``ridge`` is weighed against that of a user's rows. With targets in [0, 1] the
     gradient is sum_r w (sigma(s) - t) J + ridge e, and since s is piecewise linear in e the Hessian is exactly
     sum_r w sigma (1 - sigma) J^T J + ridge I: positive definite, and free of the targets.
 

@@ -97,7 +97,8 @@ def _means(ids: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray
 def priority_sample(weights: np.ndarray, uniforms: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a sample of weighted things, and weights with which its sums are those of all in expectation.
 
-    The things of highest priority w / u are taken; each stands for itself and for those that were left out.
+    The things of highest priority w^2 / u are taken; each stands for itself and for those that were left out. The square
+    prefers the heavy ones, which keep their own weights: of a catalogue the popular items, whose order a list shows.
 
     Args:
         weights: w, shape [things].
@@ -105,10 +106,11 @@ def priority_sample(weights: np.ndarray, uniforms: np.ndarray, size: int) -> tup
         size: Size of the sample; if there are no more things, all are taken with their own weights.
 
     Returns:
-        Positions, ascending, and weights, shape [size] each.
+        Positions, ascending, and weights w max(1, t / w^2) with t the highest priority that was left out, shape [size] each.
 
     Reference:
-        Duffield, Lund and Thorup (2007), Priority sampling for estimation of arbitrary subset sums.
+        Duffield, Lund and Thorup (2007), Priority sampling for estimation of arbitrary subset sums; a thing is taken with
+        probability min(1, w^2 / t) given t, by whose inverse its weight is multiplied.
 
     Example:
         >>> priority_sample(np.array([5.0, 1.0, 1.0]), np.array([0.5, 0.5, 0.25]), 2)
@@ -116,8 +118,8 @@ def priority_sample(weights: np.ndarray, uniforms: np.ndarray, size: int) -> tup
     """
     if len(weights) <= size:
         return np.arange(len(weights)), weights
-    priorities = weights / uniforms
+    priorities = weights**2 / uniforms
     order = np.argpartition(-priorities, size)
     threshold = priorities[order[size:]].max()
     chosen = np.sort(order[:size])
-    return chosen, np.maximum(weights[chosen], threshold)
+    return chosen, weights[chosen] * np.maximum(1, threshold / weights[chosen] ** 2)

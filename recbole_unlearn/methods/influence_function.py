@@ -131,7 +131,8 @@ class SCIF(InfluenceFunction):
     """User selection and collaborative component, solved exactly in each user's block.
 
     Formula: e_u' = argmin over e of the sum of the loss of u's retained rows and of z-bar in the place of the withdrawn ones,
-    plus `ridge` / 2 |e|^2; users with no row left share one solution, on the catalogue. Nothing else in the model moves.
+    plus `ridge` n / 2 |e|^2, n the mean rows of a user; users with no row left share one solution, on the catalogue. Nothing
+    else in the model moves.
     Cost: for each touched user up to `newton_steps` d x d systems and passes over the user's rows; not the number of users
     of the data set, but for the means behind z-bar. With a graph users are coupled, and the cost is that of CIF.
     """

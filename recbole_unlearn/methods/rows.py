@@ -66,6 +66,11 @@ class RequestRows:
         return max(1, self.context.negatives) if self.pairwise else 1 + self.context.negatives
 
     @cached_property
+    def rows_per_user(self) -> float:
+        """Mean rows of the loss of a retained user, negatives included: what a ridge is a share of."""
+        return self.context.rows_per_user * self.per_pair
+
+    @cached_property
     def loss_rows(self) -> int:
         """Retained rows of the loss, negatives included: what a penalty on the mean loss is multiplied with."""
         return self.context.n_retained * self.per_pair
@@ -135,7 +140,7 @@ class RequestRows:
         large catalogue a sample stands for all, drawn by token and seed. With a pairwise loss every item stands against a
         few items drawn by its token and the seed.
         """
-        items, rows_per_user = self.served_items, self.context.rows_per_user
+        items, rows_per_user = self.served_items, self.rows_per_user
         positives = self.item_positives[items]
         tokens = self.context.rows.item_tokens
         if not self.context.negatives:
@@ -145,14 +150,12 @@ class RequestRows:
                 np.zeros_like(items), items, None, labels, catalogue_weights(positives, 0.0, rows_per_user)
             )
         if not self.pairwise:
-            weights = catalogue_weights(
-                positives, self.negatives_per_item, (1 + self.context.negatives) * rows_per_user
-            )
+            weights = catalogue_weights(positives, self.negatives_per_item, rows_per_user)
             labels = item_rates(positives, self.negatives_per_item)
             chosen, weights = priority_sample(weights, token_uniforms(tokens[items], self.seed), _CATALOGUE)
             items = items[chosen]
             return self._rows(np.zeros_like(items), items, None, labels[chosen], weights)
-        weights = catalogue_weights(positives, 0.0, self.context.negatives * rows_per_user)
+        weights = catalogue_weights(positives, 0.0, rows_per_user)
         chosen, weights = priority_sample(weights, token_uniforms(tokens[items], self.seed), _CATALOGUE)
         items = items[chosen]
         others = frozen_negatives(

@@ -106,7 +106,7 @@ class UserRows:
         """Return the objective of padded rows; ``loss_rows`` is the size of the whole one, which weighs a weight decay."""
         blocks = self.adapter.user_blocks(where.items, where.others)
         penalty = self.adapter.row_penalty.user * labels.weights.double().sum(dim=1)
-        total = self.context.weight_decay * loss_rows + self.options.ridge
+        total = self.context.weight_decay * loss_rows + self.options.ridge * self.rows.rows_per_user
         return LogisticBlocks(blocks, labels.targets, labels.weights, penalty + total)
 
     def _start(self, users: np.ndarray) -> Tensor:

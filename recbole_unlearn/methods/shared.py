@@ -176,7 +176,7 @@ class SharedUpdate:
                     sums = sums + per_row.other * _count(rows.others, rows.weights, size)
                 penalty += (sums if ids is None else sums[ids]).unsqueeze(1)
             if name in users | items and self.options.select != "all":
-                penalty += self.options.ridge
+                penalty += self.options.ridge * self.rows.rows_per_user
             parts.append(penalty)
         return tuple(parts)
 

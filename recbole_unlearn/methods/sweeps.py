@@ -99,7 +99,8 @@ class BlockSweeps:
         places = torch.from_numpy(ids).to(rows.users.device)
         lists = by_user(rows, places)
         blocks = adapter.item_blocks(lists.items) if of_items else adapter.user_blocks(lists.items)
-        ridge = torch.full((len(ids),), options.ridge + self.decay, dtype=torch.float64, device=rows.users.device)
+        pull = options.ridge * self.rows.rows_per_user + self.decay
+        ridge = torch.full((len(ids),), pull, dtype=torch.float64, device=rows.users.device)
         if first and options.start == "fresh":
             tokens = context.rows.item_tokens if of_items else context.rows.user_tokens
             start: Tensor = draw_rows(adapter, tables, tokens[ids], context.seed)

@@ -10,6 +10,7 @@ from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka, relative_cka
 from recbole_unlearn.evaluator.closeness import activity, distance, norm_attack, parameter_groups, top10
 from recbole_unlearn.evaluator.forgetting import mean_loss, mean_with_interval, rank, relearn_time, score_attack, taste
 from recbole_unlearn.evaluator.served import Served, ndcg_of_lists, percentiles
+from recbole_unlearn.evaluator.utility import evaluate_by_group
 from recbole_unlearn.evaluator.witnesses import WITNESSES, witnesses_of
 from recbole_unlearn.quick_start import Assessment
 
@@ -173,17 +174,25 @@ def test_every_witness_speaks_on_a_run(trained, fresh_copy, assessment, monkeypa
 
 
 def test_the_served_lists_agree_with_recboles_metrics(trained, assessment):
-    from recbole_unlearn.evaluator.served import serve
-    from recbole_unlearn.evaluator.utility import evaluate_by_group
-
     assess, _ = assessment
     gone = assess.membership.withdrawn
-    found = serve(trained, assess.test_data, gone.users, gone.items)
-    groups = evaluate_by_group(trained, assess.test_data, assess.withdrawn_users)
+    groups, found = evaluate_by_group(trained, assess.test_data, gone.users, gone.items)
     mine = found.of(assess.withdrawn_users)
     assert found.ndcg[mine].mean() == pytest.approx(groups["withdrawn"]["ndcg@10"], abs=1e-6)  # rounded to six places
     assert found.ndcg[~mine].mean() == pytest.approx(groups["retained"]["ndcg@10"], abs=1e-6)
     assert found.withdrawn.sum() == len(gone.users)  # withdrawn items are ranked
+
+
+def test_a_model_scores_all_items_once(trained, assessment, monkeypatch):
+    batches = []
+    score = trained._full_sort_batch_eval
+    monkeypatch.setattr(trained, "_full_sort_batch_eval", lambda batch: batches.append(1) or score(batch))
+    collector = trained.eval_collector
+    assess, _ = assessment
+    assess(trained)
+    assess.witnesses({"Original": trained})
+    assert len(batches) == len(assess.test_data)
+    assert trained.eval_collector is collector
 
 
 def test_without_retrain_a_witness_says_what_is_missing(trained, assessment):

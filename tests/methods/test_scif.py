@@ -49,6 +49,12 @@ def user_rows_of(unlearner, context, **keys):
     return UserRows(context, adapter, rows, options)
 
 
+def pull_of(context, share):
+    """Return the weight of a ridge: a share of the mean number of rows, one negative each, of users who keep some."""
+    stay = context.rows.users[~context.withdrawal.forget]
+    return share * 2 * len(stay) / len(np.unique(stay))
+
+
 def option(unlearner, **keys):
     return SCIF({**unlearner.config.method_options("SCIF"), **keys})
 
@@ -89,17 +95,18 @@ def test_other_users_keep_every_bit(fresh_copy, kind, method):
 def test_the_row_of_a_gone_user_is_the_minimum_of_the_catalogue_objective(fresh_copy):
     request = REQUESTS["users"]
     fresh_copy.model.double()
-    catalogue = user_rows_of(fresh_copy, context_of(fresh_copy, request)).rows.catalogue()
+    context = context_of(fresh_copy, request)
+    catalogue, pull = user_rows_of(fresh_copy, context).rows.catalogue(), pull_of(context, 0.03)
     targets, weights = catalogue.targets, catalogue.weights
     rows = ModelAdapter.of(fresh_copy.model).user_blocks(catalogue.items.unsqueeze(0))
-    option(fresh_copy, newton_tolerance=1e-14, newton_steps=300).unlearn(context_of(fresh_copy, request))
+    option(fresh_copy, newton_tolerance=1e-14, newton_steps=300, ridge=0.03).unlearn(context)
     found = user_rows(fresh_copy, ["u3", "u8"])
     assert torch.equal(found[0], found[1])
 
     def objective(vector):
         logits = rows.logits(torch.from_numpy(vector).unsqueeze(0))[0]
         losses = torch.nn.functional.softplus(logits) - targets * logits
-        return float(weights @ losses) + 0.5 * float(vector @ vector)
+        return float(weights @ losses) + pull / 2 * float(vector @ vector)
 
     best = minimize(objective, found[0].numpy(), method="Powell", options={"xtol": 1e-8, "ftol": 1e-12})
     assert objective(found[0].numpy()) <= best.fun * (1 + 1e-6)
@@ -225,12 +232,12 @@ def test_a_partial_user_is_solved_on_retained_and_relabelled_rows(make_config):
     targets, weights = new.targets, new.weights
     option(fresh_copy, newton_tolerance=1e-13, newton_steps=300).unlearn(context)
     vector = user_rows(fresh_copy, ["u3"])
-    blocks = solver.adapter.user_blocks(new.items)
+    blocks, ridge = solver.adapter.user_blocks(new.items), pull_of(context, solver.options.ridge)
 
     def slope(target, weight):
         logits, jacobian = blocks.logits_and_jacobian(vector)
         residual = weight * (logits.sigmoid() - target)
-        return float(((jacobian.mT @ residual.unsqueeze(-1)).squeeze(-1) + vector).norm())
+        return float(((jacobian.mT @ residual.unsqueeze(-1)).squeeze(-1) + ridge * vector).norm())
 
     exact = slope(targets, weights)
     relabelled = (targets > 0) & (targets < 1)
@@ -258,14 +265,15 @@ def test_weight_decay_counts_the_rows_of_each_objective(make_config, collaborate
     slope = new.weights * (logits.sigmoid() - new.targets)
     pull = (jacobian.mT @ slope.unsqueeze(-1)).squeeze(-1)
     loss_rows = 2 * (len(rows.users) - context.withdrawal.forget.sum() + (4 if collaborate else 0))
+    ridge = pull_of(context, config.method_options("SCIF")["ridge"])
 
     def left(counted):
-        return float((pull + (1 + 0.05 * counted) * vector).norm())
+        return float((pull + (ridge + 0.05 * counted) * vector).norm())
 
     assert left(loss_rows) < 1e-6
     assert left(loss_rows + (-8 if collaborate else 8)) > 1e-4
     original = solver._blocks(new, new, solver.rows.loss_rows + 2 * int(context.withdrawal.forget.sum()))
-    assert float(original.ridge[0]) == pytest.approx(1 + 0.05 * 2 * len(rows.users))
+    assert float(original.ridge[0]) == pytest.approx(ridge + 0.05 * 2 * len(rows.users))
 
 
 def test_negatives_of_withdrawn_rows_are_no_positives_of_their_user(fresh_copy):

@@ -203,8 +203,9 @@ def test_too_few_newton_steps_are_said(small):
 
 @pytest.mark.parametrize("select", ["users_items", "all"])
 def test_users_and_items_that_are_chosen_have_a_ridge(small, select):
-    plain, heavy = (update_of(small, select=select, ridge=ridge) for ridge in (1.0, 8.0))
-    expected = 7.0 if select == "users_items" else 0.0
+    plain, heavy = (update_of(small, select=select, ridge=ridge) for ridge in (0.1, 0.8))
+    stay = plain.context.rows.users[~plain.context.withdrawal.forget]
+    expected = 0.7 * len(stay) / len(np.unique(stay)) if select == "users_items" else 0.0  # one pair an observed row
     for less, more in zip(plain.new.penalty, heavy.new.penalty, strict=True):
         assert torch.allclose(more - less, torch.full_like(less, expected))
 
@@ -242,7 +243,7 @@ def test_the_diagnostics_are_those_of_the_worse_part():
     told = {}
     for steps in (1, 50):
         model = copy.deepcopy(unlearner.model)
-        given = {**unlearner.config.method_options("CIF"), "newton_steps": steps}
+        given = {**unlearner.config.method_options("CIF"), "newton_steps": steps, "ridge": 0.05}
         told[steps] = method_class("CIF")(given).unlearn(context_of(unlearner, REQUESTS["users"], model)).diagnostics
     assert told[50]["converged"] == 1.0
     assert told[50]["steps"] > 1

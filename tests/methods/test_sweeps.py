@@ -16,7 +16,7 @@ from recbole_unlearn.methods.rows import RequestRows, by_user
 from recbole_unlearn.methods.sweeps import BlockSweeps
 from recbole_unlearn.model.adapter import ModelAdapter, read_rows
 from recbole_unlearn.trainer import train_model
-from tests.methods.test_scif import context_of, state
+from tests.methods.test_scif import context_of, pull_of, state
 
 
 def method(unlearner, **keys):
@@ -77,18 +77,18 @@ def test_weight_decay_counts_the_rows_of_the_objective(fresh_copy, collaborate, 
     monkeypatch.setattr(
         "recbole_unlearn.methods.sweeps.LogisticBlocks", lambda *given: seen.append(given[3]) or LogisticBlocks(*given)
     )
-    method(fresh_copy, select="users_items", collaborate=collaborate, ridge=2.0).unlearn(context)
+    method(fresh_copy, select="users_items", collaborate=collaborate, ridge=0.3).unlearn(context)
     loss_rows = 2 * (len(context.rows.users) - (0 if collaborate else 2))
     assert len(seen) == 2
     for ridge in seen:
-        assert ridge.tolist() == pytest.approx([2.0 + 0.05 * loss_rows] * len(ridge))
+        assert ridge.tolist() == pytest.approx([pull_of(context, 0.3) + 0.05 * loss_rows] * len(ridge))
 
 
 def test_the_last_turn_leaves_the_items_at_their_minimum(fresh_copy):
     fresh_copy.model.double()
     request, _, items = present(fresh_copy)
     context = context_of(fresh_copy, request)
-    outcome = method(fresh_copy, select="users_items", newton_steps=200, newton_tolerance=1e-8, ridge=2.0).unlearn(
+    outcome = method(fresh_copy, select="users_items", newton_steps=200, newton_tolerance=1e-8, ridge=0.3).unlearn(
         context
     )
     adapter, ids = ModelAdapter.of(fresh_copy.model), torch.from_numpy(np.unique(items))
@@ -96,7 +96,7 @@ def test_the_last_turn_leaves_the_items_at_their_minimum(fresh_copy):
     rows = rows.of(np.flatnonzero(~rows.forget))
     rows = replace(rows, users=rows.items, items=rows.users)
     lists = by_user(rows[torch.isin(rows.users, ids)], ids)
-    ridge = torch.full((len(ids),), 2.0, dtype=torch.float64)
+    ridge = torch.full((len(ids),), pull_of(context, 0.3), dtype=torch.float64)
     problem = LogisticBlocks(adapter.item_blocks(lists.items), lists.targets, lists.weights, ridge)
     found = read_rows(adapter.item_tables, ids)
     least = problem.objective(found)
