@@ -147,6 +147,10 @@ def witnesses(rows, dataset, model):
         "top10.withdrawn": "withdrawn",
         "activity.active_loss": "loss of the most active 5 %",
         "activity.rest_loss": "of the rest",
+        "relearn.epochs": "epochs to relearn",
+        "cka.users_withdrawn": "CKA with Retrain: withdrawn",
+        "cka.users_retained": "retained",
+        "cka.items": "items",
     }
     body = [
         [method, *(shown(column(part, name)) for name in names)] for at, method, part in cells(rows) if at == "rand@5"

@@ -8,7 +8,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-GRIDS = ("paper", "shards", "ml-1m", "figure8", "paper-oracle")
+GRIDS = ("paper", "ml-1m", "figure7", "table2", "table3", "figure8")
 PAPER = yaml.safe_load((ROOT / "benchmarks" / "paper_values.yml").read_text())
 PAPERS_NAME = {"ml-1m": "ML-1M", "ml-100k": "ML-1M", "amazon-digital-music-5core": "ADM"}
 METRICS = [f"{metric}@{k}" for k in (5, 10, 15, 20) for metric in ("ndcg", "hit")]
@@ -80,6 +80,8 @@ def record(line, method):
     figures["parallel_speedup"] = over(retrain.get("seconds"), value(result, "clocks", "parallel"))
     for witness, figure in WITNESSES:
         figures[f"{witness}.{figure}"] = value(result, "witnesses", witness, figure)
+    for group in ("users_withdrawn", "users_retained", "items"):
+        figures[f"cka.{group}"] = value(result, "witnesses", "cka", group, "debiased")
     return figures
 
 
@@ -98,6 +100,7 @@ WITNESSES = [
     ("top10", "withdrawn"),
     ("activity", "active_loss"),
     ("activity", "rest_loss"),
+    ("relearn", "epochs"),
 ]
 
 

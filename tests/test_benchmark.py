@@ -1,6 +1,7 @@
 """The runner on a grid of one-epoch models: resume, provenance, parallel processes, failures."""
 
 import json
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from recbole_unlearn import benchmark, presets
 from recbole_unlearn.benchmark import Cell, Clock, Grid, run_benchmark
 from recbole_unlearn.cli import main
 from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.lineage import lines as provenance
 from recbole_unlearn.lineage.lines import append_line, read_lines, source_digest
 from recbole_unlearn.methods.sisa import SISA
 
@@ -217,6 +219,23 @@ def test_wrong_input_is_one_line(grid, capsys, keys, arguments, message):
 def test_a_missing_grid_is_named(capsys):
     assert main(["--benchmark=nowhere.yaml"]) == 2
     assert "nowhere.yaml" in capsys.readouterr().err
+
+
+def test_only_changed_code_makes_a_commit_dirty(monkeypatch, tmp_path):
+    """Results that are written beside the code change no figure."""
+    package, presets_folder = tmp_path / "package", tmp_path / "properties"
+    for folder in (package, presets_folder):
+        folder.mkdir()
+        (folder / "file.yaml").write_text("a: 1\n")
+    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "one"]):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    monkeypatch.setattr(provenance, "_PACKAGE", package)
+    monkeypatch.setattr(provenance.presets, "folder", lambda: presets_folder)
+    (tmp_path / "results.jsonl").write_text("{}\n")
+    clean = provenance.commit.__wrapped__()
+    assert len(clean) == 12
+    (presets_folder / "file.yaml").write_text("a: 2\n")
+    assert provenance.commit.__wrapped__() == clean + "-dirty"
 
 
 def test_lines_of_two_writers_stay_whole(tmp_path):

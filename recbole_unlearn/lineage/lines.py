@@ -72,10 +72,15 @@ def source_digest() -> str:
 
 @cache
 def commit() -> str | None:
-    """Return the commit that the code stands at, with ``-dirty`` if it was changed since; None without git."""
-    command = ["git", "-C", str(_PACKAGE), "describe", "--always", "--dirty", "--abbrev=12"]
+    """Return the commit of the package, with ``-dirty`` if its code was changed since; None without git."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        at = _git("describe", "--always", "--abbrev=12")
+        changed = _git("status", "--porcelain", "--", str(_PACKAGE), str(presets.folder()))
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
+    return at + "-dirty" * bool(changed)
+
+
+def _git(*words: str) -> str:
+    command = ["git", "-C", str(_PACKAGE), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
