@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 OLDEST := .venv-oldest
+GRIDS  := paper table2 ml-1m figure3 figure7 ml-1m-lightgcn
 
 .PHONY: demo test test-oldest lint docs bench clean
 
@@ -35,7 +36,8 @@ docs: $(READY)
 	$(BIN)/mkdocs build --strict
 
 bench: $(READY)
-	$(BIN)/python run_unlearn.py --benchmark=benchmarks/paper.yaml
+	for grid in $(GRIDS); do $(BIN)/python run_unlearn.py --benchmark=benchmarks/$$grid.yaml || exit 1; done
+	$(BIN)/python benchmarks/paper_tables.py
 
 clean:
 	rm -rf $(VENV) $(OLDEST) site build dist *.egg-info

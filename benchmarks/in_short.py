@@ -1,7 +1,7 @@
 """The README's results in a few lines, each figure from its json."""
 
 import numpy as np
-from records import complete, read_lines, retained_shares
+from records import complete, deviation, read_lines, retained_shares
 
 
 def in_short():
@@ -37,5 +37,6 @@ def completeness(model, runs):
     before = np.mean([run["methods"]["Original"]["auc"] for run in runs])
     return (
         f"{model}, ml-100k, {len(runs)} seeds: the oracle's AUC after SCIF is Retrain's {np.mean(gaps):+.3f} ± "
-        f"{np.std(gaps):.3f} (the original's is {before:.2f}); retained users have {np.mean(shares):.3f} of Retrain's NDCG@10"
+        f"{deviation(gaps):.3f} (the original's is {before:.2f}); retained users have {np.mean(shares):.3f} of Retrain's "
+        f"NDCG@10"
     )

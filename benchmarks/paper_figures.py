@@ -3,7 +3,7 @@
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-from records import PAPER, ROOT, column, distinct
+from records import PAPER, ROOT, average, column, deviation, distinct
 
 FOLDER = ROOT / "docs" / "figures"
 ABLATION = ("IF", "SIF", "CIF", "SCIF")
@@ -23,21 +23,28 @@ def save(figure, name, folder):
 
 
 def figure3(lines, folder=FOLDER):
-    """Relative CKA over the share of withdrawn users: plain as in the paper, and debiased."""
+    """Relative CKA over the share of withdrawn users, mean over seeds: plain as in the paper, and debiased."""
     if not lines:
         return None
-    figure, axes = plt.subplots(1, 2, figsize=(8, 3), sharey=True)
-    for axis, form in zip(axes, ("relative", "relative_debiased"), strict=True):
-        for name, label in NAMES.items():
-            points = sorted((line["request"]["alpha"], line["cka"]["RetrainAgain"][name][form]) for line in lines)
-            axis.plot(*zip(*[point for point in points if point[1] is not None], strict=True), marker="o", label=label)
-        axis.set(
-            xlabel="users withdrawn (%)",
-            title={"relative": "relative CKA (eq. 8)"}.get(form, "debiased"),
-            ylim=(0, None),
-        )
-    axes[0].legend(frameon=False)
+    models = distinct([line["cell"] for line in lines], "model")
+    figure, axes = plt.subplots(len(models), 2, figsize=(8, 2.6 * len(models)), sharey=True, squeeze=False)
+    for row, model in zip(axes, models, strict=True):
+        for axis, form in zip(row, ("relative", "relative_debiased"), strict=True):
+            for name, label in NAMES.items():
+                axis.plot(
+                    *curve([line for line in lines if line["model"] == model], name, form), marker="o", label=label
+                )
+            kind = {"relative": "relative CKA (eq. 8)"}.get(form, "debiased")
+            axis.set(xlabel="users withdrawn (%)", title=f"{model}, {kind}", ylim=(min(0, axis.get_ylim()[0]), None))
+    axes[0, 0].legend(frameon=False)
     return save(figure, "figure3", folder)
+
+
+def curve(lines, name, form):
+    """Return the shares of withdrawn users, ascending, and the mean over seeds at each."""
+    points = [{"alpha": line["request"]["alpha"], "value": line["cka"]["RetrainAgain"][name][form]} for line in lines]
+    shares = sorted({point["alpha"] for point in points if point["value"] is not None})
+    return shares, [average(points, "value", alpha=share) for share in shares]
 
 
 def figure7(times, folder=FOLDER):
@@ -72,7 +79,9 @@ def figure8(rows, folder=FOLDER):
     for place, (model, dataset) in enumerate(settings):
         for axis, name in zip(axes[:, place], ("strong_auc", "all_ndcg@10"), strict=True):
             values = [column(rows, name, model=model, dataset=dataset, method=m) or [np.nan] for m in ABLATION]
-            axis.bar(ABLATION, [np.mean(part) for part in values], yerr=[np.std(part) for part in values], color="C0")
+            axis.bar(
+                ABLATION, [np.mean(part) for part in values], yerr=[deviation(part) for part in values], color="C0"
+            )
             exact = column(rows, name, model=model, dataset=dataset, method="Retrain")
             if exact:
                 axis.axhline(np.mean(exact), color="black", lw=1, ls="--", label="Retrain")

@@ -5,13 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from scipy.stats import t
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-GRIDS = ("paper", "ml-1m", "figure7", "table2", "table3", "figure8")
+GRIDS = ("paper", "ml-1m", "ml-1m-lightgcn", "figure7", "table2", "table3", "figure8")
 PAPER = yaml.safe_load((ROOT / "benchmarks" / "paper_values.yml").read_text())
 PAPERS_NAME = {"ml-1m": "ML-1M", "ml-100k": "ML-1M", "amazon-digital-music-5core": "ADM"}
 METRICS = [f"{metric}@{k}" for k in (5, 10, 15, 20) for metric in ("ndcg", "hit")]
+GROUP_METRICS = ("ndcg@10", "precision@10", "recall@10")
+POWER = 0.75  # AUC on the model before the withdrawal under which the oracle is not informative
 
 
 def read_lines(name, folder=RESULTS):
@@ -40,18 +43,34 @@ def retained_shares(cells):
 
 
 def records(lines):
-    """Return flat records; a cell that two grids ran counts once, the first that is given."""
+    """Return flat records, one per cell and method.
+
+    Where two grids ran a cell, the first that is given counts; what it did not ask is filled in from a later one of the same
+    state of the code.
+    """
     found = {}
     for line in lines:
-        for method in line.get("methods", {}):
-            if "utility" in line["methods"][method]:
-                found.setdefault((*line["cell"].values(), method), record(line, method))
-            learned = line["methods"][method].get("original")
-            if learned:  # shards unlearn from an ensemble of their own
-                name = f"{method}, learned"
-                beside = {**line, "methods": {**line["methods"], name: learned}}
-                found.setdefault((*line["cell"].values(), name), record(beside, name))
+        for name, content in with_references(line):
+            mine = record(content, name)
+            known = found.setdefault((*line["cell"].values(), name), mine)
+            if known["source"] == mine["source"]:
+                known.update({key: figure for key, figure in mine.items() if known[key] is None})
     return list(found.values())
+
+
+def with_references(line):
+    """Yield the methods of a line, what shards learned from, and popularity, each with a line that holds it."""
+    for method, result in line.get("methods", {}).items():
+        if "utility" in result:
+            yield method, line
+        learned = result.get("original")
+        if learned:  # shards unlearn from an ensemble of their own, which is its own start
+            name = f"{method}, learned"
+            yield name, {**line, "methods": {**line["methods"], name: {**learned, "original": learned}}}
+    popular = line["references"].get("popularity")
+    if popular and "methods" in line:
+        name = "(popularity)"
+        yield name, {**line, "methods": {**line["methods"], name: {"utility": popular}}}
 
 
 def record(line, method):
@@ -59,7 +78,7 @@ def record(line, method):
     result, methods = line["methods"][method], line["methods"]
     retrain, original = methods.get("Retrain", {}), result.get("original") or methods["Original"]
     popular = line["references"]["popularity"]
-    figures = {**line["cell"], "method": method, "clocks": result.get("clocks")}
+    figures = {**line["cell"], "method": method, "source": line["provenance"]["source"], "clocks": result.get("clocks")}
     for protocol in ("strong", "paper"):
         auc, learned = value(result, "mio", protocol, "auc"), value(original, "mio", protocol, "auc")
         exact = value(retrain, "mio", protocol, "auc")
@@ -67,16 +86,20 @@ def record(line, method):
         figures[f"{protocol}_acc"] = value(result, "mio", protocol, "acc")
         figures[f"{protocol}_gap"] = minus(auc, exact)
         figures[f"{protocol}_way"] = over(minus(learned, auc), minus(learned, exact))
+    figures["learned_auc"] = value(original, "mio", "strong", "auc")
     figures["whole_auc"] = value(result, "mio", "strong", "whole_user", "auc")
     for metric in METRICS:
         figures[metric] = value(result, "utility", "retained", metric)
         figures[f"{metric}_share"] = over(figures[metric], value(retrain, "utility", "retained", metric))
-    figures["all_ndcg@10"] = value(result, "utility", "all", "ndcg@10")
+    for group in ("retained", "withdrawn", "all"):
+        for metric in GROUP_METRICS:
+            figures[f"{group}_{metric}"] = value(result, "utility", group, metric)
     figures["withdrawn_share"] = over(
         value(result, "utility", "withdrawn", "ndcg@10"), value(popular, "withdrawn", "ndcg@10")
     )
     figures["original_ndcg@10"] = value(original, "utility", "retained", "ndcg@10")
     figures["seconds"], figures["speedup"] = result.get("seconds"), result.get("speedup")
+    figures["alone"] = line.get("alone", False)
     figures["parallel_speedup"] = over(retrain.get("seconds"), value(result, "clocks", "parallel"))
     for witness, figure in WITNESSES:
         figures[f"{witness}.{figure}"] = value(result, "witnesses", witness, figure)
@@ -101,6 +124,7 @@ WITNESSES = [
     ("activity", "active_loss"),
     ("activity", "rest_loss"),
     ("relearn", "epochs"),
+    ("relearn", "reached"),
 ]
 
 
@@ -129,11 +153,23 @@ def average(rows, name, **where):
     return float(np.mean(values)) if values else None
 
 
+def deviation(values):
+    """Return the standard deviation over seeds; 0 for one."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def half_interval(values):
+    """Return half of the 95 % interval of a mean over seeds (Student's t), None for one seed."""
+    if len(values) < 2:
+        return None
+    return float(t.ppf(0.975, len(values) - 1) * deviation(values) / np.sqrt(len(values)))
+
+
 def shown(values, digits=3):
     """Return mean ± standard deviation over seeds (no spread for one)."""
     if not values:
         return ""
-    spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    spread = f" ± {deviation(values):.{digits}f}" if len(values) > 1 else ""
     return f"{np.mean(values):.{digits}f}{spread}"
 
 

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import tabulate
 from in_short import in_short
-from records import RESULTS, ROOT, complete, read_lines, retained_shares
+from records import RESULTS, ROOT, complete, read_lines, retained_shares, shown
 
 from recbole_unlearn.evaluator.report import notes_of, render
 
@@ -24,7 +24,7 @@ def table(path):
         share = [run["methods"][name]["retained"] / run["methods"]["Retrain"]["retained"] for run in runs]
         norm = [result["norm_attack"] for result in results]
         figures = ([result["auc"] for result in results], gaps, taste, share, norm)
-        rows.append([name, *(f"{np.mean(part):.3f} ± {np.std(part):.3f}" for part in figures)])
+        rows.append([name, *(shown(part) for part in figures)])
     head = [
         "",
         "strong oracle AUC",
@@ -52,7 +52,7 @@ def shards(path):
             [
                 name,
                 mean([cell["ndcg"]["retained"] for cell, _ in own], 4),
-                f"{np.mean(shares[name]):.3f} ± {np.std(shares[name]):.3f}",
+                shown(shares[name]),
                 *(mean([cell.get(key) for cell, _ in own], 3) for key in ("original_auc", "auc")),
                 *(mean([speedup(cell, base, clock) for cell, base in own], 1) for clock in CLOCKS),
             ]
@@ -111,8 +111,8 @@ def influence(path):
                 f"{np.median(seconds):.3f}" if seconds else "",
                 *("" if None in part else f"{np.median(part):,.1f}" for part in factors),
                 mean([own["auc"] for own, _ in results], 3),
-                f"{np.mean(gaps):+.3f} ± {np.std(gaps):.3f}" if gaps else "",
-                f"{np.mean(shares):.3f} ± {np.std(shares):.3f}" if shares else "",
+                shown(gaps),
+                shown(shares),
                 *solved([own.get("diagnostics", {}) for own, _ in results]),
             ]
         )
@@ -167,7 +167,7 @@ def interactions(path):
         auc = [result["auc"] for result, _, _ in results]
         way = [(first["auc"] - result["auc"]) / (first["auc"] - last["auc"]) for result, first, last in results]
         share = [result["ndcg"] / last["ndcg"] for result, _, last in results]
-        cells = [f"{np.mean(part):.3f} ± {np.std(part):.3f}" for part in (auc, way, share)]
+        cells = [shown(part) for part in (auc, way, share)]
         if name != "Original":
             cells.append(
                 f"{np.median([last['cpu_seconds'] / result['cpu_seconds'] for result, _, last in results]):.1f}"

@@ -22,6 +22,7 @@ import yaml
 
 from recbole_unlearn import presets
 from recbole_unlearn.benchmark_cell import Group, run_group
+from recbole_unlearn.evaluator.report import environment
 from recbole_unlearn.exceptions import ConfigError, suggest
 from recbole_unlearn.lineage.lines import commit, digest, read_lines, source_digest
 
@@ -37,7 +38,8 @@ _KEYS: dict[str, Any] = {
     "seconds": {},
     "jobs": None,
 }
-_OF_THIS_MACHINE = ("data_path", "checkpoint_dir", "output_dir", "device", "gpu_id", "show_progress")
+_OF_THIS_MACHINE = ("data_path", "checkpoint_dir", "output_dir", "gpu_id", "show_progress")
+_LIBRARIES = ("python", "torch", "recbole", "numpy", "scipy")
 _GUESS = 300.0
 _CELL_BYTES = 4 << 30  # most that a cell takes: the oracle on the vectors of eight shards
 
@@ -241,6 +243,13 @@ def _check_provenance(grid: Grid, lines: Sequence[Mapping[str, Any]]) -> None:
                     f"{grid.results} holds results of another {what}: {theirs[what]} (commit {theirs['commit']}), now "
                     f"{mine[what]} (commit {mine['commit']}); move the file away to start anew, or go back to that commit"
                 )
+        ran, runs = (
+            {name: versions[name] for name in _LIBRARIES} for versions in (line["environment"], environment("cpu"))
+        )
+        if ran != runs:
+            raise ConfigError(
+                f"{grid.results} holds results of {ran}, here are {runs}; move the file away to start anew, or install those"
+            )
 
 
 def _say(text: str) -> None:

@@ -61,7 +61,8 @@ def _run(group: Group) -> None:
     source = source_digest()
     if source != group.provenance["source"]:
         raise ConfigError(f"the code changed under the run: {group.provenance['source']} at its start, now {source}")
-    settings = {"state": "WARNING", "show_progress": False, **group.config, "seed": group.seed}
+    # Shards are trained in this process: workers of their own would outlive the folder that they were started in.
+    settings = {"state": "WARNING", "show_progress": False, **group.config, "seed": group.seed, "parallel_jobs": 1}
     config = RunConfig(group.model, group.dataset, config_dict=settings)
     init_seed(config["seed"], config["reproducibility"])
     data = create_dataset(config)

@@ -95,25 +95,30 @@ def test_a_cell_alone_has_the_figures_that_it_has_beside_others(grid):
 
 
 def test_two_processes_share_the_file(grid):
-    path = grid(requests=["rand@5"])
-    assert run_benchmark(str(path), jobs=2) == 0
-    assert sorted(line["cell"]["seed"] for line in lines(path)) == [1, 2]
+    """Each trains shards for one seed after another, each seed in a folder that is gone afterwards."""
+    path = grid(requests=["rand@5"], seeds=4, methods=["Retrain", "SISA"])
+    assert run_benchmark(str(path), jobs=2, given={"shard_count": "2"}) == 0
+    assert sorted(line["cell"]["seed"] for line in lines(path)) == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("change", ["config", "source"])
+@pytest.mark.parametrize("change", ["config", "source", "libraries"])
 def test_other_provenance_is_refused_with_both_sides(grid, capsys, change):
     path = grid(requests=["rand@5"], seeds=1)
     run_benchmark(str(path))
     results = path.parent / "results" / "grid.jsonl"
     before = results.read_text()
-    if change == "source":
+    if change != "config":
         line = json.loads(before)
-        line["provenance"]["source"] = "0123456789abcdef"
+        part, name, mine = {
+            "source": ("provenance", "source", source_digest()),
+            "libraries": ("environment", "numpy", line["environment"]["numpy"]),
+        }[change]
+        line[part][name] = "0123456789abcdef"
         results.write_text(json.dumps(line) + "\n")
         assert main([f"--benchmark={path}"]) == 2
         told = capsys.readouterr().err
         assert "0123456789abcdef" in told
-        assert source_digest() in told
+        assert mine in told
     else:
         assert main([f"--benchmark={path}", "--epochs=2"]) == 2
         assert "results of another config" in capsys.readouterr().err
@@ -176,6 +181,10 @@ def test_relative_cka_of_retrain(grid, monkeypatch):
         for found in figures[method].values():
             assert 0 < found["cka"] <= 1 + 1e-9
             assert found["relative"] > 0
+    for name in figures["Retrain"]:  # both are divided by the same mean over pairs of other models
+        first, second = (figures[method][name] for method in ("Retrain", "RetrainAgain"))
+        assert first["relative"] / first["cka"] == pytest.approx(second["relative"] / second["cka"])
+        assert first["cka"] < first["relative"]  # other models agree less than a model with itself
     assert figures["Retrain"]["items"]["cka"] > figures["RetrainAgain"]["items"]["cka"]  # the same initial weights
 
 

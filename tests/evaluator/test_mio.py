@@ -3,12 +3,13 @@ import pytest
 import torch
 from sklearn.metrics import auc, roc_auc_score
 
-from recbole_unlearn import WithdrawalRequest
+from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator import crossfit, mio
 from recbole_unlearn.evaluator.attackers import Schedule, ask, train_attackers
 from recbole_unlearn.evaluator.crossfit import Fold, Points, auc_with_interval, folds_of, roc, weighted_auc
 from recbole_unlearn.evaluator.mio import Membership, Rows, membership_oracle
 from recbole_unlearn.model import adapter as adapters
+from recbole_unlearn.trainer import train_model
 
 
 class Planted(torch.nn.Module):
@@ -181,6 +182,8 @@ def test_few_rows_still_give_a_number(n_users):
     table[users, train] = 1
     figures = membership_oracle(Planted(table), data, "strong", 1)
     assert 0 <= figures["auc_low"] <= figures["auc"] <= figures["auc_high"] <= 1
+    assert 0 < figures["acc"] < 1
+    assert "reason" not in figures
 
 
 def test_one_user_alone_is_asked():
@@ -238,13 +241,31 @@ def test_the_interval_covers_the_spread_over_owners():
     assert figures["auc_high"] - figures["auc_low"] > 0.5
 
 
-def test_the_oracle_reads_a_trained_neumf(trained):
-    rows, test = trained.dataset.interactions(), trained.dataset.interactions(part=2)
-    forget = WithdrawalRequest.random(30, 1).resolve(rows).forget
-    pairs = Rows(rows.users, rows.items)
-    data = Membership(pairs.where(~forget), Rows(test.users, test.items), pairs.where(forget))
-    for protocol in ("paper", "strong"):
-        assert 0 <= membership_oracle(trained.model, data, protocol, 1)["auc"] <= 1
+def test_the_oracle_sees_both_parts_of_neumf(trained):
+    users, items = torch.tensor([1, 3, 3]), torch.tensor([2, 2, 5])
+    pairs, model = Rows(users.numpy(), items.numpy()), trained.model.eval()
+    tables = [getattr(model, f"{side}_{part}_embedding").weight for side in ("user", "item") for part in ("mf", "mlp")]
+    user, item = torch.cat([t[users] for t in tables[:2]], dim=1), torch.cat([t[items] for t in tables[2:]], dim=1)
+    score = model(users, items).unsqueeze(1)
+    with torch.no_grad():
+        assert torch.equal(mio._Features(model, "paper")(pairs), torch.cat([user, item], dim=1))
+        expected = torch.cat([user, item, user * item, score], dim=1)
+        assert torch.allclose(mio._Features(model, "strong")(pairs), expected, atol=1e-6)
+
+
+def test_the_oracle_sees_lightgcns_ego_and_propagated_vectors(make_config):
+    config = make_config("LightGCN", epochs=1)
+    model = train_model(config, create_dataset(config)).model.eval()
+    users, items = torch.tensor([1, 3, 3]), torch.tensor([2, 2, 5])
+    with torch.no_grad():
+        far_user, far_item = model.forward()
+        user = torch.cat([model.user_embedding.weight[users], far_user[users]], dim=1)
+        item = torch.cat([model.item_embedding.weight[items], far_item[items]], dim=1)
+        score = (far_user[users] * far_item[items]).sum(dim=1, keepdim=True)
+        expected = torch.cat([user, item, user * item, score], dim=1)
+        found = mio._Features(model, "strong")(Rows(users.numpy(), items.numpy()))
+    assert torch.allclose(found, expected, atol=1e-5)  # float32, sums in another order
+    assert not torch.allclose(far_user[users], model.user_embedding.weight[users])
 
 
 @pytest.mark.parametrize(("protocol", "n_seen"), [("paper", 2 * 5_000), ("strong", 2 * 30_000)])
