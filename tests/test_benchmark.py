@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from recbole_unlearn import benchmark, presets
-from recbole_unlearn.benchmark import Cell, Clock, Grid, run_benchmark
+from recbole_unlearn.benchmark import Clock, run_benchmark
+from recbole_unlearn.benchmark_grid import Cell, Grid, chosen
 from recbole_unlearn.cli import main
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage import lines as provenance
@@ -257,10 +258,10 @@ def test_lines_of_two_writers_stay_whole(tmp_path):
 
 def test_cells_are_chosen_by_names():
     cells = [Cell("a", model, seed, "rand@5") for model in ("NeuMF", "BPR") for seed in (1, 2)]
-    assert benchmark.chosen(cells, "") == cells
-    assert benchmark.chosen(cells, "NeuMF,seed=2") == [Cell("a", "NeuMF", 2, "rand@5")]
+    assert chosen(cells, "") == cells
+    assert chosen(cells, "NeuMF,seed=2") == [Cell("a", "NeuMF", 2, "rand@5")]
     with pytest.raises(ConfigError, match="seed=3"):
-        benchmark.chosen(cells, "seed=3")
+        chosen(cells, "seed=3")
 
 
 def test_every_grid_that_ships_can_be_read():

@@ -26,6 +26,7 @@ SHELL = (
     "assessment",
     "benchmark",
     "benchmark_cell",
+    "benchmark_grid",
     "loading",
     "withdraw",
     "production",

@@ -1,0 +1,137 @@
+"""A benchmark's yaml file: which cells there are, and what their figures depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import yaml
+
+from recbole_unlearn import presets
+from recbole_unlearn.exceptions import ConfigError, suggest
+from recbole_unlearn.lineage.lines import commit, digest, source_digest
+
+_KEYS: dict[str, Any] = {
+    "results": None,
+    "measure": "methods",
+    "seeds": 1,
+    "datasets": ["ml-100k"],
+    "models": ["NeuMF"],
+    "requests": ["rand@5"],
+    "methods": "all",
+    "config": {},
+    "seconds": {},
+    "jobs": None,
+}
+_OF_THIS_MACHINE = ("data_path", "checkpoint_dir", "output_dir", "gpu_id", "show_progress")
+
+
+class Cell(NamedTuple):
+    """What one json line is about; the line holds the same four under ``cell``."""
+
+    dataset: str
+    model: str
+    seed: int
+    request: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A benchmark's yaml file.
+
+    Args:
+        results: The file of json lines.
+        measure: ``methods`` (the three principles of every method) or ``cka`` (Figure 3).
+        cells: All cells, the most valuable first: seed by seed.
+        methods: Names of the methods, Retrain first.
+        config: Keys for Config.
+        seconds: First guess of what a cell takes, by data set and model.
+        jobs: Processes, each with one thread; none: as many as there are cores and memory for.
+    """
+
+    results: Path
+    measure: Literal["methods", "cka"]
+    cells: list[Cell]
+    methods: list[str]
+    config: dict[str, Any]
+    seconds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    jobs: int | None = None
+
+    @classmethod
+    def read(cls, path: str | Path, given: Mapping[str, Any]) -> Grid:
+        """Read a yaml file; ``given`` are keys from the command line, which win.
+
+        Raises:
+            ConfigError: The file is missing or malformed.
+        """
+        content = _read(Path(path))
+        config = {**content["config"], **given}
+        seeds = content["seeds"]
+        seeds = range(1, seeds + 1) if isinstance(seeds, int) else seeds
+        cells = [
+            Cell(dataset, model, seed, request)
+            for seed in seeds
+            for model in content["models"]
+            for dataset in content["datasets"]
+            for request in content["requests"]
+        ]
+        methods = presets.names("method") if content["methods"] == "all" else content["methods"]
+        if "methods" in config:
+            methods = [name.strip() for name in str(config.pop("methods")).split(",")]
+        _refuse_unknown(methods, presets.names("method"), "method", path)
+        methods = sorted(methods, key=lambda name: (name != "Retrain", methods.index(name)))
+        results = Path(path).parent / (content["results"] or f"results/{Path(path).stem}.jsonl")
+        jobs = processes(f"{path}: jobs", content["jobs"])
+        return cls(results.absolute(), content["measure"], cells, methods, config, content["seconds"], jobs)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Digests of what the figures depend on: the configuration and the code; with the commit for people."""
+        config = {key: value for key, value in self.config.items() if key not in _OF_THIS_MACHINE}
+        return {"config": digest([self.measure, self.methods, config]), "source": source_digest(), "commit": commit()}
+
+
+def chosen(cells: Sequence[Cell], only: str) -> list[Cell]:
+    """Return the cells that have one of the given names in every column that is named.
+
+    >>> cells = [Cell("a", "NeuMF", 1, "rand@5"), Cell("a", "BPR", 1, "rand@5"), Cell("b", "BPR", 1, "rand@5")]
+    >>> [(cell.dataset, cell.model) for cell in chosen(cells, "BPR,b")]
+    [('b', 'BPR')]
+    """
+    columns = [{str(value): value for value in column} for column in zip(*cells, strict=True)]
+    columns[2] = {f"seed={value}": value for value in columns[2].values()}
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    known = [name for column in columns for name in column]
+    _refuse_unknown(names, known, "name", "--benchmark_only")
+    allowed = [{column[name] for name in names if name in column} for column in columns]
+    return [cell for cell in cells if all(not some or value in some for value, some in zip(cell, allowed, strict=True))]
+
+
+def processes(where: str, given: int | str | None) -> int | None:
+    """Return a number of processes, if one is given; raises ConfigError for what is none."""
+    if given is not None and not (str(given).isdigit() and int(given) > 0):
+        raise ConfigError(f"{where} is {given!r}; allowed: 1 or more processes, each with one thread")
+    return None if given is None else int(given)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigError(f"benchmark {str(path)!r} does not exist; give the path of a yaml file, see benchmarks/")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"benchmark {str(path)!r} is no yaml: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"benchmark {str(path)!r} holds no `key: value` lines")
+    _refuse_unknown(content, _KEYS, "key", path)
+    return {**_KEYS, **content}
+
+
+def _refuse_unknown(names: Any, known: Any, what: str, where: str | Path) -> None:
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"{where}: {what} {name!r} is not known;{suggest(str(name), known)} allowed: {', '.join(known)}"
+            )
