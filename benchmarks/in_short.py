@@ -1,23 +1,30 @@
-"""The README's results in a few lines, each figure from its json."""
+"""The README's results in short, each figure from its json."""
 
-import numpy as np
-from records import complete, deviation, read_lines, retained_shares
+from paper_parts import markdown
+from records import GRIDS, average, column, distinct, read_lines, records, shown
+
+HEAD = ["rand@5", "seeds", "oracle before", "SCIF minus Retrain", "SCIF keeps", "IF", "RecEraser", "SISA", "popularity"]
 
 
 def in_short():
-    """Return the lines of what has been measured."""
-    found = [clocks(run) for run in read_lines("influence-NeuMF-ml-1m")[:1]]
-    for model in ("NeuMF", "LightGCN"):
-        runs = read_lines(f"withdrawn_row-{model}-ml-100k")
-        if runs:
-            found.append(completeness(model, runs))
-    for model, dataset in (("NeuMF", "ml-1m"), ("NeuMF", "ml-100k"), ("LightGCN", "ml-100k")):
-        cells = complete(read_lines(f"shards-{model}-{dataset}"))
-        if cells:
-            shares = retained_shares(cells)
-            listed = ", ".join(f"{name} {np.mean(shares[name]):.2f}" for name in ("RecEraser", "SISA", "(popularity)"))
-            found.append(f"{model}, {dataset}, share of Retrain's NDCG@10 that 8 shards keep: {listed}")
-    return [f"- {line}." for line in found]
+    """Return the lines of what has been measured: the clock, and completeness and utility of every data set and model."""
+    found = [f"{clocks(run)}.\n" for run in read_lines("influence-NeuMF-ml-1m")[:1]]
+    rows = records([line for name in GRIDS for line in read_lines(name)])
+    rows = [row for row in rows if row["request"] == "rand@5"]
+    settings = [(model, dataset) for dataset in distinct(rows, "dataset") for model in distinct(rows, "model")]
+    body = []
+    for model, dataset in settings:
+        part = [row for row in rows if (row["model"], row["dataset"]) == (model, dataset)]
+        if column(part, "strong_gap", method="SCIF"):
+            body.append([f"{model}, {dataset}", *principles(part)])
+    return [*found, markdown(body, HEAD)]
+
+
+def principles(rows):
+    gaps = column(rows, "strong_gap", method="SCIF")
+    before = average(rows, "strong_auc", method="Original")
+    kept = [column(rows, "ndcg@10_share", method=name) for name in ("SCIF", "IF", "RecEraser", "SISA", "(popularity)")]
+    return [len(gaps), f"{before:.3f}", shown(gaps), *map(shown, kept)]
 
 
 def clocks(run):
@@ -27,16 +34,4 @@ def clocks(run):
         f"{retrain['stock_seconds']:.0f} s ({scif['speedup_stock_seconds']:,.0f} x) and ours {retrain['seconds']:.0f} s; "
         f"IF {influence['seconds']:.1f} s ({influence['speedup_stock_seconds']:.0f} x); "
         f"one user alone {run['one_user_ms']:.0f} ms"
-    )
-
-
-def completeness(model, runs):
-    pairs = [(run["methods"]["SCIF"], run["methods"]["Retrain"]) for run in runs]
-    gaps = [own["auc"] - base["auc"] for own, base in pairs]
-    shares = [own["retained"] / base["retained"] for own, base in pairs]
-    before = np.mean([run["methods"]["Original"]["auc"] for run in runs])
-    return (
-        f"{model}, ml-100k, {len(runs)} seeds: the oracle's AUC after SCIF is Retrain's {np.mean(gaps):+.3f} ± "
-        f"{deviation(gaps):.3f} (the original's is {before:.2f}); retained users have {np.mean(shares):.3f} of Retrain's "
-        f"NDCG@10"
     )
