@@ -3,10 +3,12 @@
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-from records import PAPER, ROOT, average, column, deviation, distinct
+from records import PAPER, ROOT, average, column, deviation, distinct, papers
 
 FOLDER = ROOT / "docs" / "figures"
 ABLATION = ("IF", "SIF", "CIF", "SCIF")
+CLOCKED = ("Retrain", "SISA", "RecEraser", *ABLATION)
+SHORT = {"amazon-digital-music-5core": "ADM"}
 NAMES = {"users_withdrawn": "users, withdrawn", "users_retained": "users, retained", "items": "items"}
 mpl.use("svg")
 mpl.rcParams.update(
@@ -35,7 +37,7 @@ def figure3(lines, folder=FOLDER):
                     *curve([line for line in lines if line["model"] == model], name, form), marker="o", label=label
                 )
             kind = {"relative": "relative CKA (eq. 8)"}.get(form, "debiased")
-            axis.set(xlabel="users withdrawn (%)", title=f"{model}, {kind}", ylim=(min(0, axis.get_ylim()[0]), None))
+            axis.set(xlabel="users withdrawn (%)", title=f"{model}, {kind}", ylim=(-0.1, None))
     axes[0, 0].legend(frameon=False)
     return save(figure, "figure3", folder)
 
@@ -48,45 +50,68 @@ def curve(lines, name, form):
 
 
 def figure7(times, folder=FOLDER):
-    """Seconds of unlearning 5 % of the users on a logarithmic scale."""
-    rows = [row for row in times if row["request"] == "rand@5" and row["seconds"]]
+    """Seconds of unlearning 5 % of the users on a logarithmic scale, with the factor against Retrain and the printed one."""
+    rows = [row for row in times if row["request"] == "rand@5" and row["seconds"] and row["method"] in CLOCKED]
     if not rows:
         return None
-    methods = distinct(rows, "method")
-    figure, axis = plt.subplots(figsize=(7, 3))
     sets = distinct(rows, "dataset")
-    for number, dataset in enumerate(sets):
-        heights = [np.median(column(rows, "seconds", dataset=dataset, method=name) or [np.nan]) for name in methods]
-        places = np.arange(len(methods)) + 0.8 * number / len(sets)
-        bars = axis.bar(places, heights, 0.8 / len(sets), label=dataset)
-        axis.bar_label(bars, [f"{height:.2g}" for height in heights], fontsize=7)
-    axis.set(yscale="log", ylabel="seconds")
-    axis.set_xticks(np.arange(len(methods)) + 0.4 * (len(sets) - 1) / len(sets), methods)
-    axis.legend(frameon=False)
-    axis.set_title(
-        "printed: Retrain over method " + ", ".join(f"{k} {v}" for k, v in PAPER["figure7"].items()), fontsize=8
-    )
+    figure, axes = plt.subplots(1, len(sets), figsize=(4.2 * len(sets), 2.6), squeeze=False)
+    for axis, dataset in zip(axes[0], sets, strict=True):
+        part = [row for row in rows if row["dataset"] == dataset]
+        bars = [bar for method in CLOCKED for bar in clock_bars(part, method)]
+        drawn = axis.barh([name for name, *_ in bars], [seconds for _, seconds, _ in bars], color="C0")
+        axis.bar_label(drawn, [label for *_, label in bars], padding=3, fontsize=7)
+        axis.set(xscale="log", xlabel="seconds", title=SHORT.get(dataset, dataset))
+        axis.set_xlim(right=axis.get_xlim()[1] * 300)  # room for the labels
+        axis.invert_yaxis()
     return save(figure, "figure7", folder)
 
 
+def clock_bars(rows, method):
+    """Yield name, seconds and label of a method's bars: shards have a second one, a machine for each of them."""
+    clocks = {method: ("seconds", "speedup")}
+    if column(rows, "parallel_speedup", method=method):
+        clocks[f"{method}, parallel"] = ("parallel_seconds", "parallel_speedup")
+    for name, (seconds, faster) in clocks.items():
+        values, factors = (column(rows, figure, method=method) for figure in (seconds, faster))
+        printed = PAPER["figure7"].get(method) if name != "RecEraser" else None
+        if values:
+            label = f"{figures(values)} s, {figures(factors)} x" + (f" (printed {printed})" if printed else "")
+            yield name, np.median(values), label
+
+
+def figures(values):
+    """Return the median in two significant figures, in full where it is large."""
+    return f"{np.median(values):,.0f}" if np.median(values) >= 10 else f"{np.median(values):.2g}"
+
+
 def figure8(rows, folder=FOLDER):
-    """AUC of the strong oracle and NDCG@10 of all users, with and without selection and collaboration."""
+    """AUC of the strong oracle, and NDCG@10 of all users as a share of Retrain's, with and without the paper's two ideas."""
     rows = [row for row in rows if row["request"] == "rand@5" and row["method"] in (*ABLATION, "Retrain")]
     settings = distinct([{**row, "of": (row["model"], row["dataset"])} for row in rows], "of")
     if not settings:
         return None
-    figure, axes = plt.subplots(2, len(settings), figsize=(2.6 * len(settings) + 1, 5), squeeze=False)
-    for place, (model, dataset) in enumerate(settings):
-        for axis, name in zip(axes[:, place], ("strong_auc", "all_ndcg@10"), strict=True):
-            values = [column(rows, name, model=model, dataset=dataset, method=m) or [np.nan] for m in ABLATION]
-            axis.bar(
-                ABLATION, [np.mean(part) for part in values], yerr=[deviation(part) for part in values], color="C0"
+    figure, axes = plt.subplots(2, len(settings), figsize=(2.2 * len(settings) + 1, 4.4), squeeze=False, sharey="row")
+    for (model, dataset), column_of_axes in zip(settings, axes.T, strict=True):
+        part = [row for row in rows if (row["model"], row["dataset"]) == (model, dataset)]
+        exact = {row["seed"]: row for row in part if row["method"] == "Retrain"}
+        shares = [
+            {**row, "share": row["all_ndcg@10"] / exact[row["seed"]]["all_ndcg@10"]}
+            for row in part
+            if row["seed"] in exact
+        ]
+        for axis, known, name in zip(column_of_axes, (part, shares), ("strong_auc", "share"), strict=True):
+            values = [column(known, name, method=method) or [np.nan] for method in ABLATION]
+            axis.bar(ABLATION, [np.mean(each) for each in values], yerr=[deviation(each) for each in values])
+            axis.axhline(
+                average(known, name, method="Retrain") or np.nan, color="black", lw=1, ls="--", label="Retrain"
             )
-            exact = column(rows, name, model=model, dataset=dataset, method="Retrain")
-            if exact:
-                axis.axhline(np.mean(exact), color="black", lw=1, ls="--", label="Retrain")
-        axes[0, place].set(title=f"{model}, {dataset}", ylim=(0.4, 0.65))
+        printed = {name: papers("table2", dataset, model, "rand@5", name) for name in ("IF", "SCIF")}
+        points = {name: value[1] for name, value in printed.items() if value}
+        column_of_axes[0].plot(list(points), list(points.values()), "D", color="C1", label="printed")
+        column_of_axes[0].set(title=f"{model}, {SHORT.get(dataset, dataset)}", ylim=(0.4, 0.65))
+        column_of_axes[1].set(ylim=(0.9, 1.1))
     axes[0, 0].set_ylabel("strong oracle AUC")
-    axes[1, 0].set_ylabel("NDCG@10, all users")
-    axes[0, 0].legend(frameon=False)
+    axes[1, 0].set_ylabel("NDCG@10, all users,\nshare of Retrain's")
+    axes[0, 0].legend(frameon=False, fontsize=7)
     return save(figure, "figure8", folder)

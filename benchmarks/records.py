@@ -100,6 +100,7 @@ def record(line, method):
     figures["original_ndcg@10"] = value(original, "utility", "retained", "ndcg@10")
     figures["seconds"], figures["speedup"] = result.get("seconds"), result.get("speedup")
     figures["alone"] = line.get("alone", False)
+    figures["parallel_seconds"] = value(result, "clocks", "parallel")
     figures["parallel_speedup"] = over(retrain.get("seconds"), value(result, "clocks", "parallel"))
     for witness, figure in WITNESSES:
         figures[f"{witness}.{figure}"] = value(result, "witnesses", witness, figure)
