@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from records import PAPER, POWER, average, column, distinct, half_interval, papers, shown
+from records import PAPER, POWER, average, column, deviation, distinct, half_interval, papers, settings, shown
 
 
 class Claim(NamedTuple):
@@ -40,11 +40,9 @@ WHY = {
 
 def claims(rows, cka, times, stock=()):
     found = []
-    for dataset in distinct(rows, "dataset"):
-        for model in distinct([row for row in rows if row["dataset"] == dataset], "model"):
-            part = [row for row in rows if row["dataset"] == dataset and row["model"] == model]
-            for make in (power, completeness, utility, withdrawn, ablation, untouched):
-                found += make(part, f"{model}, {dataset}", dataset, model)
+    for dataset, model, part in settings(rows):
+        for make in (power, completeness, utility, withdrawn, ablation, untouched):
+            found += make(part, f"{model}, {dataset}", dataset, model)
     return found + speed(times) + beside_stock(stock, times) + selective(cka)
 
 
@@ -135,7 +133,7 @@ def clearly_more(rows, method, other):
         for name in (method, other)
     ]
     gains = [by_seed[0][seed] - by_seed[1][seed] for seed in by_seed[0].keys() & by_seed[1].keys()]
-    return len(gains) > 1 and bool(np.mean(gains) > 2 * np.std(gains, ddof=1) / np.sqrt(len(gains)))
+    return len(gains) > 1 and bool(np.mean(gains) > 2 * deviation(gains) / np.sqrt(len(gains)))
 
 
 def untouched(rows, where, dataset, model):

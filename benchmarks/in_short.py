@@ -1,7 +1,7 @@
 """The README's results in short, each figure from its json."""
 
 from paper_parts import markdown
-from records import GRIDS, average, column, distinct, read_lines, records, shown
+from records import GRIDS, average, column, read_lines, records, settings, shown
 
 HEAD = ["rand@5", "seeds", "oracle before", "SCIF minus Retrain", "SCIF keeps", "IF", "RecEraser", "SISA", "popularity"]
 
@@ -11,10 +11,8 @@ def in_short():
     found = [f"{clocks(run)}.\n" for run in read_lines("influence-NeuMF-ml-1m")[:1]]
     rows = records([line for name in GRIDS for line in read_lines(name)])
     rows = [row for row in rows if row["request"] == "rand@5"]
-    settings = [(model, dataset) for dataset in distinct(rows, "dataset") for model in distinct(rows, "model")]
     body = []
-    for model, dataset in settings:
-        part = [row for row in rows if (row["model"], row["dataset"]) == (model, dataset)]
+    for dataset, model, part in settings(rows):
         if column(part, "strong_gap", method="SCIF"):
             body.append([f"{model}, {dataset}", *principles(part)])
     return [*found, markdown(body, HEAD)]

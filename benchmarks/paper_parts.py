@@ -2,7 +2,20 @@
 
 import numpy as np
 import tabulate
-from records import GROUP_METRICS, METRICS, PAPER, POWER, average, column, distinct, half_interval, over, papers, shown
+from records import (
+    GROUP_METRICS,
+    METRICS,
+    PAPER,
+    POWER,
+    average,
+    column,
+    distinct,
+    half_interval,
+    over,
+    papers,
+    settings,
+    shown,
+)
 
 
 def markdown(rows, head):
@@ -11,11 +24,7 @@ def markdown(rows, head):
 
 def by_setting(rows, make):
     """Return one table per data set and model."""
-    parts = []
-    for dataset in distinct(rows, "dataset"):
-        for model in distinct([row for row in rows if row["dataset"] == dataset], "model"):
-            part = [row for row in rows if row["dataset"] == dataset and row["model"] == model]
-            parts.append(f"### {model}, {dataset}\n\n{make(part, dataset, model)}")
+    parts = [f"### {model}, {dataset}\n\n{make(part, dataset, model)}" for dataset, model, part in settings(rows)]
     return "\n\n".join(parts)
 
 

@@ -178,6 +178,14 @@ def distinct(rows, name):
     return list(dict.fromkeys(row[name] for row in rows))
 
 
+def settings(rows):
+    """Yield every data set and model with its records."""
+    for dataset in distinct(rows, "dataset"):
+        of_dataset = [row for row in rows if row["dataset"] == dataset]
+        for model in distinct(of_dataset, "model"):
+            yield dataset, model, [row for row in of_dataset if row["model"] == model]
+
+
 def papers(table, dataset, model, request, method):
     """Return what the paper prints, or None; for ml-100k, which it does not use, what it prints for ML-1M."""
     return value(PAPER[table], PAPERS_NAME.get(dataset), model, request, method)

@@ -111,7 +111,7 @@ class Clock:
 
 
 def _check_provenance(grid: Grid, lines: Sequence[Mapping[str, Any]]) -> None:
-    mine = grid.provenance
+    mine, here = grid.provenance, environment("cpu")
     for line in lines:
         theirs = line["provenance"]
         for what in ("config", "source"):
@@ -120,9 +120,7 @@ def _check_provenance(grid: Grid, lines: Sequence[Mapping[str, Any]]) -> None:
                     f"{grid.results} holds results of another {what}: {theirs[what]} (commit {theirs['commit']}), now "
                     f"{mine[what]} (commit {mine['commit']}); move the file away to start anew, or go back to that commit"
                 )
-        ran, runs = (
-            {name: versions[name] for name in _LIBRARIES} for versions in (line["environment"], environment("cpu"))
-        )
+        ran, runs = ({name: versions[name] for name in _LIBRARIES} for versions in (line["environment"], here))
         if ran != runs:
             raise ConfigError(
                 f"{grid.results} holds results of {ran}, here are {runs}; move the file away to start anew, or install those"
