@@ -35,9 +35,13 @@ docs: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	$(BIN)/mkdocs build --strict
 
+# DATA is the folder of ml-1m and amazon-digital-music-5core: make bench DATA=/path/to/dataset
 bench: $(READY)
-	for grid in $(GRIDS); do $(BIN)/python run_unlearn.py --benchmark=benchmarks/$$grid.yaml || exit 1; done
+	for grid in $(GRIDS); do \
+		$(BIN)/python run_unlearn.py --benchmark=benchmarks/$$grid.yaml $(if $(DATA),--data_path='$(DATA)') || exit 1; \
+	done
 	$(BIN)/python benchmarks/paper_tables.py
+	$(BIN)/python benchmarks/tables.py
 
 clean:
 	rm -rf $(VENV) $(OLDEST) site build dist *.egg-info

@@ -36,9 +36,14 @@ def figure3(lines, folder=FOLDER):
                 axis.plot(
                     *curve([line for line in lines if line["model"] == model], name, form), marker="o", label=label
                 )
-            kind = {"relative": "relative CKA (eq. 8)"}.get(form, "debiased")
-            axis.set(xlabel="users withdrawn (%)", title=f"{model}, {kind}", ylim=(-0.1, None))
+            kind = {"relative": "as in eq. 8"}.get(form, "debiased")
+            shares = sorted({line["request"]["alpha"] for line in lines})
+            axis.set(xlabel="users withdrawn (%)", title=f"{model}, {kind}", ylim=(-0.1, None), xticks=shares)
+        row[0].set_ylabel("relative CKA")
     axes[0, 0].legend(frameon=False)
+    cells = [line["cell"] for line in lines]
+    seeds = len(distinct(cells, "seed"))
+    figure.suptitle(", ".join([*distinct(cells, "dataset"), "one seed" if seeds == 1 else f"{seeds} seeds"]))
     return save(figure, "figure3", folder)
 
 
@@ -59,7 +64,8 @@ def figure7(times, folder=FOLDER):
     for axis, dataset in zip(axes[0], sets, strict=True):
         part = [row for row in rows if row["dataset"] == dataset]
         bars = [bar for method in CLOCKED for bar in clock_bars(part, method)]
-        drawn = axis.barh([name for name, *_ in bars], [seconds for _, seconds, _ in bars], color="C0")
+        means, spread = ([take(seconds) for _, seconds, _ in bars] for take in (np.mean, deviation))
+        drawn = axis.barh([name for name, *_ in bars], means, xerr=spread, color="C0", error_kw={"lw": 0.8})
         axis.bar_label(drawn, [label for *_, label in bars], padding=3, fontsize=7)
         axis.set(xscale="log", xlabel="seconds", title=SHORT.get(dataset, dataset))
         axis.set_xlim(right=axis.get_xlim()[1] * 300)  # room for the labels
@@ -77,12 +83,12 @@ def clock_bars(rows, method):
         printed = PAPER["figure7"].get(method) if name != "RecEraser" else None
         if values:
             label = f"{figures(values)} s, {figures(factors)} x" + (f" (printed {printed})" if printed else "")
-            yield name, np.median(values), label
+            yield name, values, label
 
 
 def figures(values):
-    """Return the median in two significant figures, in full where it is large."""
-    return f"{np.median(values):,.0f}" if np.median(values) >= 10 else f"{np.median(values):.2g}"
+    """Return the mean over seeds in two significant figures, in full where it is large."""
+    return f"{np.mean(values):,.0f}" if np.mean(values) >= 10 else f"{np.mean(values):.2g}"
 
 
 def figure8(rows, folder=FOLDER):
@@ -102,15 +108,16 @@ def figure8(rows, folder=FOLDER):
         ]
         for axis, known, name in zip(column_of_axes, (part, shares), ("strong_auc", "share"), strict=True):
             values = [column(known, name, method=method) or [np.nan] for method in ABLATION]
-            axis.bar(ABLATION, [np.mean(each) for each in values], yerr=[deviation(each) for each in values])
+            means, spread = ([take(each) for each in values] for take in (np.mean, deviation))
+            axis.errorbar(ABLATION, means, yerr=spread, fmt="o", capsize=3)
+            axis.margins(0.15)
             axis.axhline(
                 average(known, name, method="Retrain") or np.nan, color="black", lw=1, ls="--", label="Retrain"
             )
         printed = {name: papers("table2", dataset, model, "rand@5", name) for name in ("IF", "SCIF")}
         points = {name: value[1] for name, value in printed.items() if value}
         column_of_axes[0].plot(list(points), list(points.values()), "D", color="C1", label="printed")
-        column_of_axes[0].set(title=f"{model}, {SHORT.get(dataset, dataset)}", ylim=(0.4, 0.65))
-        column_of_axes[1].set(ylim=(0.9, 1.1))
+        column_of_axes[0].set(title=f"{model}, {SHORT.get(dataset, dataset)}")
     axes[0, 0].set_ylabel("strong oracle AUC")
     axes[1, 0].set_ylabel("NDCG@10, all users,\nshare of Retrain's")
     axes[0, 0].legend(frameon=False, fontsize=7)

@@ -1,25 +1,30 @@
 """The tables of docs/results.md, each from flat records."""
 
 import numpy as np
-import tabulate
 from records import (
     GROUP_METRICS,
     METRICS,
     PAPER,
     POWER,
     average,
+    beside,
     column,
     distinct,
     half_interval,
-    over,
     papers,
+    printed_share,
+    relearned,
     settings,
     shown,
+    with_interval,
 )
+
+FORMS = ("ndcg@10", 2), ("hit@10", 3)  # figures that are compared with the paper's, and their place in its Table 3
 
 
 def markdown(rows, head):
-    return tabulate.tabulate(rows, head, tablefmt="github", disable_numparse=True)
+    """Return a table without padding: a figure that changes changes one line of the page."""
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in (head, ["---"] * len(head), *rows))
 
 
 def by_setting(rows, make):
@@ -44,19 +49,27 @@ def stage(request, method):
     return ("learn" if learned else request), name
 
 
+TABLE2 = {
+    "strong_acc": "ACC",
+    "strong_auc": "AUC, strong",
+    "interval": "95 % interval",
+    "strong_gap": "minus Retrain [95 % interval]",
+    "strong_way": "of the way",
+    "whole_auc": "whole users",
+    "paper_auc": "AUC, paper's oracle",
+}
+
+
 def table2(rows, dataset, model):
     """Return ACC and AUC; the interval is that of the mean over seeds, the way that from the model it was unlearned from."""
-    names = ("strong_acc", "strong_auc", "interval", "strong_gap", "strong_way", "whole_auc", "paper_auc")
-    head = ["request", "method", "seeds", "ACC", "AUC, strong", "95 % interval", "minus Retrain", "of the way"]
-    head += ["whole users", "AUC, paper's oracle", "printed ACC", "printed AUC"]
+    names = [name for name in TABLE2 if name != "paper_auc" or column(rows, name)]
     body, weak = [], []
     for request, method, part in cells(rows):
-        aucs = column(part, "strong_auc")
-        if not aucs and not column(part, "paper_auc"):
+        if not column(part, "strong_auc") and not column(part, "paper_auc"):
             continue
-        figures = {name: shown(column(part, name)) for name in names}
-        half = half_interval(aucs)
-        figures["interval"] = f"{np.mean(aucs) - half:.3f} to {np.mean(aucs) + half:.3f}" if half is not None else ""
+        figures = {name: beside(column(part, name), len(part)) for name in names}
+        figures["interval"] = interval(column(part, "strong_auc"))
+        figures["strong_gap"] = with_interval(column(part, "strong_gap"))
         learn = average(part, "learned_auc")
         if learn is not None and learn < POWER:
             figures["strong_way"] = ""
@@ -67,108 +80,171 @@ def table2(rows, dataset, model):
     note = (
         f"\n\nThe strong oracle is **too weak to be informative** on {', '.join(weak)}: under {POWER}." if weak else ""
     )
+    head = ["request", "method", "seeds", *(TABLE2[name] for name in names), "printed ACC", "printed AUC"]
     return markdown(body, head) + note
+
+
+def interval(values):
+    half = half_interval(values)
+    return f"{np.mean(values) - half:.3f} to {np.mean(values) + half:.3f}" if half is not None else ""
+
+
+def papers_oracle(rows):
+    """Return what the paper's oracle reads before the withdrawal, in words, if a grid asked it."""
+    read = {
+        f"{model}, {dataset}": column(part, "paper_auc", method="Original", request="rand@5")
+        for dataset, model, part in settings(rows)
+    }
+    listed = "; ".join(f"{name} {shown(values)} (n = {len(values)})" for name, values in read.items() if values)
+    return f" AUC of the paper's oracle on the original, rand@5: {listed}." if listed else ""
 
 
 def table3(rows, dataset, model):
     """Return the utility of retained users, and as shares of Retrain's what the paper prints."""
-    head = ["request", "method", "seeds", *(name.replace("hit", "HR").upper() for name in METRICS)]
-    head += ["NDCG@10 of Retrain's", "printed", "HR@10 of Retrain's", "printed"]
+    head = ["request", "method", "seeds", "NDCG@10", "HR@10", "NDCG@10 of Retrain's", "printed", "HR@10 of Retrain's"]
     body = []
     for request, method, part in cells(rows):
         at, name = stage(request, method)
-        printed, exact = (papers("table3", dataset, model, at, which) for which in (name, "Retrain"))
-        shares = []
-        for metric, place in (("ndcg@10", 2), ("hit@10", 3)):
-            share = over(printed[place], exact[place]) if printed and exact else None
-            shares += [shown(column(part, f"{metric}_share")), f"{share:.3f}" if share else ""]
-        body.append([request, method, len(part), *(shown(column(part, name), 4) for name in METRICS), *shares])
-    return "Retained users, full ranking.\n\n" + markdown(body, head)
+        line = [beside(column(part, metric), len(part), 4) for metric, _ in FORMS]
+        for metric, place in FORMS:
+            share = printed_share(dataset, model, at, name, place)
+            line += [beside(column(part, f"{metric}_share"), len(part)), f"{share:.3f}" if share else ""]
+        body.append([request, method, len(part), *line])
+    return markdown(body, [*head, "printed"]) + not_converged(rows)
+
+
+def not_converged(rows):
+    """Return a note with the share of solves that converged, of each method where not all did."""
+    shares = {method: average(rows, "converged", method=method) for method in distinct(rows, "method")}
+    listed = ", ".join(
+        f"{method} {100 * share:.1f} %" for method, share in shares.items() if share is not None and share < 1
+    )
+    return f"\n\nNot all solves converged. Share that did, mean over cells: {listed}." if listed else ""
+
+
+def every_k(rows, dataset, model):
+    """Return Table 3 with all its K."""
+    body = [
+        [request, method, len(part), *(beside(column(part, name), len(part), 4) for name in METRICS)]
+        for request, method, part in cells(rows)
+    ]
+    return markdown(body, ["request", "method", "seeds", *(name.replace("hit", "HR").upper() for name in METRICS)])
 
 
 def groups(rows, dataset, model):
     """Return NDCG@10, Precision and Recall by group of users."""
-    kinds = [(group, metric) for group in ("retained", "withdrawn", "all") for metric in GROUP_METRICS]
+    kinds = [f"{group}_{metric}" for group in ("retained", "withdrawn", "all") for metric in GROUP_METRICS]
     body = [
-        [method, len(part), *(shown(column(part, f"{group}_{metric}"), 4) for group, metric in kinds)]
+        [method, len(part), *(beside(column(part, name), len(part), 4) for name in kinds)]
         for at, method, part in cells(rows)
         if at == "rand@5"
     ]
-    return "rand@5.\n\n" + markdown(body, ["method", "seeds", *(f"{group}, {metric}" for group, metric in kinds)])
+    return markdown(body, ["method", "seeds", *(name.replace("_", ", ") for name in kinds)])
 
 
 def kept(rows):
-    """Return the paper's headline: the share of Retrain's NDCG@10 and HR@10 that is kept, mean over its settings."""
+    """Return the paper's headline by data set: the share of Retrain's NDCG@10 and HR@10 kept, mean over its settings."""
     body = []
-    for method in ("RecEraser", "IF", "SCIF"):
-        line = [method]
-        for metric, place in (("ndcg@10", 2), ("hit@10", 3)):
-            mine, printed = [], []
-            for dataset in distinct(rows, "dataset"):
-                for model in ("LightGCN", "NeuMF"):
-                    for request in ("rand@2.5", "rand@5"):
-                        at = {"dataset": dataset, "model": model, "request": request, "method": method}
-                        mine.append(average(rows, f"{metric}_share", **at))
-            for models in PAPER["table3"].values():
-                for stages in models.values():
-                    printed += [
-                        stages[request][method][place] / stages[request]["Retrain"][place]
-                        for request in ("rand@2.5", "rand@5")
-                    ]
-            mine = [share for share in mine if share is not None]
-            line += [f"{np.mean(mine):.3f} ({len(mine)})" if mine else "", f"{np.mean(printed):.3f}"]
-        body.append(line)
-    return markdown(body, ["method", "NDCG@10 (settings)", "printed", "HR@10 (settings)", "printed"])
+    for dataset in distinct(rows, "dataset"):
+        for method in ("RecEraser", "IF", "SCIF", "(popularity)"):
+            part = [row for row in rows if (row["dataset"], row["method"]) == (dataset, method)]
+            asked = list(dict.fromkeys((row["model"], row["request"]) for row in part))
+            if not asked:
+                continue
+            line = [dataset, method, len(asked)]
+            for metric, place in FORMS:
+                mine = [average(part, f"{metric}_share", model=model, request=request) for model, request in asked]
+                printed = [printed_share(dataset, *setting, method, place) for setting in asked]
+                line += [f"{np.mean(each):.3f}" if None not in each else "" for each in (mine, printed)]
+            body.append(line)
+    return markdown(body, ["data set", "method", "settings", "NDCG@10", "printed", "HR@10", "printed"])
+
+
+def items_alone(rows):
+    """Return what SCIF-items keeps where whole users leave, in words."""
+    kept_there = {
+        f"{model}, {dataset}": column(part, "ndcg@10_share", method="SCIF-items", request="rand@5")
+        for dataset, model, part in settings(rows)
+    }
+    listed = "; ".join(f"{name} {shown(values)}" for name, values in kept_there.items() if values)
+    return f" (of Retrain's NDCG@10, rand@5: {listed})" if listed else ""
 
 
 WITNESS_NAMES = {
-    "withdrawn_share": "withdrawn NDCG@10 / popularity",
-    "taste.mean": "taste",
+    "withdrawn_share": "withdrawn users' NDCG@10 over popularity's",
+    "taste.mean": "taste [95 % interval]",
     "score.auc": "score attack",
     "rank.mean": "rank of withdrawn items",
     "norm.auc": "norm attack",
-    "distance.users_withdrawn": "distance to Retrain: withdrawn",
-    "distance.users_retained": "retained",
-    "distance.items": "items",
-    "distance.shared": "rest",
-    "top10.retained": "top 10 as Retrain's: retained",
-    "top10.withdrawn": "withdrawn",
-    "activity.active_loss": "loss of the most active 5 %",
-    "activity.rest_loss": "of the rest",
+    "distance.users_withdrawn": "distance to Retrain, withdrawn users' rows",
+    "distance.users_retained": "distance to Retrain, retained users' rows",
+    "distance.items": "distance to Retrain, items' rows",
+    "distance.shared": "distance to Retrain, shared layers",
+    "top10.retained": "top 10 as Retrain's, retained users",
+    "top10.withdrawn": "top 10 as Retrain's, withdrawn users",
+    "activity.active_loss": "loss, most active 5 % of retained users",
+    "activity.rest_loss": "loss, other retained users",
     "relearn.epochs": "epochs to relearn",
-    "relearn.reached": "share that got there",
-    "cka.users_withdrawn": "CKA with Retrain: withdrawn",
-    "cka.users_retained": "retained",
-    "cka.items": "items",
+    "cka.users_withdrawn": "CKA with Retrain, withdrawn users' rows",
+    "cka.users_retained": "CKA with Retrain, retained users' rows",
+    "cka.items": "CKA with Retrain, items' rows",
 }
+LEGEND = """What each says ([protocol](protocol.md) has more); the yardsticks are Retrain's row and RetrainAgain's. Empty: not
+measured, or not defined.
+
+- **withdrawn users' NDCG@10 over popularity's**: 1 is the aim, more is memory, much less a broken row.
+- **taste**: withdrawn users' NDCG@10 minus popularity's, mean over seeds with its interval; above 0 is memory.
+- **score attack**: AUC of the score alone, withdrawn rows against test rows of the same users; nothing is trained.
+- **rank of withdrawn items**: their place in the lists of who withdrew them; 1 is the top, .5 the middle.
+- **norm attack**: AUC at which the length of a user's row tells who left; .5 is not at all.
+- **distance to Retrain**: of the parameters, as a share of the length of Retrain's; other initial weights are far
+  apart, too.
+- **top 10 as Retrain's**: share of each list that stands in Retrain's.
+- **loss**: Retrain's NDCG@10 minus the method's, of the 5 % of retained users with most rows and of the others.
+- **epochs to relearn**: of training on the withdrawn rows until their loss is the original's again. `> 200 (0 of 6)`:
+  after 200 epochs none of six seeds was there; `150 to > 200 (4 of 6)`: four were, the first after 150. Such seeds
+  have no mean.
+- **CKA with Retrain**: agreement of representations, debiased; 1 for a rotation, 0 for no relation. Under SCIF and
+  CIF all withdrawn users share one row, and equal rows have no CKA.
+"""
 
 
 def witnesses(rows, dataset, model):
     body = [
-        [method, len(part), *(shown(column(part, name)) for name in WITNESS_NAMES)]
+        [method, len(part), *(witness(part, name) for name in WITNESS_NAMES)]
         for at, method, part in cells(rows)
         if at == "rand@5" and any(column(part, name) for name in WITNESS_NAMES)
     ]
-    return "rand@5.\n\n" + markdown(body, ["method", "seeds", *WITNESS_NAMES.values()])
+    return markdown(body, ["method", "seeds", *WITNESS_NAMES.values()])
+
+
+def witness(rows, name):
+    if name == "relearn.epochs":
+        return relearned(rows)
+    if name == "taste.mean":
+        return with_interval(column(rows, name))
+    return beside(column(rows, name), len(rows))
 
 
 def figure7_table(times):
     body = []
     for dataset in distinct(times, "dataset"):
-        part = [row for row in times if row["dataset"] == dataset and row["request"] == "rand@5"]
-        for method in distinct(part, "method"):
-            seconds, *faster = (column(part, n, method=method) for n in ("seconds", "speedup", "parallel_speedup"))
+        for method in distinct(times, "method"):
+            part = [
+                row for row in times if (row["dataset"], row["method"], row["request"]) == (dataset, method, "rand@5")
+            ]
+            seconds, *faster = (column(part, name) for name in ("seconds", "speedup", "parallel_speedup"))
             if seconds:
-                ratios = [shown(part, 1) for part in faster]
-                alone = "alone" if all(column(part, "alone", method=method)) else "other cells beside"
+                ratios = [beside(values, len(seconds), 1) for values in faster]
+                alone = "alone" if all(column(part, "alone")) else "other cells beside"
                 printed = PAPER["figure7"].get(method, "")
-                body.append([dataset, method, shown(seconds), *ratios, printed, len(seconds), alone])
+                body.append([dataset, method, beside(seconds, len(seconds)), *ratios, printed, len(seconds), alone])
     head = [
         "data set",
         "method",
         "seconds",
         "x faster than our Retrain",
-        "shards in parallel",
+        "shards, by the clock of one machine per shard",
         "printed",
         "seeds",
         "ran",

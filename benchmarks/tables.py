@@ -33,10 +33,8 @@ def table(path):
         "retained NDCG@10 / Retrain",
         "norm attack",
     ]
-    seeds = ", ".join(str(run["seed"]) for run in runs)
-    title = (
-        f"**{runs[0]['model']}, {runs[0]['dataset']}**, rand@5, seeds {seeds}, commit {commits(runs)}; mean ± deviation"
-    )
+    about = f"rand@5, {seeds_of(runs)}, commit {commits(runs)}{spread_of(runs)}"
+    title = f"**{runs[0]['model']}, {runs[0]['dataset']}**, {about}"
     return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
 
 
@@ -58,14 +56,24 @@ def shards(path):
             ]
         )
     head = ["", "NDCG@10", "of Retrain", "AUC before", "AUC after", *(f"{clock} x" for clock in CLOCKS)]
-    seeds = ", ".join(map(str, retrain))
-    title = f"**{cells[0]['model']}, {cells[0]['dataset']}**, rand@5, seeds {seeds}, commit {commits(cells)}"
+    about = f"rand@5, {seeds_of(retrain.values())}, commit {commits(cells)}{spread_of(retrain)}"
+    title = f"**{cells[0]['model']}, {cells[0]['dataset']}**, {about}"
     return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
 
 
 def commits(lines):
     """Return every commit that the lines were measured at."""
     return ", ".join(dict.fromkeys(line["commit"][:7] for line in lines))
+
+
+def seeds_of(runs):
+    seeds = [str(run["seed"]) for run in runs]
+    return f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}"
+
+
+def spread_of(runs):
+    """Return what the figures are, for a title; one seed has no spread."""
+    return "; mean ± standard deviation" if len(runs) > 1 else ""
 
 
 def mean(values, digits):
@@ -94,8 +102,13 @@ def partitions(path):
 
 
 def influence(path):
-    """Return the table of one model and data set: time against Retrain's, the oracle's gap to it, and utility."""
+    """Return the table of one model and data set: time against Retrain's, the oracle's gap to it, and utility.
+
+    Where the original was trained for the clocks alone, there is no Retrain to stand beside, and the oracle sees next to
+    nothing: its columns are left out.
+    """
     runs = read_lines(path.stem)
+    for_clocks = is_for_clocks(runs[0])
     shared = any(run.get("shared_machine") for run in runs)  # its clocks say nothing
     rows = []
     for name in runs[0]["methods"]:
@@ -105,39 +118,39 @@ def influence(path):
         seconds = [own["seconds"] for own, _ in results if "seconds" in own and not shared]
         clocks = ("seconds", "stock_seconds")
         factors = [[None if shared else own.get(f"speedup_{clock}") for own, _ in results] for clock in clocks]
-        rows.append(
-            [
-                name,
-                f"{np.median(seconds):.3f}" if seconds else "",
-                *("" if None in part else f"{np.median(part):,.1f}" for part in factors),
-                mean([own["auc"] for own, _ in results], 3),
-                shown(gaps),
-                shown(shares),
-                *solved([own.get("diagnostics", {}) for own, _ in results]),
-            ]
-        )
-    head = [
-        "",
-        "seconds",
-        "times faster",
-        "than stock's Retrain",
-        "strong oracle AUC",
-        "minus Retrain",
-        "NDCG@10 / Retrain",
-        "products",
-        "damping",
-        "residual",
-    ]
-    first, seeds = runs[0], ", ".join(str(run["seed"]) for run in runs)
-    threads = first["environment"]["threads"]
-    about = f"rand@5, {first['epochs']} epochs, seeds {seeds}, {threads} threads, commit {commits(runs)}"
-    if first.get("trained_epochs", first["epochs"]) < first["epochs"]:
-        about += f"; for the clocks alone: the original had {first['trained_epochs']} epochs, Retrain is extrapolated"
-    title = f"**{first['model']}, {first['dataset']}**, {about}; seconds: median; the rest: mean ± standard deviation"
+        kept = [] if for_clocks else [mean([own["auc"] for own, _ in results], 3), shown(gaps), shown(shares)]
+        times = [f"{np.median(seconds):.3f}" if seconds else ""]
+        times += ["" if None in part else f"{np.median(part):,.1f}" for part in factors]
+        rows.append([name, *times, *kept, *solved([own.get("diagnostics", {}) for own, _ in results])])
+    if for_clocks:
+        rows = [row for row in rows if any(row[1:])]
+    compared = [] if for_clocks else ["strong oracle AUC", "minus Retrain", "NDCG@10 / Retrain"]
+    faster = ["times faster than our Retrain", "times faster than stock's Retrain"]
+    head = ["", "seconds", *faster, *compared, "products", "damping", "residual"]
+    title = f"**{runs[0]['model']}, {runs[0]['dataset']}**, {about_influence(runs)}"
     if shared:
         return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
     alone = f"One user alone, model loaded, median of 20 users, ms: {one_user(runs)}."
     return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n\n{alone}\n"
+
+
+def is_for_clocks(run):
+    return run.get("trained_epochs", run["epochs"]) < run["epochs"]
+
+
+def about_influence(runs):
+    """Return how a table of the influence methods was measured."""
+    first = runs[0]
+    threads = first["environment"]["threads"]
+    about = f"rand@5, {first['epochs']} epochs, {seeds_of(runs)}, {threads} thread{'s' if threads > 1 else ''}"
+    about += f", commit {commits(runs)}"
+    if not is_for_clocks(first):
+        return about + ("; seconds: median; the rest: mean ± standard deviation" if len(runs) > 1 else "")
+    seen = mean([run["methods"]["Original"]["auc"] for run in runs], 2)
+    return (
+        f"{about}; for the clocks alone: the original had {first['trained_epochs']} epochs, Retrain is extrapolated. "
+        f"After so few epochs the strong oracle sees nothing on the original (AUC {seen}), so no AUC is shown"
+    )
 
 
 def solved(told):
@@ -173,9 +186,15 @@ def interactions(path):
                 f"{np.median([last['cpu_seconds'] / result['cpu_seconds'] for result, _, last in results]):.1f}"
             )
         rows.append([name, *cells])
-    head = ["", "strong oracle AUC", "share of the way to Retrain", "NDCG@10 / Retrain", "times faster (CPU time)"]
-    seeds, first = ", ".join(str(run["seed"]) for run in runs), runs[0]
-    about = f"5 % of the rows, {first['epochs']} epochs, seeds {seeds}, commit {commits(runs)}"
+    head = [
+        "",
+        "strong oracle AUC",
+        "share of the way to Retrain",
+        "NDCG@10 / Retrain",
+        "times faster (CPU time, median)",
+    ]
+    first = runs[0]
+    about = f"5 % of the rows, {first['epochs']} epochs, {seeds_of(runs)}, commit {commits(runs)}{spread_of(runs)}"
     title = f"**{first['model']}, {first['dataset']}**, {about}"
     return f"{title}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
 
@@ -203,7 +222,8 @@ def readme():
 
 def main():
     write("withdrawn_row.md", map(table, sorted(RESULTS.glob("withdrawn_row-*.jsonl"))))
-    write("influence.md", map(influence, sorted(RESULTS.glob("influence-*.jsonl"))))
+    found = sorted(RESULTS.glob("influence-*.jsonl"), key=lambda path: ("NeuMF" not in path.name, path.name))
+    write("influence.md", map(influence, found))
     write("interactions.md", map(interactions, sorted(RESULTS.glob("interactions-*.jsonl"))))
     found = sorted(RESULTS.glob("shards-*.jsonl"))
     readme()

@@ -20,11 +20,12 @@ PAGES = {
     "Understand": {
         "Protocol and report": "protocol.md",
         "Mathematics": "mathematics.md",
+        "Influence methods": "influence.md",
         "A withdrawn user's row": "withdrawn_row.md",
         "Single interactions": "interactions.md",
         "Shards": "shards.md",
     },
-    "Figures": {"Results": "results.md", "Performance": "performance.md"},
+    "Figures": {"Results": "results.md", "All tables": "results_tables.md", "Performance": "performance.md"},
     "Look up": {"Keys": "keys.md"},
     "Extend": {"Extend": "extend.md", "Architecture": "architecture.md"},
 }
