@@ -17,14 +17,15 @@ from typing import Any
 
 import joblib
 import psutil
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from recbole_unlearn.benchmark_cell import Group, run_group
 from recbole_unlearn.benchmark_grid import Cell, Grid, chosen, processes
 from recbole_unlearn.evaluator.report import environment
-from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.exceptions import ConfigError, UnlearnError
 from recbole_unlearn.lineage.lines import read_lines
 
-_LIBRARIES = ("python", "torch", "recbole", "numpy", "scipy")
+_LIBRARIES = ("python", "torch", "recbole", "numpy", "scipy", "scikit-learn")
 _GUESS = 300.0
 _CELL_BYTES = 4 << 30  # most that a cell takes: the oracle on the vectors of eight shards
 
@@ -43,23 +44,33 @@ def run_benchmark(
 
     Raises:
         ConfigError: The file cannot be read, or its results are of another configuration or code.
+        UnlearnError: A process died; what is finished stays.
     """
     grid = Grid.read(path, given or {})
     done = read_lines(grid.results)
-    _check_provenance(grid, done)
     finished = {Cell(**line["cell"]) for line in done}
     todo = [cell for cell in chosen(grid.cells, only) if cell not in finished]
+    if not todo:
+        _say(f"all {len(finished)} cells are done; {grid.results} stays as it is, move it away to measure anew")
+        return 0
+    _check_provenance(grid, done)
     jobs = processes("--benchmark_jobs", jobs) or grid.jobs or side_by_side()
     clock = Clock(grid, done, jobs)
     _say(f"{len(finished)} cells done, {len(todo)} to do: about {clock.left(todo)}; results in {grid.results}")
     groups = list(grouped(grid, todo))
     failures = 0
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=jobs)
-    for group, error in parallel(joblib.delayed(run_group)(group) for group in groups):
-        todo = [cell for cell in todo if (cell.dataset, cell.model, cell.seed) != group]
-        clock.read(read_lines(grid.results))
-        failures += bool(error)
-        _say(f"{' '.join(map(str, group))}: {error or 'done'}; {len(todo)} cells to do: about {clock.left(todo)}")
+    try:
+        for group, error in parallel(joblib.delayed(run_group)(group) for group in groups):
+            todo = [cell for cell in todo if (cell.dataset, cell.model, cell.seed) != group]
+            clock.read(read_lines(grid.results))
+            failures += bool(error)
+            _say(f"{' '.join(map(str, group))}: {error or 'done'}; {len(todo)} cells to do: about {clock.left(todo)}")
+    except TerminatedWorkerError as error:
+        raise UnlearnError(
+            f"a process of the benchmark died, most often for want of memory; finished cells are in {grid.results}: run the "
+            f"command again, with --benchmark_jobs={max(1, jobs - 1)} if it was memory"
+        ) from error
     return 1 if failures else 0
 
 
@@ -74,9 +85,8 @@ def grouped(grid: Grid, todo: Sequence[Cell]) -> Iterator[Group]:
     for cell in todo:
         shared.setdefault((cell.dataset, cell.model, cell.seed), []).append(cell.request)
     provenance = grid.provenance
-    config = {**grid.config}
-    if config.get("data_path"):
-        config["data_path"] = str(Path(config["data_path"]).absolute())
+    # A cell runs in a folder of its own: RecBole's relative default would be downloaded anew for each.
+    config = {**grid.config, "data_path": str(Path(grid.config.get("data_path") or "dataset").absolute())}
     for (dataset, model, seed), requests in shared.items():
         yield Group(
             dataset, model, seed, tuple(requests), tuple(grid.methods), grid.measure, config, provenance, grid.results
@@ -120,7 +130,7 @@ def _check_provenance(grid: Grid, lines: Sequence[Mapping[str, Any]]) -> None:
                     f"{grid.results} holds results of another {what}: {theirs[what]} (commit {theirs['commit']}), now "
                     f"{mine[what]} (commit {mine['commit']}); move the file away to start anew, or go back to that commit"
                 )
-        ran, runs = ({name: versions[name] for name in _LIBRARIES} for versions in (line["environment"], here))
+        ran, runs = ({name: versions.get(name) for name in _LIBRARIES} for versions in (line["environment"], here))
         if ran != runs:
             raise ConfigError(
                 f"{grid.results} holds results of {ran}, here are {runs}; move the file away to start anew, or install those"

@@ -13,17 +13,18 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from recbole.utils import init_seed
 
 from recbole_unlearn.assessment import Assessment, carry_out, facts_of, unlearn_timed
-from recbole_unlearn.data.request import WithdrawalRequest
+from recbole_unlearn.benchmark_grid import read_request
 from recbole_unlearn.data.utils import create_dataset
 from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka, relative_cka
 from recbole_unlearn.evaluator.closeness import parameter_groups
 from recbole_unlearn.evaluator.report import finite, make_report
 from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError
-from recbole_unlearn.lineage.lines import append_line, source_digest
+from recbole_unlearn.lineage.lines import append_line, digest, read_lines, source_digest
 from recbole_unlearn.quick_start import RunConfig
 from recbole_unlearn.trainer import Unlearner, learn, train_model, with_seed
 from recbole_unlearn.utils import get_method
@@ -58,7 +59,7 @@ def run_group(group: Group) -> tuple[tuple[str, str, int], str]:
 
 
 def _run(group: Group) -> None:
-    source = source_digest()
+    source = source_digest.__wrapped__()  # anew: the yaml files are read anew, too
     if source != group.provenance["source"]:
         raise ConfigError(f"the code changed under the run: {group.provenance['source']} at its start, now {source}")
     # Shards are trained in this process: workers of their own would outlive the folder that they were started in.
@@ -66,6 +67,8 @@ def _run(group: Group) -> None:
     config = RunConfig(group.model, group.dataset, config_dict=settings)
     init_seed(config["seed"], config["reproducibility"])
     data = create_dataset(config)
+    provenance = {**group.provenance, "rows": rows_digest(data)}
+    _refuse_other(group, provenance, str(config["device"]))
     start = time.perf_counter()
     original = train_model(config, data)
     training_seconds = time.perf_counter() - start
@@ -82,22 +85,29 @@ def _run(group: Group) -> None:
             line = _principles(original, withdrawal, group.methods, assessment, learned)
         line["training_seconds"] = training_seconds
         line["cell"] = {"dataset": group.dataset, "model": group.model, "seed": group.seed, "request": request}
-        line["provenance"] = dict(group.provenance)
+        line["provenance"] = provenance
         line["cell_seconds"] = shared + time.perf_counter() - start
         append_line(group.results, line)
 
 
-def read_request(text: str, seed: int) -> WithdrawalRequest:
-    """Return the draw that ``rand@5``, ``core@5``, ``edge@5`` or ``interactions@5`` names.
+def rows_digest(data: Any) -> str:
+    """Return a digest of the (user, item) tokens of all rows as they were loaded, the same for every seed."""
+    ids = {field: np.asarray(data.inter_feat[field]) for field in (data.uid_field, data.iid_field)}
+    return digest(["\t".join(data.id2token(field, column)) for field, column in ids.items()])
 
-    >>> read_request("rand@2.5", 1).sample
-    Sample(kind='rand', alpha=2.5, seed=1)
-    """
-    kind, _, alpha = text.partition("@")
-    try:
-        return WithdrawalRequest.random(float(alpha), seed, kind)
-    except ValueError as error:
-        raise ConfigError(f"request {text!r} is not of the form rand@5: {error}") from error
+
+def _refuse_other(group: Group, provenance: Mapping[str, Any], device: str) -> None:
+    """Raise ConfigError where the file has lines of this data set with other rows, or of another device."""
+    for line in read_lines(group.results):
+        theirs = line["provenance"].get("rows")
+        if line["cell"]["dataset"] == group.dataset and theirs != provenance["rows"]:
+            raise ConfigError(
+                f"{group.results} holds results of other rows of {group.dataset}: {theirs}, now {provenance['rows']}"
+            )
+        if line["environment"]["device"] != device:
+            raise ConfigError(
+                f"{group.results} holds results of {line['environment']['device']}, this run is on {device}"
+            )
 
 
 def _principles(

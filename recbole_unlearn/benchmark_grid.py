@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from recbole_unlearn import presets
+from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.exceptions import ConfigError, suggest
 from recbole_unlearn.lineage.lines import commit, digest, source_digest
 
@@ -24,6 +25,28 @@ _KEYS: dict[str, Any] = {
     "config": {},
     "seconds": {},
     "jobs": None,
+}
+
+
+def _is_names(given: Any) -> bool:
+    return isinstance(given, list) and bool(given) and all(isinstance(name, str) for name in given)
+
+
+def _is_seeds(given: Any) -> bool:
+    seeds = given if isinstance(given, list) and given else [given]
+    return all(type(seed) is int and seed > 0 for seed in seeds)
+
+
+# What each key may hold, as a test and in words.
+_FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "measure": (lambda given: given in ("methods", "cka"), "methods, cka"),
+    "seeds": (_is_seeds, "how many (3), or a list ([1, 2, 3])"),
+    "datasets": (_is_names, "a list of names, [ml-100k]"),
+    "models": (_is_names, "a list of names, [NeuMF]"),
+    "requests": (_is_names, "a list of requests, [rand@5]"),
+    "methods": (lambda given: given == "all" or _is_names(given), "all, or a list of names, [Retrain, SCIF]"),
+    "config": (lambda given: isinstance(given, dict), "`key: value` lines"),
+    "seconds": (lambda given: isinstance(given, dict), "`data set: {model: seconds}` lines"),
 }
 _OF_THIS_MACHINE = ("data_path", "checkpoint_dir", "output_dir", "gpu_id", "show_progress")
 
@@ -70,6 +93,8 @@ class Grid:
         config = {**content["config"], **given}
         seeds = content["seeds"]
         seeds = range(1, seeds + 1) if isinstance(seeds, int) else seeds
+        for request in content["requests"]:
+            read_request(request, 1)
         cells = [
             Cell(dataset, model, seed, request)
             for seed in seeds
@@ -126,7 +151,24 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"benchmark {str(path)!r} holds no `key: value` lines")
     _refuse_unknown(content, _KEYS, "key", path)
-    return {**_KEYS, **content}
+    content = {**_KEYS, **content}
+    for key, (fits, allowed) in _FORMS.items():
+        if not fits(content[key]):
+            raise ConfigError(f"{path}: {key} is {content[key]!r}; allowed: {allowed}")
+    return content
+
+
+def read_request(text: str, seed: int) -> WithdrawalRequest:
+    """Return the draw that ``rand@5``, ``core@5``, ``edge@5`` or ``interactions@5`` names.
+
+    >>> read_request("rand@2.5", 1).sample
+    Sample(kind='rand', alpha=2.5, seed=1)
+    """
+    kind, _, alpha = text.partition("@")
+    try:
+        return WithdrawalRequest.random(float(alpha), seed, kind)
+    except ValueError as error:
+        raise ConfigError(f"request {text!r} is not of the form rand@5: {error}") from error
 
 
 def _refuse_unknown(names: Any, known: Any, what: str, where: str | Path) -> None:

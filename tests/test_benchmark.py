@@ -1,10 +1,12 @@
 """The runner on a grid of one-epoch models: resume, provenance, parallel processes, failures."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
+import joblib
 import pytest
 import yaml
 
@@ -80,7 +82,50 @@ def test_a_run_goes_on_where_it_was_cut_off(grid, capsys):
     assert results.read_text().startswith(whole + whole[:50] + "\n")
     capsys.readouterr()
     run_benchmark(str(path), only="seed=1")
-    assert "0 to do" in capsys.readouterr().err
+    assert "all 2 cells are done" in capsys.readouterr().err
+
+
+def test_a_complete_file_of_another_state_stays_as_it_is(grid, capsys):
+    path = grid(requests=["rand@5"], seeds=1)
+    run_benchmark(str(path))
+    results = path.parent / "results" / "grid.jsonl"
+    line = json.loads(results.read_text())
+    line["provenance"]["source"] = "0123456789abcdef"
+    results.write_text(json.dumps(line) + "\n")
+    before = results.read_text()
+    assert main([f"--benchmark={path}"]) == 0
+    assert "move it away to measure anew" in capsys.readouterr().err
+    assert results.read_text() == before
+
+
+@pytest.mark.parametrize(("part", "name"), [("provenance", "rows"), ("environment", "device")])
+def test_lines_of_other_rows_or_of_another_device_are_not_joined(grid, capsys, part, name):
+    path = grid(requests=["rand@5"], seeds=2)
+    run_benchmark(str(path), only="seed=1")
+    results = path.parent / "results" / "grid.jsonl"
+    line = json.loads(results.read_text())
+    line[part][name] = "another"
+    results.write_text(json.dumps(line) + "\n")
+    assert main([f"--benchmark={path}"]) == 1
+    assert "another" in capsys.readouterr().err
+    assert len(lines(path)) == 1
+
+
+def test_every_seed_has_the_same_digest_of_rows(grid):
+    path = grid(requests=["rand@5"])
+    assert run_benchmark(str(path)) == 0
+    assert len({line["provenance"]["rows"] for line in lines(path)}) == 1
+
+
+def test_a_process_that_dies_is_named(grid, monkeypatch, capsys):
+    def dies(group):
+        os._exit(1)
+
+    monkeypatch.setattr(benchmark, "run_group", dies)
+    assert main([f"--benchmark={grid()}", "--benchmark_jobs=2"]) == 1
+    told = capsys.readouterr().err
+    assert "a process of the benchmark died" in told
+    assert "Traceback" not in told
 
 
 def test_a_cell_alone_has_the_figures_that_it_has_beside_others(grid):
@@ -104,8 +149,8 @@ def test_two_processes_share_the_file(grid):
 
 @pytest.mark.parametrize("change", ["config", "source", "libraries"])
 def test_other_provenance_is_refused_with_both_sides(grid, capsys, change):
-    path = grid(requests=["rand@5"], seeds=1)
-    run_benchmark(str(path))
+    path = grid(requests=["rand@5"], seeds=2)
+    run_benchmark(str(path), only="seed=1")
     results = path.parent / "results" / "grid.jsonl"
     before = results.read_text()
     if change != "config":
@@ -217,6 +262,14 @@ def test_time_left_is_measured_where_it_can_be(grid):
         ({}, ["--benchmark_only=NueMF"], "did you mean 'NeuMF'"),
         ({}, ["--benchmark_jobs=0"], "--benchmark_jobs is '0'; allowed: 1 or more processes"),
         ({"jobs": "many"}, [], "jobs is 'many'; allowed: 1 or more processes"),
+        ({"seeds": 0}, [], "seeds is 0; allowed: how many"),
+        ({"seeds": "3"}, [], "seeds is '3'; allowed: how many"),
+        ({"seeds": []}, [], "seeds is []; allowed: how many"),
+        ({"datasets": None}, [], "datasets is None; allowed: a list of names"),
+        ({"models": "NeuMF"}, [], "models is 'NeuMF'; allowed: a list of names"),
+        ({"config": None}, [], "config is None; allowed: `key: value` lines"),
+        ({"measure": "ckaa"}, [], "measure is 'ckaa'; allowed: methods, cka"),
+        ({"requests": ["rnd@5"]}, [], "rnd@5"),
     ],
 )
 def test_wrong_input_is_one_line(grid, capsys, keys, arguments, message):
@@ -248,12 +301,29 @@ def test_only_changed_code_makes_a_commit_dirty(monkeypatch, tmp_path):
     assert provenance.commit.__wrapped__() == clean + "-dirty"
 
 
-def test_lines_of_two_writers_stay_whole(tmp_path):
+def test_lines_of_four_writers_stay_whole(tmp_path):
     path = tmp_path / "new" / "lines.jsonl"
-    for number in range(3):
-        append_line(path, {"number": number})
-    assert [line["number"] for line in read_lines(path)] == [0, 1, 2]
+    write = joblib.delayed(lambda number: append_line(path, {"number": number, "text": "x" * 100_000}))
+    joblib.Parallel(n_jobs=4, backend="threading")(write(number) for number in range(40))
+    found = read_lines(path)
+    assert sorted(line["number"] for line in found) == list(range(40))
+    assert {len(line["text"]) for line in found} == {100_000}
     assert read_lines(tmp_path / "none.jsonl") == []
+
+
+def test_every_file_of_the_code_changes_the_digest(monkeypatch, tmp_path):
+    """Both folders have an __init__.py."""
+    folders = [tmp_path / "package", tmp_path / "properties"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "__init__.py").write_text("")
+    monkeypatch.setattr(provenance, "_PACKAGE", folders[0])
+    monkeypatch.setattr(provenance.presets, "folder", lambda: folders[1])
+    found = {provenance.source_digest.__wrapped__()}
+    for folder in folders:
+        (folder / "__init__.py").write_text("changed = True\n")
+        found.add(provenance.source_digest.__wrapped__())
+    assert len(found) == 3
 
 
 def test_cells_are_chosen_by_names():

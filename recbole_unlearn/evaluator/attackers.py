@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+_REDRAWS = 3
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -89,6 +91,9 @@ def train_attackers(
 ) -> Attackers:
     """Train one network per list of rows.
 
+    A network that answers the same for most rows that are no members is blind where forgotten rows lie, and its AUC of .5
+    says nothing. It is drawn and trained again, up to three times; the other networks keep their bits.
+
     Args:
         features: Features, shape [all rows, features].
         labels: 1 for members, 0 for others, shape [all rows].
@@ -99,6 +104,31 @@ def train_attackers(
     Returns:
         The networks, each with the weights of its best held-out epoch (or the last one without patience).
     """
+    attackers = _trained(features, labels, rows, schedule, generator)
+    for _ in range(_REDRAWS):
+        blind = [
+            number for number, part in enumerate(rows) if is_blind(attackers, number, features[part[labels[part] == 0]])
+        ]
+        if not blind:
+            break
+        again = _trained(features, labels, [rows[number] for number in blind], schedule, generator)
+        for old, new in zip(attackers.parameters(), again.parameters(), strict=True):
+            old.data[blind] = new.data
+    return attackers
+
+
+@torch.no_grad()
+def is_blind(attackers: Attackers, number: int, others: Tensor) -> bool:
+    """Whether the last hidden layer of a network is silent on more than half of these rows: all of them get one answer."""
+    hidden = (others - attackers.mean[number]) / attackers.scale[number]
+    for weight, bias in zip(attackers.weights[:-1], attackers.biases[:-1], strict=True):
+        hidden = (hidden @ weight[number] + bias[number]).relu()
+    return bool((hidden == 0).all(dim=1).float().mean() > 0.5)
+
+
+def _trained(
+    features: Tensor, labels: Tensor, rows: Sequence[Tensor], schedule: Schedule, generator: torch.Generator
+) -> Attackers:
     mean = torch.stack([features.index_select(0, part).mean(dim=0) for part in rows])
     parts = zip(rows, mean, strict=True)
     scale = torch.stack(

@@ -23,7 +23,7 @@ _NUMBERS = re.compile(r"\[\n[^\[\]{}\"]*\]")
 
 def environment(device: Any) -> dict[str, Any]:
     """Return the versions and the machine that a figure belongs to."""
-    libraries = {name: version(name) for name in ("torch", "recbole", "numpy", "scipy")}
+    libraries = {name: version(name) for name in ("torch", "recbole", "numpy", "scipy", "scikit-learn")}
     return {
         "python": platform.python_version(),
         **libraries,

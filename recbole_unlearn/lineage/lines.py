@@ -60,8 +60,8 @@ def digest(value: Any) -> str:
 def source_digest() -> str:
     """Return a digest of the package's code and yaml files as this process found them."""
     files = {
-        path.relative_to(folder).as_posix(): path
-        for folder in (_PACKAGE, presets.folder())
+        f"{part}/{path.relative_to(folder).as_posix()}": path
+        for part, folder in (("package", _PACKAGE), ("properties", presets.folder()))
         for path in folder.rglob("*")
     }
     content = {

@@ -132,7 +132,8 @@ class ShardEnsembleAdapter(ModelAdapter):
     def user_tables(self) -> list[nn.Embedding]:
         """An ensemble has no rows of its own that could be fitted."""
         raise UnsupportedModelError(
-            "influence methods do not unlearn from a shard ensemble; use the method that learned it, RecEraser or SISA"
+            "a shard ensemble has no rows of its own that could be fitted or compared; influence methods do not unlearn from it, "
+            "the method that learned it does, RecEraser or SISA"
         )
 
     @property

@@ -4,7 +4,7 @@ import torch
 from sklearn.metrics import auc, roc_auc_score
 
 from recbole_unlearn.data import create_dataset
-from recbole_unlearn.evaluator import crossfit, mio
+from recbole_unlearn.evaluator import attackers, crossfit, mio
 from recbole_unlearn.evaluator.attackers import Schedule, ask, train_attackers
 from recbole_unlearn.evaluator.crossfit import Fold, Points, auc_with_interval, folds_of, roc, weighted_auc
 from recbole_unlearn.evaluator.mio import Membership, Rows, membership_oracle
@@ -73,6 +73,54 @@ def test_noise_stays_at_one_half():
     data, _, _ = world(GONE)
     table = torch.randn(80, 60, generator=torch.Generator().manual_seed(2))
     assert abs(membership_oracle(Planted(table), data, "strong", seed=1)["auc"] - 0.5) < 0.08
+
+
+def blind_first(monkeypatch, times):
+    """Make the last hidden layer of network 1 silent for good in the first draws of weights."""
+    left = [times]
+
+    class Silent(attackers.Attackers):
+        def __init__(self, mean, scale, generator):
+            super().__init__(mean, scale, generator)
+            if left[0]:
+                left[0] -= 1
+                self.biases[2].data[min(1, len(mean) - 1)] = -1e6
+
+    monkeypatch.setattr(attackers, "Attackers", Silent)
+
+
+def test_a_network_that_is_blind_to_forgotten_rows_is_drawn_again_and_the_others_keep_their_bits(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(400) % 2
+    features = torch.randn(400, 6, generator=generator)
+    features[:, 0] += 3 * labels
+    rows = [torch.randperm(400, generator=generator)[:300] for _ in range(3)]
+    schedule = Schedule("adam", learning_rate=1e-2, epochs=8, batch_size=64, rows_per_class=150, patience=4)
+
+    def answers():
+        networks = train_attackers(features, labels, rows, schedule, torch.Generator().manual_seed(1))
+        return [ask(networks, torch.tensor([number]), features.unsqueeze(0)[0]) for number in range(3)]
+
+    whole = answers()
+    blind_first(monkeypatch, 2)
+    again = answers()
+    assert again[0].equal(whole[0])
+    assert again[2].equal(whole[2])
+    assert roc_auc_score(labels, again[1]) > 0.95
+    blind_first(monkeypatch, 99)
+    assert answers()[1].unique().numel() == 1  # what it is without the new draw: one answer for every row
+
+
+def test_no_seed_makes_the_oracle_blind():
+    """Without a new draw, seed 37 gives nearly every forgotten row one answer."""
+    data, users, train = world(GONE)
+    table = torch.randn(80, 60, generator=torch.Generator().manual_seed(0))
+    stays = ~np.isin(users, GONE)
+    table[users[stays], train[stays]] += 3
+    for seed in (36, 37, 38):
+        curve = membership_oracle(Planted(table), data, "strong", seed)["roc"]
+        steps = np.diff(curve["fpr"]) + np.diff(curve["tpr"])
+        assert steps.max() < 0.2
 
 
 def test_the_same_seed_gives_the_same_figures():
