@@ -293,11 +293,14 @@ def test_lines_of_another_state_of_the_code_do_not_enter_a_mean(scripts):
     assert len(counted([first, line(5, file="paper-seed5", source="other")])) == 2
     assert len(counted([first, line(2, dataset="ml-100k", file="figure8", source="other")])) == 2
     first["methods"]["SCIF"]["diagnostics"] = {"ridge": 0.003}
-    table, told, left = scripts["paper_tables"].sources([first, other, line(5, file="paper-seed5", source="new")], [])
+    again = line(5, file="paper-seed5", source="new")
+    assert counted([first, line(5), again]) == [first, again]
+    table, told, left, why = scripts["paper_tables"].sources([first, other, again], [])
     assert "`figure8.jsonl`" not in table
     assert "| `paper-seed5.jsonl` | abc | new |" in table
     assert "`paper.jsonl`, SCIF's ridge 0.003: NeuMF, ml-1m (`paper-seed5.jsonl`)." in told
     assert left.endswith("`figure8.jsonl` 1.")
+    assert why.startswith("Seed 5 was measured again")
 
 
 def test_the_clock_of_figure_7_enters_no_other_table(scripts):
