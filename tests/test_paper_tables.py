@@ -13,7 +13,16 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 def scripts(monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    names = ("records", "claims", "paper_figures", "paper_parts", "paper_tables", "in_short")
+    names = (
+        "records",
+        "verdicts",
+        "claims_figures",
+        "claims",
+        "paper_figures",
+        "paper_parts",
+        "paper_tables",
+        "in_short",
+    )
     for name in names:
         monkeypatch.delitem(sys.modules, name, raising=False)
     yield {name: __import__(name) for name in names}
@@ -147,7 +156,9 @@ def test_an_order_is_more_less_or_not_told_apart(scripts, ndcg, holds, outcome):
     claim = claim_of(scripts, lines_with("CIF", "all", ndcg), "Figure 8: CIF above")
     assert claim.holds is holds
     assert f"], {outcome}; SCIF - SIF +0.1000" in claim.here
-    assert scripts["claims"].outcome([0.1, 0.2, 0.4]) == "not told apart"  # 2.65 standard errors, Student's 4.30
+    assert (
+        scripts["claims_figures"].outcome([0.1, 0.2, 0.4]) == "not told apart"
+    )  # 2.65 standard errors, Student's 4.30
 
 
 def test_a_reason_of_the_order_is_that_of_its_outcome(scripts):
@@ -379,7 +390,7 @@ def test_the_speed_against_stock_is_that_of_its_own_run(scripts):
         "IF": {"speedup_stock_seconds": 30.0},
     }
     times = [{"method": "RecEraser", "dataset": "ml-1m", "request": "rand@5", "parallel_speedup": 4.0}]
-    found = scripts["claims"].beside_stock([run, {**run, "dataset": "ml-100k"}], times)
+    found = scripts["claims_figures"].beside_stock([run, {**run, "dataset": "ml-100k"}], times)
     assert [(claim.here, claim.holds) for claim in found[:2]] == [("400.0", False), ("30.0", True)]
     assert found[2].holds is True
     assert found[2].here.startswith("6.0: stock's Retrain over ours 1.50 (threads: 2)")
@@ -417,7 +428,7 @@ def test_figure_3_needs_the_withdrawn_users_to_move_most(scripts):
 
     lines = [cka(0.2), cka(0.94), cka(0.2, 0.8), cka(None)]
     rows = scripts["records"].records([line(1)])
-    found = scripts["claims"].selective(lines, rows)
+    found = scripts["claims_figures"].selective(lines, rows)
     assert [claim.holds for claim in found] == [True, False, False, None, None]
     assert found[-1].where == "NeuMF, ml-1m"  # no line of it: not measured
 
