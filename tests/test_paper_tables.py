@@ -301,22 +301,22 @@ def test_lines_of_another_state_of_the_code_do_not_enter_a_mean(scripts):
     first, other = line(1), line(2, file="figure8", source="other")
     assert counted([first, other]) == [first]
     assert counted([first, line(2, file="figure8")])[1:] == [line(2, file="figure8")]
-    assert len(counted([first, line(5, file="paper-seed5", source="other")])) == 2
+    assert len(counted([first, line(5, file="paper-again", source="other")])) == 2
     assert len(counted([first, line(2, dataset="ml-100k", file="figure8", source="other")])) == 2
     first["methods"]["SCIF"]["diagnostics"] = {"ridge": 0.003}
-    again = line(5, file="paper-seed5", source="new")
+    again = line(5, file="paper-again", source="new")
     assert counted([first, line(5), again]) == [first, again]
     table, told, left, why = scripts["paper_tables"].sources([first, other, again], [])
     assert "`figure8.jsonl`" not in table
-    assert "| `paper-seed5.jsonl` | abc | new |" in table
-    assert "`paper.jsonl`, SCIF's ridge 0.003: NeuMF, ml-1m (`paper-seed5.jsonl`)." in told
+    assert "| `paper-again.jsonl` | abc | new |" in table
+    assert "`paper.jsonl`, SCIF's ridge 0.003: NeuMF, ml-1m (`paper-again.jsonl`)." in told
     assert left.endswith("`figure8.jsonl` 1.")
-    assert why.startswith("Seed 5 was measured again")
+    assert why.startswith("Seeds 5 and 10 were measured again")
 
 
 def test_the_clock_of_figure_7_enters_no_other_table(scripts):
     assert "figure7" not in scripts["records"].GRIDS
-    assert scripts["records"].GRIDS[:2] == ("paper", "paper-seed5")
+    assert scripts["records"].GRIDS[:2] == ("paper", "paper-again")
 
 
 def test_the_readme_marks_a_weak_oracle(scripts):
