@@ -10,8 +10,8 @@ from scipy.stats import t
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 GRIDS = ("paper", "paper-again", "ml-1m", "ml-1m-lightgcn", "table2", "table3", "figure8")
-# One grid, though not of one commit: seeds 5 and 10 were measured again, as the oracle was blind with them, and table2 adds the
-# paper's oracle.
+# One grid, though not of one commit: seeds 5 and 10 were measured again, as the oracle was blind with them, and table2
+# adds the paper's oracle.
 TOGETHER = {"paper", "paper-again", "table2"}
 PAPER = yaml.safe_load((ROOT / "benchmarks" / "paper_values.yml").read_text())
 PAPERS_NAME = {"ml-1m": "ML-1M", "ml-100k": "ML-1M", "amazon-digital-music-5core": "ADM"}
