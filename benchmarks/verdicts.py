@@ -53,11 +53,6 @@ WHY = {
         {("NeuMF", ADM), ("LightGCN", ADM)},
         "likely, not tested: the item vectors cannot express the order of popularity better; Retrain serves them {} of it",
     ),
-    "relearn": (
-        SMALL,
-        "likely, not tested: the row is already solved against the catalogue, near to where popular training rows lead; "
-        "ResetUE's part of it ({} epochs) is in items and shared layers, which SCIF does not touch",
-    ),
     "small": (
         SMALL,
         "IF's products are with a sample of the rows that is as large as the whole of a small data set, while Retrain's "

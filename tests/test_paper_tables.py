@@ -201,10 +201,19 @@ def test_every_of_the_four_pairs_counts_for_the_papers_figure(scripts):
 def test_relearning_takes_as_long_as_retrains(scripts, epochs, verdict):
     claim = claim_of(scripts, lines_with("SCIF", "relearn", epochs, dataset="ml-100k"), "relearn")
     assert claim.verdict == verdict
-    assert ("already solved" in claim.why) == (epochs == [35, 34, 36])
+    assert ("where the rows stand" in claim.why) == (epochs == [35, 34, 36])
     if epochs[2] == 200:
         assert claim.here == "SCIF 34 to > 200 (2 of 3), Retrain 50.0 ± 0.0"
     assert claim_of(scripts, lines_with("Retrain", "relearn", [200, 200, 200]), "relearn").holds is None
+
+
+def test_relearning_sooner_is_divided_into_place_and_memory(scripts):
+    told = {"Retrain": 50, "SCIF on Retrain": 40, "SCIF": 37}
+    line = {"relearn": {name: {"epochs": epochs} for name, epochs in told.items()}}
+    text = scripts["claims"].place_or_memory([line])
+    assert "-10.0 epochs are where the rows stand" in text
+    assert "-3.0 are what items" in text
+    assert scripts["claims"].place_or_memory([]) == ""
 
 
 def test_epochs_at_the_cap_are_no_figures(scripts):
