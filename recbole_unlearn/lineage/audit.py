@@ -19,6 +19,8 @@ from recbole_unlearn.lineage.unpickle import read_safely
 
 _KEYS = {"withdraw", "purge", "ledger_dir", "ledger_key", "USER_ID_FIELD", "ITEM_ID_FIELD", "trust_checkpoint"}
 
+_FOREIGN = (".git", ".hg", ".svn", "site-packages")
+
 
 def audit(folders: Iterable[Path], wanted: Wanted) -> Iterator[Trace]:
     """Yield every trace of a request in the files below some folders, or in some files; links are not followed."""
@@ -42,6 +44,8 @@ def purge(trace: Trace, wanted: Wanted) -> str:
         return f"{path}: gone already"
     if trace.remedy == "look":
         return f"{path}: left alone, since it could not be read"
+    if trace.remedy == "check":
+        return f"{path}: left alone, since it is no log whose lines can go; look for yourself"
     if trace.remedy == "delete":
         path.unlink()
         return f"{path}: deleted"
@@ -118,7 +122,9 @@ def _anchor_of_model(path: Path) -> dict[str, Any]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for name, _, files in os.walk(folder):
+    """Yield the files below a folder, but for those of version control and of Python environments."""
+    for name, folders, files in os.walk(folder):
+        folders[:] = [one for one in folders if one not in _FOREIGN and not Path(name, one, "pyvenv.cfg").exists()]
         yield from (Path(name, file) for file in files if not Path(name, file).is_symlink())
 
 

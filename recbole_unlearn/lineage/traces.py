@@ -20,6 +20,7 @@ from recbole_unlearn.exceptions import UntrustedFileError
 from recbole_unlearn.lineage.unpickle import StandIn, read_safely, walk
 
 _LARGEST_TEXT = 1 << 30
+_LOGS = (".log", ".txt", ".out", ".err", ".gz", "")  # files whose lines can go one by one
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Trace:
         path: The file.
         kind: What it is.
         what: What it holds of whom, in numbers.
-        remedy: ``delete``, ``rewrite`` or, where nothing was found because nothing could be read, ``look``.
+        remedy: ``delete``, ``rewrite``, ``check`` where dropping lines would break the file, or, where nothing was found
+            because nothing could be read, ``look``.
     """
 
     path: Path
@@ -42,6 +44,7 @@ class Trace:
         advice = {
             "delete": "delete it",
             "rewrite": "rewrite it without them",
+            "check": "a number may be there by chance: look for yourself",
             "look": "not inspected: look for yourself, or delete it",
         }
         return f"{self.path}: {self.kind}: {self.what}; {advice[self.remedy]}"
@@ -149,16 +152,20 @@ def _of_text(path: Path, text: str, wanted: Wanted) -> Iterator[Trace]:
         return
     content = _json(text) if path.suffix == ".json" else None
     if isinstance(content, dict) and {"users", "items", "interactions"} & content.keys():
-        tokens = {
-            str(value) for key in ("users", "items") for value in content.get(key, ()) if not isinstance(value, dict)
-        }
-        pairs = {tuple(map(str, pair)) for pair in content.get("interactions", ()) if isinstance(pair, list)}
+        tokens = {str(token) for key in ("users", "items") for token in _listed(content.get(key))}
+        pairs = {tuple(map(str, pair)) for pair in _listed(content.get("interactions")) if isinstance(pair, list)}
         if tokens & (wanted.users | wanted.items) or any(wanted.names(*pair) for pair in pairs if len(pair) == 2):
             yield Trace(path, "request file", "it names withdrawn tokens", "delete")
         return
     held = sum(map(wanted.line, text.splitlines()))
     if held:
-        yield Trace(path, "log or text", f"{held} lines name withdrawn tokens", "rewrite")
+        remedy = "rewrite" if path.suffix in _LOGS else "check"
+        yield Trace(path, "log or text", f"{held} lines name withdrawn tokens", remedy)
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return what a list holds, or a single token; a bare number is a count, not a token."""
+    return value if isinstance(value, list) else [value] if isinstance(value, str) else []
 
 
 def read_table(text: str, wanted: Wanted) -> tuple[list[str], list[list[str]]] | None:

@@ -149,6 +149,42 @@ def test_other_files(wanted, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["cut.gz", "noise.bin", "other.json"]
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"users": 943, "items": 1682}', 0),
+        ('{"users": null, "interactions": 3}', 0),
+        ('{"users": "943"}', 1),
+        ('{"users": [943]}', 1),
+        ('{"users": [{"id": 943}], "items": []}', 0),
+    ],
+)
+def test_any_json_can_be_read(tmp_path, text, found):
+    (tmp_path / "some.json").write_text(text)
+    wanted = Wanted(WithdrawalRequest.users(["943"]))
+    assert len(list(audit([tmp_path], wanted))) == found
+
+
+@pytest.mark.parametrize("name", ["code.py", "README.md", "results.jsonl", "settings.yaml", "page.html"])
+def test_lines_are_dropped_from_logs_alone(tmp_path, name):
+    path = tmp_path / name
+    path.write_text('first = 1\nusers = ["196"]\n')
+    wanted = Wanted(WithdrawalRequest.users(["196"]))
+    (trace,) = audit([tmp_path], wanted)
+    assert "look for yourself" in str(trace)
+    assert "left alone" in purge(trace, wanted)
+    assert path.read_text() == 'first = 1\nusers = ["196"]\n'
+
+
+def test_version_control_and_environments_are_not_entered(tmp_path):
+    for folder in (".git", "env", "lib/site-packages", "mine"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "some.log").write_text("user 196 withdrawn\n")
+    (tmp_path / "env" / "pyvenv.cfg").write_text("")
+    wanted = Wanted(WithdrawalRequest.users(["196"]))
+    assert [trace.path.parent.name for trace in audit([tmp_path], wanted)] == ["mine"]
+
+
 def test_bare_numbers_count_only_where_they_are_tokens(tmp_path):
     wanted = Wanted(WithdrawalRequest.users(["196"]))
     (tmp_path / "a.log").write_text("epoch 196 took 196 s\n")
