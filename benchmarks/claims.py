@@ -16,7 +16,7 @@ from records import (
     shown,
     with_interval,
 )
-from verdicts import AT, Claim, is_weak, least, why
+from verdicts import AT, Claim, is_weak, is_wide, least, why
 
 LEAST_SEEN = {"NeuMF": 0.78, "LightGCN": 0.66}
 COMPLETE = 0.01  # AUC minus Retrain's
@@ -38,9 +38,9 @@ def power(rows, where, dataset, model):
     printed = papers("table2", dataset, model, "learn", "Retrain")
     listed = ", ".join(f"{figure} ({name})" for name, figure in LEAST_SEEN.items())
     text = f"the strong oracle's AUC on the original reaches the aim: {listed}"
-    holds = least(values, LEAST_SEEN[model])
+    holds, wide = least(values, LEAST_SEEN[model]), is_wide(values, LEAST_SEEN[model])
     paper = f"{printed[1]}" if printed else ""
-    return [Claim(where, text, paper, shown(values), len(values), holds, weak=is_weak(rows, **AT))]
+    return [Claim(where, text, paper, shown(values), len(values), holds, weak=is_weak(rows, **AT), wide=wide)]
 
 
 def completeness(rows, where, dataset, model):
@@ -62,7 +62,7 @@ def complete(rows, where, dataset, model, method, request):
     if not gaps:
         return Claim(where, text, printed, "", 0, None)
     holds = bool(abs(np.mean(gaps)) <= COMPLETE)
-    wide = holds and (len(gaps) < 2 or bool(abs(np.mean(gaps)) + half_interval(gaps) > COMPLETE))
+    wide = holds and bool(abs(np.mean(gaps)) + (half_interval(gaps) or 0.0) > COMPLETE)
     here = f"{with_interval(gaps)}, mean size {np.mean(np.abs(gaps)):.3f}"
     here += f" (a second Retrain {with_interval(second)})" if second else ""
     reason = ""
@@ -84,7 +84,8 @@ def utility(rows, where, dataset, model):
         share = printed_share(dataset, model, "rand@5", method, 2)
         printed, here = f"{share:.3f}" if share else "", shown(values) + beside * bool(values)
         text, reason = f"{method}, rand@5: at least {bound} of Retrain's NDCG@10", reasons.get(method, "")
-        found.append(Claim(where, text, printed, here, len(values), least(values, bound), why=reason))
+        holds, wide = least(values, bound), is_wide(values, bound)
+        found.append(Claim(where, text, printed, here, len(values), holds, wide=wide, why=reason))
     return found
 
 
@@ -99,7 +100,8 @@ def withdrawn(rows, where, dataset, model):
     here = f"{shown(shares)}; excess {shown(excess)}" + (f" (original {original:.3f})" if original is not None else "")
     less, retrain = np.mean(shares) < 0.9, shown(column(rows, "withdrawn_share", method="Retrain", **AT))
     reason = why("taste", dataset, model, retrain) if less and not above else ""
-    return [Claim(where, text, "", here, len(shares), not less and not above, why=reason)]
+    holds = not less and not above
+    return [Claim(where, text, "", here, len(shares), holds, wide=holds and is_wide(shares, 0.9), why=reason)]
 
 
 def relearn(rows, where, dataset, model):

@@ -2,7 +2,7 @@
 
 import numpy as np
 from records import PAPER, column, distinct, half_interval, paired, settings, shown, with_interval
-from verdicts import AT, Claim, is_weak, least, why
+from verdicts import AT, Claim, is_weak, is_wide, least, why
 
 BECAUSE = {
     "not told apart": "what it changes is within the seeds' spread",
@@ -102,7 +102,8 @@ def speed(times):
             reason = why(name, dataset, "NeuMF") if name else ""
             holds = least(values, bound)
             where, here, seeds = f"NeuMF, {dataset}", shown(values, 1), len(values)
-            found.append(Claim(where, text, f"{bound}", here, seeds, holds, papers_own=True, why=reason))
+            wide = is_wide(values, bound)
+            found.append(Claim(where, text, f"{bound}", here, seeds, holds, papers_own=True, wide=wide, why=reason))
     return found
 
 

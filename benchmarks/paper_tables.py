@@ -32,12 +32,16 @@ wrote. Retrain is the yardstick: everything stands beside it, and beside a secon
 (RetrainAgain), which is the yardstick's own noise. The paper does not use ml-100k; what it prints for ML-1M stands
 there. The witnesses and Table 3 with every K are on [a page of their own](results_tables.md).
 """
-GLANCE = """`yes`: it holds. `weak`: it holds, but the oracle's AUC on the model before the withdrawal is under .75, too
-little to have seen the opposite; where the claim is that AUC itself, its aim is reached and still under .75. `wide`: the
-mean over seeds is within the bound and decides, but its 95 % interval (Student's t over seeds) crosses the bound, or there
-is one seed. A method is above another where the 95 % interval of the seeds' differences lies above 0 (not told apart
-counts as no), and needs as many epochs where that interval holds 0. `–`: the claim is not about this setting. ADM is
-amazon-digital-music-5core. The figures behind each verdict stand under [One by one](#one-by-one)."""
+GLANCE = """- `yes`: it holds. **no**: it does not; why stands below.
+- `weak`: it holds, but the oracle's AUC on the model before the withdrawal is under .75, too little to have seen the
+  opposite; where the claim is that AUC itself, its aim is reached and still under .75.
+- `wide`: the mean over seeds reaches the bound and decides, but its 95 % interval (Student's t over seeds) crosses it.
+- `1 seed`: there is no interval.
+- `–`: the claim is not about this setting.
+
+A method is above another where the 95 % interval of the seeds' differences lies above 0 (not told apart counts as no), and
+needs as many epochs where that interval holds 0. ADM is amazon-digital-music-5core. The figures behind each verdict stand
+under [One by one](#one-by-one)."""
 CANNOT = """## What cannot hold as printed
 
 - A SCIF that changes the withdrawn users' rows alone leaves NeuMF's scores of everybody else bit-identical, so the
@@ -88,6 +92,7 @@ CAPTIONS = {
 }
 
 
+NO, UNKNOWN = "**no**", "not measured"
 SHORT = ("amazon-digital-music-5core", "ADM")
 AGAIN = """Seeds 5 and 10 were measured again: the one network of their strong oracle gave nearly every forgotten row the same
 answer, and so .5 for whatever was forgotten. Since then such a network is drawn anew; a network that was not blind keeps its
@@ -136,21 +141,29 @@ def clocks(rows, alone):
     return [row for row in found if row["model"] == "NeuMF"]
 
 
+def cells(found):
+    """Return the claims by what they say and the setting: Figure 3's are several in one, one for each request."""
+    by_cell = {}
+    for claim in found:
+        by_cell.setdefault((claim.what, setting(claim)), []).append(claim)
+    return by_cell
+
+
 def summary(found):
     """Return three sentences: the verdicts of the paper's claims, those of our aims, and how many are in doubt."""
+    words = {
+        whose: [verdict(part) for part in cells(c for c in found if c.papers_own == whose).values()]
+        for whose in (True, False)
+    }
     counts = []
-    for papers_own in (True, False):
-        holds = [claim.holds for claim in found if claim.papers_own == papers_own]
-        counts.append(
-            f"{holds.count(True)} hold, {holds.count(False)} do not and {holds.count(None)} are not measured, of {len(holds)}"
-        )
-    held = [claim for claim in found if claim.holds]
-    weak, wide = sum(claim.weak for claim in held), sum(claim.wide for claim in held)
+    for told in words.values():
+        no, unknown = sum(word.startswith(NO) for word in told), told.count(UNKNOWN)
+        counts.append(f"{len(told) - no - unknown} hold, {no} do not and {unknown} are not measured, of {len(told)}")
+    weak, wide = (sum(doubt in word for told in words.values() for word in told) for doubt in ("weak", "wide"))
     return (
         f"Of the paper's claims, each asked of every data set and model that it is about, {counts[0]}. "
         f"Of this project's aims {counts[1]}. "
-        f"Of the {len(held)} that hold, {weak} rest on an oracle that is weak there and {wide} on a mean whose interval is "
-        "wide."
+        f"Of those that hold, {weak} rest on an oracle that is weak there and {wide} on a mean whose interval is wide."
     )
 
 
@@ -166,10 +179,11 @@ def glances(found):
 
 def glance(found, columns):
     """Return every claim's verdict in every setting: a row for a claim, a column for a data set and model."""
-    body = []
-    for what in dict.fromkeys(claim.what for claim in found):
-        here = {name: [c for c in found if (c.what, setting(c)) == (what, name)] for name in columns}
-        body.append([what, *(verdict(here[name]) for name in columns)])
+    by_cell = cells(found)
+    body = [
+        [what, *(verdict(by_cell.get((what, name), [])) for name in columns)]
+        for what in dict.fromkeys(claim.what for claim in found)
+    ]
     return markdown(body, ["claim", *(name.replace(*SHORT) for name in columns)])
 
 
@@ -178,16 +192,17 @@ def setting(claim):
 
 
 def verdict(claims):
-    """Return the word for the claims of one cell: Figure 3's are several, one for each request."""
+    """Return the word for the claims of one cell."""
     if not claims:
         return "–"
     known = [claim for claim in claims if claim.holds is not None]
     if not known:
-        return "not measured"
+        return UNKNOWN
+    alone = ", 1 seed" * (min(claim.seeds for claim in known) == 1)
     if not all(claim.holds for claim in known):
-        return "**no**"
+        return NO + alone
     doubts = [name for name in ("weak", "wide") if any(getattr(claim, name) for claim in known)]
-    return ", ".join(doubts) or "yes"
+    return (", ".join(doubts) or "yes") + alone
 
 
 def claim_table(found):
@@ -197,12 +212,15 @@ def claim_table(found):
 
 def reasons(found):
     """Return why what does not hold does not, as far as it is known: a line for each claim, with where it fails."""
-    failing, order = {}, list(dict.fromkeys(claim.what for claim in found))
-    for claim in sorted(found, key=lambda claim: order.index(claim.what)):
+    failing = {}
+    for claim in found:
         if claim.holds is False:
-            failing.setdefault((claim.what, claim.why or "not found"), []).append(claim.where)
-    listed = [f"- {what} ({'; '.join(where)}): {why}." for (what, why), where in failing.items()]
-    return "\n".join(listed) or "Everything holds."
+            failing.setdefault(claim.what, {}).setdefault(claim.why or "not found", []).append(claim.where)
+    parts = []
+    for what in dict.fromkeys(claim.what for claim in found if claim.what in failing):
+        listed = [f"    - {'; '.join(where)}: {why}." for why, where in failing[what].items()]
+        parts.append("\n".join([f"- {what}", *listed]))
+    return "\n".join(parts) or "Everything holds."
 
 
 def sources(lines, others):

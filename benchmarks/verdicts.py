@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from records import POWER, average
+from records import POWER, average, half_interval
 
 
 class Claim(NamedTuple):
@@ -78,6 +78,11 @@ def why(name, dataset, model, measured=""):
 
 def least(values, bound):
     return bool(np.mean(values) >= bound) if values else None
+
+
+def is_wide(values, bound):
+    """Whether a mean that reaches a bound has an interval that does not; one seed has none."""
+    return bool(least(values, bound) and np.mean(values) - (half_interval(values) or 0.0) < bound)
 
 
 def is_weak(rows, **at):

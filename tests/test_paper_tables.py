@@ -234,7 +234,11 @@ def test_a_mean_within_the_bound_with_an_interval_across_it_is_wide(scripts):
     what = "SCIF, rand@5: AUC"
     assert claim_of(scripts, [line(1, scif=0.502), line(2, scif=0.502)], what).verdict == "holds"
     assert claim_of(scripts, [line(1, scif=0.52), line(2, scif=0.48)], what).verdict == "holds, wide"
-    assert claim_of(scripts, [line(1, scif=0.502)], what).verdict == "holds, wide"  # one seed has no interval
+    assert claim_of(scripts, [line(1, scif=0.502)], what).verdict == "holds"  # one seed has no interval
+    is_wide = scripts["verdicts"].is_wide
+    assert is_wide([0.9, 1.1], 0.99)
+    assert not is_wide([1.04, 1.05], 0.99)
+    assert not is_wide([0.9, 0.91], 0.99)  # it does not even hold
     assert claim_of(scripts, [line(1, scif=0.47), line(2, scif=0.47)], what).verdict == "**does not hold**"
 
 
@@ -266,22 +270,28 @@ def test_a_model_without_an_aim_of_its_own_has_no_claim_of_power(scripts):
 
 
 def test_a_glance_tells_not_measured_from_not_about_this_setting(scripts):
-    def claim(holds, **doubts):
-        return scripts["claims"].Claim("NeuMF, ml-1m", "what", "", "", 1, holds, **doubts)
+    def claim(holds, what="what", seeds=2, **doubts):
+        return scripts["claims"].Claim("NeuMF, ml-1m", what, "", "", seeds, holds, **doubts)
 
     verdict = scripts["paper_tables"].verdict
     assert verdict([]) == "–"
     assert verdict([claim(None)]) == "not measured"
     assert verdict([claim(True), claim(False)]) == "**no**"
     assert verdict([claim(True), claim(None)]) == "yes"
+    assert verdict([claim(True, seeds=1), claim(True)]) == "yes, 1 seed"
     assert verdict([claim(True, weak=True, wide=True)]) == "weak, wide"
     assert claim(True, weak=True, wide=True).verdict == "holds, weak oracle, wide"
     text = scripts["paper_tables"].summary(
-        [claim(True, papers_own=True), claim(False), claim(None), claim(True, wide=True)]
+        [
+            *(claim(True, papers_own=True) for _ in range(4)),  # Figure 3's four requests are one cell
+            claim(False, "one", seeds=1),
+            claim(None, "two"),
+            claim(True, "three", wide=True),
+        ]
     )
     assert "1 hold, 0 do not and 0 are not measured, of 1." in text
     assert "aims 1 hold, 1 do not and 1 are not measured, of 3." in text
-    assert "Of the 2 that hold, 0 rest on an oracle that is weak there and 1 on" in text
+    assert "Of those that hold, 0 rest on an oracle that is weak there and 1 on" in text
 
 
 def test_a_figure_of_fewer_seeds_than_its_row_says_so(scripts):
@@ -381,7 +391,7 @@ def test_an_excess_over_popularity_counts_beyond_its_interval_over_seeds(scripts
 def test_what_fails_has_its_reason_and_its_place(scripts):
     rows = scripts["records"].records([line(1), line(2)])
     text = scripts["paper_tables"].reasons(scripts["claims"].claims(rows, [], rows))
-    assert "- IF, rand@5: AUC minus Retrain's within 0.01 (NeuMF, ml-1m): not found." in text
+    assert "- IF, rand@5: AUC minus Retrain's within 0.01\n    - NeuMF, ml-1m: not found." in text
     assert "SCIF, rand@5: AUC" not in text
 
 
