@@ -19,7 +19,7 @@ import joblib
 import psutil
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from recbole_unlearn.benchmark_cell import Group, run_group
+from recbole_unlearn.benchmark_cell import Group, check_config, run_group
 from recbole_unlearn.benchmark_grid import Cell, Grid, chosen, processes
 from recbole_unlearn.evaluator.report import environment
 from recbole_unlearn.exceptions import ConfigError, UnlearnError
@@ -51,13 +51,17 @@ def run_benchmark(
     finished = {Cell(**line["cell"]) for line in done}
     todo = [cell for cell in chosen(grid.cells, only) if cell not in finished]
     if not todo:
-        _say(f"all {len(finished)} cells are done; {grid.results} stays as it is, move it away to measure anew")
+        other = any(line["provenance"][what] != grid.provenance[what] for line in done for what in ("config", "source"))
+        told = " (of another configuration or state of the code)" * other
+        _say(f"all {len(finished)} cells are done{told}; {grid.results} stays as it is, move it away to measure anew")
         return 0
     _check_provenance(grid, done)
+    groups = list(grouped(grid, todo))
+    for group in groups:
+        check_config(group)
     jobs = processes("--benchmark_jobs", jobs) or grid.jobs or side_by_side()
     clock = Clock(grid, done, jobs)
     _say(f"{len(finished)} cells done, {len(todo)} to do: about {clock.left(todo)}; results in {grid.results}")
-    groups = list(grouped(grid, todo))
     failures = 0
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=jobs)
     try:
@@ -65,7 +69,10 @@ def run_benchmark(
             todo = [cell for cell in todo if (cell.dataset, cell.model, cell.seed) != group]
             clock.read(read_lines(grid.results))
             failures += bool(error)
-            _say(f"{' '.join(map(str, group))}: {error or 'done'}; {len(todo)} cells to do: about {clock.left(todo)}")
+            failed = f", {failures} failed" * bool(failures)
+            _say(
+                f"{' '.join(map(str, group))}: {error or 'done'}; {len(todo)} cells to do{failed}: about {clock.left(todo)}"
+            )
     except TerminatedWorkerError as error:
         raise UnlearnError(
             f"a process of the benchmark died, most often for want of memory; finished cells are in {grid.results}: run the "

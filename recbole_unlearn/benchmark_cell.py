@@ -23,7 +23,7 @@ from recbole_unlearn.data.utils import create_dataset
 from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka, relative_cka
 from recbole_unlearn.evaluator.closeness import parameter_groups
 from recbole_unlearn.evaluator.report import finite, make_report
-from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError
+from recbole_unlearn.exceptions import ConfigError, InputError, UnsupportedModelError
 from recbole_unlearn.lineage.lines import append_line, digest, read_lines, source_digest
 from recbole_unlearn.quick_start import RunConfig
 from recbole_unlearn.trainer import Unlearner, learn, train_model, with_seed
@@ -53,18 +53,29 @@ def run_group(group: Group) -> tuple[tuple[str, str, int], str]:
         try:
             _run(group)
         except Exception as error:  # one cell must not end the others; the text goes to the terminal
-            logging.getLogger().error(traceback.format_exc())
+            if not isinstance(error, InputError):
+                logging.getLogger().error(traceback.format_exc())
             return name, f"failed: {type(error).__name__}: {' '.join(str(error).split())}"
     return name, ""
+
+
+def check_config(group: Group) -> None:
+    """Raise ConfigError for a model or keys that no cell of this group could run with."""
+    with _alone():
+        _config(group)
+
+
+def _config(group: Group) -> RunConfig:
+    # Shards are trained in this process: workers of their own would outlive the folder that they were started in.
+    settings = {"state": "WARNING", "show_progress": False, **group.config, "seed": group.seed, "parallel_jobs": 1}
+    return RunConfig(group.model, group.dataset, config_dict=settings)
 
 
 def _run(group: Group) -> None:
     source = source_digest.__wrapped__()  # anew: the yaml files are read anew, too
     if source != group.provenance["source"]:
         raise ConfigError(f"the code changed under the run: {group.provenance['source']} at its start, now {source}")
-    # Shards are trained in this process: workers of their own would outlive the folder that they were started in.
-    settings = {"state": "WARNING", "show_progress": False, **group.config, "seed": group.seed, "parallel_jobs": 1}
-    config = RunConfig(group.model, group.dataset, config_dict=settings)
+    config = _config(group)
     init_seed(config["seed"], config["reproducibility"])
     data = create_dataset(config)
     provenance = {**group.provenance, "rows": rows_digest(data)}

@@ -46,7 +46,11 @@ _FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "requests": (_is_names, "a list of requests, [rand@5]"),
     "methods": (lambda given: given == "all" or _is_names(given), "all, or a list of names, [Retrain, SCIF]"),
     "config": (lambda given: isinstance(given, dict), "`key: value` lines"),
-    "seconds": (lambda given: isinstance(given, dict), "`data set: {model: seconds}` lines"),
+    "seconds": (
+        lambda given: isinstance(given, dict) and all(isinstance(of_model, dict) for of_model in given.values()),
+        "`data set: {model: seconds}` lines",
+    ),
+    "results": (lambda given: given is None or isinstance(given, str), "the path of a file"),
 }
 _OF_THIS_MACHINE = ("data_path", "checkpoint_dir", "output_dir", "gpu_id", "show_progress")
 
@@ -94,7 +98,10 @@ class Grid:
         seeds = content["seeds"]
         seeds = range(1, seeds + 1) if isinstance(seeds, int) else seeds
         for request in content["requests"]:
-            read_request(request, 1)
+            try:
+                read_request(request, 1)
+            except ConfigError as error:
+                raise ConfigError(f"{path}: {error}") from error
         cells = [
             Cell(dataset, model, seed, request)
             for seed in seeds

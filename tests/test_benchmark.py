@@ -269,7 +269,11 @@ def test_time_left_is_measured_where_it_can_be(grid):
         ({"models": "NeuMF"}, [], "models is 'NeuMF'; allowed: a list of names"),
         ({"config": None}, [], "config is None; allowed: `key: value` lines"),
         ({"measure": "ckaa"}, [], "measure is 'ckaa'; allowed: methods, cka"),
-        ({"requests": ["rnd@5"]}, [], "rnd@5"),
+        ({"requests": ["rnd@5"]}, [], "grid.yaml: request 'rnd@5'"),
+        ({"results": 5}, [], "results is 5; allowed: the path of a file"),
+        ({"seconds": {"tiny": 5}}, [], "seconds is {'tiny': 5}; allowed: `data set"),
+        ({"models": ["NeuMFF"]}, [], "did you mean 'NeuMF'"),
+        ({"config": {"epoch": 2}}, [], "did you mean 'epochs'"),
     ],
 )
 def test_wrong_input_is_one_line(grid, capsys, keys, arguments, message):
