@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,9 @@ from recbole_unlearn.exceptions import ConfigError, UntrustedFileError
 def read_checkpoint(path: str | os.PathLike[str], device: Any, trusted: bool) -> dict[str, Any]:
     """Read a checkpoint; one that only a pickle can hold is refused unless it is trusted."""
     try:
-        checkpoint = torch.load(path, map_location=device, weights_only=not trusted)
+        with warnings.catch_warnings():  # of the pickle's protocol, before it is refused by its name below
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+            checkpoint = torch.load(path, map_location=device, weights_only=not trusted)
     except FileNotFoundError as error:
         raise ConfigError(f"checkpoint {str(path)!r} does not exist") from error
     except (RuntimeError, EOFError, OSError, ValueError, AttributeError, ImportError) as error:

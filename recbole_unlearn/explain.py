@@ -38,7 +38,6 @@ def _options(name: str) -> list[str]:
         keys = presets.keys("method", name)
     if not keys:
         return ["It has no options."]
-    lines = [
-        f"  --{key.name}={'none' if key.default is None else key.default!s:12} {key.meaning}".rstrip() for key in keys
-    ]
-    return ["Options:", *lines]
+    given = [f"--{key.name}={'none' if key.default is None else key.default}" for key in keys]
+    width = max(map(len, given))
+    return ["Options:", *(f"  {text:{width}}  {key.meaning}".rstrip() for text, key in zip(given, keys, strict=True))]
