@@ -31,8 +31,7 @@ def site(tmp_path_factory):
         "-m",
         "mkdocs",
         "build",
-        "--strict",
-        "--quiet",
+        "--strict",  # with --quiet it would count no warning
         "-f",
         str(ROOT / "mkdocs.yml"),
         "-d",
@@ -138,6 +137,12 @@ def test_the_python_of_the_quick_start_runs(data_path, capsys):
         block = block.replace(old, new)
     exec(block, {"__name__": "docs"})
     assert "'converged': 1.0" in capsys.readouterr().out
+
+
+def test_examples_of_the_reference_are_code(site):
+    page = (site / "reference" / "evaluator" / "index.html").read_text()
+    assert "schedule.rows_of(members)" in page
+    assert "<blockquote>" not in page
 
 
 def test_the_navigation_names_pages_that_exist():
