@@ -132,8 +132,8 @@ class ShardEnsembleAdapter(ModelAdapter):
     def user_tables(self) -> list[nn.Embedding]:
         """An ensemble has no rows of its own that could be fitted."""
         raise UnsupportedModelError(
-            "a shard ensemble has no rows of its own that could be fitted or compared; influence methods do not unlearn "
-            "from it, the method that learned it does, RecEraser or SISA"
+            "a shard ensemble has no rows of its own that could be fitted or compared; to unlearn from it, use the method "
+            "that learned it, RecEraser or SISA"
         )
 
     @property
