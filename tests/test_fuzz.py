@@ -145,7 +145,7 @@ def test_the_audit_reads_anything(content):
     from pathlib import Path
 
     for trace in traces_of(Path("found.bin"), Wanted(WithdrawalRequest.users(["u1"]))):
-        assert trace.remedy in ("look", "rewrite", "delete")
+        assert trace.remedy in ("look", "check", "rewrite", "delete")
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json"])
