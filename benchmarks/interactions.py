@@ -7,24 +7,21 @@ json line per seed to benchmarks/results/interactions-MODEL-DATASET.jsonl; seeds
 """
 
 import copy
-import json
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 from recbole.utils import init_seed
+from seeds import RESULTS, by_seed
 from trained import trained
 
 from recbole_unlearn.assessment import Assessment
 from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset
-from recbole_unlearn.evaluator.report import environment, finite
+from recbole_unlearn.evaluator.report import environment
 from recbole_unlearn.methods import method_class
 from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.trainer import Unlearner
 
-RESULTS = Path(__file__).parent / "results"
 COUPLED = {
     "SCIF": ("SCIF", {}),
     "SCIF, fresh": ("SCIF", {"start": "fresh", "newton_steps": 2, "ridge": 0.3}),
@@ -92,18 +89,5 @@ def assess(assessment, unlearner):
     return {"auc": figures["mio"]["strong"]["auc"], "ndcg": figures["utility"]["all"]["ndcg@10"]}
 
 
-def main():
-    model, dataset, seeds, *rest = sys.argv[1:]
-    given = dict(argument.removeprefix("--").split("=", 1) for argument in rest)
-    sys.argv = sys.argv[:1]
-    path = RESULTS / f"interactions-{model}-{dataset}.jsonl"
-    done = {json.loads(line)["seed"] for line in path.read_text().splitlines()} if path.exists() else set()
-    for seed in range(1, int(seeds) + 1):
-        if seed not in done:
-            line = json.dumps(finite(run(model, dataset, seed, given)))
-            with path.open("a") as file:
-                file.write(line + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    by_seed("interactions", run)

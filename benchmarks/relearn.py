@@ -9,21 +9,18 @@ benchmarks/results/relearn-MODEL-DATASET.jsonl; seeds that stand there already a
 
 import copy
 import json
-import sys
-from pathlib import Path
 
 from recbole.utils import init_seed
+from seeds import by_seed
 from trained import retrained, trained
 
 from recbole_unlearn.assessment import Assessment
 from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset
-from recbole_unlearn.evaluator.report import environment, finite
-from recbole_unlearn.lineage.lines import append_line, commit, read_lines
+from recbole_unlearn.evaluator.report import environment
+from recbole_unlearn.lineage.lines import commit
 from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.trainer import Unlearner
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def run(model, dataset, seed, given):
@@ -40,6 +37,7 @@ def run(model, dataset, seed, given):
         models[name] = Unlearner(config, copy.deepcopy(start.model), data)
         models[name].unlearn(withdrawal.request, name.partition(" ")[0])
     epochs = {name: told["relearn"] for name, told in assessment.witnesses(models).items()}
+    print(seed, json.dumps(epochs), flush=True)
     return {
         "model": model,
         "dataset": dataset,
@@ -51,18 +49,5 @@ def run(model, dataset, seed, given):
     }
 
 
-def main():
-    model, dataset, seeds, *rest = sys.argv[1:]
-    given = dict(argument.removeprefix("--").split("=", 1) for argument in rest)
-    sys.argv = sys.argv[:1]
-    path = RESULTS / f"relearn-{model}-{dataset}.jsonl"
-    done = {line["seed"] for line in read_lines(path)}
-    for seed in range(1, int(seeds) + 1):
-        if seed not in done:
-            line = finite(run(model, dataset, seed, given))
-            print(json.dumps(line["relearn"]), flush=True)
-            append_line(path, line)
-
-
 if __name__ == "__main__":
-    main()
+    by_seed("relearn", run)

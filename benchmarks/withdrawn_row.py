@@ -6,25 +6,22 @@ takes the original and Retrain of each seed (benchmarks/trained.py), unlearns ra
 line per seed to benchmarks/results/withdrawn_row-MODEL-DATASET.jsonl; seeds that stand there already are not run again.
 """
 
-import json
 import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 from recbole.utils import init_seed
+from seeds import RESULTS, by_seed
 from sklearn.metrics import roc_auc_score
 from trained import retrained, trained
 
 from recbole_unlearn.assessment import Assessment, unlearn_timed
 from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset
-from recbole_unlearn.evaluator.report import environment, finite
+from recbole_unlearn.evaluator.report import environment
 from recbole_unlearn.methods import method_class
 from recbole_unlearn.model.adapter import ModelAdapter
 from recbole_unlearn.quick_start import request_of
 
-RESULTS = Path(__file__).parent / "results"
 VARIANTS = {
     "ResetUE": ("ResetUE", {}),
     "SCIF": ("SCIF", {}),
@@ -100,18 +97,5 @@ def assess(assessment, unlearner, cost):
     }
 
 
-def main():
-    model, dataset, seeds, *rest = sys.argv[1:]
-    given = dict(argument.removeprefix("--").split("=", 1) for argument in rest)
-    sys.argv = sys.argv[:1]
-    path = RESULTS / f"withdrawn_row-{model}-{dataset}.jsonl"
-    done = {json.loads(line)["seed"] for line in path.read_text().splitlines()} if path.exists() else set()
-    for seed in range(1, int(seeds) + 1):
-        if seed not in done:
-            line = json.dumps(finite(run(model, dataset, seed, given)))
-            with path.open("a") as file:
-                file.write(line + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    by_seed("withdrawn_row", run)
