@@ -10,7 +10,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def by_seed(name, run):
-    """Append to results/NAME-MODEL-DATASET.jsonl what ``run(model, dataset, seed, given)`` returns, for seeds without a line."""
+    """Append to results/NAME-MODEL-DATASET.jsonl what ``run(model, dataset, seed, given)`` returns, for new seeds."""
     model, dataset, seeds, *rest = sys.argv[1:]
     given = dict(argument.removeprefix("--").split("=", 1) for argument in rest)
     sys.argv = sys.argv[:1]

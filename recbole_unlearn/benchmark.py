@@ -51,13 +51,13 @@ def run_benchmark(
     finished = {Cell(**line["cell"]) for line in done}
     todo = [cell for cell in chosen(grid.cells, only) if cell not in finished]
     if not todo:
-        other = any(line["provenance"][what] != grid.provenance[what] for line in done for what in ("config", "source"))
-        told = " (of another configuration or state of the code)" * other
+        mine = grid.provenance
+        told = " (of another configuration or state of the code)" * any(_differing(line, mine) for line in done)
         _say(f"all {len(finished)} cells are done{told}; {grid.results} stays as it is, move it away to measure anew")
         return 0
     _check_provenance(grid, done)
     groups = list(grouped(grid, todo))
-    for group in groups:
+    for group in {(group.dataset, group.model): group for group in groups}.values():
         check_config(group)
     jobs = processes("--benchmark_jobs", jobs) or grid.jobs or side_by_side()
     clock = Clock(grid, done, jobs)
@@ -131,17 +131,21 @@ def _check_provenance(grid: Grid, lines: Sequence[Mapping[str, Any]]) -> None:
     mine, here = grid.provenance, environment("cpu")
     for line in lines:
         theirs = line["provenance"]
-        for what in ("config", "source"):
-            if theirs[what] != mine[what]:
-                raise ConfigError(
-                    f"{grid.results} holds results of another {what}: {theirs[what]} (commit {theirs['commit']}), now "
-                    f"{mine[what]} (commit {mine['commit']}); move the file away to start anew, or go back to that commit"
-                )
+        for what in _differing(line, mine):
+            raise ConfigError(
+                f"{grid.results} holds results of another {what}: {theirs[what]} (commit {theirs['commit']}), now "
+                f"{mine[what]} (commit {mine['commit']}); move the file away to start anew, or go back to that commit"
+            )
         ran, runs = ({name: versions.get(name) for name in _LIBRARIES} for versions in (line["environment"], here))
         if ran != runs:
             raise ConfigError(
                 f"{grid.results} holds results of {ran}, here are {runs}; move the file away to start anew, or install those"
             )
+
+
+def _differing(line: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
+    """Return what of a line's provenance is not this run's."""
+    return [what for what in ("config", "source") if line["provenance"][what] != mine[what]]
 
 
 def _say(text: str) -> None:

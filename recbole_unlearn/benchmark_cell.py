@@ -60,7 +60,7 @@ def run_group(group: Group) -> tuple[tuple[str, str, int], str]:
 
 
 def check_config(group: Group) -> None:
-    """Raise ConfigError for a model or keys that no cell of this group could run with."""
+    """Raise ConfigError for a model or keys that no cell of this group could run with, whatever its seed."""
     with _alone():
         _config(group)
 

@@ -85,6 +85,15 @@ class Attackers(nn.Module):
             inputs = torch.baddbmm(bias, inputs.relu() if layer else inputs, weight)
         return inputs
 
+    @torch.no_grad()
+    def through(self, networks: Tensor, features: Tensor, layers: int) -> Tensor:
+        """Return what the first layers of some networks give, before ReLU, for features of shape [rows, features]."""
+        inputs = (features - self.mean[networks]) / self.scale[networks]
+        for layer in range(layers):
+            inputs = inputs.relu() if layer else inputs
+            inputs = torch.baddbmm(self.biases[layer][networks], inputs, self.weights[layer][networks])
+        return inputs
+
 
 def train_attackers(
     features: Tensor, labels: Tensor, rows: Sequence[Tensor], schedule: Schedule, generator: torch.Generator
@@ -105,10 +114,10 @@ def train_attackers(
         The networks, each with the weights of its best held-out epoch (or the last one without patience).
     """
     attackers = _trained(features, labels, rows, schedule, generator)
+    others = [part[labels[part] == 0] for part in rows]
+    blind = list(range(len(rows)))
     for _ in range(_REDRAWS):
-        blind = [
-            number for number, part in enumerate(rows) if is_blind(attackers, number, features[part[labels[part] == 0]])
-        ]
+        blind = [number for number in blind if is_blind(attackers, number, features[others[number]])]
         if not blind:
             break
         again = _trained(features, labels, [rows[number] for number in blind], schedule, generator)
@@ -117,13 +126,10 @@ def train_attackers(
     return attackers
 
 
-@torch.no_grad()
 def is_blind(attackers: Attackers, number: int, others: Tensor) -> bool:
     """Whether the last hidden layer of a network is silent on more than half of these rows: all of them get one answer."""
-    hidden = (others - attackers.mean[number]) / attackers.scale[number]
-    for weight, bias in zip(attackers.weights[:-1], attackers.biases[:-1], strict=True):
-        hidden = (hidden @ weight[number] + bias[number]).relu()
-    return bool((hidden == 0).all(dim=1).float().mean() > 0.5)
+    hidden = attackers.through(torch.tensor([number]), others, len(attackers.weights) - 1)[0]
+    return bool((hidden <= 0).all(dim=1).float().mean() > 0.5)
 
 
 def _trained(
@@ -161,13 +167,9 @@ def _trained(
     return attackers
 
 
-@torch.no_grad()
 def ask(attackers: Attackers, networks: Tensor, features: Tensor) -> Tensor:
     """Return the probability of membership of each row, the mean over some of the networks, shape [rows]."""
-    inputs = (features - attackers.mean[networks]) / attackers.scale[networks]
-    for layer, (weight, bias) in enumerate(zip(attackers.weights, attackers.biases, strict=True)):
-        inputs = torch.baddbmm(bias[networks], inputs.relu() if layer else inputs, weight[networks])
-    return inputs.softmax(dim=2)[:, :, 1].mean(dim=0)
+    return attackers.through(networks, features, len(attackers.weights)).softmax(dim=2)[:, :, 1].mean(dim=0)
 
 
 def _optimizer(attackers: Attackers, schedule: Schedule) -> torch.optim.Optimizer:

@@ -99,7 +99,7 @@ def test_a_network_that_is_blind_to_forgotten_rows_is_drawn_again_and_the_others
 
     def answers():
         networks = train_attackers(features, labels, rows, schedule, torch.Generator().manual_seed(1))
-        return [ask(networks, torch.tensor([number]), features.unsqueeze(0)[0]) for number in range(3)]
+        return [ask(networks, torch.tensor([number]), features) for number in range(3)]
 
     whole = answers()
     blind_first(monkeypatch, 2)
