@@ -89,13 +89,19 @@ def interval(values):
     return f"{np.mean(values) - half:.3f} to {np.mean(values) + half:.3f}" if half is not None else ""
 
 
-def papers_oracle(rows):
-    """Return what the paper's oracle reads before the withdrawal, in words, if a grid asked it."""
-    read = {
-        f"{model}, {dataset}": column(part, "paper_auc", method="Original", request="rand@5")
+def of_settings(rows, name, method):
+    """Return a method's figures at rand@5 by setting, where there are any."""
+    found = {
+        f"{model}, {dataset}": column(part, name, method=method, request="rand@5")
         for dataset, model, part in settings(rows)
     }
-    listed = "; ".join(f"{name} {shown(values)} (n = {len(values)})" for name, values in read.items() if values)
+    return {where: values for where, values in found.items() if values}
+
+
+def papers_oracle(rows):
+    """Return what the paper's oracle reads before the withdrawal, in words, if a grid asked it."""
+    read = of_settings(rows, "paper_auc", "Original")
+    listed = "; ".join(f"{where} {shown(values)} (n = {len(values)})" for where, values in read.items())
     return f" AUC of the paper's oracle on the original, rand@5: {listed}." if listed else ""
 
 
@@ -162,11 +168,8 @@ def kept(rows):
 
 def items_alone(rows):
     """Return what SCIF-items keeps where whole users leave, in words."""
-    kept_there = {
-        f"{model}, {dataset}": column(part, "ndcg@10_share", method="SCIF-items", request="rand@5")
-        for dataset, model, part in settings(rows)
-    }
-    listed = "; ".join(f"{name} {shown(values)}" for name, values in kept_there.items() if values)
+    kept_there = of_settings(rows, "ndcg@10_share", "SCIF-items")
+    listed = "; ".join(f"{where} {shown(values)}" for where, values in kept_there.items())
     return f" (of Retrain's NDCG@10, rand@5: {listed})" if listed else ""
 
 

@@ -6,6 +6,7 @@ Every number and every verdict of these pages is computed from them; nothing on 
 import sys
 
 from claims import claims
+from glance import claim_table, glances, reasons, summary
 from paper_figures import figure3, figure7, figure8
 from paper_parts import (
     LEGEND,
@@ -92,8 +93,6 @@ CAPTIONS = {
 }
 
 
-NO, UNKNOWN = "**no**", "not measured"
-SHORT = ("amazon-digital-music-5core", "ADM")
 AGAIN = """Seeds 5 and 10 were measured again: the one network of their strong oracle gave nearly every forgotten row the same
 answer, and so .5 for whatever was forgotten. Since then such a network is drawn anew; a network that was not blind keeps its
 bits."""
@@ -139,88 +138,6 @@ def clocks(rows, alone):
     quiet = distinct(alone, "dataset")
     found = alone + [row for row in rows if row["dataset"] not in quiet]
     return [row for row in found if row["model"] == "NeuMF"]
-
-
-def cells(found):
-    """Return the claims by what they say and the setting: Figure 3's are several in one, one for each request."""
-    by_cell = {}
-    for claim in found:
-        by_cell.setdefault((claim.what, setting(claim)), []).append(claim)
-    return by_cell
-
-
-def summary(found):
-    """Return three sentences: the verdicts of the paper's claims, those of our aims, and how many are in doubt."""
-    words = {
-        whose: [verdict(part) for part in cells(c for c in found if c.papers_own == whose).values()]
-        for whose in (True, False)
-    }
-    counts = []
-    for told in words.values():
-        no, unknown = sum(word.startswith(NO) for word in told), told.count(UNKNOWN)
-        counts.append(f"{len(told) - no - unknown} hold, {no} do not and {unknown} are not measured, of {len(told)}")
-    weak, wide = (sum(doubt in word for told in words.values() for word in told) for doubt in ("weak", "wide"))
-    return (
-        f"Of the paper's claims, each asked of every data set and model that it is about, {counts[0]}. "
-        f"Of this project's aims {counts[1]}. "
-        f"Of those that hold, {weak} rest on an oracle that is weak there and {wide} on a mean whose interval is wide."
-    )
-
-
-def glances(found):
-    titles = {True: "The paper's claims", False: "This project's aims"}
-    columns = list(dict.fromkeys(setting(claim) for claim in found))
-    parts = [
-        f"### {title}\n\n" + glance([claim for claim in found if claim.papers_own == whose], columns)
-        for whose, title in titles.items()
-    ]
-    return "\n\n".join(parts)
-
-
-def glance(found, columns):
-    """Return every claim's verdict in every setting: a row for a claim, a column for a data set and model."""
-    by_cell = cells(found)
-    body = [
-        [what, *(verdict(by_cell.get((what, name), [])) for name in columns)]
-        for what in dict.fromkeys(claim.what for claim in found)
-    ]
-    return markdown(body, ["claim", *(name.replace(*SHORT) for name in columns)])
-
-
-def setting(claim):
-    return ", ".join(claim.where.split(", ")[:2])
-
-
-def verdict(claims):
-    """Return the word for the claims of one cell."""
-    if not claims:
-        return "–"
-    known = [claim for claim in claims if claim.holds is not None]
-    if not known:
-        return UNKNOWN
-    alone = ", 1 seed" * (min(claim.seeds for claim in known) == 1)
-    if not all(claim.holds for claim in known):
-        return NO + alone
-    doubts = [name for name in ("weak", "wide") if any(getattr(claim, name) for claim in known)]
-    return (", ".join(doubts) or "yes") + alone
-
-
-def claim_table(found):
-    body = [[claim.where, claim.what, claim.paper, claim.here, claim.seeds, claim.verdict] for claim in found]
-    return markdown(body, ["", "claim", "paper", "here", "seeds", "verdict"])
-
-
-def reasons(found):
-    """Return why what does not hold does not, as far as it is known: a line for each claim, with where it fails."""
-    failing = {}
-    for claim in found:
-        if claim.holds is False:
-            failing.setdefault(claim.what, {}).setdefault(claim.why or "not found", []).append(claim.where)
-    parts = []
-    for what in dict.fromkeys(claim.what for claim in found if claim.what in failing):
-        listed = [f"    - {'; '.join(where)}: {why}." for why, where in failing[what].items()]
-        parts.append("\n".join([f"- {what}", *listed]))
-    return "\n".join(parts) or "Everything holds."
 
 
 def sources(lines, others):

@@ -130,8 +130,6 @@ def record(line, method):
 
 WITNESSES = [
     ("taste", "mean"),
-    ("taste", "low"),
-    ("taste", "high"),
     ("score", "auc"),
     ("rank", "mean"),
     ("norm", "auc"),

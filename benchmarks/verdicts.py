@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from records import POWER, average, half_interval
 
+NOT_MEASURED = "not measured"
+
 
 class Claim(NamedTuple):
     """A statement and whether it holds.
@@ -27,7 +29,7 @@ class Claim(NamedTuple):
     @property
     def verdict(self):
         if self.holds is None:
-            return "not measured"
+            return NOT_MEASURED
         word = "holds" if self.holds else "**does not hold**"
         return word + ", weak oracle" * self.weak + ", wide" * self.wide
 

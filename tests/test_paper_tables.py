@@ -20,6 +20,7 @@ def scripts(monkeypatch):
         "claims",
         "paper_figures",
         "paper_parts",
+        "glance",
         "paper_tables",
         "in_short",
     )
@@ -273,7 +274,7 @@ def test_a_glance_tells_not_measured_from_not_about_this_setting(scripts):
     def claim(holds, what="what", seeds=2, **doubts):
         return scripts["claims"].Claim("NeuMF, ml-1m", what, "", "", seeds, holds, **doubts)
 
-    verdict = scripts["paper_tables"].verdict
+    verdict = scripts["glance"].verdict
     assert verdict([]) == "–"
     assert verdict([claim(None)]) == "not measured"
     assert verdict([claim(True), claim(False)]) == "**no**"
@@ -281,7 +282,7 @@ def test_a_glance_tells_not_measured_from_not_about_this_setting(scripts):
     assert verdict([claim(True, seeds=1), claim(True)]) == "yes, 1 seed"
     assert verdict([claim(True, weak=True, wide=True)]) == "weak, wide"
     assert claim(True, weak=True, wide=True).verdict == "holds, weak oracle, wide"
-    text = scripts["paper_tables"].summary(
+    text = scripts["glance"].summary(
         [
             *(claim(True, papers_own=True) for _ in range(4)),  # Figure 3's four requests are one cell
             claim(False, "one", seeds=1),
@@ -390,7 +391,7 @@ def test_an_excess_over_popularity_counts_beyond_its_interval_over_seeds(scripts
 
 def test_what_fails_has_its_reason_and_its_place(scripts):
     rows = scripts["records"].records([line(1), line(2)])
-    text = scripts["paper_tables"].reasons(scripts["claims"].claims(rows, [], rows))
+    text = scripts["glance"].reasons(scripts["claims"].claims(rows, [], rows))
     assert "- IF, rand@5: AUC minus Retrain's within 0.01\n    - NeuMF, ml-1m: not found." in text
     assert "SCIF, rand@5: AUC" not in text
 
