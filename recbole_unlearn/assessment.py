@@ -166,8 +166,8 @@ def facts_of(config: Config, withdrawal: Withdrawal, assessment: Assessment) -> 
             "n_rows": int(withdrawal.forget.sum()),
             "n_absent": withdrawal.absent,
             "scope": withdrawal.scope,
-            # Without a key a digest can be tried out: where the withdrawal is real, the ledger's keyed hashes stand for it.
-            "digest": withdrawal.digest if withdrawal.scope == "train" else None,
+            # Without a key a digest can be tried out, so there is none of people who were named.
+            "digest": withdrawal.digest if sample else None,
         },
         "environment": environment(config["device"]),
         "headline": str(config["valid_metric"]).lower(),

@@ -11,7 +11,7 @@ from recbole_unlearn.exceptions import ConfigError, InputError, UnlearnError, su
 _SHORT = {
     "alpha": "withdraw_alpha",
 }
-_JOBS = {"model_file", "audit", "verify"}
+_JOBS = {"model_file", "audit", "verify", "readmit", "undo"}
 _LAUNCH = ("model", "dataset", "config_files", "purge", "explain", *sorted(_JOBS))
 
 _USAGE = """\
@@ -24,11 +24,15 @@ Train a RecBole model, withdraw users, items or interactions from it, and measur
   python run_unlearn.py --model_file=saved/MODEL.pth --withdraw=FILE [--methods=SCIF] [--trust_checkpoint=True]
   python run_unlearn.py --audit=FOLDER --withdraw=FILE [--purge=True]
   python run_unlearn.py --verify=LEDGER_DIR
+  python run_unlearn.py --readmit=FILE --dataset=NAME [--data_path=dataset]
+  python run_unlearn.py --undo=saved/MODEL.pth
   python run_unlearn.py --explain=SCIF
 
 --model_file withdraws from a trained model, in the place of its file, and records it in the ledger. --audit finds what is
 left on disk of withdrawn rows (exit code 1 if anything is), --purge=True rewrites or deletes it. --verify checks the
-ledger, its receipts and its models (exit code 1 if they disagree). --explain says what a method does and costs.
+ledger, its receipts and its models (exit code 1 if they disagree). --readmit lets users who withdrew come back by their
+consent, with new rows only. --undo takes back a request that a crash left owed. --explain says what a method does and costs.
+A comparison, without --model_file, records nothing unless it is told --withdraw_scope=all.
 --dry_run=True says what a request would forget, from a comparison or from --model_file, and writes nothing.
 
 Without arguments: NeuMF on ml-100k (inside the recbole package), half of each user's rows for training, all rows of 5 %
@@ -69,6 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = run_unlearn(model, dataset, config_file_list=files)
         plan = result.get("plan")
         sys.stdout.write((render_plan(plan) if plan else "\n" + render(result["unlearn"])) + "\n")
+        if result.get("ledger"):
+            sys.stdout.write(
+                f"RECORDED in {result['ledger']}, for good: what was withdrawn stays out of this data set\n"
+            )
     except InputError as error:
         sys.stderr.write(f"run_unlearn.py: {' '.join(str(error).split())}\n")
         return 2

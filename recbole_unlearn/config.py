@@ -1,6 +1,7 @@
 """RecBole's Config with this plugin's keys, its layers of defaults, and a check of every key and value."""
 
 import ast
+import copy
 import os
 import sys
 from pathlib import Path
@@ -63,6 +64,15 @@ class Config(RecBoleConfig):
         """
         given = {**self.external_config_dict, **self.set_later}
         return {key: given.get(key, default) for key, default in method_defaults(name).items()}
+
+    def __str__(self) -> str:
+        """Return RecBole's list of keys and values, which goes into logs, without the path of a request."""
+        shown = copy.copy(self)
+        shown.final_config_dict = {**self.final_config_dict, "withdraw": None, "model_file": None, "ledger_key": None}
+        return str(RecBoleConfig.__str__(shown))
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __setitem__(self, key: str, value: Any) -> None:
         super().__setitem__(key, value)

@@ -51,3 +51,8 @@ def suggest(given: str, allowed: Iterable[str]) -> str:
     by_lower = {str(name).lower(): str(name) for name in allowed}
     close = difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.6)
     return f" did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+def reason(error: BaseException) -> str:
+    """Return why something failed."""
+    return repr(error)

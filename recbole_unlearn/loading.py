@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 import torch
@@ -13,12 +15,14 @@ from recbole.utils import init_seed
 
 from recbole_unlearn.checkpoint import read_checkpoint
 from recbole_unlearn.config import Config
-from recbole_unlearn.data.after import find_ledger, load_after_withdrawals, load_as_of
+from recbole_unlearn.data.after import datasets_of_model, find_ledger
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.utils import check_files, prepare_anew
-from recbole_unlearn.exceptions import ConfigError, LedgerError, UnlearnError, UnsupportedModelError
+from recbole_unlearn.exceptions import ConfigError, LedgerError, UnlearnError, UnsupportedModelError, reason
 from recbole_unlearn.extension import names_code
 from recbole_unlearn.lineage.ledger import NOTHING_WITHDRAWN
+from recbole_unlearn.lineage.lock import ONE_AT_A_TIME
+from recbole_unlearn.lineage.place import safe_name
 from recbole_unlearn.trainer import Unlearner
 from recbole_unlearn.utils import get_model, get_trainer
 
@@ -86,21 +90,30 @@ def load_data_and_model(
     given = dict(config_dict or {})
     if trust is not None:
         given["trust_checkpoint"] = trust
-    checkpoint, config = read_model_file(model_file, given)
-    anchor = anchor_of(checkpoint)
+    with ONE_AT_A_TIME:
+        checkpoint, config = read_model_file(model_file, given)
+        stale = _stale(config, anchor_of(checkpoint))
+        try:
+            model, dataset = _model_and_data(model_file, checkpoint, config)
+        except ConfigError:
+            if stale is None:
+                raise
+        else:
+            if _stale(config, dataset.anchor) is None:
+                return config, model, dataset, *prepare_anew(config, dataset)
+    raise LedgerError(
+        f"{str(model_file)!r} was trained with rows that were withdrawn from {config['dataset']!r} since "
+        f"({stale} users, items or interactions); carry that out first: run_unlearn.py --model_file={model_file}"
+    )
+
+
+def _stale(config: Config, anchor: Mapping[str, Any]) -> int | None:
+    """Return how many users, items and interactions left after this place in the ledger, None if none did."""
     ledger = find_ledger(config)
-    if ledger is not None:
-        stale = sum(map(len, ledger.tombstones(after=anchor["count"]).values()))
-        ledger.close()
-        if stale:
-            raise LedgerError(
-                f"{str(model_file)!r} was trained with rows that were withdrawn from {config['dataset']!r} since "
-                f"({stale} users, items or interactions); carry that out first: "
-                f"run_unlearn.py --model_file={model_file}"
-            )
-    dataset = load_data(config, load_after_withdrawals)
-    model = build_model(model_file, checkpoint, config, dataset)
-    return config, model, dataset, *prepare_anew(config, dataset)
+    if ledger is None:
+        return None
+    with closing(ledger):
+        return sum(map(len, ledger.tombstones(after=anchor["count"]).values())) or None
 
 
 def load_for_withdrawal(
@@ -108,8 +121,56 @@ def load_for_withdrawal(
 ) -> tuple[Config, Any, WithdrawalDataset]:
     """Load a model and the data set as the model knows it, with rows that were withdrawn from other models since."""
     checkpoint, config = read_model_file(model_file, given)
-    dataset = load_data(config, lambda config: load_as_of(config, anchor_of(checkpoint)))
-    return config, build_model(model_file, checkpoint, config, dataset), dataset
+    model, dataset = _model_and_data(model_file, checkpoint, config)
+    return config, model, dataset
+
+
+def _model_and_data(
+    model_file: str | os.PathLike[str], checkpoint: Mapping[str, Any], config: Config
+) -> tuple[Any, WithdrawalDataset]:
+    """Return a model with the rows that it was trained on, as far as the files and the ledger still tell."""
+    check_files(config)
+    if get_trainer(config["MODEL_TYPE"], config["model"]) is not Unlearner:
+        raise UnsupportedModelError(f"{config['model']} has a trainer of its own in RecBole, which cannot unlearn yet")
+    refused: ConfigError | None = None
+    for dataset in _data_sets(model_file, checkpoint, config):
+        try:
+            model = build_model(model_file, checkpoint, config, dataset)
+        except ConfigError as error:
+            refused = refused or error
+            continue
+        dataset.ledger_key = checkpoint.get("lineage", {}).get("key")
+        if dataset.newer_rows is not None and len(dataset.newer_rows):
+            logging.getLogger(__name__).warning(
+                f"{len(dataset.newer_rows):,} rows came to {config['dataset']!r} after {str(model_file)!r} was trained; it "
+                f"does not know them"
+            )
+        return model, dataset
+    assert refused is not None
+    raise refused
+
+
+def _data_sets(
+    model_file: str | os.PathLike[str], checkpoint: Mapping[str, Any], config: Config
+) -> Iterator[WithdrawalDataset]:
+    """Yield the data sets that may be the model's, loaded and split with its seed as RecBole's scripts do."""
+    init_seed(config["seed"], config["reproducibility"])
+    read = checkpoint.get("lineage", {}).get("read")
+    found = datasets_of_model(config, anchor_of(checkpoint), read)
+    while True:
+        try:
+            dataset = next(found, None)
+            if dataset is None:
+                return
+            for part in range(3):
+                dataset.interactions(part)
+        except UnlearnError:
+            raise
+        except _BROKEN as error:
+            raise ConfigError(
+                f"the data set {config['dataset']!r} cannot be made as the checkpoint says: {reason(error)}"
+            ) from error
+        yield dataset
 
 
 def read_model_file(model_file: str | os.PathLike[str], given: dict[str, Any]) -> tuple[dict[str, Any], Config]:
@@ -120,13 +181,15 @@ def read_model_file(model_file: str | os.PathLike[str], given: dict[str, Any]) -
     except UnlearnError:
         raise
     except _BROKEN as error:
-        raise ConfigError(f"checkpoint {str(model_file)!r} cannot be read: {error!r}") from error
+        raise ConfigError(f"checkpoint {str(model_file)!r} cannot be read: {reason(error)}") from error
     written = checkpoint.get("config")
     saved = getattr(written, "final_config_dict", written)
     if not isinstance(saved, Mapping) or not all(isinstance(saved.get(name), str) for name in ("model", "dataset")):
         raise ConfigError(f"{str(model_file)!r}: its config names no model and no data set")
     if not _is_state_dict(checkpoint["state_dict"]):
         raise ConfigError(f"{str(model_file)!r}: its state_dict holds something else than tensors")
+    safe_name(saved["dataset"])
+    _check_model_name(model_file, saved["model"])
     _check_lineage(model_file, checkpoint)
     for name in ("model", "dataset"):
         if given.get(name) not in (None, saved[name]):
@@ -137,6 +200,21 @@ def read_model_file(model_file: str | os.PathLike[str], given: dict[str, Any]) -
     return dict(checkpoint), _config(saved, given)
 
 
+def _check_model_name(model_file: str | os.PathLike[str], name: str) -> None:
+    """Refuse a name of which a path could be made."""
+    if not name.isidentifier():
+        raise ConfigError(f"{str(model_file)!r}: its config names a model that is no name of a class")
+
+
+def config_of(model: str, dataset: str, values: Mapping[str, Any]) -> Config:
+    """Return a Config of these values alone: the arguments of the process are among them, or belong to another script."""
+    argv, sys.argv = sys.argv, sys.argv[:1]
+    try:
+        return Config(model, dataset, config_dict=dict(values))
+    finally:
+        sys.argv = argv
+
+
 def _config(saved: Mapping[str, Any], given: dict[str, Any]) -> Config:
     """Return our Config with the values of a saved one, where nothing else is given."""
     model, name = saved["model"], saved["dataset"]
@@ -144,11 +222,7 @@ def _config(saved: Mapping[str, Any], given: dict[str, Any]) -> Config:
     asked = {key: value for key, value in given.items() if key not in ("model", "dataset")}
     if isinstance(folder, str):
         asked["data_path"] = os.path.dirname(os.path.normpath(folder))
-    argv, sys.argv = sys.argv, sys.argv[:1]  # the arguments of the process are in `given`, or belong to another script
-    try:
-        config = Config(model, name, config_dict=asked)
-    finally:
-        sys.argv = argv
+    config = config_of(model, name, asked)
     fresh = config.final_config_dict
     for key, value in saved.items():
         replaceable = key not in _NOT_FROM_A_FILE and key not in config.external_config_dict and key != "data_path"
@@ -160,25 +234,6 @@ def _config(saved: Mapping[str, Any], given: dict[str, Any]) -> Config:
     if "withdraw_scope" not in given:
         fresh["withdraw_scope"] = "all"  # what a trained model is asked to forget is no benchmark
     return config
-
-
-def load_data(config: Config, load: Any) -> WithdrawalDataset:
-    """Load and split the data set of a config with its seed, as RecBole's scripts do."""
-    check_files(config)
-    if get_trainer(config["MODEL_TYPE"], config["model"]) is not Unlearner:
-        raise UnsupportedModelError(f"{config['model']} has a trainer of its own in RecBole, which cannot unlearn yet")
-    try:
-        init_seed(config["seed"], config["reproducibility"])
-        dataset = load(config)
-        for part in range(3):
-            dataset.interactions(part)
-    except UnlearnError:
-        raise
-    except _BROKEN as error:
-        raise ConfigError(
-            f"the data set {config['dataset']!r} cannot be made as the checkpoint says: {error!r}"
-        ) from error
-    return dataset
 
 
 def build_model(
@@ -199,7 +254,7 @@ def build_model(
     try:
         model = get_model(config["model"])(config, dataset.build()[0]).to(config["device"])
     except _BROKEN as error:
-        raise ConfigError(f"{str(model_file)!r}: its config makes no {config['model']}: {error!r}") from error
+        raise ConfigError(f"{str(model_file)!r}: its config makes no {config['model']}: {reason(error)}") from error
     expected, given = model.state_dict(), checkpoint["state_dict"]
     wrong = sorted(name for name in expected.keys() ^ given.keys())
     wrong += [
@@ -232,6 +287,8 @@ def _check_lineage(model_file: str | os.PathLike[str], checkpoint: Mapping[str, 
     right = isinstance(lineage, Mapping) and isinstance(other, Mapping) and all(isinstance(name, str) for name in other)
     anchor = lineage.get("ledger", NOTHING_WITHDRAWN) if right else None
     right = right and isinstance(lineage.get("data"), str | None)
+    read = lineage.get("read") or {} if right else {}
+    right = right and isinstance(read, Mapping) and all(type(count) is int and count >= 0 for count in read.values())
     right = right and isinstance(anchor, Mapping) and type(anchor.get("count")) is int
     if not right or not isinstance(anchor, Mapping) or not isinstance(anchor.get("head"), str):
         raise ConfigError(f"{str(model_file)!r}: its lineage or other_parameter is damaged")

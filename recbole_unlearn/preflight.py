@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from recbole.utils import init_seed
 from torch.nn.utils.clip_grad import clip_grad_norm_
 
 from recbole_unlearn.config import Config
-from recbole_unlearn.data.after import find_ledger, without_buried
+from recbole_unlearn.data.after import find_ledger, ledger_folder, without_buried
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import create_dataset, data_preparation
@@ -33,6 +34,16 @@ def request_of(config: Config) -> WithdrawalRequest:
     return WithdrawalRequest.random(config["withdraw_alpha"], seed, config["withdraw_sample"])
 
 
+def scope_of(config: Config, request: WithdrawalRequest) -> str:
+    """Return the scope of a comparison: ``train``, which records nothing, unless the config says ``all``."""
+    if config["withdraw_scope"] is None and request.scope == "all":
+        logging.getLogger(__name__).warning(
+            "the request says scope all; a comparison compares (scope train) and records nothing, unless it is told "
+            "--withdraw_scope=all; --model_file=MODEL.pth withdraws from a trained model"
+        )
+    return config["withdraw_scope"] or "train"
+
+
 def prepare(config: Config) -> tuple[WithdrawalDataset, Withdrawal, dict[str, UnlearnMethod]]:
     """Load the data, resolve the request and make the methods; refuse whatever would fail later, before a file is written."""
     for key in ("save_dataset", "save_dataloaders"):
@@ -51,7 +62,7 @@ def prepare(config: Config) -> tuple[WithdrawalDataset, Withdrawal, dict[str, Un
     _check_split(config, data)
     check_lists(config, data)
     request = not_withdrawn_yet(config, request_of(config))
-    withdrawal = request.resolve(data.interactions(), config["withdraw_scope"])
+    withdrawal = request.resolve(data.interactions(), scope_of(config, request))
     if not withdrawal.forget.any():
         raise RequestError(
             "the request matches no training row: what it names has only held-out rows, or is gone already"
@@ -63,8 +74,7 @@ def prepare(config: Config) -> tuple[WithdrawalDataset, Withdrawal, dict[str, Un
         check_negatives(config, method)
     if config["report_plots"]:
         check_matplotlib()
-    for key in ("output_dir", "checkpoint_dir"):
-        _check_folder(key, config[key])
+    _check_folders(config, withdrawal.scope)
     _try_model(config, data)
     return data, withdrawal, methods
 
@@ -138,6 +148,13 @@ def _try_model(config: Config, data: WithdrawalDataset) -> None:
             f"{config['model']} cannot be trained with these settings: {type(error).__name__}: {error}; "
             f"check the model's keys and the sizes of batches"
         ) from error
+
+
+def _check_folders(config: Config, scope: str) -> None:
+    for key in ("output_dir", "checkpoint_dir"):
+        _check_folder(key, config[key])
+    if scope == "all":
+        _check_folder("ledger_dir", str(ledger_folder(config)))
 
 
 def _check_folder(key: str, folder: str) -> None:

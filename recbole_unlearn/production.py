@@ -1,4 +1,4 @@
-"""The jobs of the entry point beside the comparison: withdraw from a trained model, audit a folder, verify a ledger."""
+"""The jobs of the entry point beside the comparison, each of which stands alone."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import yaml
 
 from recbole_unlearn.exceptions import ConfigError
 
+JOBS = ("model_file", "audit", "verify", "readmit", "undo")
+
 
 def run(given: dict[str, str], config_files: list[str]) -> int:
     """Run the job that the arguments name and return the exit code."""
-    jobs = [name for name in ("model_file", "audit", "verify") if name in given]
+    jobs = [name for name in JOBS if name in given]
     if len(jobs) > 1:
         raise ConfigError(f"{' and '.join('--' + name for name in jobs)} are jobs of their own; name one")
     values = {**_from_files(config_files), **given}
     target = values.pop(jobs[0])
-    return {"model_file": _withdraw, "audit": _audit, "verify": _verify}[jobs[0]](target, values)
+    return {"model_file": _withdraw, "audit": _audit, "verify": _verify, "readmit": _readmit, "undo": _undo}[jobs[0]](
+        target, values
+    )
 
 
 def _withdraw(model_file: str, values: dict[str, Any]) -> int:
@@ -31,21 +35,33 @@ def _withdraw(model_file: str, values: dict[str, Any]) -> int:
             f"{model_file}: " + (render_plan(result["plan"]) if result["plan"] else "nothing to do") + "\n"
         )
         return 0
+    sys.stdout.write("\n".join(_told(result)) + "\n")
+    return 0
+
+
+def _told(result: dict[str, Any]) -> list[str]:
     lines = []
     for entry, receipt in zip(result["withdrawals"], result["receipts"], strict=True):
         lines.append(
             f"withdrawn with {entry['method']} in {entry['seconds']:.3f} s: {entry['users']} users, {entry['items']} items, "
-            f"{entry['pairs']} interactions ({entry['rows']:,} training rows); receipt {receipt}"
+            f"{entry['pairs']} interactions ({entry['rows']} training rows); receipt {receipt}"
         )
         if entry["approximate"]:
             lines.append("approximate: " + str(entry["report"].get("approximate")))
-    if result["gone"]:
-        lines.append(f"{result['gone']} of what the request names had left already")
-    if result["missing"]:
-        lines.append(f"{result['missing']} of what the request names is not in the data set and was skipped")
-    done = f"saved in {model_file}" if result["withdrawals"] else f"nothing to do; {model_file} is as it was"
-    sys.stdout.write("\n".join([*lines, done]) + "\n")
-    return 0
+    for number, what in (
+        (result["gone"], "had left already"),
+        (result["owed"], "was accepted by an earlier run that did not finish, and was carried out now"),
+        (result["missing"], "is not in the data set and was skipped"),
+    ):
+        if number:
+            lines.append(f"{number} of what the request names {what}")
+    if not result["withdrawals"]:
+        return [*lines, f"nothing to do; {result['model_file']} is as it was"]
+    return [
+        *lines,
+        f"RECORDED in {result['ledger']}, for good: what was withdrawn stays out of this data set",
+        f"saved in {result['model_file']}",
+    ]
 
 
 def _audit(folder: str, values: dict[str, Any]) -> int:
@@ -55,9 +71,32 @@ def _audit(folder: str, values: dict[str, Any]) -> int:
 
 
 def _verify(folder: str, values: dict[str, Any]) -> int:
-    from recbole_unlearn.lineage.audit import run_verify
+    from recbole_unlearn.lineage.verify import run_verify
 
     return run_verify(folder, values, sys.stdout)
+
+
+def _readmit(request: str, values: dict[str, Any]) -> int:
+    from recbole_unlearn.consent import readmit
+
+    result = readmit(request, values)
+    sys.stdout.write(
+        f"readmitted {result['users']} users by their consent; receipt {result['receipt']}\n"
+        f"RECORDED in {result['ledger']}: rows that are delivered from now on are used, those that were withdrawn stay out\n"
+    )
+    return 0
+
+
+def _undo(model_file: str, values: dict[str, Any]) -> int:
+    from recbole_unlearn.consent import undo
+
+    taken_back = undo(model_file, values)
+    sys.stdout.write(
+        f"took back {taken_back} users, items or interactions that {model_file} owed; nothing was withdrawn\n"
+        if taken_back
+        else f"{model_file} owes nothing; what is carried out cannot be undone\n"
+    )
+    return 0
 
 
 def _from_files(files: list[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from recbole.utils import init_logger, set_color
 
 from recbole_unlearn.assessment import Assessment, carry_out, facts_of
 from recbole_unlearn.config import Config
+from recbole_unlearn.data.after import ledger_folder
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.dry_run import seconds_of_training, what_would_go
@@ -22,6 +23,7 @@ from recbole_unlearn.evaluator.report import make_report, save_report
 from recbole_unlearn.loading import load_data_and_model as load_data_and_model
 from recbole_unlearn.preflight import prepare
 from recbole_unlearn.preflight import request_of as request_of
+from recbole_unlearn.saving import public
 from recbole_unlearn.telemetry import Telemetry, check_wandb
 from recbole_unlearn.trainer import learn, train_model
 
@@ -44,7 +46,8 @@ def run_unlearn(
 
     Returns:
         RecBole's dict (``best_valid_score``, ``valid_score_bigger``, ``best_valid_result``, ``test_result``, of the original
-        model) with ``unlearn``, the content of ``report.json``; with ``dry_run`` only ``plan``, what would go.
+        model) with ``unlearn``, the content of ``report.json``, and ``ledger``, the folder in which the withdrawal was
+        recorded: only with ``withdraw_scope: all``, else None. With ``dry_run`` only ``plan``, what would go.
 
     Raises:
         InputError: Something given cannot be used; nothing has been written then.
@@ -76,7 +79,7 @@ def run_unlearn(
         results[name]["witnesses"] = told
     report = make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())
     _write_report(config, report)
-    if withdrawal.scope == "train":
+    if withdrawal.request.sample:  # who was named stands in the caller's own file, and in no second one
         withdrawal.request.save(Path(config["output_dir"]) / "request.json")
     score = float(original.best_valid_score)
     return {
@@ -85,6 +88,7 @@ def run_unlearn(
         "best_valid_result": original.best_valid_result,
         "test_result": results["Original"]["utility"]["all"],
         "unlearn": report,
+        "ledger": str(ledger_folder(config)) if saved and withdrawal.scope == "all" else None,
     }
 
 
@@ -122,8 +126,8 @@ def _start_logging(config: Config, data: WithdrawalDataset) -> None:
 
 
 def _model_file(config: Config, withdrawal: Withdrawal, method: str) -> Path:
-    settings = json.dumps({key: str(value) for key, value in sorted(config.final_config_dict.items())})
-    # Without a key a digest can be tried out: where the withdrawal is real, no name of a file tells who left.
-    drawn = withdrawal.digest if withdrawal.scope == "train" else ""
+    settings = json.dumps({key: str(value) for key, value in sorted(public(config.final_config_dict).items())})
+    # Without a key a digest can be tried out, so that of people who were named stands in no name of a file.
+    drawn = withdrawal.digest if withdrawal.request.sample else ""
     digest = hashlib.sha256((settings + drawn).encode()).hexdigest()[:12]
     return Path(config["checkpoint_dir"]) / f"{config['model']}-{config['dataset']}-{digest}-{method}.pth"

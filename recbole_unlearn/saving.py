@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import os
+import secrets
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,14 +21,20 @@ from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.report import finite
-from recbole_unlearn.exceptions import LedgerError
-from recbole_unlearn.lineage.commit import Hashes, Withdrawn, buried, commit
-from recbole_unlearn.lineage.key import LedgerKey
+from recbole_unlearn.exceptions import LedgerError, StorageError
+from recbole_unlearn.lineage.commit import Hashes, Withdrawn, buried, commit, real_path, recover
+from recbole_unlearn.lineage.digest import weights_digest
+from recbole_unlearn.lineage.key import SIZE, LedgerKey
 from recbole_unlearn.lineage.ledger import NOTHING_WITHDRAWN, Ledger, digest_of
-from recbole_unlearn.lineage.receipt import write_receipts
+from recbole_unlearn.lineage.receipt import as_range, write_receipts
 from recbole_unlearn.lineage.store import file_digest, write_atomically
 from recbole_unlearn.methods import Outcome
 from recbole_unlearn.version import __version__
+
+# Of a method's diagnostics the ledger keeps those that are no function of whose rows left.
+_TOLD = ("converged", "approximate", "nothing_to_do")
+# What concerns the run and not the model; the path of a request can name a person.
+_PRIVATE = {"withdraw", "model_file", "ledger_key"}
 
 
 @dataclass(frozen=True)
@@ -38,12 +46,14 @@ class Unsaved:
         dataset: The data set before it.
         rows: Training rows that left.
         entry: What else the ledger's row says.
+        catches_up: Whether it left the data set before, by way of another model.
     """
 
     request: WithdrawalRequest
     dataset: WithdrawalDataset
     rows: int
     entry: Mapping[str, Any]
+    catches_up: bool = False
 
 
 def unsaved(
@@ -54,22 +64,44 @@ def unsaved(
     entry = {
         "method": method,
         "model_before": before,
-        "model_after": weights_digest(outcome.model),
+        "model_after": weights_digest(outcome.model.state_dict()),
         "seconds": unlearner.last_cost.seconds,
         "residual": told.get("residual"),
         "approximate": bool(told.get("approximate", False)),
-        "report": finite(plain(told)),
+        "report": finite(plain({name: told[name] for name in _TOLD if name in told})),
     }
     return Unsaved(withdrawal.request, dataset, int(withdrawal.forget.sum()), finite(entry))
 
 
-def weights_digest(model: Any) -> str:
-    """Return the SHA-256 of a model's parameters and buffers, whatever file they stand in."""
-    found = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        found.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()
+def recorded_only(unlearner: Any, dataset: WithdrawalDataset, method: str) -> Unsaved:
+    """Return what there is to record of a request that names nothing that the model has seen: it stays as it is."""
+    digest = weights_digest(unlearner.model.state_dict())
+    entry = {"method": method, "model_before": digest, "model_after": digest, "seconds": 0.0}
+    entry |= {"residual": None, "approximate": False, "report": {"nothing_to_do": True}}
+    return Unsaved(WithdrawalRequest(), dataset, 0, entry)
+
+
+def check_storage(path: str | os.PathLike[str], model: Any, ledger: Path) -> None:
+    """Refuse a disk on which the new model and the ledger cannot be written, before anything is remembered.
+
+    Raises:
+        StorageError: A folder cannot be written, or there is too little room for a second copy of the model.
+    """
+    target = real_path(path)
+    while not ledger.exists() and ledger != ledger.parent:
+        ledger = ledger.parent
+    for folder in (target.parent, ledger):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise StorageError(
+                f"{str(folder)!r} cannot be written; give write permission, or set ledger_dir for the ledger"
+            )
+    needed = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    free = shutil.disk_usage(target.parent).free
+    if free < needed:
+        raise StorageError(
+            f"{str(target.parent)!r} has {free / 1e6:,.0f} MB free, and the new model needs {needed / 1e6:,.0f} MB beside "
+            f"the old one; make room and run again"
+        )
 
 
 def request_hashes(key: LedgerKey, request: WithdrawalRequest) -> Hashes:
@@ -81,18 +113,27 @@ def request_hashes(key: LedgerKey, request: WithdrawalRequest) -> Hashes:
     }
 
 
+def public(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without the path of a request and of a key, which belong into no file."""
+    return {name: value for name, value in settings.items() if name not in _PRIVATE}
+
+
 def model_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return what a file of ours holds: numbers, strings, lists, dicts and tensors only, no optimizer, no caches."""
     model, dataset = unlearner.model, unlearner.dataset
     other = {name: value for name, value in model.other_parameter().items() if not name.startswith("restore_")}
     known = anchor or getattr(dataset, "anchor", NOTHING_WITHDRAWN)
+    state = model.state_dict()
     return {
-        "config": plain(unlearner.config.final_config_dict),
-        "state_dict": model.state_dict(),
+        "config": plain(public(unlearner.config.final_config_dict)),
+        "state_dict": state,
         "other_parameter": other,
         "lineage": {
             "ledger": dict(known),
             "data": dataset.digest if isinstance(dataset, WithdrawalDataset) else None,
+            "key": getattr(dataset, "ledger_key", None),
+            "read": dict(getattr(dataset, "rows_read", {})),
+            "weights": weights_digest(state),
             "version": __version__,
         },
     }
@@ -102,7 +143,9 @@ def stock_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict
     """Return what stock RecBole's ``load_data_and_model`` reads; its config is an object, so the file is a pickle."""
     ours = unlearner.config
     config = object.__new__(RecBoleConfig)
-    config.__dict__.update({name: value for name, value in vars(ours).items() if name != "set_later"})
+    kept = {name: value for name, value in vars(ours).items() if name != "set_later"}
+    kept |= {name: public(value) for name, value in kept.items() if name.endswith("config_dict")}
+    config.__dict__.update(kept)
     config.parameters = {name: keys for name, keys in ours.parameters.items() if name != "Unlearning"}
     config.model_class = recbole_get_model(ours["model"])
     state = {**model_state(unlearner, anchor), "config": config}
@@ -126,8 +169,9 @@ def save_model(unlearner: Any, path: str | os.PathLike[str]) -> list[Path]:
     ledger = open_ledger(unlearner.config)
     try:
         with ledger.exclusive():
+            recover(ledger)
             withdrawn = _to_record(unlearner, ledger, path)
-            first = unlearner.unsaved[0].dataset
+            first, unlearner.dataset.ledger_key = unlearner.unsaved[0].dataset, ledger.key.fingerprint
             rows = commit(
                 ledger,
                 path,
@@ -138,16 +182,21 @@ def save_model(unlearner: Any, path: str | os.PathLike[str]) -> list[Path]:
             )
             unlearner.unsaved = []
             unlearner.dataset.anchor = ledger.anchor
-            unlearner.source = (Path(path).absolute(), file_digest(path))
-            return write_receipts(ledger, rows)
+            unlearner.source = (real_path(path), file_digest(path))
+            receipts = write_receipts(ledger, rows)
     finally:
         ledger.close()
+    logging.getLogger(__name__).warning(
+        f"RECORDED: {len(rows)} withdrawals in the ledger {str(ledger.path)!r}, for good: what was withdrawn stays out of "
+        f"this data set"
+    )
+    return receipts
 
 
 def _expected(unlearner: Any, path: str | os.PathLike[str]) -> str | None:
     """Return the digest of the file from which the model was loaded, if it is the one to replace."""
     source, digest = unlearner.source or (None, None)
-    return digest if source == Path(path).absolute() else None
+    return digest if source == real_path(path) else None
 
 
 def _to_record(unlearner: Any, ledger: Ledger, path: str | os.PathLike[str]) -> list[Withdrawn]:
@@ -156,28 +205,43 @@ def _to_record(unlearner: Any, ledger: Ledger, path: str | os.PathLike[str]) -> 
         kind: {digest for one in hashes for digest in buried(ledger, one)[kind]} for kind in ("user", "item", "pair")
     }
     since = ledger.tombstones(after=unlearner.unsaved[0].dataset.anchor["count"])
-    if any(set(since[kind]) - mine[kind] for kind in since):
+    if any(set(since[kind]) - mine[kind] for kind in since if not unlearner.unsaved[0].catches_up):
         raise LedgerError(
             "other withdrawals from this data set were recorded since it was loaded; load data and model again, and "
             "repeat the request"
         )
     return [
-        Withdrawn(_entry(ledger, one, digests, path), digests)
+        Withdrawn(_entry(ledger, one, digests, path), _padded(ledger.key, one, digests), not one.catches_up)
         for one, digests in zip(unlearner.unsaved, hashes, strict=True)
     ]
+
+
+def _padded(key: LedgerKey, one: Unsaved, hashes: Hashes) -> Hashes:
+    """Return the hashes with those of the single rows of its users, each kind filled up to a power of two.
+
+    The single rows stay out when a user is readmitted; the filling keeps their number from telling who it was.
+    """
+    rows = sorted(key.pair(user, item) for user, item in one.dataset.rows_of_users(one.request.user_tokens))
+    return {**hashes, "pair": _filled(hashes["pair"], 2 * SIZE), "row": _filled(rows, SIZE)}
+
+
+def _filled(hashes: list[bytes], size: int) -> list[bytes]:
+    wanted = 1 << (len(hashes) - 1).bit_length() if hashes else 0
+    return hashes + [secrets.token_bytes(size) for _ in range(wanted - len(hashes))]
 
 
 def _entry(ledger: Ledger, one: Unsaved, hashes: Hashes, path: str | os.PathLike[str]) -> dict[str, Any]:
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "dataset": ledger.path.stem,
-        "model": str(path),
+        "model": str(real_path(path)),
         "scope": "all",
         "request": digest_of([digest for kind in hashes.values() for digest in kind]),
         "users": len(one.request.user_tokens),
         "items": len(one.request.item_tokens),
-        "pairs": len(one.request.pair_tokens),
-        "rows": one.rows,
+        "pairs": as_range(len(one.request.pair_tokens)),
+        "rows": as_range(one.rows),
+        "catches_up": one.catches_up,
         "version": __version__,
         **one.entry,
     }

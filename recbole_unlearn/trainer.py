@@ -25,10 +25,12 @@ from recbole_unlearn.data.utils import data_preparation
 from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.efficiency import Cost, measure
 from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.lineage.digest import weights_digest
+from recbole_unlearn.lineage.lock import ONE_AT_A_TIME
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.negatives import check_negatives, sampled_negatives
-from recbole_unlearn.saving import Unsaved, model_state, plain, save_model, unsaved, weights_digest
+from recbole_unlearn.saving import Unsaved, model_state, plain, public, save_model, unsaved
 from recbole_unlearn.shards.workshop import Workshop
 from recbole_unlearn.utils import get_method
 
@@ -62,7 +64,7 @@ class Unlearner(Trainer):
 
     def __init__(self, config: Any, model: Any, dataset: WithdrawalDataset | None = None) -> None:
         super().__init__(config, model)
-        settings = json.dumps(plain(config.final_config_dict), sort_keys=True)
+        settings = json.dumps(plain(public(config.final_config_dict)), sort_keys=True)
         digest = hashlib.sha256(settings.encode()).hexdigest()[:12]
         # RecBole names checkpoints by the second, so that two trainers of one second overwrite each other's.
         self.saved_model_file = os.path.join(self.checkpoint_dir, f"{config['model']}-{config['dataset']}-{digest}.pth")
@@ -155,7 +157,8 @@ class Unlearner(Trainer):
         if not isinstance(method, UnlearnMethod):
             method = get_method(self.config, method or self.config["unlearn_method"])
         check_negatives(self.config, method)
-        return self._carry_out(dataset, request, method, scope or self.config["withdraw_scope"])
+        with ONE_AT_A_TIME:
+            return self._carry_out(dataset, request, method, scope or self.config["withdraw_scope"])
 
     def _carry_out(
         self, dataset: WithdrawalDataset, request: WithdrawalRequest, method: UnlearnMethod, scope: str | None
@@ -189,7 +192,7 @@ class Unlearner(Trainer):
             )
             return method.unlearn(context), context.gone
 
-        before = "" if scope == "train" else weights_digest(self.model)
+        before = "" if scope == "train" else weights_digest(self.model.state_dict())
         done, self.last_cost = measure(from_request_to_model, self.device)
         outcome, self.withdrawn_users = done
         self._view = remaining
@@ -210,12 +213,14 @@ class Unlearner(Trainer):
     def save(self, path: str | os.PathLike[str]) -> list[Path]:
         """Write the model in one piece; the file loads with ``torch.load(weights_only=True)`` and holds no optimizer.
 
-        Withdrawals of scope ``all`` since the last time are recorded in the ledger in the same commit.
+        Withdrawals of scope ``all`` since the last time are recorded in the ledger in the same commit, for good; a line in
+        the log says RECORDED and where.
 
         Returns:
             The receipts of these withdrawals.
         """
-        return save_model(self, path)
+        with ONE_AT_A_TIME:
+            return save_model(self, path)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Load parameters from a file of ours, or from RecBole's pickle if ``trust_checkpoint`` is set.

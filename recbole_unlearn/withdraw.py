@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from recbole_unlearn.config import Config
-from recbole_unlearn.data.after import find_ledger, open_ledger, without_buried
+from recbole_unlearn.data.after import find_ledger, ledger_folder, open_ledger, without_buried
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.data.past import Past
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.dry_run import what_would_go
-from recbole_unlearn.exceptions import ConfigError, RequestError
-from recbole_unlearn.lineage.commit import recover, request_state
-from recbole_unlearn.lineage.ledger import Ledger
+from recbole_unlearn.exceptions import ConfigError, InputError, RequestError
+from recbole_unlearn.lineage.commit import real_path, recover
+from recbole_unlearn.lineage.ledger import NOTHING_WITHDRAWN, Ledger, Row
+from recbole_unlearn.lineage.lock import ONE_AT_A_TIME
+from recbole_unlearn.lineage.owed import owe, owed, settle
 from recbole_unlearn.lineage.receipt import write_receipts
 from recbole_unlearn.lineage.store import file_digest
 from recbole_unlearn.loading import load_for_withdrawal
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.model.adapter import ModelAdapter
-from recbole_unlearn.saving import request_hashes
+from recbole_unlearn.negatives import check_negatives
+from recbole_unlearn.pending import Job, earlier_jobs, in_batches, job_of, number_named, present, without_owed
+from recbole_unlearn.saving import check_storage, recorded_only, request_hashes
 from recbole_unlearn.trainer import Unlearner
 from recbole_unlearn.utils import get_method
 
@@ -38,8 +40,10 @@ class Plan:
         dataset: As the model knows it.
         digest: Of the model's file.
         method: Carries out the requests.
-        requests: One after the other: those that are owed from earlier, then the given one in its batches.
+        jobs: One after the other: what left before, what is owed, then the given request in its batches.
+        seen: What the plan depends on in the ledger.
         gone: How many of the named users, items and interactions had left already.
+        owed: How many of them an earlier run had accepted and not carried out; this one does.
         missing: How many the data set does not know (``on_missing: skip``).
     """
 
@@ -48,8 +52,10 @@ class Plan:
     dataset: WithdrawalDataset
     digest: str | None
     method: UnlearnMethod
-    requests: list[WithdrawalRequest] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    seen: Any = None
     gone: int = 0
+    owed: int = 0
     missing: int = 0
 
 
@@ -57,62 +63,77 @@ def withdraw_from_model(model_file: str | Path, given: Mapping[str, Any]) -> dic
     """Carry out a withdrawal request on a trained model; the model's file is replaced, the ledger records it.
 
     Requests that an earlier run did not finish, and withdrawals from the same data set that this model does not know yet,
-    are carried out first.
+    are carried out first. Threads and processes take turns.
 
     Args:
         model_file: A file of ours, or RecBole's pickle with ``trust_checkpoint: True``.
         given: Keys: ``withdraw`` (the request's file), ``methods`` or ``unlearn_method``, and any other.
 
     Returns:
-        ``model_file``, ``withdrawals`` (the ledger's entries), ``receipts`` (their files), ``gone`` and ``missing``; with
-        ``dry_run`` also ``plan`` (see ``dry_run.what_would_go``), and nothing is done.
+        ``model_file``, ``ledger`` (its file), ``withdrawals`` (the ledger's entries), ``receipts`` (their files), ``gone``,
+        ``owed`` and ``missing``; with ``dry_run`` also ``plan`` (see ``dry_run.what_would_go``), and nothing is done.
 
     Raises:
-        InputError: Something given cannot be used; nothing has been written then.
-        StorageError: The disk refused to write.
+        InputError: Something given cannot be used; nothing has been written then, and nothing is owed.
+        StorageError: The disk refused to write; the model and the ledger are as they were.
     """
     given = dict(given)
-    plan = _plan(model_file, given)
-    if plan.config["dry_run"]:
-        return {**_result(model_file, plan, []), "plan": _described(plan)}
-    if not plan.requests:
-        return _result(model_file, plan, [])
-    ledger = open_ledger(plan.config)
-    try:
-        with ledger.exclusive():
-            recover(ledger)
-            if file_digest(model_file) != plan.digest or _moved_on(ledger, plan):
-                plan = _plan(model_file, given)
-            receipts = _carry_out(model_file, plan, ledger)
-            rows = ledger.rows()
-    finally:
-        ledger.close()
-    return _result(model_file, plan, receipts, [row.entry for row in rows[len(rows) - len(receipts) :]])
+    with ONE_AT_A_TIME:
+        plan = _plan(model_file, given)
+        if plan.config["dry_run"]:
+            return {**_result(model_file, plan), "plan": _described(plan)}
+        if not plan.jobs:
+            return _result(model_file, plan)
+        ledger = open_ledger(plan.config)
+        try:
+            with ledger.exclusive():
+                recover(ledger)
+                if file_digest(model_file) != plan.digest or _seen(ledger, model_file) != plan.seen:
+                    plan = _plan(model_file, given)  # another process was quicker
+                rows = _carry_out(model_file, plan, ledger)
+                receipts = write_receipts(ledger, rows)
+        finally:
+            ledger.close()
+    return _result(model_file, plan, ledger, receipts, [row.entry for row in rows])
 
 
-def _carry_out(model_file: str | Path, plan: Plan, ledger: Ledger) -> list[Path]:
+def _carry_out(model_file: str | Path, plan: Plan, ledger: Ledger) -> list[Row]:
+    """Carry out the jobs; what only a crash may leave owed is taken back where an error is told to the caller."""
     unlearner = Unlearner(plan.config, plan.model, plan.dataset)
-    unlearner.source = (Path(model_file).absolute(), plan.digest)
+    unlearner.source = (real_path(model_file), plan.digest)
+    given = [request_hashes(ledger.key, job.request) for job in plan.jobs if job.origin == "given"]
+    begin = ledger.anchor["count"]
     with ledger.transaction():
-        content = [
-            {kind: [digest.hex() for digest in digests] for kind, digests in hashes.items()}
-            for hashes in (request_hashes(ledger.key, request) for request in plan.requests)
-        ]
-        ledger.remember(request_state(model_file), {"requests": content})
-    write_receipts(ledger, ledger.rows()[-1:])  # a crash may have come between the last commit and its receipt
-    receipts: list[Path] = []
-    for number, request in enumerate(plan.requests, start=1):
-        unlearner.unlearn(request, plan.method, "all")
-        receipts += unlearner.save(model_file)
+        owe(ledger, model_file, given)
+    try:
+        for job in plan.jobs:
+            _carry_out_one(unlearner, job, plan.method)
+            unlearner.save(model_file)
+    except Exception as error:
         with ledger.transaction():
-            left = {"requests": content[number:]} if content[number:] else None
-            ledger.remember(request_state(model_file), left)
-    return receipts
+            for hashes in given:
+                settle(ledger, model_file, hashes)
+        if job.origin == "owed" and isinstance(error, InputError):
+            raise type(error)(
+                f"a request that an earlier run accepted cannot be carried out: {error}; "
+                f"run_unlearn.py --undo={model_file} takes it back"
+            ) from error
+        raise
+    return [row for row in ledger.rows() if row.seq > begin]
 
 
-def _moved_on(ledger: Ledger, plan: Plan) -> bool:
-    known = plan.dataset.anchor["count"]
-    return any(ledger.tombstones(after=known).values()) and plan.dataset.anchor != ledger.anchor
+def _carry_out_one(unlearner: Unlearner, job: Job, method: UnlearnMethod) -> None:
+    assert unlearner.dataset is not None
+    if job.known:
+        unlearner.unlearn(job.known, method, "all")
+        last = unlearner.unsaved.pop()
+    else:
+        last = recorded_only(unlearner, unlearner.dataset, method.name)
+    unlearner.unsaved.append(replace(last, request=job.request, catches_up=job.origin == "ledger"))
+
+
+def _seen(ledger: Ledger | None, model_file: str | Path) -> Any:
+    return None if ledger is None else (ledger.anchor, owed(ledger, model_file))
 
 
 def _plan(model_file: str | Path, given: dict[str, Any]) -> Plan:
@@ -122,32 +143,33 @@ def _plan(model_file: str | Path, given: dict[str, Any]) -> Plan:
             "a trained model unlearns with withdraw_scope=all; scope train is for comparisons, without --model_file"
         )
     config, model, dataset = load_for_withdrawal(model_file, given)
-    method = _method(config, model, given)
+    method = _method(config, model, dataset, given)
     plan = Plan(config, model, dataset, digest, method)
     ledger = find_ledger(config)
-    try:
+    with closing(ledger) if ledger is not None else nullcontext():
+        plan.seen = _seen(ledger, model_file) or (NOTHING_WITHDRAWN, [])
         if ledger is not None:
-            plan.requests = owed(ledger, dataset, model_file)
+            plan.jobs = earlier_jobs(ledger, dataset, model_file)
         if config["withdraw"] is not None:
             request = WithdrawalRequest.from_file(config["withdraw"], config["USER_ID_FIELD"], config["ITEM_ID_FIELD"])
             if request.sample:
                 raise RequestError("a drawn request is for comparisons; name users, items or interactions")
-            plan.requests += in_batches(_known(plan, request, ledger), config["withdraw_batch"])
-        elif not plan.requests:
+            left = _left(plan, request, ledger, model_file)
+            plan.jobs += [job_of(dataset, part) for part in in_batches(left, config["withdraw_batch"])]
+        elif not plan.jobs:
             raise ConfigError("there is nothing to withdraw; name the request's file with --withdraw=FILE")
-    finally:
-        if ledger is not None:
-            ledger.close()
     everything = _joined(plan)
     if everything:
         everything.resolve(dataset.interactions(), "all")
+    if plan.jobs:
+        check_storage(model_file, model, ledger_folder(config))
     return plan
 
 
 def _joined(plan: Plan) -> WithdrawalRequest:
     everything = WithdrawalRequest()
-    for request in plan.requests:
-        everything |= request
+    for job in plan.jobs:
+        everything |= job.known
     return everything
 
 
@@ -159,80 +181,47 @@ def _described(plan: Plan) -> dict[str, Any] | None:
     return what_would_go(plan.dataset, withdrawal, [plan.method])
 
 
-def _method(config: Config, model: Any, given: Mapping[str, Any]) -> UnlearnMethod:
+def _method(config: Config, model: Any, dataset: WithdrawalDataset, given: Mapping[str, Any]) -> UnlearnMethod:
     names = config["methods"] if "methods" in given else [config["unlearn_method"]]
     if len(names) != 1:
         raise ConfigError(f"methods is {', '.join(names)}; one method unlearns a trained model: name one")
     method = get_method(config, names[0])
+    check_negatives(config, method)
     if method.needs_adapter:
-        ModelAdapter.class_for(type(model))
+        adapter = ModelAdapter.of(model)
+        if method.options.get("select") == "rows":
+            adapter.check_item_blocks()
+    method.check_model(model, len(dataset.interactions().users))
     return method
 
 
-def _known(plan: Plan, request: WithdrawalRequest, ledger: Ledger | None) -> WithdrawalRequest:
-    """Return what is left to do of a request: what is gone already stays gone, what is unknown is an error or skipped."""
-    rows = plan.dataset.interactions()
+def _left(plan: Plan, request: WithdrawalRequest, ledger: Ledger | None, model_file: str | Path) -> WithdrawalRequest:
+    """Return what is left to do of a request: not what is gone, nor what is owed, nor, if asked, what nobody knows."""
     left = request if ledger is None else without_buried(request, ledger)
-    users, items, pairs = left.user_tokens, left.item_tokens, left.pair_tokens
-    named = len(request.user_tokens) + len(request.item_tokens) + len(request.pair_tokens)
-    plan.gone = named - len(users) - len(items) - len(pairs)
+    plan.gone = number_named(request) - number_named(left)
+    if ledger is not None:
+        before = left
+        left = without_owed(left, ledger, model_file)
+        plan.owed = number_named(before) - number_named(left)
     if plan.config["on_missing"] == "skip":
-        before = len(users) + len(items) + len(pairs)
-        users = tuple(user for user in users if rows.user_index.get(user))
-        items = tuple(item for item in items if rows.item_index.get(item))
-        pairs = tuple((user, item) for user, item in pairs if rows.user_index.get(user) and rows.item_index.get(item))
-        plan.missing = before - len(users) - len(items) - len(pairs)
-    return WithdrawalRequest(users, items, pairs)
-
-
-def owed(ledger: Ledger, dataset: WithdrawalDataset, model_file: str | Path) -> list[WithdrawalRequest]:
-    """Return what a model still has to forget: later withdrawals from its data set, and requests cut off by a crash."""
-    requests = [_of_hashes(ledger, dataset, ledger.tombstones(after=dataset.anchor["count"]))]
-    begun = ledger.state(request_state(model_file)) or {"requests": []}
-    for kinds in begun["requests"]:
-        found = {kind: {bytes.fromhex(digest) for digest in kinds[kind]} for kind in kinds}
-        found["pair"] = {ledger.key.hash("pair", pair) for pair in found["pair"]}
-        requests.append(_of_hashes(ledger, dataset, found))
-    return [request for request in requests if request]
-
-
-def _of_hashes(ledger: Ledger, dataset: WithdrawalDataset, hashes: Mapping[str, Any]) -> WithdrawalRequest:
-    """Return the request that names what some hashes name, in the data set's tokens."""
-    if not any(hashes.values()):
-        return WithdrawalRequest()
-    key, rows = ledger.key, dataset.interactions()
-    users = [str(token) for token in rows.user_tokens[1:] if key.user(token) in hashes["user"]]
-    items = [str(token) for token in rows.item_tokens[1:] if key.item(token) in hashes["item"]]
-    pairs = set()
-    if hashes["pair"]:
-        past = Past(key, {})
-        for part in map(dataset.interactions, range(3)):
-            tokens = part.user_tokens[part.users], part.item_tokens[part.items]
-            named = np.flatnonzero(past.named(*tokens, {"user": (), "item": (), "pair": hashes["pair"]}))
-            pairs |= {(str(tokens[0][row]), str(tokens[1][row])) for row in named}
-    return WithdrawalRequest(tuple(users), tuple(items), tuple(sorted(pairs)))
-
-
-def in_batches(request: WithdrawalRequest, size: int | None) -> Iterator[WithdrawalRequest]:
-    """Yield a request in parts of so many users, items or interactions; whole if there is no size, nothing if it is empty."""
-    if not request:
-        return
-    if size is None:
-        yield request
-        return
-    for name in ("user_tokens", "item_tokens", "pair_tokens"):
-        tokens = getattr(request, name)
-        for begin in range(0, len(tokens), size):
-            yield WithdrawalRequest(**{name: tokens[begin : begin + size]})
+        before, left = left, present(plan.dataset, left)
+        plan.missing = number_named(before) - number_named(left)
+    return left
 
 
 def _result(
-    model_file: str | Path, plan: Plan, receipts: list[Path], entries: list[dict[str, Any]] | None = None
+    model_file: str | Path,
+    plan: Plan,
+    ledger: Ledger | None = None,
+    receipts: Sequence[Path] = (),
+    entries: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     return {
         "model_file": str(model_file),
-        "withdrawals": entries or [],
+        "ledger": None if ledger is None else str(ledger.path),
+        "withdrawals": list(entries),
         "receipts": [str(path) for path in receipts],
         "gone": plan.gone,
+        "owed": plan.owed,
         "missing": plan.missing,
     }

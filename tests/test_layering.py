@@ -29,6 +29,7 @@ SHELL = (
     "benchmark_grid",
     "loading",
     "withdraw",
+    "consent",
     "production",
     "tuning",
     "testing",

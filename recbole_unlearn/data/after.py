@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,22 +17,50 @@ from recbole.data.dataset import Dataset
 from recbole.utils.argument_list import dataset_arguments
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.data.past import Past, isin, keep_split_of
+from recbole_unlearn.data.past import Past, is_same_split, isin, keep_split_of
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.exceptions import ConfigError, LedgerError
 from recbole_unlearn.lineage.commit import recover
-from recbole_unlearn.lineage.ledger import Ledger
-from recbole_unlearn.lineage.splits import is_kept, kept_splits
+from recbole_unlearn.lineage.ledger import Ledger, Tombstones
+from recbole_unlearn.lineage.splits import KeptSplit, kept_splits
+
+_TRIES = 5
+
+
+def ledger_folder(config: Any) -> Path:
+    """Return the folder of the ledger: ``ledger_dir``, or ``ledger`` in the data set's own folder.
+
+    A ledger of an earlier version, which stood in the working directory, is used where it stands.
+
+    Raises:
+        LedgerError: There is one in the working directory and another one beside the data.
+    """
+    if config["ledger_dir"]:
+        return Path(config["ledger_dir"])
+    beside = Path(os.path.realpath(config["data_path"])) / "ledger"
+    old, name = Path("ledger"), f"{config['dataset']}.sqlite"
+    if not (old / name).exists() or old.resolve() == beside:
+        return beside
+    if (beside / name).exists():
+        raise LedgerError(
+            f"there are two ledgers of {config['dataset']!r}, {str(old / name)!r} in the working directory and "
+            f"{str(beside / name)!r}; name the right one with ledger_dir"
+        )
+    logging.getLogger(__name__).warning(
+        f"the ledger in {str(old.resolve())!r} is used since you work in {os.getcwd()!r}; move the folder to "
+        f"{str(beside)!r}, or always set ledger_dir, so that it is found from everywhere"
+    )
+    return old
 
 
 def find_ledger(config: Any) -> Ledger | None:
     """Return the ledger of the config's data set, or None if nothing was ever withdrawn from it."""
-    return Ledger.find(config["ledger_dir"] or "ledger", config["dataset"], config["ledger_key"])
+    return Ledger.find(ledger_folder(config), config["dataset"], config["ledger_key"])
 
 
 def open_ledger(config: Any) -> Ledger:
     """Return the ledger of the config's data set; it is made if need be."""
-    return Ledger.open(config["ledger_dir"] or "ledger", config["dataset"], config["ledger_key"])
+    return Ledger.open(ledger_folder(config), config["dataset"], config["ledger_key"])
 
 
 def without_buried(request: WithdrawalRequest, ledger: Ledger) -> WithdrawalRequest:
@@ -57,62 +89,122 @@ def split_settings(config: Any) -> str:
 
 
 def load_after_withdrawals(config: Any) -> WithdrawalDataset:
-    """Load the data set of a config without the rows that were withdrawn from it, the other rows where they were.
+    """Load the data set of a config, to train on it, without the rows that were withdrawn from it.
 
-    If the split of these settings was not kept yet, RecBole splits with the withdrawn rows present, if they still are,
-    and the split is kept from then on.
+    The other rows are where they were. If the split of these settings was not kept yet, or rows came since, RecBole splits
+    with the withdrawn rows present, if they still are, and the split is kept from then on.
     """
     ledger = find_ledger(config)
     if ledger is None:
         return WithdrawalDataset(config)
-    try:
+    with closing(ledger):
         recover(ledger)
         settings = split_settings(config)
-        past = Past.of(ledger, settings)
-        dataset = WithdrawalDataset(config, past)
-        if past is not None and not dataset.is_kept:
-            with ledger.exclusive(), ledger.transaction():
-                keep_split_of(_without_withdrawn(dataset, past), ledger, settings)
-            dataset = WithdrawalDataset(config, replace(past, splits=kept_splits(ledger, settings)))
-            if not dataset.is_kept:
-                raise LedgerError(f"data set {config['dataset']!r} changed while it was loaded; run again")
-        dataset.anchor = ledger.anchor
-        return dataset
-    finally:
-        ledger.close()
+        for _ in range(_TRIES):
+            past = Past.of(ledger, settings)
+            dataset = WithdrawalDataset(config, past)
+            if past.is_empty or dataset.is_kept:
+                dataset.anchor = dict(past.anchor)
+                return dataset
+            view = _without_withdrawn(dataset, past)
+            with ledger.committing():
+                if ledger.anchor == past.anchor:  # else rows that have left meanwhile would be kept
+                    with ledger.transaction():
+                        keep_split_of(view, ledger, settings)
+    raise LedgerError(f"data set {config['dataset']!r} changes while it is loaded; run again")
 
 
-def load_as_of(config: Any, anchor: Mapping[str, Any]) -> WithdrawalDataset:
-    """Load the data set as it was at a place in its ledger, with the rows that were withdrawn later.
+def datasets_of_model(
+    config: Any, anchor: Mapping[str, Any], read: Mapping[str, int] | None = None
+) -> Iterator[WithdrawalDataset]:
+    """Yield the data sets that a model may have been trained on, the likeliest first.
 
-    Those rows must still be in the atomic files, since RecBole splits with all rows present.
+    A model's rows are those of its kept split, or those that its files had when it was trained: rows that came later are not
+    loaded. Rows that were withdrawn since the model knows the ledger are there, if they still are in the files.
+
+    Args:
+        config: Of the model.
+        anchor: Count and head of the ledger as the model knows them.
+        read: Rows of each atomic file when it was trained, if it is known.
+
+    Raises:
+        LedgerError: The model knows a ledger, and there is none, a shorter one or another one.
     """
     ledger = find_ledger(config)
+    check_anchor(ledger, anchor, "the model", config)
     if ledger is None:
-        return load_after_withdrawals(config)
-    try:
+        yield from _read_anew(config, [read])
+        return
+    with closing(ledger):
         recover(ledger)
-        if not any(ledger.tombstones(after=anchor["count"]).values()):
-            return load_after_withdrawals(config)
-        known = {
-            kind: {digest: seq for digest, seq in found.items() if seq <= anchor["count"]}
-            for kind, found in ledger.tombstones().items()
-        }
-        dataset = WithdrawalDataset(config)
-        past = Past(ledger.key, known)
-        view = _without_withdrawn(dataset, past)
-        items = dataset.field2id_token[dataset.iid_field]
-        view.withdrawn_items = np.flatnonzero(isin(items, ledger.key.item, known["item"]))
-        view.anchor = dict(anchor)
-        return view
-    finally:
+        now, since = Past.of(ledger, split_settings(config)), ledger.tombstones(after=anchor["count"])
+        for split in now.splits:
+            if not _concerns(split, since, config):
+                dataset = WithdrawalDataset(config, replace(now, splits=[split], grown=True))
+                if dataset.is_kept:
+                    dataset.anchor = dict(now.anchor)
+                    yield dataset
+        past = Past.of(ledger, split_settings(config), until=anchor) if any(since.values()) else now
+        for dataset in _read_anew(config, [read, *(split.read for split in past.splits)]):
+            view = _without_withdrawn(dataset, past)
+            items = dataset.field2id_token[dataset.iid_field]
+            view.withdrawn_items = np.flatnonzero(isin(items, past.key.item, past.tombstones["item"]))
+            view.anchor = dict(past.anchor)
+            yield view
+
+
+def _concerns(split: KeptSplit, since: Tombstones, config: Any) -> bool:
+    """Return whether later withdrawals may have taken rows out of a kept split, or named an id of it."""
+    users, items = (split.tokens.get(config[field], ()) for field in ("USER_ID_FIELD", "ITEM_ID_FIELD"))
+    return bool(since["pair"] or since["user"].keys() & set(users) or since["item"].keys() & set(items))
+
+
+def _read_anew(config: Any, reads: list[Mapping[str, int] | None]) -> Iterator[WithdrawalDataset]:
+    """Yield the data set as RecBole splits it: as long as its files once were, then as they are."""
+    seen: list[dict[str, int]] = []
+    for read in [*filter(None, reads), None]:
+        if read is not None and dict(read) in seen:
+            continue
+        dataset = WithdrawalDataset(config, read_only=read)
+        if dataset.rows_read and dataset.rows_read in seen:
+            continue
+        seen.append(dataset.rows_read)
+        yield dataset
+
+
+def check_anchor(ledger: Ledger | None, anchor: Mapping[str, Any], who: str, config: Any) -> None:
+    """Refuse a ledger that somebody knows better.
+
+    Raises:
+        LedgerError: There is none, it is shorter, or it is another one.
+    """
+    if not anchor["count"]:
+        return
+    place = ledger_folder(config) if ledger is None else ledger.path
+    problem = f"there is no ledger of {config['dataset']!r} in {str(place)!r}"
+    if ledger is not None:
+        found = ledger.problem_with(anchor)
+        if found is None:
+            return
+        with ledger.committing():  # the model may be newer by a moment than what was read of the ledger
+            recover(ledger)
+        found = ledger.problem_with(anchor)
+        if found is None:
+            return
+        problem = f"{str(place)!r} is not the ledger that it knows ({found})"
         ledger.close()
+    raise LedgerError(
+        f"{who} knows of {anchor['count']} withdrawals, and {problem}; name its folder with ledger_dir, or put it back "
+        f"from a copy: without it withdrawn rows would return"
+    )
 
 
 def keep_split_once(dataset: WithdrawalDataset, ledger: Ledger) -> None:
-    """Keep the split of a data set, if none of its settings was kept yet; call it inside a transaction."""
+    """Keep the split of a data set, if it was not kept yet; call it inside a transaction."""
     settings = split_settings(dataset.config)
-    if not dataset.is_kept and not is_kept(ledger, settings):
+    if not dataset.is_kept and not any(
+        is_same_split(split, dataset, ledger.key) for split in kept_splits(ledger, settings)
+    ):
         keep_split_of(dataset, ledger, settings)
 
 
@@ -125,10 +217,8 @@ def refuse_withdrawn(config: Any, dataset: Dataset, what: str) -> Dataset:
     ledger = find_ledger(config)
     if ledger is None:
         return dataset
-    try:
-        past = Past(ledger.key, ledger.tombstones())
-    finally:
-        ledger.close()
+    with closing(ledger):
+        past = Past.of(ledger)
     users, items = (dataset.field2id_token.get(field) for field in (dataset.uid_field, dataset.iid_field))
     if users is None or items is None:
         return dataset
@@ -148,7 +238,9 @@ def _without_withdrawn(dataset: WithdrawalDataset, past: Past) -> WithdrawalData
         rows = dataset.interactions(number)
         parts.append(~past.withdrawn(rows.user_tokens[rows.users], rows.item_tokens[rows.items]))
     view = dataset.where(parts)
-    if view._left_out is not None:
-        columns = (view._left_out[field].to_numpy(dtype=object) for field in (view.uid_field, view.iid_field))
-        view._left_out = view._left_out[~past.withdrawn(*columns)]
+    for name in ("_left_out", "newer_rows"):
+        rows = getattr(view, name)
+        if rows is not None:
+            columns = (rows[field].to_numpy(dtype=object) for field in (view.uid_field, view.iid_field))
+            setattr(view, name, rows[~past.withdrawn(*columns)])
     return view

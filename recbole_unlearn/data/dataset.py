@@ -28,6 +28,7 @@ class WithdrawalDataset(RememberingDataset):
     _parts: list[Dataset] | None = None
     _gone: np.ndarray = np.array([], dtype=np.int64)
     anchor: dict[str, Any] = NOTHING_WITHDRAWN
+    ledger_key: str | None = None  # the fingerprint of the key of the ledger that the anchor is of
 
     def build(self) -> list[Dataset]:
         """Return the train, valid and test parts; the first call splits as RecBole does, later ones return the same.

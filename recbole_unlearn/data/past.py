@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from recbole_unlearn.lineage.key import LedgerKey
-from recbole_unlearn.lineage.ledger import Ledger, Tombstones
+from recbole_unlearn.lineage.ledger import NOTHING_WITHDRAWN, Ledger, Tombstones
 from recbole_unlearn.lineage.splits import FILTERED, KeptSplit, keep_split, kept_splits, short
 
 
@@ -23,54 +23,104 @@ class Past:
         key: Hashes tokens.
         tombstones: Hashes of withdrawn users, items and (user, item) pairs.
         splits: Kept splits of the data set's settings, the newest first.
+        readmitted: Hashes of users who came back by consent.
+        old_rows: Hashes of the (user, item) rows of withdrawn users, which stay out when the user comes back.
+        grown: Whether a kept split counts also where rows have come since, which are then left out: a model knows the rows
+            that it was trained with, and no others.
+        anchor: Count and head of the ledger at that moment.
     """
 
     key: LedgerKey
     tombstones: Tombstones
     splits: Sequence[KeptSplit] = ()
+    readmitted: Set[bytes] = frozenset()
+    old_rows: Set[bytes] = frozenset()
+    grown: bool = False
+    anchor: Mapping[str, Any] = field(default_factory=lambda: NOTHING_WITHDRAWN)
 
     @classmethod
-    def of(cls, ledger: Ledger | None, settings: str) -> Past | None:
-        """Return the past of a data set, or None if nothing was ever withdrawn from it."""
-        if ledger is None:
-            return None
-        tombstones = ledger.tombstones()
-        splits = kept_splits(ledger, settings)
-        return cls(ledger.key, tombstones, splits) if splits or any(tombstones.values()) else None
+    def of(cls, ledger: Ledger, settings: str | None = None, until: Mapping[str, Any] | None = None) -> Past:
+        """Return the past of a data set.
+
+        Args:
+            ledger: Its ledger.
+            settings: Digest of the settings whose kept splits are wanted.
+            until: Count and head up to which withdrawals count; all by default.
+        """
+        count = None if until is None else until["count"]
+        with ledger.snapshot():
+            readmitted, old_rows = ledger.readmitted(until=count)
+            splits = kept_splits(ledger, settings) if settings is not None else ()
+            anchor = ledger.anchor if until is None else until
+            return cls(ledger.key, ledger.tombstones(until=count), splits, readmitted, old_rows, anchor=anchor)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was withdrawn and no split was kept."""
+        return not (self.splits or self.readmitted or any(self.tombstones.values()))
 
     def withdrawn(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return which rows were withdrawn, from their tokens, bool, shape [rows]."""
-        return self.named(users, items, self.tombstones)
+        gone = self.named(users, items, self.tombstones)
+        if self.old_rows:
+            back = np.flatnonzero(isin(users, self.key.user, self.readmitted))
+            pairs = self._pairs(users[back], items[back])
+            gone[back] |= np.fromiter((pair in self.old_rows for pair in pairs), dtype=bool, count=len(back))
+        return gone
 
     def named(self, users: np.ndarray, items: np.ndarray, hashes: Mapping[str, Any]) -> np.ndarray:
         """Return which rows some hashes name, from the rows' tokens, bool, shape [rows]."""
         named = isin(users, self.key.user, hashes["user"]) | isin(items, self.key.item, hashes["item"])
         if hashes["pair"]:
-            user_of, item_of = (
-                dict(zip(unique, map(digest, unique), strict=True))
-                for unique, digest in ((pd.unique(users), self.key.user), (pd.unique(items), self.key.item))
-            )
-            pairs = (self.key.hash("pair", user_of[u] + item_of[i]) for u, i in zip(users, items, strict=True))
+            pairs = self._pairs(users, items)
             named |= np.fromiter((pair in hashes["pair"] for pair in pairs), dtype=bool, count=len(users))
         return named
 
-    def fitting_split(self, users: np.ndarray, items: np.ndarray) -> tuple[KeptSplit, np.ndarray] | None:
-        """Return the kept split that knows exactly these rows, and which of them to load, bool, shape [rows].
+    def _pairs(self, users: np.ndarray, items: np.ndarray) -> Iterator[bytes]:
+        """Yield the hash of each (user, item) row."""
+        user_of, item_of = (
+            dict(zip(unique, map(digest, unique), strict=True))
+            for unique, digest in ((pd.unique(users), self.key.user), (pd.unique(items), self.key.item))
+        )
+        return (self.key.pair_of(user_of[user] + item_of[item]) for user, item in zip(users, items, strict=True))
 
-        Rows that were withdrawn may be there or not; neither is a change of the data set.
+    def fitting_split(self, users: np.ndarray, items: np.ndarray) -> tuple[KeptSplit, np.ndarray, np.ndarray] | None:
+        """Return the kept split that knows these rows, which of them to load, and which came since, bool, shape [rows].
+
+        Rows that were withdrawn may be there or not; neither is a change of the data set. Rows that came since are left out
+        if the data set may have grown; else no split fits.
         """
         stay = ~self.withdrawn(users, items)
         user_hashes, item_hashes = row_hashes(users, self.key.user), row_hashes(items, self.key.item)
         for split in self.splits:
             loaded = stay & ~split.was_filtered(user_hashes, item_hashes)
-            if split.places(user_hashes[loaded], item_hashes[loaded]) is not None:
-                return split, loaded
+            places = split.places(user_hashes[loaded], item_hashes[loaded])
+            if places is not None and (self.grown or (places >= 0).all()):
+                newer = np.zeros(len(users), dtype=bool)
+                newer[np.flatnonzero(loaded)[places < 0]] = True
+                return split, loaded & ~newer, newer
         if self.splits:
             logging.getLogger(__name__).warning(
-                "the data set holds other rows than when its split was kept: it is split anew, so models that were "
-                "trained before do not fit it any more"
+                "the data set holds other rows than when its split was kept: it is split anew. Models that were trained "
+                "before keep their own rows, as long as those are there"
             )
         return None
+
+
+def is_same_split(split: KeptSplit, dataset: Any, key: LedgerKey) -> bool:
+    """Return whether a kept split puts the rows of a data set into the parts in which they are."""
+    parts = [dataset.interactions(number) for number in range(3)]
+    users, items = (
+        np.concatenate([row_hashes(getattr(part, tokens)[getattr(part, ids)], digest) for part in parts])
+        for tokens, ids, digest in (("user_tokens", "users", key.user), ("item_tokens", "items", key.item))
+    )
+    content = [
+        np.concatenate(columns) for columns in zip(*(content_of(p.inter_feat) for p in dataset.build()), strict=True)
+    ]
+    places = split.places(users, items, content)
+    if places is None or (places < 0).any():
+        return False
+    return bool(np.array_equal(split.part[places], np.repeat(np.arange(3), [len(part.users) for part in parts])))
 
 
 def isin(tokens: np.ndarray, digest: Callable[[object], bytes], hashes: Any) -> np.ndarray:
@@ -113,7 +163,8 @@ def keep_split_of(dataset: Any, ledger: Ledger, settings: str) -> None:
         owners, item_hashes = zip(*left_out, strict=True)
         more = (owners, short(item_hashes), np.full(len(owners), -1), np.full(len(owners), FILTERED))
         columns = [np.concatenate([np.asarray(column) for column in pair]) for pair in zip(columns, more, strict=True)]
-    keep_split(ledger, settings, hashes, list(number), (columns[0], columns[1], columns[2], columns[3]))
+    rows = (columns[0], columns[1], columns[2], columns[3])
+    keep_split(ledger, settings, hashes, list(number), rows, dataset.rows_read)
 
 
 def content_of(feat: Any) -> list[np.ndarray]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,16 +23,23 @@ class RememberingDataset(FastDataset):
     Args:
         config: RecBole's or ours.
         past: The earlier withdrawals; without any, everything is as RecBole does it.
+        read_only: Rows of each atomic file (``inter``, ``user``, ``item``) to read, from its beginning: those that were there
+            when a model was trained. All by default.
+
+    ``rows_read`` says how many rows each file had when the split was made, ``newer_rows`` holds the users and items of rows
+    that came since, which are not loaded.
     """
 
     inter_feat: Any
     _kept: KeptSplit | None = None
     _kept_tokens: dict[str, list[bytes]] | None = None
     _left_out: pd.DataFrame | None = None
+    newer_rows: pd.DataFrame | None = None
     withdrawn_items: np.ndarray = np.array([], dtype=np.int64)
 
-    def __init__(self, config: Any, past: Past | None = None) -> None:
-        self._past = past
+    def __init__(self, config: Any, past: Past | None = None, read_only: Mapping[str, int] | None = None) -> None:
+        self._past, self._read_only = past, dict(read_only or {})
+        self.rows_read: dict[str, int] = {}
         super().__init__(config)
         self._past = None  # it holds the ledger's key, which must not get into a pickle
 
@@ -51,6 +59,31 @@ class RememberingDataset(FastDataset):
         if self._left_out is not None:
             for user, item in self._left_out.itertuples(index=False):
                 yield key.user(user), key.item(item)
+
+    def rows_of_users(self, tokens: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Yield user and item of each row of these users, those that a filter left out and those that came since included."""
+        wanted = set(tokens)
+        if not wanted:
+            return
+        users, items = (self.field2id_token[field] for field in (self.uid_field, self.iid_field))
+        for part in self.build():
+            ids = [np.asarray(part.inter_feat[field]) for field in (self.uid_field, self.iid_field)]
+            theirs = np.array([str(token).strip() in wanted for token in users])[ids[0]]
+            yield from zip(users[ids[0][theirs]], items[ids[1][theirs]], strict=True)
+        for rows in (self._left_out, self.newer_rows):
+            if rows is not None:
+                yield from (pair for pair in rows.itertuples(index=False, name=None) if str(pair[0]).strip() in wanted)
+
+    def _load_feat(self, filepath: str, source: Any) -> Any:
+        feat = super()._load_feat(filepath, source)
+        name = getattr(source, "value", source)
+        if feat is None or self.benchmark_filename_list is not None:
+            return feat
+        limit = self._read_only.get(name, len(feat))
+        self.rows_read[name] = min(limit, len(feat))
+        if name == "inter" and limit < len(feat):
+            self.newer_rows = feat.loc[limit:, [self.uid_field, self.iid_field]]
+        return feat.iloc[:limit].copy() if limit < len(feat) else feat
 
     def build(self) -> list[Dataset]:
         """Return the train, valid and test parts: those of the kept split, or as RecBole splits."""
@@ -94,8 +127,11 @@ class RememberingDataset(FastDataset):
         found = past.fitting_split(users, items)
         if found is None:
             return
-        self._kept, loaded = found
+        self._kept, loaded, newer = found
         self._kept_tokens = tokens = self._kept.tokens
+        self.rows_read = dict(self._kept.read)
+        if newer.any():
+            self.newer_rows = self.inter_feat.loc[newer, [self.uid_field, self.iid_field]]
         self.inter_feat = self.inter_feat[loaded].reset_index(drop=True)
         for name, field, digest in (("user", self.uid_field, past.key.user), ("item", self.iid_field, past.key.item)):
             feat = getattr(self, f"{name}_feat")
@@ -131,16 +167,18 @@ class RememberingDataset(FastDataset):
         digest = token_hash(self._past.key, field, *self._alias_of(field))
         place_of = {kept: place for place, kept in enumerate(self._kept_tokens[field], 1)}
         names = ["[PAD]", *(f"[withdrawn {place}]" for place in place_of.values())]
-        ids = [0]
+        ids, unknown = [0], 0
         for token in unique:
-            place = place_of.get(digest(token))
-            if place is None:
-                raise ConfigError(
-                    f"data set {self.dataset_name!r}: {field} {token!r} is new since a withdrawal; the tables of a "
-                    f"model cannot grow: give the new data another data set name"
-                )
-            names[place] = token
+            place = place_of.get(digest(token), 0)
+            unknown += not place
+            if place:
+                names[place] = token
             ids.append(place)
+        if unknown:
+            logging.getLogger(__name__).warning(
+                f"{unknown} values of {field} came since the split was kept; the model does not know them, so they "
+                f"count as missing"
+            )
         return np.array(names), np.array(ids)
 
     def _alias_of(self, field: str) -> tuple[str, str]:

@@ -47,6 +47,14 @@ class Interactions:
         """Return the ids of these items; raises RequestError for tokens that the data set does not know."""
         return _ids(tokens, self.item_index, "item")
 
+    def knows_user(self, token: str) -> bool:
+        """Return whether the data set has this user."""
+        return bool(self.user_index.get(token))
+
+    def knows_item(self, token: str) -> bool:
+        """Return whether the data set has this item."""
+        return bool(self.item_index.get(token))
+
     def pair_keys(self, users: np.ndarray | None = None, items: np.ndarray | None = None) -> np.ndarray:
         """Return one integer per (user, item) pair, of all rows by default."""
         users = self.users if users is None else users

@@ -10,14 +10,21 @@ from typing import IO, Any
 import torch
 
 from recbole_unlearn.data.request import WithdrawalRequest
-from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError, UntrustedFileError
+from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError
 from recbole_unlearn.lineage.ledger import Ledger
-from recbole_unlearn.lineage.receipt import anchors
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.lineage.traces import Trace, Wanted, named, read_table, read_text, traces_of
-from recbole_unlearn.lineage.unpickle import read_safely
 
-_KEYS = {"withdraw", "purge", "ledger_dir", "ledger_key", "USER_ID_FIELD", "ITEM_ID_FIELD", "trust_checkpoint"}
+_KEYS = {
+    "withdraw",
+    "purge",
+    "data_path",
+    "ledger_dir",
+    "ledger_key",
+    "USER_ID_FIELD",
+    "ITEM_ID_FIELD",
+    "trust_checkpoint",
+}
 
 _FOREIGN = (".git", ".hg", ".svn", "site-packages")
 
@@ -90,37 +97,6 @@ def run_audit(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
     return 1 if traces else 0
 
 
-def run_verify(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
-    """Run ``--verify``: check each ledger of a folder against its receipts and models; returns 1 if they disagree."""
-    unknown = set(values) - {"ledger_key"}
-    if unknown:
-        raise ConfigError(f"--verify takes no --{sorted(unknown)[0]}; allowed: ledger_key")
-    ledgers = sorted(Path(folder).glob("*.sqlite"))
-    if not ledgers:
-        raise LedgerError(f"--verify: there is no ledger in {folder!r}; name the folder that ledger_dir names")
-    broken = 0
-    for path in ledgers:
-        ledger = Ledger.open(folder, path.stem, values.get("ledger_key"))
-        known = anchors(Path(folder), path.stem)
-        for model in {row.entry["model"] for row in ledger.rows()}:
-            known |= _anchor_of_model(Path(model))
-        problems = ledger.verify(known)
-        broken += bool(problems)
-        out.write(f"{path}: {ledger.anchor['count']} rows, {len(known)} receipts and models\n")
-        out.writelines(f"  {problem}\n" for problem in problems)
-        ledger.close()
-    return 1 if broken else 0
-
-
-def _anchor_of_model(path: Path) -> dict[str, Any]:
-    try:
-        content = read_safely(path)
-        anchor = content["lineage"]["ledger"]
-        return {str(path): {"count": int(anchor["count"]), "head": str(anchor["head"])}}
-    except (UntrustedFileError, KeyError, TypeError, ValueError):
-        return {}
-
-
 def _files(folder: Path) -> Iterator[Path]:
     """Yield the files below a folder, but for those of version control and of Python environments."""
     for name, folders, files in os.walk(folder):
@@ -130,9 +106,9 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _knowledge(values: Mapping[str, Any], request: WithdrawalRequest) -> Any:
     """Return the function that tells whether a model with this place in the ledger knows nothing of the request."""
-    folder, cache = Path(str(values.get("ledger_dir", "ledger"))), {}
+    cache: dict[tuple[Path, str], float] = {}
 
-    def first_clean(dataset: str) -> float:
+    def first_clean(folder: Path, dataset: str) -> float:
         ledger = Ledger.find(folder, dataset, values.get("ledger_key"))
         if ledger is None:
             return float("inf")
@@ -146,15 +122,29 @@ def _knowledge(values: Mapping[str, Any], request: WithdrawalRequest) -> Any:
             rows.append(min(stones["pair"].get(key.pair(user, item), never), *whole))
         return max(rows)
 
-    def knows(dataset: str, anchor: Mapping[str, Any]) -> bool:
-        if dataset not in cache:
-            try:
-                cache[dataset] = first_clean(dataset)
-            except LedgerError:
-                cache[dataset] = float("inf")
-        return isinstance(anchor.get("count"), int) and anchor["count"] >= cache[dataset]
+    def knows(settings: Mapping[str, Any], anchor: Mapping[str, Any]) -> bool:
+        dataset = str(settings.get("dataset", ""))
+        for folder in _ledger_folders(values, settings):
+            place = (folder, dataset)
+            if place not in cache:
+                try:
+                    cache[place] = first_clean(folder, dataset)
+                except LedgerError:
+                    cache[place] = float("inf")
+            if isinstance(anchor.get("count"), int) and anchor["count"] >= cache[place]:
+                return True
+        return False
 
     return knows
+
+
+def _ledger_folders(values: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Path]:
+    """Return where the ledger of a model's data set may be: where it is said, beside the data, or where it once stood."""
+    if values.get("ledger_dir"):
+        return [Path(str(values["ledger_dir"]))]
+    if values.get("data_path"):
+        return [Path(str(values["data_path"]), str(settings.get("dataset")), "ledger")]
+    return [Path(str(settings.get("data_path", "")), "ledger"), Path("ledger")]
 
 
 def _strip_checkpoint(path: Path) -> None:

@@ -1,24 +1,27 @@
 """The commit of a withdrawal: after it, or after any crash within it, model file and ledger agree.
 
-Under the ledger's lock:
+Under the ledger's locks:
 
-1. transaction A1 remembers that ``model.pth`` is about to be replaced (state ``writing``);
-2. the new model is written beside it, whole, and fsynced;
+1. transaction A1 remembers that ``model.pth`` is about to be replaced, and by which file beside it (state ``writing``);
+2. that file is written, whole, and fsynced;
 3. transaction A2 remembers the digests of both files, the ledger rows and the tombstones (state ``written``), and keeps
    the split;
 4. the new file is renamed over the old one, and the folder is fsynced;
-5. transaction B appends the rows, writes the tombstones, takes the rows out of the kept splits and forgets the state.
+5. transaction B appends the rows, writes the tombstones, takes the rows out of the kept splits, settles what was owed and
+   forgets the state.
 
 The next process that opens the ledger recovers: a state ``writing`` is rolled back, a state ``written`` is finished,
-whether the rename had happened or not.
+whether the rename had happened or not. A model that somebody else put there meanwhile is left alone: the withdrawal is then
+owed by it.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import secrets
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +29,7 @@ from typing import IO, Any
 from recbole_unlearn.exceptions import LedgerError, StorageError
 from recbole_unlearn.lineage.key import SIZE
 from recbole_unlearn.lineage.ledger import Ledger, Row, digest_of
+from recbole_unlearn.lineage.owed import owe, settle
 from recbole_unlearn.lineage.splits import drop_from_splits
 from recbole_unlearn.lineage.store import DISK, Disk, file_digest
 
@@ -39,11 +43,14 @@ class Withdrawn:
 
     Args:
         entry: What the ledger's row says; it names no token.
-        hashes: Of the users, items and pairs that were withdrawn.
+        hashes: Of the users, items and pairs that were withdrawn; ``row`` holds tombstones of the single rows of its users,
+            which stay out when a user is readmitted.
+        buries: Whether they leave the data set with it; a model that catches up forgets what left before.
     """
 
     entry: Mapping[str, Any]
     hashes: Hashes = field(default_factory=dict)
+    buries: bool = True
 
 
 def commit(
@@ -59,7 +66,7 @@ def commit(
 
     Args:
         ledger: Of the data set.
-        model_file: The file to replace or to make.
+        model_file: The file to replace or to make; of a link, what it points to.
         withdrawn: The withdrawals, in order.
         write_model: Writes the new model into a file; gets the ledger's count and head as they will be.
         replaces: SHA-256 that the old file must have; None: whatever is there is replaced.
@@ -73,20 +80,27 @@ def commit(
         LedgerError: Another process holds the lock, or the old file changed.
         StorageError: The disk refused; the old file is still there and the ledger knows no more than before.
     """
-    target = Path(model_file).absolute()
-    with ledger.exclusive():
+    target = real_path(model_file)
+    with ledger.exclusive(), ledger.committing():
         recover(ledger, disk)
         before = file_digest(target)
         if replaces is not None and before != replaces:
             raise LedgerError(f"{str(model_file)!r} changed since it was loaded; load it again and repeat the request")
+        _warn_of_other_names(target)
         rows = ledger.chain(_entries(ledger, withdrawn))
         anchor = {"count": rows[-1].seq, "head": rows[-1].hash}
-        state = {"target": str(target), "stage": "writing"}
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.withdrawing")
+        state = {"target": str(target), "temporary": temporary.name, "stage": "writing"}
         try:
             _remember(ledger, state)
-            after = _write(_temporary(target), lambda file: write_model(file, anchor), target, disk)
-            pairs = [{kind: [h.hex() for h in hashes] for kind, hashes in one.hashes.items()} for one in withdrawn]
-            content = {"rows": [row.entry for row in rows], "hashes": pairs, "before": before, "after": after}
+            after = _write(temporary, lambda file: write_model(file, anchor), target, disk)
+            content = {
+                "rows": [row.entry for row in rows],
+                "hashes": [in_hex(one.hashes) for one in withdrawn],
+                "buries": [one.buries for one in withdrawn],
+                "before": before,
+                "after": after,
+            }
             _remember(ledger, {**state, **content, "stage": "written"}, keep)
             _finish(ledger, disk)
         except Exception as error:
@@ -96,64 +110,122 @@ def commit(
             if not isinstance(error, OSError | sqlite3.Error):
                 raise
             raise StorageError(
-                f"{str(model_file)!r}: the disk refuses to write ({error}); the withdrawal is not recorded, and the next "
-                f"run finishes it or leaves the old model"
+                f"{str(model_file)!r}: the disk refuses to write ({_told(error)}); the withdrawal is not recorded, and the "
+                f"next run finishes it or leaves the old model"
             ) from error
     return rows
 
 
 def recover(ledger: Ledger, disk: Disk = DISK) -> bool:
-    """Finish or roll back a commit that was interrupted; returns whether one was finished."""
-    with ledger.exclusive():
-        state = ledger.state(_STATE)
-        if state is None:
-            return False
-        target = Path(state["target"])
-        if state["stage"] == "written" and (state["after"] in (file_digest(_temporary(target)), file_digest(target))):
+    """Finish or roll back a commit that was interrupted; returns whether one was finished.
+
+    Raises:
+        StorageError: The disk refuses; the next run tries again.
+    """
+    if ledger.state(_STATE) is None:
+        return False
+    try:
+        with ledger.committing():
+            return _recover(ledger, disk)
+    except (OSError, sqlite3.Error) as error:
+        raise StorageError(
+            f"a withdrawal was interrupted and cannot be finished: the disk refuses to write ({_told(error)}); make room, or "
+            f"give write permission, and run again"
+        ) from error
+
+
+def _recover(ledger: Ledger, disk: Disk) -> bool:
+    state = ledger.state(_STATE)
+    if state is None:  # another process was quicker
+        return False
+    target, temporary = _places(state)
+    if state["stage"] == "written":
+        now, new = file_digest(target), file_digest(temporary)
+        if now == state["after"] or (new == state["after"] and now in (state["before"], None)):
             logging.getLogger(__name__).warning(f"finishing the interrupted withdrawal from {str(target)!r}")
             _finish(ledger, disk)
             return True
-        _temporary(target).unlink(missing_ok=True)
-        _remember(ledger, None)
-        return False
+        logging.getLogger(__name__).warning(
+            f"{str(target)!r} was replaced while a withdrawal from it was interrupted: it is left as it is, and the "
+            f"withdrawal is owed by it (run_unlearn.py --model_file={target} carries it out)"
+        )
+    temporary.unlink(missing_ok=True)
+    with ledger.transaction():
+        if state["stage"] == "written":
+            real = [kinds for kinds, buries in zip(state["hashes"], _buries(state), strict=True) if buries]
+            owe(ledger, target, [from_hex(kinds) for kinds in real])
+        ledger.remember(_STATE, None)
+    return False
+
+
+def interrupted(ledger: Ledger) -> Path | None:
+    """Return the model whose withdrawal was interrupted in the middle of its commit, or None."""
+    state = ledger.state(_STATE)
+    return None if state is None else Path(state["target"])
+
+
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a file, or of what it links to."""
+    return Path(os.path.realpath(path))
+
+
+def in_hex(hashes: Mapping[str, Iterable[bytes]]) -> dict[str, list[str]]:
+    """Return hashes as json can hold them."""
+    return {kind: [digest.hex() for digest in digests] for kind, digests in hashes.items()}
+
+
+def from_hex(kinds: Mapping[str, Iterable[str]]) -> Hashes:
+    """Return the hashes that ``in_hex`` wrote."""
+    return {kind: [bytes.fromhex(digest) for digest in digests] for kind, digests in kinds.items()}
 
 
 def _finish(ledger: Ledger, disk: Disk) -> None:
     """Steps 4 and 5, from what the ledger remembers; doing them again does no harm."""
     state = ledger.state(_STATE)
     assert state is not None
-    target = Path(state["target"])
-    if _temporary(target).exists():
-        disk.rename(_temporary(target), target)
+    target, temporary = _places(state)
+    if temporary.exists():
+        disk.rename(temporary, target)
     disk.fsync_folder(target.parent)
     with ledger.transaction():
         rows = ledger.chain(state["rows"])
         ledger.append(rows)
-        for row, kinds in zip(rows, state["hashes"], strict=True):
-            hashes = {kind: [bytes.fromhex(digest) for digest in digests] for kind, digests in kinds.items()}
-            ledger.bury(row.seq, buried(ledger, hashes))
-            drop_from_splits(ledger, hashes)
+        for row, kinds, buries in zip(rows, state["hashes"], _buries(state), strict=True):
+            hashes = from_hex(kinds)
+            if buries:
+                ledger.bury(row.seq, buried(ledger, hashes))
+                drop_from_splits(ledger, hashes)
+            settle(ledger, target, hashes)
         ledger.remember(_STATE, None)
-        ledger.remember(request_state(target), None)
+    ledger.tidy()
 
 
-def request_state(model_file: str | Path) -> str:
-    """Return the name under which the ledger remembers a request that is being carried out on a model."""
-    return f"request {Path(model_file).absolute()}"
+def _places(state: Mapping[str, Any]) -> tuple[Path, Path]:
+    """Return the model and the file beside it of a state, also of one that an earlier version wrote."""
+    target = Path(state["target"])
+    name = str(state.get("temporary", f".{target.name}.withdrawing"))
+    if os.path.basename(name) != name or not name.endswith(".withdrawing"):
+        raise LedgerError(f"the ledger's state names {name!r}, which is no file that a withdrawal writes")
+    return target, target.with_name(name)
+
+
+def _buries(state: Mapping[str, Any]) -> list[bool]:
+    return state.get("buries") or [True] * len(state["rows"])
 
 
 def _give_up(ledger: Ledger, disk: Disk) -> None:
     """After a refused write: finish what can be finished, else leave it to the next run, which finds the state."""
     try:
         recover(ledger, disk)
-    except (OSError, sqlite3.Error):
+    except StorageError:
         logging.getLogger(__name__).warning("the disk refuses to write; the next run tidies up")
 
 
 def _write(temporary: Path, write: Callable[[IO[Any]], object], target: Path, disk: Disk) -> str:
-    with open(temporary, "wb") as file:
-        if target.exists():
-            temporary.chmod(target.stat().st_mode & 0o777)
+    mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
         disk.write(file, write)
         disk.fsync(file)
     digest = file_digest(temporary)
@@ -161,8 +233,11 @@ def _write(temporary: Path, write: Callable[[IO[Any]], object], target: Path, di
     return digest
 
 
-def _temporary(target: Path) -> Path:
-    return target.with_name(f".{target.name}.withdrawing")
+def _warn_of_other_names(target: Path) -> None:
+    if target.exists() and target.stat().st_nlink > 1:
+        logging.getLogger(__name__).warning(
+            f"{str(target)!r} has other names (hard links); they keep the old model, with the rows that are withdrawn now"
+        )
 
 
 def _remember(ledger: Ledger, state: Mapping[str, Any] | None, keep: Callable[[], object] = lambda: None) -> None:
@@ -177,8 +252,8 @@ def _entries(ledger: Ledger, withdrawn: Sequence[Withdrawn]) -> list[dict[str, A
     entries = []
     for one in withdrawn:
         given = {(kind, digest) for kind, found in buried(ledger, one.hashes).items() for digest in found} - seen
-        new = {(kind, digest) for kind, digest in given if not ledger.is_buried(kind, digest)}
-        seen |= given
+        new = {(kind, digest) for kind, digest in given if one.buries and not ledger.is_buried(kind, digest)}
+        seen |= new
         entries.append({**one.entry, "tombstones": digest_of(digest for _, digest in new)})
     return entries
 
@@ -186,5 +261,9 @@ def _entries(ledger: Ledger, withdrawn: Sequence[Withdrawn]) -> list[dict[str, A
 def buried(ledger: Ledger, hashes: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]:
     """Return the hashes as tombstones hold them: of a pair only the hash of both, so that nobody sees who shares one."""
     found = {kind: list(digests) for kind, digests in hashes.items()}
-    found["pair"] = [ledger.key.hash("pair", pair) for pair in hashes.get("pair", ()) if len(pair) == 2 * SIZE]
+    found["pair"] = [ledger.key.pair_of(pair) for pair in hashes.get("pair", ()) if len(pair) == 2 * SIZE]
     return found
+
+
+def _told(error: BaseException) -> str:
+    return str(getattr(error, "strerror", None) or error)

@@ -3,60 +3,67 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import secrets
-from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from recbole_unlearn.exceptions import LedgerError
+from recbole_unlearn.exceptions import LedgerError, StorageError
+from recbole_unlearn.lineage.store import write_atomically
 
 SIZE = 16  # bytes of a hash
+_NONCE = 12  # bytes
+_HEADER = "# data sets whose ledger was made with this key:"
 
 
 class LedgerKey:
     """The secret under which tokens are hashed; it lives in a file of its own, readable by its owner only.
+
+    Outer blanks are no part of a token, so the hash does not know them.
 
     Args:
         secret: 32 random bytes.
 
     Example:
         >>> key = LedgerKey(bytes(32))
-        >>> key.user("196") == key.user("196"), key.user("196") == key.item("196")
+        >>> key.user("196") == key.user(" 196 "), key.user("196") == key.item("196")
         (True, False)
+        >>> key.unseal(key.seal(b"rows", b"place"), b"place")
+        b'rows'
     """
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
+        self._cipher = AESGCM(hashlib.blake2b(key=secret, digest_size=32, person=b"seal").digest())
 
     @classmethod
     def load(cls, path: Path, create: bool = False) -> LedgerKey:
-        """Read a key file; with ``create`` a missing one is made.
+        """Read a key file; with ``create`` a missing one, or one that an earlier version left empty, is made.
 
         Raises:
             LedgerError: The file is missing, unreadable, readable by others, or no key.
+            StorageError: It cannot be made.
         """
-        if create and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            except FileExistsError:
-                return cls.load(path)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_hex(32) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+        if create and (not path.exists() or not path.stat().st_size):
+            write_atomically(
+                path, lambda file: file.write(f"{secrets.token_hex(32)}\n{_HEADER}\n".encode()), mode=0o600
+            )
         try:
             mode = path.stat().st_mode & 0o077
-            secret = bytes.fromhex(path.read_text("ascii").strip())
+            secret = bytes.fromhex(_lines(path)[0])
         except FileNotFoundError as error:
             raise LedgerError(
                 f"the ledger's key {str(path)!r} is missing; put it back or name it with ledger_key: without it nobody "
                 f"can tell whose rows were withdrawn, and a new key would let them return"
             ) from error
-        except (OSError, ValueError) as error:
-            raise LedgerError(f"the ledger's key {str(path)!r} cannot be read: {error}") from error
+        except (OSError, ValueError, IndexError) as error:
+            told = (
+                "it is no text in hexadecimal digits" if isinstance(error, ValueError | IndexError) else error.strerror
+            )
+            raise LedgerError(f"the ledger's key {str(path)!r} cannot be read: {told}") from error
         if mode:
             raise LedgerError(f"the ledger's key {str(path)!r} can be read by others; run chmod 600 on it")
         if len(secret) != 32:
@@ -65,27 +72,81 @@ class LedgerKey:
 
     def user(self, token: object) -> bytes:
         """Return the hash of a user's token."""
-        return self.hash("user", str(token).encode())
+        return self.hash("user", str(token).strip().encode())
 
     def item(self, token: object) -> bytes:
         """Return the hash of an item's token."""
-        return self.hash("item", str(token).encode())
+        return self.hash("item", str(token).strip().encode())
 
     def pair(self, user: object, item: object) -> bytes:
         """Return the hash of a (user, item) pair."""
-        return self.hash("pair", self.user(user) + self.item(item))
+        return self.pair_of(self.user(user) + self.item(item))
+
+    def pair_of(self, hashes: bytes) -> bytes:
+        """Return the hash of a pair from the user's hash and the item's, one after the other."""
+        return self.hash("pair", hashes)
 
     def hash(self, kind: str, content: bytes) -> bytes:
         """Return the hash of some bytes; the same bytes of another kind hash differently."""
         digest = hashlib.blake2b(content, digest_size=SIZE, key=self._secret, person=kind.encode()[:16])
         return digest.digest()
 
-    def hashes(self, kind: str, tokens: Iterable[object]) -> np.ndarray:
-        """Return the hashes of many tokens, dtype ``S16``-like void, shape [tokens]."""
-        joined = b"".join(self.hash(kind, str(token).encode()) for token in tokens)
-        return np.frombuffer(joined, dtype=f"V{SIZE}")
+    def seal(self, content: bytes, place: bytes) -> bytes:
+        """Encrypt bytes (AES-GCM); only this key opens them, and only at the same place."""
+        nonce = os.urandom(_NONCE)
+        return nonce + self._cipher.encrypt(nonce, content, place)
+
+    def unseal(self, sealed: bytes, place: bytes) -> bytes:
+        """Decrypt what ``seal`` returned.
+
+        Raises:
+            LedgerError: It was changed, stood at another place, or was sealed with another key.
+        """
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], place)
+        except InvalidTag as error:
+            raise LedgerError("a kept split of the ledger was changed, or sealed with another key") from error
 
     @property
     def fingerprint(self) -> str:
         """Tells keys apart and nothing else."""
         return self.hash("fingerprint", b"").hex()
+
+
+def knows_of_ledger(path: Path, dataset: str) -> bool:
+    """Return whether a key's file remembers the ledger of a data set.
+
+    Keys of earlier versions remember no names; such a key in a folder without any ledger has lost one.
+    """
+    try:
+        lines = _lines(path)
+    except (OSError, ValueError):
+        return False
+    old = bool(lines) and _HEADER not in lines
+    return dataset in lines[1:] or (old and not list(path.parent.glob("*.sqlite")))
+
+
+def names_in_key(path: Path) -> set[str]:
+    """Return the data sets whose ledgers a key's file remembers."""
+    try:
+        return {line for line in _lines(path)[1:] if line != _HEADER}
+    except (OSError, ValueError):
+        return set()
+
+
+def remember_ledger(path: Path, dataset: str) -> None:
+    """Write into a key's file that it has a ledger, so that the loss of the ledger is noticed."""
+    names = names_in_key(path)
+    if dataset in names:
+        return
+    text = "\n".join([_lines(path)[0], _HEADER, *sorted({*names, dataset})]) + "\n"
+    try:
+        write_atomically(path, lambda file: file.write(text.encode()), mode=0o600)
+    except StorageError:
+        logging.getLogger(__name__).warning(
+            f"the key {str(path)!r} cannot be written, so it does not remember that {dataset!r} has a ledger"
+        )
+
+
+def _lines(path: Path) -> list[str]:
+    return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -17,29 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recbole_unlearn.exceptions import LedgerError
-from recbole_unlearn.lineage.key import LedgerKey
+from recbole_unlearn.exceptions import LedgerError, StorageError
+from recbole_unlearn.lineage.key import LedgerKey, remember_ledger
 from recbole_unlearn.lineage.lock import exclusive
-from recbole_unlearn.lineage.store import DISK, Disk, write_atomically
+from recbole_unlearn.lineage.place import files_of, refuse_lost
+from recbole_unlearn.lineage.receipt import last_receipt, missing_receipts, write_receipts
+from recbole_unlearn.lineage.schema import connect, make
+from recbole_unlearn.lineage.store import DISK, Disk, private_folder, write_atomically
 
 GENESIS = "0" * 64
 NOTHING_WITHDRAWN = {"count": 0, "head": GENESIS}
 Tombstones = dict[str, dict[bytes, int]]  # kind (user, item, pair) -> hash -> number of the ledger row
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS ledger (
-    seq INTEGER PRIMARY KEY, entry TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL);
-CREATE TRIGGER IF NOT EXISTS no_change BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END;
-CREATE TRIGGER IF NOT EXISTS no_removal BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END;
-CREATE TABLE IF NOT EXISTS tombstones (
-    kind TEXT, hash BLOB, seq INTEGER NOT NULL, PRIMARY KEY (kind, hash)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, content TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS splits (id INTEGER PRIMARY KEY, settings TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS split_tokens (split INTEGER, field TEXT, hashes BLOB NOT NULL, PRIMARY KEY (split, field));
-CREATE TABLE IF NOT EXISTS split_rows (
-    split INTEGER, user BLOB, rows BLOB NOT NULL, PRIMARY KEY (split, user)) WITHOUT ROWID;
-"""
+_KINDS = ("user", "item", "pair")
 
 
 @dataclass(frozen=True)
@@ -72,49 +60,78 @@ class Ledger:
         path: The SQLite file.
         key: Hashes tokens.
         disk: Commits.
+
+    Raises:
+        LedgerError: The file is no ledger of this key.
     """
 
     def __init__(self, path: Path, key: LedgerKey, disk: Disk = DISK) -> None:
         self.path, self.key, self.disk = path, key, disk
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-        try:
-            self.db = sqlite3.connect(path, isolation_level=None, timeout=60)
-            self.db.execute("PRAGMA journal_mode=WAL")
-            self.db.execute("PRAGMA synchronous=FULL")
-            self.db.execute("PRAGMA secure_delete=ON")
-            if not self.db.execute("SELECT 1 FROM sqlite_master WHERE name = 'split_rows'").fetchone():
-                self.db.executescript("BEGIN IMMEDIATE;" + _SCHEMA)
-                self.db.execute("INSERT OR IGNORE INTO meta VALUES ('key', ?)", (key.fingerprint,))
-                self.db.execute("COMMIT")
-            (known,) = self.db.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()
-        except sqlite3.Error as error:
-            raise LedgerError(f"ledger {str(path)!r} cannot be read: {error}") from error
-        if known != key.fingerprint:
-            raise LedgerError(f"ledger {str(path)!r} was made with another key; give its own with ledger_key")
+        self.db = connect(path, key)
 
     @classmethod
     def open(cls, folder: str | Path, dataset: str, key_file: str | Path | None = None) -> Ledger:
-        """Open the ledger of a data set, or make it."""
-        path = Path(folder) / f"{safe_name(dataset)}.sqlite"
-        key_path = Path(key_file or Path(folder) / "ledger.key")
-        return cls(path, LedgerKey.load(key_path, create=not path.exists()))
+        """Open the ledger of a data set, or make it; receipts that a crash prevented are written.
+
+        Raises:
+            LedgerError: It cannot be read, was shortened, or there was one and it is gone.
+            StorageError: It cannot be made.
+        """
+        path, key_path = files_of(folder, dataset, key_file)
+        if not path.exists():
+            refuse_lost(path, key_path)
+            private_folder(path.parent)
+            with exclusive(path.with_suffix(".commit")):
+                if not path.exists():
+                    make(path, LedgerKey.load(key_path, create=True))
+        ledger = cls(path, LedgerKey.load(key_path))
+        try:
+            remember_ledger(key_path, path.stem)
+            ledger._compare_with_receipts()
+        except BaseException:
+            ledger.close()
+            raise
+        return ledger
 
     @classmethod
     def find(cls, folder: str | Path, dataset: str, key_file: str | Path | None = None) -> Ledger | None:
-        """Open the ledger of a data set if there is one."""
-        if not (Path(folder) / f"{safe_name(dataset)}.sqlite").exists():
+        """Open the ledger of a data set if there is one.
+
+        Raises:
+            LedgerError: It cannot be read, was shortened, or its key or its receipts know of one that is gone.
+        """
+        path, key_path = files_of(folder, dataset, key_file)
+        if not path.exists():
+            refuse_lost(path, key_path)
             return None
         return cls.open(folder, dataset, key_file)
+
+    def _compare_with_receipts(self) -> None:
+        """Refuse a ledger that is shorter than its receipts know it, and write the receipts that are missing."""
+        known, count = last_receipt(self.path), self.anchor["count"]
+        if known > count:
+            raise LedgerError(
+                f"ledger {str(self.path)!r} holds {count} rows, its receipts know {known}: its end is lost, and with it "
+                f"withdrawals; put it back from a copy (with its -wal file, if there is one)"
+            )
+        missing = missing_receipts(self.path, count)
+        if missing:
+            try:
+                write_receipts(self, [row for row in self.rows() if row.seq in missing])
+            except StorageError as error:
+                logging.getLogger(__name__).warning(f"receipts of this ledger are missing, and {error}")
 
     def close(self) -> None:
         """Close the file."""
         self.db.close()
 
     def exclusive(self, patience: float = 60.0) -> AbstractContextManager[None]:
-        """Hold the lock under which withdrawals from this data set are carried out."""
+        """Hold the lock under which withdrawals from this data set are carried out, one after the other."""
         return exclusive(self.path.with_suffix(".lock"), patience)
+
+    def committing(self, patience: float = 60.0) -> AbstractContextManager[None]:
+        """Hold the lock under which model file and ledger change together; it is held for moments only."""
+        return exclusive(self.path.with_suffix(".commit"), patience)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -128,6 +145,15 @@ class Ledger:
                 self.db.execute("ROLLBACK")
             raise
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read everything in the block as it is at one moment, whatever other processes write meanwhile."""
+        self.db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.db.execute("ROLLBACK")
+
     def rows(self) -> list[Row]:
         """Return every row, oldest first."""
         found = self.db.execute("SELECT seq, entry, previous, hash FROM ledger ORDER BY seq")
@@ -138,6 +164,16 @@ class Ledger:
         """Count and head of the chain: written into receipts and models, they give a cut tail away."""
         last = self.db.execute("SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1").fetchone()
         return {"count": last[0], "head": last[1]} if last else dict(NOTHING_WITHDRAWN)
+
+    def problem_with(self, anchor: Mapping[str, Any]) -> str | None:
+        """Return what is wrong with the ledger if somebody knows this count and head of it, or None."""
+        count, head = anchor["count"], anchor["head"]
+        if not count:
+            return None
+        row = self.db.execute("SELECT hash FROM ledger WHERE seq = ?", (count,)).fetchone()
+        if row is None:
+            return f"knows {count} rows, the ledger holds {self.anchor['count']}: its end is cut"
+        return None if row[0] == head else f"knows another row {count} than the ledger"
 
     def chain(self, entries: Iterable[Mapping[str, Any]]) -> list[Row]:
         """Return the rows that these entries would become; nothing is written."""
@@ -155,27 +191,58 @@ class Ledger:
             entry = json.dumps(row.entry, sort_keys=True, allow_nan=False)
             self.db.execute("INSERT INTO ledger VALUES (?, ?, ?, ?)", (row.seq, entry, row.previous, row.hash))
 
-    def tombstones(self, after: int = 0) -> Tombstones:
-        """Return the tombstones, by kind; with ``after`` only those of later rows."""
-        found: Tombstones = {"user": {}, "item": {}, "pair": {}}
-        for kind, digest, seq in self.db.execute("SELECT * FROM tombstones WHERE seq > ?", (after,)):
-            found[kind][digest] = seq
+    def tombstones(self, after: int | None = None, until: int | None = None) -> Tombstones:
+        """Return the tombstones, by kind: of everybody who is withdrawn now.
+
+        Args:
+            after: Those that later rows wrote instead, whether their users were readmitted since or not: a model that knows
+                the ledger up to there still remembers them all.
+            until: Those of everybody who was withdrawn when the ledger had this many rows.
+        """
+        found: Tombstones = {kind: {} for kind in _KINDS}
+        back: dict[bytes, int] = {}
+        where = "WHERE seq > ? AND seq <= ? ORDER BY seq"
+        last = self.anchor["count"] if until is None else until
+        for kind, digest, seq in self.db.execute(f"SELECT * FROM tombstones {where}", (after or 0, last)):
+            if kind in found:
+                found[kind][digest] = seq
+            elif kind == "readmitted":
+                back[digest] = seq
+        if after is None:
+            found["user"] = {digest: seq for digest, seq in found["user"].items() if back.get(digest, 0) < seq}
         return found
 
+    def readmitted(self, until: int | None = None) -> tuple[set[bytes], set[bytes]]:
+        """Return the hashes of the users who came back by consent, and of the (user, item) rows that did not."""
+        last = self.anchor["count"] if until is None else until
+        found: dict[str, set[bytes]] = {"readmitted": set(), "row": set()}
+        where = "WHERE kind IN ('readmitted', 'row') AND seq <= ?"
+        for kind, digest in self.db.execute(f"SELECT kind, hash FROM tombstones {where}", (last,)):
+            found[kind].add(digest)
+        users = found["readmitted"] - self.tombstones(until=until)["user"].keys()
+        return users, found["row"] if users else set()
+
     def is_buried(self, kind: str, digest: bytes) -> bool:
-        """Return whether there is this tombstone."""
-        found = self.db.execute("SELECT 1 FROM tombstones WHERE kind = ? AND hash = ?", (kind, digest)).fetchone()
-        return found is not None
+        """Return whether there is this tombstone; that of a user who was readmitted counts no more."""
+        latest = "SELECT max(seq) FROM tombstones WHERE kind = ? AND hash = ?"
+        buried = self.db.execute(latest, (kind, digest)).fetchone()[0]
+        back = self.db.execute(latest, ("readmitted", digest)).fetchone()[0] if kind == "user" else None
+        return buried is not None and (back is None or back < buried)
 
     def bury(self, seq: int, hashes: Mapping[str, Iterable[bytes]]) -> None:
         """Write tombstones that are not there yet; call it inside a transaction."""
         rows = [(kind, digest, seq) for kind, digests in hashes.items() for digest in digests]
-        self.db.executemany("INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)", rows)
+        new = [row for row in rows if row[0] == "readmitted" or not self.is_buried(row[0], row[1])]
+        self.db.executemany("INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)", new)
 
     def state(self, name: str) -> dict[str, Any] | None:
         """Return a remembered state, such as that of an interrupted commit."""
         found = self.db.execute("SELECT content FROM state WHERE name = ?", (name,)).fetchone()
         return json.loads(found[0]) if found else None
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """Return every remembered state by its name."""
+        return {name: json.loads(content) for name, content in self.db.execute("SELECT name, content FROM state")}
 
     def remember(self, name: str, content: Mapping[str, Any] | None) -> None:
         """Remember a state, or forget it; call it inside a transaction."""
@@ -183,13 +250,17 @@ class Ledger:
         if content is not None:
             self.db.execute("INSERT INTO state VALUES (?, ?)", (name, json.dumps(content, sort_keys=True)))
 
+    def tidy(self) -> None:
+        """Empty the journal, which holds pages as they were."""
+        self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def verify(self, anchors: Mapping[str, Mapping[str, Any]] | None = None) -> list[str]:
         """Return what is wrong with the chain, its tombstones or the anchors; an empty list if nothing is.
 
         Args:
             anchors: Count and head as receipts and models remember them, by where they were found.
         """
-        problems, hashes, previous = [], [GENESIS], GENESIS
+        problems, previous = [], GENESIS
         for place, row in enumerate(self.rows(), start=1):
             if row.seq != place:
                 problems.append(f"row {place} is missing")
@@ -198,21 +269,15 @@ class Ledger:
                 problems.append(f"row {place} was changed, or is not the one that stood there")
                 break
             previous = row.hash
-            hashes.append(previous)
         for where, anchor in (anchors or {}).items():
-            if anchor["count"] >= len(hashes):
-                problems.append(
-                    f"{where} knows {anchor['count']} rows, the ledger holds {len(hashes) - 1}: its end is cut"
-                )
-            elif hashes[anchor["count"]] != anchor["head"]:
-                problems.append(f"{where} knows another row {anchor['count']} than the ledger")
+            problem = self.problem_with(anchor)
+            problems += [f"{where} {problem}"] if problem else []
         return problems + self._verify_tombstones()
 
     def _verify_tombstones(self) -> list[str]:
         found: dict[int, list[bytes]] = {}
-        for digests in self.tombstones().values():
-            for digest, seq in digests.items():
-                found.setdefault(seq, []).append(digest)
+        for digest, seq in self.db.execute("SELECT hash, seq FROM tombstones"):
+            found.setdefault(seq, []).append(digest)
         rows = {row.seq: row.entry.get("tombstones") for row in self.rows()}
         wrong = sorted(seq for seq in rows.keys() | found.keys() if rows.get(seq) != digest_of(found.get(seq, [])))
         return [f"the tombstones of row {seq} are not those that it wrote" for seq in wrong]
@@ -226,17 +291,3 @@ class Ledger:
 def digest_of(hashes: Iterable[bytes]) -> str:
     """Return the SHA-256 of a set of hashes, whatever their order."""
     return hashlib.sha256(b"".join(sorted(hashes))).hexdigest()
-
-
-def safe_name(name: str) -> str:
-    """Return the name of a data set if it can be part of a file name.
-
-    >>> safe_name("ml-1m")
-    'ml-1m'
-    >>> safe_name("../../etc/passwd")
-    Traceback (most recent call last):
-    recbole_unlearn.exceptions.LedgerError: data set name '../../etc/passwd' ...
-    """
-    if not re.fullmatch(r"[\w][\w.+ -]*", name):
-        raise LedgerError(f"data set name {name!r} cannot be part of a file name; use letters, digits, '.', '-', '_'")
-    return name

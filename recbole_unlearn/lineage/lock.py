@@ -1,65 +1,54 @@
-"""One process at a time: an advisory lock that dies with its process."""
+"""One withdrawal at a time: locks between processes and between threads, which die with whoever holds them."""
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from recbole_unlearn.exceptions import LedgerError
+from filelock import FileLock, Timeout
 
-_held: dict[Path, int] = {}
+from recbole_unlearn.exceptions import LedgerError, StorageError
+
+# RecBole draws from global generators and reads the arguments of the process, so threads of one process take turns.
+ONE_AT_A_TIME = threading.RLock()
 
 
 @contextmanager
 def exclusive(path: Path, patience: float = 60.0) -> Iterator[None]:
-    """Hold a lock file while the block runs; the same process may enter again, another one waits and says so.
+    """Hold a lock file while the block runs; the same thread may enter again, another one waits and says so.
 
     Args:
-        path: The lock file; it is made if need be, and stays.
-        patience: Seconds to wait for another process.
+        path: The lock file; it is made if need be.
+        patience: Seconds to wait for another process or thread.
 
     Raises:
-        LedgerError: Another process held the lock all the time.
+        LedgerError: Another one held the lock all the time.
+        StorageError: The lock file cannot be made.
     """
-    path = path.absolute()
-    if path in _held:
-        _held[path] += 1
-        try:
-            yield
-        finally:
-            _held[path] -= 1
-        return
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    lock = FileLock(path.absolute(), mode=0o600, is_singleton=True)
     try:
-        _wait(descriptor, path, patience)
-        _held[path] = 1
-        try:
-            yield
-        finally:
-            del _held[path]
+        _acquire(lock, path, patience)
+    except OSError as error:
+        raise StorageError(f"the lock {str(path)!r} cannot be taken ({error.strerror or error})") from error
+    try:
+        yield
     finally:
-        os.close(descriptor)
+        lock.release()
 
 
-def _wait(descriptor: int, path: Path, patience: float) -> None:
-    begin, told = time.monotonic(), False
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() - begin > patience:
-                raise LedgerError(
-                    f"another process is carrying out a withdrawal (it holds {str(path)!r}) and did not finish within "
-                    f"{patience:g} seconds; run this one again later"
-                ) from None
-        else:
-            return
-        if not told:
-            logging.getLogger(__name__).warning("waiting for another process that is carrying out a withdrawal")
-            told = True
-        time.sleep(0.05)
+def _acquire(lock: FileLock, path: Path, patience: float) -> None:
+    try:
+        lock.acquire(timeout=0)
+        return
+    except Timeout:
+        logging.getLogger(__name__).warning("waiting for another process or thread that is carrying out a withdrawal")
+    try:
+        lock.acquire(timeout=patience)
+    except Timeout:
+        raise LedgerError(
+            f"another process or thread is carrying out a withdrawal (it holds {str(path)!r}) and did not finish within "
+            f"{patience:g} seconds; run this one again later"
+        ) from None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from recbole_unlearn.lineage.ledger import Ledger, Row
-from recbole_unlearn.lineage.store import write_atomically
+from recbole_unlearn.lineage.store import private_folder, write_atomically
+
+if TYPE_CHECKING:
+    from recbole_unlearn.lineage.ledger import Ledger, Row
 
 
 def receipt(ledger: Ledger, row: Row) -> dict[str, Any]:
@@ -20,12 +22,28 @@ def receipt(ledger: Ledger, row: Row) -> dict[str, Any]:
     }
 
 
+def as_range(count: int) -> str:
+    """Return the range between powers of two in which a number lies: an exact number of rows can tell who it was.
+
+    >>> as_range(0), as_range(1), as_range(27), as_range(32)
+    ('0', '1', '16 to 31', '32 to 63')
+    """
+    if count < 2:
+        return str(count)
+    low = 1 << (count.bit_length() - 1)
+    return f"{low} to {2 * low - 1}"
+
+
 def write_receipts(ledger: Ledger, rows: Iterable[Row]) -> list[Path]:
-    """Write the receipts of rows that have none, json and markdown, mode 0600; returns the json files."""
-    folder = ledger.path.parent / "receipts"
+    """Write the receipts of rows that have none, json and markdown, mode 0600; returns the json files.
+
+    Raises:
+        StorageError: The disk refuses.
+    """
     written = []
     for row in rows:
-        path = folder / f"{ledger.path.stem}-{row.seq:06d}.json"
+        path = _path(ledger.path, row.seq)
+        private_folder(path.parent)
         content = receipt(ledger, row)
         for file, text in ((path.with_suffix(".md"), render(content)), (path, json.dumps(content, indent=1) + "\n")):
             if not file.exists():
@@ -34,33 +52,82 @@ def write_receipts(ledger: Ledger, rows: Iterable[Row]) -> list[Path]:
     return written
 
 
+def last_receipt(ledger: Path) -> int:
+    """Return the highest row of a ledger that a receipt stands for, 0 if there is none."""
+    return max(_numbers(ledger), default=0)
+
+
+def missing_receipts(ledger: Path, count: int) -> set[int]:
+    """Return which of the rows 1 to ``count`` of a ledger have no receipt."""
+    return set(range(1, count + 1)) - set(_numbers(ledger))
+
+
+def read_receipts(ledger: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Return the receipts of a ledger that can be read, by their paths, and what is wrong with the others."""
+    found, problems = {}, []
+    for number in sorted(_numbers(ledger)):
+        path = _path(ledger, number)
+        try:
+            content = json.loads(path.read_text("utf-8"))
+            known, _ = content["ledger"], content["withdrawal"]["tombstones"]
+            fits = (known["dataset"], known["count"]) == (ledger.stem, number) and isinstance(known["head"], str)
+            isinstance(known["key"], str)
+        except (OSError, ValueError, KeyError, TypeError):
+            fits = False
+        if fits:
+            found[str(path)] = content
+        else:
+            problems.append(f"{path} is damaged, or no receipt of this ledger")
+    return found, problems
+
+
 def anchors(folder: Path, dataset: str) -> dict[str, dict[str, Any]]:
     """Return what the receipts of a data set know of its ledger, by the receipt's path."""
-    found = {}
-    for path in sorted((folder / "receipts").glob(f"{dataset}-*.json")):
-        content = json.loads(path.read_text("utf-8"))
-        if content["ledger"]["dataset"] == dataset:
-            found[str(path)] = content["ledger"]
-    return found
+    return {path: content["ledger"] for path, content in read_receipts(folder / f"{dataset}.sqlite")[0].items()}
+
+
+def datasets_with_receipts(folder: Path) -> set[str]:
+    """Return the data sets of which there are receipts in the folder of a ledger."""
+    return {path.stem.rpartition("-")[0] for path in (folder / "receipts").glob("*-*.json")}
+
+
+def _numbers(ledger: Path) -> Iterator[int]:
+    for path in (ledger.parent / "receipts").glob(f"{_escaped(ledger.stem)}-*.json"):
+        number = path.stem.removeprefix(f"{ledger.stem}-")
+        if number.isdecimal():
+            yield int(number)
+
+
+def _escaped(name: str) -> str:
+    return name.replace("[", "[[]")
+
+
+def _path(ledger: Path, number: int) -> Path:
+    return ledger.parent / "receipts" / f"{ledger.stem}-{number:06d}.json"
 
 
 def render(content: dict[str, Any]) -> str:
     """Return a receipt as markdown."""
     ledger, told = content["ledger"], content["withdrawal"]
-    lines = [
-        f"# Receipt of withdrawal {ledger['count']} from {ledger['dataset']}",
-        "",
-        f"On {told['time']} {told['users']} users, {told['items']} items and {told['pairs']} single interactions were "
-        f"withdrawn from the model `{told['model']}` with {told['method']} (scope {told['scope']}).",
-        "",
-        "| | |",
-        "|---|---|",
-    ]
+    lines = [f"# Receipt {ledger['count']} of {ledger['dataset']}", "", _sentence(told), "", "| | |", "|---|---|"]
     shown = ("request", "rows", "model_before", "model_after", "seconds", "residual", "approximate", "version")
     lines += [f"| {name.replace('_', ' ')} | `{told[name]}` |" for name in shown if told.get(name) is not None]
     lines += [f"| ledger row | `{ledger['count']}` |", f"| ledger head | `{ledger['head']}` |"]
     lines += [
         "",
-        "The request's digest is keyed: it can be compared by whoever holds the ledger's key, by nobody else.",
+        "The request's digest is keyed: it can be compared by whoever holds the ledger's key, by nobody else. Numbers of "
+        "rows are given as ranges, since an exact number can tell who it was.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _sentence(told: dict[str, Any]) -> str:
+    if told.get("readmitted"):
+        return (
+            f"On {told['time']} {told['readmitted']} users were readmitted by their consent: rows that are delivered from "
+            f"now on are used, those that were withdrawn stay out."
+        )
+    return (
+        f"On {told['time']} {told['users']} users, {told['items']} items and {told['pairs']} single interactions were "
+        f"withdrawn from the model `{told['model']}` with {told['method']} (scope {told['scope']})."
+    )

@@ -4,19 +4,28 @@ RecBole splits by a shuffle of all rows: with one user less, half of the other u
 says for each remaining row, by keyed hashes of its tokens, in which part it is and at what place, and for each id which
 token (by its hash) it belongs to. The rows of a withdrawal leave the kept splits in the transaction that records it; of
 a withdrawn token nothing remains but its keyed hash at the place of its id.
+
+Everything is sealed with the ledger's key, each user's rows by themselves and padded to a power of two: an order or an exact
+number of rows would tell whoever holds the original file which hash is whose.
 """
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recbole_unlearn.lineage.key import SIZE
-from recbole_unlearn.lineage.ledger import Ledger
+from recbole_unlearn.lineage.key import SIZE, LedgerKey
+
+if TYPE_CHECKING:
+    from recbole_unlearn.lineage.ledger import Ledger
 
 FILTERED = 3  # the part of rows that a filter of the data set had left out
+_PADDING = 255  # the part of records that stand for no row
 _RECORD = np.dtype([("item", "<u8"), ("position", "<i4"), ("part", "u1")])
 
 
@@ -30,6 +39,7 @@ class KeptSplit:
         items: Short hash of each row's item, shape [rows].
         position: Place of each row in the order of all parts, shape [rows]; equal rows in the order of their content.
         part: 0 train, 1 valid, 2 test or FILTERED, shape [rows].
+        read: Rows of each atomic file (``inter``, ``user``, ``item``) when it was made, where they are known.
     """
 
     tokens: dict[str, list[bytes]]
@@ -37,25 +47,27 @@ class KeptSplit:
     items: np.ndarray
     position: np.ndarray
     part: np.ndarray
+    read: dict[str, int] = field(default_factory=dict)
 
     def places(self, users: np.ndarray, items: np.ndarray, content: Sequence[np.ndarray] = ()) -> np.ndarray | None:
-        """Return which kept row each given row is, shape [rows], or None if they are not the same rows.
+        """Return which kept row each given row is, shape [rows], -1 for rows that came later; None if kept rows are missing.
 
         Args:
             users: Short hashes of the users, shape [rows].
             items: Short hashes of the items, shape [rows].
-            content: Other columns, which tell equal (user, item) rows apart, each of shape [rows].
+            content: Other columns, which tell equal (user, item) rows apart, each of shape [rows]. Of rows of one pair that
+                stand there more often than was kept, the first ones in the order of the file are the kept ones.
         """
         kept = np.flatnonzero(self.part != FILTERED)
-        mine = np.lexsort((self.items[kept], self.users[kept]))
-        theirs = np.lexsort((*content, items, users))
-        mine = kept[mine]
-        if len(mine) != len(theirs) or not (
-            np.array_equal(self.users[mine], users[theirs]) and np.array_equal(self.items[mine], items[theirs])
-        ):
+        kept = kept[np.lexsort((self.items[kept], self.users[kept]))]
+        in_file = np.lexsort((items, users))  # stable: rows of one pair stand in the order of the file
+        old = _known((users[in_file], items[in_file]), (self.users[kept], self.items[kept]))
+        if old.sum() < len(kept):
             return None
-        places = np.empty(len(theirs), dtype=np.int64)
-        places[theirs] = mine
+        theirs = np.sort(in_file[old])
+        theirs = theirs[np.lexsort((*(column[theirs] for column in content), items[theirs], users[theirs]))]
+        places = np.full(len(users), -1, dtype=np.int64)
+        places[theirs] = kept
         return places
 
     def was_filtered(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -64,6 +76,23 @@ class KeptSplit:
         if not gone.any():
             return np.zeros(len(users), dtype=bool)
         return np.isin(_pairs(users, items), _pairs(self.users[gone], self.items[gone]))
+
+
+def _ranked(users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Return (user, item, how many rows of this pair stand before) of sorted rows as one column of bytes."""
+    ranked = np.zeros(len(users), dtype=[("user", "<u8"), ("item", "<u8"), ("rank", "<u8")])
+    ranked["user"], ranked["item"] = users, items
+    if len(users):
+        first = np.flatnonzero(np.r_[True, (users[1:] != users[:-1]) | (items[1:] != items[:-1])])
+        ranked["rank"] = np.arange(len(users)) - np.repeat(first, np.diff(np.r_[first, len(users)]))
+    return ranked.view(f"V{ranked.dtype.itemsize}")
+
+
+def _known(rows: tuple[np.ndarray, np.ndarray], kept: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Return which (user, item) rows are kept ones, both sorted, bool, shape [rows]; each kept one is found once."""
+    if len(rows[0]) == len(kept[0]) and all(map(np.array_equal, rows, kept)):
+        return np.ones(len(rows[0]), dtype=bool)
+    return np.isin(_ranked(*rows), _ranked(*kept))
 
 
 def short(hashes: Sequence[bytes]) -> np.ndarray:
@@ -78,6 +107,7 @@ def keep_split(
     tokens: Mapping[str, Sequence[bytes]],
     users: Sequence[bytes],
     rows: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    read: Mapping[str, int] | None = None,
 ) -> None:
     """Keep a split; call it inside a transaction.
 
@@ -87,18 +117,24 @@ def keep_split(
         tokens: Hash of each id's token from id 1 on, by field.
         users: Hash of each distinct user.
         rows: Index into ``users``, short hash of the item, position and part of each row, each of shape [rows].
+        read: Rows of each atomic file.
     """
-    number = ledger.db.execute("INSERT INTO splits (settings) VALUES (?)", (settings,)).lastrowid
-    blobs = ((number, field, b"".join(hashes)) for field, hashes in tokens.items())
-    ledger.db.executemany("INSERT INTO split_tokens VALUES (?, ?, ?)", blobs)
+    told = json.dumps(dict(read or {}), sort_keys=True)
+    number = ledger.db.execute("INSERT INTO splits (settings, read) VALUES (?, ?)", (settings, told)).lastrowid
+    assert number is not None
+    for name, hashes in tokens.items():
+        sealed = ledger.key.seal(b"".join(hashes), _place(number, name.encode()))
+        ledger.db.execute("INSERT INTO split_tokens VALUES (?, ?, ?)", (number, name, sealed))
     owner, items, position, part = rows
     order = np.argsort(owner, kind="stable")
     records = np.zeros(len(order), dtype=_RECORD)
     for name, column in (("item", items), ("position", position), ("part", part)):
         records[name] = column[order]
     ends = np.cumsum(np.bincount(owner, minlength=len(users)))
-    pieces = ((number, user, piece.tobytes()) for user, piece in zip(users, np.split(records, ends[:-1]), strict=True))
-    ledger.db.executemany("INSERT INTO split_rows VALUES (?, ?, ?)", (piece for piece in pieces if piece[2]))
+    for user, piece in zip(users, np.split(records, ends[:-1]), strict=True):
+        if len(piece):
+            sealed = _sealed(ledger.key, number, user, piece)
+            ledger.db.execute("INSERT INTO split_rows VALUES (?, ?, ?)", (number, user, sealed))
 
 
 def kept_splits(ledger: Ledger, settings: str) -> list[KeptSplit]:
@@ -113,13 +149,17 @@ def is_kept(ledger: Ledger, settings: str) -> bool:
 
 
 def _load(ledger: Ledger, number: int) -> KeptSplit:
+    key = ledger.key
     found = ledger.db.execute("SELECT field, hashes FROM split_tokens WHERE split = ?", (number,))
-    tokens = {field: [blob[k : k + SIZE] for k in range(0, len(blob), SIZE)] for field, blob in found}
+    opened = {name: key.unseal(sealed, _place(number, name.encode())) for name, sealed in found}
+    tokens = {name: [blob[k : k + SIZE] for k in range(0, len(blob), SIZE)] for name, blob in opened.items()}
     pieces = ledger.db.execute("SELECT user, rows FROM split_rows WHERE split = ?", (number,)).fetchall()
-    records = np.frombuffer(b"".join(blob for _, blob in pieces), dtype=_RECORD)
-    lengths = [len(blob) // _RECORD.itemsize for _, blob in pieces]
-    users = np.repeat(short([user for user, _ in pieces]), lengths)
-    return KeptSplit(tokens, users, records["item"], records["position"], records["part"])
+    parts = [_opened(key, number, user, sealed) for user, sealed in pieces]
+    records = np.concatenate([np.zeros(0, dtype=_RECORD), *parts])
+    users = np.repeat(short([user for user, _ in pieces]), [len(part) for part in parts])
+    (read,) = ledger.db.execute("SELECT read FROM splits WHERE id = ?", (number,)).fetchone()
+    told = json.loads(read) if read else {}
+    return KeptSplit(tokens, users, records["item"], records["position"], records["part"], told)
 
 
 def drop_from_splits(ledger: Ledger, hashes: Mapping[str, Sequence[bytes]]) -> None:
@@ -143,12 +183,40 @@ def drop_from_splits(ledger: Ledger, hashes: Mapping[str, Sequence[bytes]]) -> N
 
 
 def _drop_items(ledger: Ledger, user: bytes, items: np.ndarray) -> None:
-    for number, blob in ledger.db.execute("SELECT split, rows FROM split_rows WHERE user = ?", (user,)).fetchall():
-        records = np.frombuffer(blob, dtype=_RECORD)
+    for number, sealed in ledger.db.execute("SELECT split, rows FROM split_rows WHERE user = ?", (user,)).fetchall():
+        records = _opened(ledger.key, number, user, sealed)
         stay = records[~np.isin(records["item"], items)]
         if len(stay) < len(records):
             change = "UPDATE split_rows SET rows = ? WHERE split = ? AND user = ?"
-            ledger.db.execute(change, (stay.tobytes(), number, user))
+            ledger.db.execute(change, (_sealed(ledger.key, number, user, stay), number, user))
+
+
+def seal_split(db: sqlite3.Connection, key: LedgerKey, number: int) -> None:
+    """Seal a split that an earlier version kept in clear; call it inside a transaction."""
+    tokens = db.execute("SELECT field, hashes FROM split_tokens WHERE split = ?", (number,)).fetchall()
+    for name, blob in tokens:
+        sealed = key.seal(blob, _place(number, name.encode()))
+        db.execute("UPDATE split_tokens SET hashes = ? WHERE split = ? AND field = ?", (sealed, number, name))
+    pieces = db.execute("SELECT user, rows FROM split_rows WHERE split = ?", (number,)).fetchall()
+    for user, blob in pieces:
+        sealed = _sealed(key, number, user, np.frombuffer(blob, dtype=_RECORD))
+        db.execute("UPDATE split_rows SET rows = ? WHERE split = ? AND user = ?", (sealed, number, user))
+
+
+def _sealed(key: LedgerKey, number: int, user: bytes, records: np.ndarray) -> bytes:
+    padded = np.zeros(1 << max(len(records) - 1, 0).bit_length(), dtype=_RECORD)
+    padded["part"] = _PADDING
+    padded[: len(records)] = records
+    return key.seal(padded.tobytes(), _place(number, user))
+
+
+def _opened(key: LedgerKey, number: int, user: bytes, sealed: bytes) -> np.ndarray:
+    records = np.frombuffer(key.unseal(sealed, _place(number, user)), dtype=_RECORD)
+    return records[records["part"] != _PADDING]
+
+
+def _place(number: int, what: bytes) -> bytes:
+    return b"split %d " % number + what
 
 
 def _pairs(users: np.ndarray, items: np.ndarray) -> np.ndarray:

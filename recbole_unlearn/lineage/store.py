@@ -8,14 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from recbole_unlearn.exceptions import StorageError
+
 
 class Disk:
     """The steps through which state reaches the disk, one method each, so that a test can make any of them fail."""
 
     def write(self, file: IO[Any], write: Callable[[IO[Any]], object]) -> None:
         """Write the content and hand it to the operating system."""
-        write(file)
-        file.flush()
+        watched = _Watched(file)
+        try:
+            write(watched)  # type: ignore[arg-type]
+            file.flush()
+        except Exception:
+            if watched.refused is not None:  # torch hides what the disk said behind an error of its own
+                raise watched.refused from None
+            raise
 
     def fsync(self, file: IO[Any]) -> None:
         """Wait until the content of a file is on disk."""
@@ -38,6 +46,24 @@ class Disk:
         connection.execute("COMMIT")
 
 
+class _Watched:
+    """A file that remembers the error with which the disk refused to write."""
+
+    def __init__(self, file: IO[Any]) -> None:
+        self._file = file
+        self.refused: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, data: Any) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.refused = error
+            raise
+
+
 DISK = Disk()
 
 
@@ -46,16 +72,32 @@ def write_atomically(
 ) -> None:
     """Call ``write`` with a binary file that replaces ``path`` once it is complete and on disk.
 
-    A crash at any moment leaves the old file or the new one, never a part. Missing folders are made.
+    A crash at any moment leaves the old file or the new one, never a part. Missing folders are made. A link stays: what it
+    points to is replaced.
 
     Args:
         path: Where the file appears.
         write: Writes the content.
         mode: Permissions; those of the file that is replaced, or 0600, by default.
         disk: Does the steps.
+
+    Raises:
+        StorageError: The disk refuses; what was there is still there.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = Path(os.path.realpath(path))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _replace(target, write, mode, disk)
+    except OSError as error:
+        raise refusal(path, error) from error
+
+
+def refusal(path: str | os.PathLike[str], error: OSError) -> StorageError:
+    """Return the error that says that a file cannot be written, and why."""
+    return StorageError(f"{str(path)!r} cannot be written ({error.strerror or error}); what was there is still there")
+
+
+def _replace(target: Path, write: Callable[[IO[Any]], object], mode: int | None, disk: Disk) -> None:
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     temporary = Path(name)
     try:
@@ -71,6 +113,21 @@ def write_atomically(
         temporary.unlink(missing_ok=True)
         raise
     disk.fsync_folder(target.parent)
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder that only its owner can enter, whatever the umask; one that is there stays as it is.
+
+    Raises:
+        StorageError: It cannot be made.
+    """
+    if folder.is_dir():
+        return
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise refusal(folder, error) from error
 
 
 def file_digest(path: str | os.PathLike[str]) -> str | None:

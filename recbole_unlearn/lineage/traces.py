@@ -57,7 +57,7 @@ class Wanted:
         request: The request.
         user_field: Name of the user column.
         item_field: Name of the item column.
-        knows: Tells from a model's lineage whether it was made without the withdrawn rows.
+        knows: Tells from a model's config and its place in the ledger whether it was made without the withdrawn rows.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Wanted:
         request: WithdrawalRequest,
         user_field: str = "user_id",
         item_field: str = "item_id",
-        knows: Callable[[str, Mapping[str, Any]], bool] = lambda dataset, anchor: False,
+        knows: Callable[[Mapping[str, Any], Mapping[str, Any]], bool] = lambda settings, anchor: False,
     ) -> None:
         self.users, self.items = set(request.user_tokens), set(request.item_tokens)
         self.pairs = set(request.pair_tokens)
@@ -221,8 +221,7 @@ def _of_checkpoint(path: Path, content: dict[str, Any], wanted: Wanted) -> Itera
     lineage, config = content.get("lineage"), content.get("config")
     settings = config if isinstance(config, dict) else getattr(config, "final_config_dict", {})
     anchor = lineage.get("ledger") if isinstance(lineage, dict) else None
-    dataset = str(settings.get("dataset", "")) if isinstance(settings, dict) else ""
-    current = isinstance(anchor, dict) and wanted.knows(dataset, anchor)
+    current = isinstance(anchor, dict) and isinstance(settings, dict) and wanted.knows(settings, anchor)
     remedy = "rewrite" if current else "delete"
     if not current:
         kind = "shard checkpoint" if "shard" in str(path).lower() or any("shard" in str(key) for key in content) else ""

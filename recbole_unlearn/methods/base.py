@@ -130,6 +130,17 @@ class UnlearnMethod(ABC):
         """
         return None
 
+    def check_model(self, model: Any, rows: int) -> None:  # noqa: B027 (most methods take every model)
+        """Refuse a model that this method cannot unlearn from, before anything is done.
+
+        Args:
+            model: The trained model.
+            rows: Number of its training rows.
+
+        Raises:
+            UnsupportedModelError: It cannot.
+        """
+
     @abstractmethod
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Forget the withdrawn rows and return the model that serves from now on."""

@@ -43,17 +43,21 @@ class SISA(UnlearnMethod):
         assignment = partition(workshop.rows, self.partition_kind, shards, workshop.seed)
         return workshop.learn(assignment, shards, self.aggregation)
 
+    def check_model(self, model: Any, rows: int) -> None:
+        """Refuse a model that is no ensemble of these rows."""
+        assignment = getattr(model, "assignment", None)
+        if assignment is None or len(assignment) != rows:
+            raise UnsupportedModelError(
+                f"{self.name} unlearns from the shard ensemble that it learned on these rows, and the model is "
+                f"{'a ' + type(model).__name__ if assignment is None else 'one of other rows'}; "
+                f"make one with recbole_unlearn.trainer.learn(config, dataset, {self.name!r})"
+            )
+
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Return the ensemble whose touched shards never saw the withdrawn rows."""
         ensemble, forget = context.model, context.withdrawal.forget
-        assignment = getattr(ensemble, "assignment", None)
-        if assignment is None or len(assignment) != len(forget):
-            raise UnsupportedModelError(
-                f"{self.name} unlearns from the shard ensemble that it learned on these rows, and the model is "
-                f"{'a ' + type(ensemble).__name__ if assignment is None else 'one of other rows'}; "
-                f"make one with recbole_unlearn.trainer.learn(config, dataset, {self.name!r})"
-            )
-        assignment = assignment.cpu().numpy()
+        self.check_model(ensemble, len(forget))
+        assignment = ensemble.assignment.cpu().numpy()
         touched = np.unique(assignment[forget])
         assert context.workshop is not None
         new, seconds = context.workshop().relearn(ensemble, assignment[~forget], touched, self.aggregation)

@@ -89,7 +89,7 @@ CHECKPOINTS = {
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_checkpoints(name, wanted, tmp_path):
     content, expected = CHECKPOINTS[name]
-    wanted.knows = lambda dataset, anchor: dataset == "tiny" and anchor["count"] >= 3
+    wanted.knows = lambda settings, anchor: settings["dataset"] == "tiny" and anchor["count"] >= 3
     torch.save(content, tmp_path / "model.pth")
     assert kinds(tmp_path / "model.pth", wanted) == expected
     for trace in list(traces_of(tmp_path / "model.pth", wanted)):

@@ -3,10 +3,10 @@
 import errno
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -131,7 +131,7 @@ def test_a_disk_that_refuses_once(ledger, first, at):
 
 
 def test_a_folder_that_cannot_be_written(ledger, first, monkeypatch):
-    monkeypatch.setattr("builtins.open", _refuse(open, ".withdrawing"))
+    monkeypatch.setattr("os.open", _refuse(os.open, ".withdrawing"))
     with pytest.raises(StorageError, match="Permission denied"):
         commit(ledger, first, [withdrawn(ledger, "u2")], write)
     monkeypatch.undo()
@@ -139,10 +139,10 @@ def test_a_folder_that_cannot_be_written(ledger, first, monkeypatch):
 
 
 def _refuse(real, part):
-    def opened(path, mode="r", *arguments, **options):
-        if part in str(path) and "w" in mode:
+    def opened(path, flags, *arguments, **options):
+        if part in str(path) and flags & os.O_CREAT:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return real(path, mode, *arguments, **options)
+        return real(path, flags, *arguments, **options)
 
     return opened
 
@@ -238,9 +238,27 @@ def test_a_second_process_waits_or_says_so(ledger, tmp_path):
     other = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     assert other.stdout is not None
     assert other.stdout.readline() == b"held\n"
-    with pytest.raises(LedgerError, match="another process is carrying out"), ledger.exclusive(patience=0.2):
+    with pytest.raises(LedgerError, match="another process or thread is carrying out"), ledger.exclusive(patience=0.2):
         pass
     other.send_signal(signal.SIGKILL)  # the lock dies with its process
     other.wait()
     with ledger.exclusive(patience=5), ledger.exclusive():
-        assert random.random() < 1
+        assert held_elsewhere(ledger)
+    assert not held_elsewhere(ledger)
+
+
+def held_elsewhere(ledger):
+    """Return whether another thread finds the lock taken."""
+    found = []
+
+    def ask():
+        try:
+            with ledger.exclusive(patience=0):
+                found.append(False)
+        except LedgerError:
+            found.append(True)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    return found[0]

@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from recbole_unlearn.exceptions import StorageError
 from recbole_unlearn.lineage.store import write_atomically
 
 
@@ -26,7 +27,7 @@ def test_a_fault_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, cal
 
     if call != "write":
         monkeypatch.setattr(os, call, fault)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(StorageError, match="disk full"):
         write_atomically(path, write)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["b.bin"]

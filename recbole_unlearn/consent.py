@@ -1,0 +1,108 @@
+"""The two ways back: a person who consents again, and a request that was a mistake and is not carried out yet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from recbole_unlearn.config import Config
+from recbole_unlearn.data.after import find_ledger
+from recbole_unlearn.data.request import WithdrawalRequest
+from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError
+from recbole_unlearn.lineage.commit import recover
+from recbole_unlearn.lineage.ledger import digest_of
+from recbole_unlearn.lineage.lock import ONE_AT_A_TIME
+from recbole_unlearn.lineage.owed import owed, settle
+from recbole_unlearn.lineage.receipt import write_receipts
+from recbole_unlearn.loading import config_of, read_model_file
+from recbole_unlearn.version import __version__
+
+
+def readmit(request_file: str | os.PathLike[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Let users who withdrew come back by their consent: rows that are delivered from now on are used again.
+
+    What was withdrawn stays out: the (user, item) rows that left with them are remembered by keyed hashes. Models that were
+    trained before do not know the new rows; a model that has not carried out the withdrawal yet still has to.
+
+    Args:
+        request_file: Names whole users, as a withdrawal request does.
+        given: Keys: ``dataset``, ``data_path``, ``ledger_dir``, ``ledger_key``, names of the columns.
+
+    Returns:
+        ``users`` (how many), ``ledger`` and ``receipt`` (their files).
+
+    Raises:
+        RequestError: It names items or interactions, or users who are not withdrawn; nothing is written then.
+        LedgerError: Nothing was ever withdrawn from the data set.
+    """
+    config = _config(given)
+    request = WithdrawalRequest.from_file(Path(request_file), config["USER_ID_FIELD"], config["ITEM_ID_FIELD"])
+    if request.sample or request.item_tokens or request.pair_tokens:
+        raise RequestError("only whole users are readmitted; items and single interactions stay withdrawn: name users")
+    ledger = find_ledger(config)
+    if ledger is None:
+        raise LedgerError(f"nothing was ever withdrawn from {config['dataset']!r}, so nobody can be readmitted")
+    with ONE_AT_A_TIME, closing(ledger), ledger.exclusive(), ledger.committing():
+        recover(ledger)
+        users = [ledger.key.user(token) for token in request.user_tokens]
+        others = sum(not ledger.is_buried("user", user) for user in users)
+        if others:
+            raise RequestError(
+                f"{others} of the {len(users)} users are not withdrawn; name those who are, and nobody else"
+            )
+        entry = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "dataset": ledger.path.stem,
+            "readmitted": len(users),
+            "request": digest_of(users),
+            "version": __version__,
+            "tombstones": digest_of(users),
+        }
+        (row,) = ledger.chain([entry])
+        with ledger.transaction():
+            ledger.append([row])
+            ledger.bury(row.seq, {"readmitted": users})
+        ledger.tidy()
+        (receipt,) = write_receipts(ledger, [row])
+    return {"users": len(users), "ledger": str(ledger.path), "receipt": str(receipt)}
+
+
+def undo(model_file: str | os.PathLike[str], given: Mapping[str, Any]) -> int:
+    """Take back what a model owes: requests that were accepted and, since a crash cut them off, not carried out.
+
+    A withdrawal whose new model was written completely is finished instead: it is carried out and cannot be undone.
+
+    Args:
+        model_file: The model that the requests were for.
+        given: As for ``withdraw_from_model``, without a request.
+
+    Returns:
+        How many users, items and interactions are owed no more.
+    """
+    with ONE_AT_A_TIME:
+        _, config = read_model_file(model_file, dict(given))
+        ledger = find_ledger(config)
+        if ledger is None:
+            return 0
+        with closing(ledger), ledger.exclusive():
+            recover(ledger)
+            requests = owed(ledger, model_file)
+            with ledger.transaction():
+                for request in requests:
+                    settle(ledger, model_file, request)
+            ledger.tidy()
+    return sum(len(digests) for request in requests for digests in request.values())
+
+
+def _config(given: Mapping[str, Any]) -> Config:
+    """Return the config of the data set; the model in it plays no part."""
+    if "dataset" not in given:
+        raise ConfigError(
+            "--readmit needs --dataset=NAME, and --data_path or --ledger_dir if they are not the defaults"
+        )
+    values = {key: value for key, value in given.items() if key not in ("model", "dataset")}
+    return config_of(str(given.get("model", "NeuMF")), str(given["dataset"]), values)

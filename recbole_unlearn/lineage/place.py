@@ -1,0 +1,45 @@
+"""Where the ledger of a data set lies, and who remembers one that is gone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from recbole_unlearn.exceptions import LedgerError
+from recbole_unlearn.lineage.key import knows_of_ledger
+from recbole_unlearn.lineage.receipt import last_receipt
+
+
+def files_of(folder: str | Path, dataset: str, key_file: str | Path | None = None) -> tuple[Path, Path]:
+    """Return the paths of a data set's ledger and of its key."""
+    folder = Path(folder).absolute()
+    return folder / f"{safe_name(dataset)}.sqlite", Path(key_file or folder / "ledger.key").absolute()
+
+
+def refuse_lost(path: Path, key_path: Path) -> None:
+    """Raise LedgerError if somebody knows a ledger that is not there."""
+    known = last_receipt(path)
+    if known:
+        knows = f"its receipts know {known} rows of it"
+    elif key_path.parent in (path.parent, None) and knows_of_ledger(key_path, path.stem):
+        knows = f"its key {str(key_path)!r} remembers it"
+    else:
+        return
+    raise LedgerError(
+        f"the ledger {str(path)!r} is gone, but {knows}; put it back from a copy: without it withdrawn rows would return. "
+        f"Only if nothing was ever withdrawn from this data set, delete the key and the receipts"
+    )
+
+
+def safe_name(name: str) -> str:
+    """Return the name of a data set if it can be part of a file name.
+
+    >>> safe_name("ml-1m")
+    'ml-1m'
+    >>> safe_name("../../etc/passwd")
+    Traceback (most recent call last):
+    recbole_unlearn.exceptions.LedgerError: data set name '../../etc/passwd' ...
+    """
+    if not re.fullmatch(r"[\w][\w.+ -]*", name):
+        raise LedgerError(f"data set name {name!r} cannot be part of a file name; use letters, digits, '.', '-', '_'")
+    return name

@@ -1,0 +1,113 @@
+"""The tables of a ledger, and the way there from an earlier version's."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from recbole_unlearn.exceptions import LedgerError
+from recbole_unlearn.lineage.key import LedgerKey
+from recbole_unlearn.lineage.splits import seal_split
+from recbole_unlearn.lineage.store import write_atomically
+
+VERSION = 1
+_TOMBSTONES = """
+CREATE TABLE tombstones (kind TEXT, hash BLOB, seq INTEGER NOT NULL, PRIMARY KEY (kind, hash, seq)) WITHOUT ROWID;
+"""
+_SCHEMA = f"""
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE ledger (
+    seq INTEGER PRIMARY KEY, entry TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL);
+CREATE TRIGGER no_change BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END;
+CREATE TRIGGER no_removal BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'the ledger only grows'); END;
+{_TOMBSTONES}
+CREATE TABLE state (name TEXT PRIMARY KEY, content TEXT NOT NULL);
+CREATE TABLE splits (id INTEGER PRIMARY KEY, settings TEXT NOT NULL, read TEXT);
+CREATE TABLE split_tokens (split INTEGER, field TEXT, hashes BLOB NOT NULL, PRIMARY KEY (split, field));
+CREATE TABLE split_rows (
+    split INTEGER, user BLOB, rows BLOB NOT NULL, PRIMARY KEY (split, user)) WITHOUT ROWID;
+PRAGMA user_version = {VERSION};
+"""
+# Version 0 had one tombstone for each kind and hash, and split tables in clear.
+_FROM_0 = f"""
+ALTER TABLE tombstones RENAME TO old_tombstones;
+{_TOMBSTONES}
+INSERT INTO tombstones SELECT kind, hash, seq FROM old_tombstones;
+DROP TABLE old_tombstones;
+ALTER TABLE splits ADD COLUMN read TEXT;
+PRAGMA user_version = {VERSION};
+"""
+
+
+def make(path: Path, key: LedgerKey) -> None:
+    """Make the file of a new ledger; it appears whole.
+
+    Raises:
+        StorageError: The disk refuses.
+    """
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        db.executescript(_SCHEMA)
+        db.execute("INSERT INTO meta VALUES ('key', ?)", (key.fingerprint,))
+        content = db.serialize()
+    finally:
+        db.close()
+    write_atomically(path, lambda file: file.write(content), mode=0o600)
+
+
+def connect(path: Path, key: LedgerKey) -> sqlite3.Connection:
+    """Connect to the file of a ledger; one of an earlier version is brought to this one, in one transaction.
+
+    Raises:
+        LedgerError: It is no ledger, was emptied, was made with another key, or by a later version.
+    """
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=60)
+        try:
+            _prepare(db, path, key)
+        except BaseException:
+            db.close()
+            raise
+    except sqlite3.Error as error:
+        raise LedgerError(f"ledger {str(path)!r} cannot be read: {error}") from error
+    return db
+
+
+def _prepare(db: sqlite3.Connection, path: Path, key: LedgerKey) -> None:
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'split_rows'").fetchone():
+        raise LedgerError(
+            f"ledger {str(path)!r} is empty, so nobody can tell whose rows were withdrawn; put it back from a copy. Only "
+            f"if nothing was ever withdrawn from this data set, delete the file"
+        )
+    (known,) = db.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()
+    if known != key.fingerprint:
+        raise LedgerError(f"ledger {str(path)!r} was made with another key; give its own with ledger_key")
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise LedgerError(f"ledger {str(path)!r} was made by a later version of this package; use that one")
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    db.execute("PRAGMA secure_delete=ON")
+    if version < VERSION:
+        _migrate(db, key)
+    for one in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+        if one.exists() and one.stat().st_mode & 0o077:
+            os.chmod(one, 0o600)
+
+
+def _migrate(db: sqlite3.Connection, key: LedgerKey) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        if db.execute("PRAGMA user_version").fetchone()[0] < VERSION:
+            for statement in filter(str.strip, _FROM_0.split(";")):
+                db.execute(statement)
+            for (number,) in db.execute("SELECT id FROM splits").fetchall():
+                seal_split(db, key, number)
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    db.execute("VACUUM")  # the pages that held the split in clear go, too
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,0 +1,131 @@
+"""``--verify``: whether ledger, key, receipts and models tell the same, and what is rolled back, half done or missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from recbole_unlearn.exceptions import ConfigError, LedgerError, UntrustedFileError
+from recbole_unlearn.lineage.commit import interrupted
+from recbole_unlearn.lineage.digest import weights_digest
+from recbole_unlearn.lineage.key import LedgerKey, names_in_key
+from recbole_unlearn.lineage.ledger import Ledger, Row
+from recbole_unlearn.lineage.owed import models_that_owe
+from recbole_unlearn.lineage.place import files_of
+from recbole_unlearn.lineage.receipt import datasets_with_receipts, missing_receipts, read_receipts
+from recbole_unlearn.lineage.unpickle import read_safely
+
+
+def run_verify(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
+    """Run ``--verify``: check each ledger of a folder; nothing is changed, not even what a crash left to be finished.
+
+    Returns:
+        0 if each of them is OK, 1 if there is anything to mend.
+
+    Raises:
+        LedgerError: The folder holds no ledger and nothing that knows of one.
+    """
+    unknown = set(values) - {"ledger_key"}
+    if unknown:
+        raise ConfigError(f"--verify takes no --{sorted(unknown)[0]}; allowed: ledger_key")
+    place = Path(folder)
+    key_path = files_of(place, "any", values.get("ledger_key"))[1]
+    names = {path.stem for path in place.glob("*.sqlite")} | datasets_with_receipts(place) | names_in_key(key_path)
+    if not names:
+        raise LedgerError(f"--verify: there is no ledger in {folder!r}; name the folder that ledger_dir names")
+    broken = 0
+    for name in sorted(names):
+        told, problems = _verify(place, name, values.get("ledger_key"))
+        broken += bool(problems)
+        out.write(f"{place / name}.sqlite: {told}: {'NOT OK' if problems else 'OK'}\n")
+        out.writelines(f"  {problem}\n" for problem in problems)
+    return 1 if broken else 0
+
+
+def _verify(folder: Path, name: str, key_file: Any) -> tuple[str, list[str]]:
+    path, key_path = files_of(folder, name, key_file)
+    if not path.exists():
+        return "missing", ["it is missing: its key or its receipts know it; put it back from a copy"]
+    try:
+        ledger = Ledger(path, LedgerKey.load(key_path))
+    except LedgerError as error:
+        return "unreadable", [str(error)]
+    try:
+        return problems_of(ledger)
+    finally:
+        ledger.close()
+
+
+def problems_of(ledger: Ledger) -> tuple[str, list[str]]:
+    """Return what was looked at and what is wrong with a ledger, its receipts, its models and what it still has to do."""
+    with ledger.snapshot():
+        rows, count = ledger.rows(), ledger.anchor["count"]
+        receipts, problems = read_receipts(ledger.path)
+        problems += ledger.verify({path: content["ledger"] for path, content in receipts.items()})
+        problems += _receipts(ledger, rows, receipts)
+        models = {str(row.entry["model"]): row for row in rows if "model" in row.entry}
+        for model, row in models.items():
+            problem = _model(ledger, model, row)
+            problems += [problem] if problem else []
+        half = interrupted(ledger)
+        if half is not None:
+            problems.append(
+                f"{half}: a withdrawal is half done; the next run or load finishes it, or leaves the old model"
+            )
+        problems += [
+            f"{model} owes a request of {number} users, items or interactions; run_unlearn.py --model_file={model} carries "
+            f"it out, --undo={model} takes it back"
+            for model, number in models_that_owe(ledger).items()
+        ]
+    return f"{count} rows, {len(receipts)} receipts, {len(models)} models", problems
+
+
+def _receipts(ledger: Ledger, rows: list[Row], receipts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    of_row = {row.seq: row for row in rows}
+    problems = []
+    for path, content in receipts.items():
+        row = of_row.get(content["ledger"]["count"])
+        if content["ledger"]["key"] != ledger.key.fingerprint:
+            problems.append(f"{path} was made with another key")
+        elif row is not None and content["withdrawal"] != row.entry:
+            problems.append(f"{path} tells something else than row {row.seq} of the ledger")
+    present = {content["ledger"]["count"] for content in receipts.values()}
+    missing = sorted(missing_receipts(ledger.path, len(rows)) - present)
+    return problems + [f"the receipt of row {seq} is missing; the next run writes it" for seq in missing]
+
+
+def _model(ledger: Ledger, model: str, last: Row) -> str | None:
+    """Return what is wrong with the file of a model, from the last row that wrote it."""
+    found = [path for path in _candidates(ledger, model) if path.exists()]
+    if not found:
+        return f"{model} is missing: it was moved or deleted since row {last.seq}"
+    try:
+        content = read_safely(found[0])
+        state, lineage = content["state_dict"], content["lineage"]
+        count, head = int(lineage["ledger"]["count"]), str(lineage["ledger"]["head"])
+        weights = weights_digest({str(name): torch.as_tensor(value) for name, value in state.items()})
+        key, own = lineage.get("key"), lineage.get("weights")
+    except (UntrustedFileError, KeyError, TypeError, ValueError, AttributeError, RuntimeError):
+        return f"{model} cannot be read as a model that a withdrawal wrote; it was replaced or damaged since row {last.seq}"
+    if count < last.seq:
+        return (
+            f"{model} is rolled back: it knows {count} rows of the ledger, row {last.seq} was carried out on it; put "
+            f"the newer file back, or run --model_file={model}"
+        )
+    problem = ledger.problem_with({"count": count, "head": head})
+    if problem:
+        return f"{model} {problem}"
+    if key not in (None, ledger.key.fingerprint):
+        return f"{model} was made with another key"
+    if weights not in (last.entry["model_after"], own):  # its own where it was trained anew without the withdrawn rows
+        return f"{model} holds other weights than those that were recorded in row {last.seq} and in itself"
+    return None
+
+
+def _candidates(ledger: Ledger, model: str) -> list[Path]:
+    """Return where a model may be: earlier versions recorded paths as they were given, often beside the ledger's folder."""
+    path = Path(model)
+    return [path] if path.is_absolute() else [ledger.path.parent.parent / path, path.absolute()]

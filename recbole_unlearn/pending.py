@@ -1,0 +1,145 @@
+"""What is to be carried out on a model: what left before, what is owed, and what is left to do of a new request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.past import Past
+from recbole_unlearn.data.request import WithdrawalRequest
+from recbole_unlearn.lineage.ledger import Ledger
+from recbole_unlearn.lineage.owed import owed
+
+
+@dataclass(frozen=True)
+class Job:
+    """One withdrawal to carry out.
+
+    Args:
+        request: Who and what leaves.
+        known: The part of it that the model has seen; the rest came after its training and is only recorded.
+        origin: ``ledger`` (it left before, by way of another model), ``owed`` (a crash cut it off) or ``given``.
+    """
+
+    request: WithdrawalRequest
+    known: WithdrawalRequest
+    origin: str = "given"
+
+
+def earlier_jobs(ledger: Ledger, dataset: WithdrawalDataset, model_file: str | Path) -> list[Job]:
+    """Return what a model still has to forget: later withdrawals from its data set, and requests cut off by a crash."""
+    since = ledger.tombstones(after=dataset.anchor["count"])
+    jobs = [(_of_hashes(ledger, dataset, since), "ledger")]
+    for kinds in owed(ledger, model_file):
+        found: dict[str, set[bytes]] = {kind: set(kinds[kind]) for kind in kinds}
+        found["pair"] = {ledger.key.pair_of(pair) for pair in kinds["pair"]}
+        jobs.append((_of_hashes(ledger, dataset, found), "owed"))
+    return [job_of(dataset, request, origin) for request, origin in jobs if request]
+
+
+def job_of(dataset: WithdrawalDataset, request: WithdrawalRequest, origin: str = "given") -> Job:
+    """Return the job of a request; what nobody knows stays in its known part, which then cannot be resolved."""
+    newer = _newer(dataset, request)
+    only_newer = _minus(newer, _known(dataset, request))
+    return Job(request, _minus(request, only_newer), origin)
+
+
+def without_owed(request: WithdrawalRequest, ledger: Ledger, model_file: str | Path) -> WithdrawalRequest:
+    found = owed(ledger, model_file)
+    user, item, pair = ({digest for one in found for digest in one[kind]} for kind in ("user", "item", "pair"))
+    key = ledger.key
+    return WithdrawalRequest(
+        tuple(token for token in request.user_tokens if key.user(token) not in user),
+        tuple(token for token in request.item_tokens if key.item(token) not in item),
+        tuple(
+            (u, i)
+            for u, i in request.pair_tokens
+            if key.user(u) + key.item(i) not in pair and key.user(u) not in user and key.item(i) not in item
+        ),
+    )
+
+
+def present(dataset: WithdrawalDataset, request: WithdrawalRequest) -> WithdrawalRequest:
+    """Return the part of a request that the data set knows, with the rows that came after the model's training."""
+    known, newer = _known(dataset, request), _newer(dataset, request)
+    return known | newer
+
+
+def in_batches(request: WithdrawalRequest, size: int | None) -> Iterator[WithdrawalRequest]:
+    """Yield a request in parts of so many users, items or interactions; whole if there is no size, nothing if it is empty."""
+    if not request:
+        return
+    if size is None:
+        yield request
+        return
+    for name in ("user_tokens", "item_tokens", "pair_tokens"):
+        tokens = getattr(request, name)
+        for begin in range(0, len(tokens), size):
+            yield WithdrawalRequest(**{name: tokens[begin : begin + size]})
+
+
+def number_named(request: WithdrawalRequest) -> int:
+    return len(request.user_tokens) + len(request.item_tokens) + len(request.pair_tokens)
+
+
+def _minus(request: WithdrawalRequest, other: WithdrawalRequest) -> WithdrawalRequest:
+    users, items, pairs = set(other.user_tokens), set(other.item_tokens), set(other.pair_tokens)
+    return WithdrawalRequest(
+        tuple(user for user in request.user_tokens if user not in users),
+        tuple(item for item in request.item_tokens if item not in items),
+        tuple(pair for pair in request.pair_tokens if pair not in pairs),
+    )
+
+
+def _known(dataset: WithdrawalDataset, request: WithdrawalRequest) -> WithdrawalRequest:
+    """Return the part of a request whose users and items the model has seen."""
+    rows = dataset.interactions()
+    return WithdrawalRequest(
+        tuple(user for user in request.user_tokens if rows.knows_user(user)),
+        tuple(item for item in request.item_tokens if rows.knows_item(item)),
+        tuple((user, item) for user, item in request.pair_tokens if rows.knows_user(user) and rows.knows_item(item)),
+    )
+
+
+def _newer(dataset: WithdrawalDataset, request: WithdrawalRequest) -> WithdrawalRequest:
+    """Return the part of a request that names rows which came after the model's training."""
+    if dataset.newer_rows is None or not len(dataset.newer_rows):
+        return WithdrawalRequest()
+    users, items = (
+        dataset.newer_rows[field].astype(str).str.strip() for field in (dataset.uid_field, dataset.iid_field)
+    )
+    user_set, item_set, pair_set = set(users), set(items), set(zip(users, items, strict=True))
+    return WithdrawalRequest(
+        tuple(user for user in request.user_tokens if user in user_set),
+        tuple(item for item in request.item_tokens if item in item_set),
+        tuple(pair for pair in request.pair_tokens if pair in pair_set),
+    )
+
+
+def _of_hashes(ledger: Ledger, dataset: WithdrawalDataset, hashes: Mapping[str, Any]) -> WithdrawalRequest:
+    """Return the request that names what some hashes name, in the data set's tokens."""
+    if not any(hashes.values()):
+        return WithdrawalRequest()
+    key, rows = ledger.key, dataset.interactions()
+    newer = dataset.newer_rows
+    new_users, new_items = (
+        [] if newer is None else newer[field].unique() for field in (dataset.uid_field, dataset.iid_field)
+    )
+    users = [str(token) for token in (*rows.user_tokens[1:], *new_users) if key.user(token) in hashes["user"]]
+    items = [str(token) for token in (*rows.item_tokens[1:], *new_items) if key.item(token) in hashes["item"]]
+    pairs: set[tuple[str, str]] = set()
+    if hashes["pair"]:
+        past = Past(key, {})
+        parts = map(dataset.interactions, range(3))
+        tokens = [(part.user_tokens[part.users], part.item_tokens[part.items]) for part in parts]
+        if newer is not None:
+            tokens.append((newer[dataset.uid_field].to_numpy(object), newer[dataset.iid_field].to_numpy(object)))
+        for user, item in tokens:
+            named = np.flatnonzero(past.named(user, item, {"user": (), "item": (), "pair": hashes["pair"]}))
+            pairs |= {(str(user[row]), str(item[row])) for row in named}
+    return WithdrawalRequest(tuple(users), tuple(items), tuple(sorted(pairs)))
