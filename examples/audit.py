@@ -6,6 +6,7 @@ from pathlib import Path
 from recbole_unlearn import Config, Unlearner
 from recbole_unlearn.cli import main
 from recbole_unlearn.data import create_dataset
+from recbole_unlearn.data.after import ledger_folder
 from recbole_unlearn.trainer import train_model
 
 if __name__ == "__main__":
@@ -20,4 +21,4 @@ if __name__ == "__main__":
     print(
         "purged", main(["--audit=saved", "--withdraw=withdraw.csv", "--purge=True"])
     )  # the request's file goes as well
-    sys.exit(main(["--verify=ledger"]))
+    sys.exit(main([f"--verify={ledger_folder(config)}"]))

@@ -15,13 +15,14 @@ from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError
 from recbole_unlearn.lineage.commit import recover
 from recbole_unlearn.lineage.ledger import digest_of
-from recbole_unlearn.lineage.lock import ONE_AT_A_TIME
+from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.owed import owed, settle
 from recbole_unlearn.lineage.receipt import write_receipts
-from recbole_unlearn.loading import config_of, read_model_file
+from recbole_unlearn.model_file import config_of, read_model_file
 from recbole_unlearn.version import __version__
 
 
+@taking_turns
 def readmit(request_file: str | os.PathLike[str], given: Mapping[str, Any]) -> dict[str, Any]:
     """Let users who withdrew come back by their consent: rows that are delivered from now on are used again.
 
@@ -46,7 +47,7 @@ def readmit(request_file: str | os.PathLike[str], given: Mapping[str, Any]) -> d
     ledger = find_ledger(config)
     if ledger is None:
         raise LedgerError(f"nothing was ever withdrawn from {config['dataset']!r}, so nobody can be readmitted")
-    with ONE_AT_A_TIME, closing(ledger), ledger.exclusive(), ledger.committing():
+    with closing(ledger), ledger.exclusive(), ledger.committing():
         recover(ledger)
         users = [ledger.key.user(token) for token in request.user_tokens]
         others = sum(not ledger.is_buried("user", user) for user in users)
@@ -71,6 +72,7 @@ def readmit(request_file: str | os.PathLike[str], given: Mapping[str, Any]) -> d
     return {"users": len(users), "ledger": str(ledger.path), "receipt": str(receipt)}
 
 
+@taking_turns
 def undo(model_file: str | os.PathLike[str], given: Mapping[str, Any]) -> int:
     """Take back what a model owes: requests that were accepted and, since a crash cut them off, not carried out.
 
@@ -83,18 +85,17 @@ def undo(model_file: str | os.PathLike[str], given: Mapping[str, Any]) -> int:
     Returns:
         How many users, items and interactions are owed no more.
     """
-    with ONE_AT_A_TIME:
-        _, config = read_model_file(model_file, dict(given))
-        ledger = find_ledger(config)
-        if ledger is None:
-            return 0
-        with closing(ledger), ledger.exclusive():
-            recover(ledger)
-            requests = owed(ledger, model_file)
-            with ledger.transaction():
-                for request in requests:
-                    settle(ledger, model_file, request)
-            ledger.tidy()
+    _, config = read_model_file(model_file, dict(given))
+    ledger = find_ledger(config)
+    if ledger is None:
+        return 0
+    with closing(ledger), ledger.exclusive():
+        recover(ledger)
+        requests = owed(ledger, model_file)
+        with ledger.transaction():
+            for request in requests:
+                settle(ledger, model_file, request)
+        ledger.tidy()
     return sum(len(digests) for request in requests for digests in request.values())
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
@@ -13,60 +11,18 @@ from typing import Any
 import torch
 from recbole.utils import init_seed
 
-from recbole_unlearn.checkpoint import read_checkpoint
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.after import datasets_of_model, find_ledger
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.utils import check_files, prepare_anew
 from recbole_unlearn.exceptions import ConfigError, LedgerError, UnlearnError, UnsupportedModelError, reason
-from recbole_unlearn.extension import names_code
-from recbole_unlearn.lineage.ledger import NOTHING_WITHDRAWN
-from recbole_unlearn.lineage.lock import ONE_AT_A_TIME
-from recbole_unlearn.lineage.place import safe_name
+from recbole_unlearn.lineage.lock import taking_turns
+from recbole_unlearn.model_file import BROKEN, anchor_of, read_model_file
 from recbole_unlearn.trainer import Unlearner
 from recbole_unlearn.utils import get_model, get_trainer
 
-# Where things are written, and what is trusted, is said by whoever runs this, never by the file that is loaded.
-_NOT_FROM_A_FILE = {
-    "adapters",
-    "checkpoint_dir",
-    "dry_run",
-    "output_dir",
-    "ledger_dir",
-    "ledger_key",
-    "model_file",
-    "withdraw",
-    "withdraw_scope",
-    "trust_checkpoint",
-    "save_format",
-    "dataset_save_path",
-    "dataloaders_save_path",
-    "save_dataset",
-    "save_dataloaders",
-    "log_wandb",
-    "gpu_id",
-    "show_progress",
-    "state",
-}
 
-# What code meets that is given a damaged file; such a file is the user's input, not a bug.
-_BROKEN = (
-    TypeError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    RuntimeError,
-    NotImplementedError,
-    AssertionError,
-    ArithmeticError,
-    ImportError,
-    EOFError,
-    OSError,
-    MemoryError,
-    pickle.PickleError,
-)
-
-
+@taking_turns
 def load_data_and_model(
     model_file: str | os.PathLike[str], trust: bool | None = None, config_dict: dict[str, Any] | None = None
 ) -> tuple[Config, Any, WithdrawalDataset, Any, Any, Any]:
@@ -90,17 +46,16 @@ def load_data_and_model(
     given = dict(config_dict or {})
     if trust is not None:
         given["trust_checkpoint"] = trust
-    with ONE_AT_A_TIME:
-        checkpoint, config = read_model_file(model_file, given)
-        stale = _stale(config, anchor_of(checkpoint))
-        try:
-            model, dataset = _model_and_data(model_file, checkpoint, config)
-        except ConfigError:
-            if stale is None:
-                raise
-        else:
-            if _stale(config, dataset.anchor) is None:
-                return config, model, dataset, *prepare_anew(config, dataset)
+    checkpoint, config = read_model_file(model_file, given)
+    stale = _stale(config, anchor_of(checkpoint))
+    try:
+        model, dataset = _model_and_data(model_file, checkpoint, config)
+    except ConfigError:
+        if stale is None:
+            raise
+    else:
+        if _stale(config, dataset.anchor) is None:
+            return config, model, dataset, *prepare_anew(config, dataset)
     raise LedgerError(
         f"{str(model_file)!r} was trained with rows that were withdrawn from {config['dataset']!r} since "
         f"({stale} users, items or interactions); carry that out first: run_unlearn.py --model_file={model_file}"
@@ -166,74 +121,11 @@ def _data_sets(
                 dataset.interactions(part)
         except UnlearnError:
             raise
-        except _BROKEN as error:
+        except BROKEN as error:
             raise ConfigError(
                 f"the data set {config['dataset']!r} cannot be made as the checkpoint says: {reason(error)}"
             ) from error
         yield dataset
-
-
-def read_model_file(model_file: str | os.PathLike[str], given: dict[str, Any]) -> tuple[dict[str, Any], Config]:
-    """Return a checkpoint and its config; keys that are given replace those of the checkpoint."""
-    trusted = given.get("trust_checkpoint") in (True, "True", "true")
-    try:
-        checkpoint = read_checkpoint(model_file, "cpu", trusted)
-    except UnlearnError:
-        raise
-    except _BROKEN as error:
-        raise ConfigError(f"checkpoint {str(model_file)!r} cannot be read: {reason(error)}") from error
-    written = checkpoint.get("config")
-    saved = getattr(written, "final_config_dict", written)
-    if not isinstance(saved, Mapping) or not all(isinstance(saved.get(name), str) for name in ("model", "dataset")):
-        raise ConfigError(f"{str(model_file)!r}: its config names no model and no data set")
-    if not _is_state_dict(checkpoint["state_dict"]):
-        raise ConfigError(f"{str(model_file)!r}: its state_dict holds something else than tensors")
-    safe_name(saved["dataset"])
-    _check_model_name(model_file, saved["model"])
-    _check_lineage(model_file, checkpoint)
-    for name in ("model", "dataset"):
-        if given.get(name) not in (None, saved[name]):
-            raise ConfigError(
-                f"{str(model_file)!r} is a checkpoint of the {name} {saved[name]!r}, not of {given[name]!r}; "
-                f"leave --{name} out"
-            )
-    return dict(checkpoint), _config(saved, given)
-
-
-def _check_model_name(model_file: str | os.PathLike[str], name: str) -> None:
-    """Refuse a name of which a path could be made."""
-    if not name.isidentifier():
-        raise ConfigError(f"{str(model_file)!r}: its config names a model that is no name of a class")
-
-
-def config_of(model: str, dataset: str, values: Mapping[str, Any]) -> Config:
-    """Return a Config of these values alone: the arguments of the process are among them, or belong to another script."""
-    argv, sys.argv = sys.argv, sys.argv[:1]
-    try:
-        return Config(model, dataset, config_dict=dict(values))
-    finally:
-        sys.argv = argv
-
-
-def _config(saved: Mapping[str, Any], given: dict[str, Any]) -> Config:
-    """Return our Config with the values of a saved one, where nothing else is given."""
-    model, name = saved["model"], saved["dataset"]
-    folder = None if "data_path" in given else saved.get("data_path")
-    asked = {key: value for key, value in given.items() if key not in ("model", "dataset")}
-    if isinstance(folder, str):
-        asked["data_path"] = os.path.dirname(os.path.normpath(folder))
-    config = config_of(model, name, asked)
-    fresh = config.final_config_dict
-    for key, value in saved.items():
-        replaceable = key not in _NOT_FROM_A_FILE and key not in config.external_config_dict and key != "data_path"
-        if key in ("methods", "unlearn_method") and names_code(value):
-            continue  # a file must not say which code is imported
-        if replaceable and _is_plain(value) and _is_plain(fresh.get(key)):
-            fresh[key] = value
-    config.set_later = {}
-    if "withdraw_scope" not in given:
-        fresh["withdraw_scope"] = "all"  # what a trained model is asked to forget is no benchmark
-    return config
 
 
 def build_model(
@@ -253,7 +145,7 @@ def build_model(
     init_seed(config["seed"], config["reproducibility"])
     try:
         model = get_model(config["model"])(config, dataset.build()[0]).to(config["device"])
-    except _BROKEN as error:
+    except BROKEN as error:
         raise ConfigError(f"{str(model_file)!r}: its config makes no {config['model']}: {reason(error)}") from error
     expected, given = model.state_dict(), checkpoint["state_dict"]
     wrong = sorted(name for name in expected.keys() ^ given.keys())
@@ -275,32 +167,3 @@ def build_model(
     # RecBole caches propagated embeddings of every user there, withdrawn ones too; they are computed again.
     model.load_other_parameter({name: value for name, value in other.items() if not name.startswith("restore_")})
     return model
-
-
-def anchor_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Return up to which row of the ledger a model knows; a stock checkpoint knows of none."""
-    return dict(checkpoint.get("lineage", {}).get("ledger", NOTHING_WITHDRAWN))
-
-
-def _check_lineage(model_file: str | os.PathLike[str], checkpoint: Mapping[str, Any]) -> None:
-    lineage, other = checkpoint.get("lineage", {}), checkpoint.get("other_parameter") or {}
-    right = isinstance(lineage, Mapping) and isinstance(other, Mapping) and all(isinstance(name, str) for name in other)
-    anchor = lineage.get("ledger", NOTHING_WITHDRAWN) if right else None
-    right = right and isinstance(lineage.get("data"), str | None)
-    read = lineage.get("read") or {} if right else {}
-    right = right and isinstance(read, Mapping) and all(type(count) is int and count >= 0 for count in read.values())
-    right = right and isinstance(anchor, Mapping) and type(anchor.get("count")) is int
-    if not right or not isinstance(anchor, Mapping) or not isinstance(anchor.get("head"), str):
-        raise ConfigError(f"{str(model_file)!r}: its lineage or other_parameter is damaged")
-
-
-def _is_state_dict(content: Mapping[Any, Any]) -> bool:
-    return all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items())
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(_is_plain(item) for item in value.values())
-    if isinstance(value, list | tuple):
-        return all(_is_plain(item) for item in value)
-    return value is None or type(value) in (str, int, float, bool)

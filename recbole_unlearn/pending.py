@@ -34,12 +34,15 @@ class Job:
 def earlier_jobs(ledger: Ledger, dataset: WithdrawalDataset, model_file: str | Path) -> list[Job]:
     """Return what a model still has to forget: later withdrawals from its data set, and requests cut off by a crash."""
     since = ledger.tombstones(after=dataset.anchor["count"])
-    jobs = [(_of_hashes(ledger, dataset, since), "ledger")]
+    named = _of_hashes(ledger, dataset, since)
+    jobs = [job_of(dataset, named, "ledger")] if named else []
     for kinds in owed(ledger, model_file):
         found: dict[str, set[bytes]] = {kind: set(kinds[kind]) for kind in kinds}
         found["pair"] = {ledger.key.pair_of(pair) for pair in kinds["pair"]}
-        jobs.append((_of_hashes(ledger, dataset, found), "owed"))
-    return [job_of(dataset, request, origin) for request, origin in jobs if request]
+        request = _minus(_of_hashes(ledger, dataset, found), named)  # nobody is withdrawn twice
+        jobs += [job_of(dataset, request, "owed")] if request else []
+        named |= request
+    return jobs
 
 
 def job_of(dataset: WithdrawalDataset, request: WithdrawalRequest, origin: str = "given") -> Job:
@@ -50,6 +53,7 @@ def job_of(dataset: WithdrawalDataset, request: WithdrawalRequest, origin: str =
 
 
 def without_owed(request: WithdrawalRequest, ledger: Ledger, model_file: str | Path) -> WithdrawalRequest:
+    """Return a request without what the model owes already."""
     found = owed(ledger, model_file)
     user, item, pair = ({digest for one in found for digest in one[kind]} for kind in ("user", "item", "pair"))
     key = ledger.key
@@ -84,6 +88,7 @@ def in_batches(request: WithdrawalRequest, size: int | None) -> Iterator[Withdra
 
 
 def number_named(request: WithdrawalRequest) -> int:
+    """Return how many users, items and interactions a request names."""
     return len(request.user_tokens) + len(request.item_tokens) + len(request.pair_tokens)
 
 

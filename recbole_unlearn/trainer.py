@@ -26,7 +26,7 @@ from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.efficiency import Cost, measure
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.digest import weights_digest
-from recbole_unlearn.lineage.lock import ONE_AT_A_TIME
+from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.negatives import check_negatives, sampled_negatives
@@ -131,6 +131,7 @@ class Unlearner(Trainer):
             self.load(model_file or self.saved_model_file)
         return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
 
+    @taking_turns
     def unlearn(
         self, request: WithdrawalRequest, method: str | UnlearnMethod | None = None, scope: str | None = None
     ) -> Outcome:
@@ -144,7 +145,7 @@ class Unlearner(Trainer):
         Returns:
             The outcome with its diagnostics; the time and memory that it took stand in ``self.last_cost``. A request for
             rows that are gone already changes nothing. Finding the rows is a pass over all of them; ``methods.indexed``
-            has requests whose cost does not know how many rows there are.
+            has requests whose cost is independent of the number of rows.
 
         Raises:
             ConfigError: The method cannot follow how negatives are drawn.
@@ -157,8 +158,7 @@ class Unlearner(Trainer):
         if not isinstance(method, UnlearnMethod):
             method = get_method(self.config, method or self.config["unlearn_method"])
         check_negatives(self.config, method)
-        with ONE_AT_A_TIME:
-            return self._carry_out(dataset, request, method, scope or self.config["withdraw_scope"])
+        return self._carry_out(dataset, request, method, scope or self.config["withdraw_scope"])
 
     def _carry_out(
         self, dataset: WithdrawalDataset, request: WithdrawalRequest, method: UnlearnMethod, scope: str | None
@@ -210,17 +210,14 @@ class Unlearner(Trainer):
         self.optimizer = self._build_optimizer()
         self.stale_model_file = self.saved_model_file
 
+    @taking_turns
     def save(self, path: str | os.PathLike[str]) -> list[Path]:
         """Write the model in one piece; the file loads with ``torch.load(weights_only=True)`` and holds no optimizer.
 
         Withdrawals of scope ``all`` since the last time are recorded in the ledger in the same commit, for good; a line in
-        the log says RECORDED and where.
-
-        Returns:
-            The receipts of these withdrawals.
+        the log says RECORDED and where. Their receipts are returned.
         """
-        with ONE_AT_A_TIME:
-            return save_model(self, path)
+        return save_model(self, path)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Load parameters from a file of ours, or from RecBole's pickle if ``trust_checkpoint`` is set.

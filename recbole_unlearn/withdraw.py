@@ -16,7 +16,7 @@ from recbole_unlearn.dry_run import what_would_go
 from recbole_unlearn.exceptions import ConfigError, InputError, RequestError
 from recbole_unlearn.lineage.commit import real_path, recover
 from recbole_unlearn.lineage.ledger import NOTHING_WITHDRAWN, Ledger, Row
-from recbole_unlearn.lineage.lock import ONE_AT_A_TIME
+from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.owed import owe, owed, settle
 from recbole_unlearn.lineage.receipt import write_receipts
 from recbole_unlearn.lineage.store import file_digest
@@ -59,6 +59,7 @@ class Plan:
     missing: int = 0
 
 
+@taking_turns
 def withdraw_from_model(model_file: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
     """Carry out a withdrawal request on a trained model; the model's file is replaced, the ledger records it.
 
@@ -78,22 +79,21 @@ def withdraw_from_model(model_file: str | Path, given: Mapping[str, Any]) -> dic
         StorageError: The disk refused to write; the model and the ledger are as they were.
     """
     given = dict(given)
-    with ONE_AT_A_TIME:
-        plan = _plan(model_file, given)
-        if plan.config["dry_run"]:
-            return {**_result(model_file, plan), "plan": _described(plan)}
-        if not plan.jobs:
-            return _result(model_file, plan)
-        ledger = open_ledger(plan.config)
-        try:
-            with ledger.exclusive():
-                recover(ledger)
-                if file_digest(model_file) != plan.digest or _seen(ledger, model_file) != plan.seen:
-                    plan = _plan(model_file, given)  # another process was quicker
-                rows = _carry_out(model_file, plan, ledger)
-                receipts = write_receipts(ledger, rows)
-        finally:
-            ledger.close()
+    plan = _plan(model_file, given)
+    if plan.config["dry_run"]:
+        return {**_result(model_file, plan), "plan": _described(plan)}
+    if not plan.jobs:
+        return _result(model_file, plan)
+    ledger = open_ledger(plan.config)
+    try:
+        with ledger.exclusive():
+            recover(ledger)
+            if file_digest(model_file) != plan.digest or _seen(ledger, model_file) != plan.seen:
+                plan = _plan(model_file, given)  # another process was quicker
+            rows = _carry_out(model_file, plan, ledger)
+            receipts = write_receipts(ledger, rows)
+    finally:
+        ledger.close()
     return _result(model_file, plan, ledger, receipts, [row.entry for row in rows])
 
 

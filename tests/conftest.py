@@ -36,6 +36,7 @@ def make_config(data_path, tmp_path_factory):
             "train_batch_size": 256,
             "checkpoint_dir": checkpoints,
             "show_progress": False,
+            "ledger_dir": "ledger",  # the data are shared by all tests
             "load_col": {"inter": ["user_id", "item_id", "rating", "timestamp"]},
         }
         if model == "NeuMF":

@@ -8,7 +8,7 @@ import torch
 
 from recbole_unlearn import Unlearner, WithdrawalRequest, extension
 from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.loading import _config
+from recbole_unlearn.model_file import _config
 from recbole_unlearn.testing import MethodConformance
 from recbole_unlearn.utils import get_method
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from recbole_unlearn import WithdrawalRequest
 from recbole_unlearn.cli import main
-from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import InputError
 from recbole_unlearn.lineage.traces import Wanted, traces_of
-from recbole_unlearn.loading import anchor_of, build_model, load_data, read_model_file
+from recbole_unlearn.loading import load_for_withdrawal
+from recbole_unlearn.model_file import anchor_of, read_model_file
 from recbole_unlearn.saving import model_state
 
 QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
@@ -102,10 +102,10 @@ def whole(trained, tmp_path_factory):
 
 def load(path, full):
     try:
-        checkpoint, config = read_model_file(path, {})
+        checkpoint, _ = read_model_file(path, {})
         anchor_of(checkpoint)
         if full:
-            build_model(path, checkpoint, config, load_data(config, create_dataset))
+            load_for_withdrawal(path, {})
     except InputError:
         pass
 

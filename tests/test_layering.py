@@ -28,6 +28,8 @@ SHELL = (
     "benchmark_cell",
     "benchmark_grid",
     "loading",
+    "model_file",
+    "pending",
     "withdraw",
     "consent",
     "production",

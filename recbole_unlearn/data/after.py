@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import recbole
 from recbole.data.dataset import Dataset
 from recbole.utils.argument_list import dataset_arguments
 
@@ -30,7 +31,8 @@ _TRIES = 5
 def ledger_folder(config: Any) -> Path:
     """Return the folder of the ledger: ``ledger_dir``, or ``ledger`` in the data set's own folder.
 
-    A ledger of an earlier version, which stood in the working directory, is used where it stands.
+    A ledger of an earlier version, which stood in the working directory, is used where it stands. That of the ml-100k that
+    RecBole ships in its package is still there: the package is shared by everything that runs on this Python.
 
     Raises:
         LedgerError: There is one in the working directory and another one beside the data.
@@ -39,6 +41,8 @@ def ledger_folder(config: Any) -> Path:
         return Path(config["ledger_dir"])
     beside = Path(os.path.realpath(config["data_path"])) / "ledger"
     old, name = Path("ledger"), f"{config['dataset']}.sqlite"
+    if Path(os.path.realpath(recbole.__file__)).parent in beside.parents:
+        return old
     if not (old / name).exists() or old.resolve() == beside:
         return beside
     if (beside / name).exists():

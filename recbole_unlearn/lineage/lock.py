@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from filelock import FileLock, Timeout
 
 from recbole_unlearn.exceptions import LedgerError, StorageError
 
-# RecBole draws from global generators and reads the arguments of the process, so threads of one process take turns.
-ONE_AT_A_TIME = threading.RLock()
+_turn = threading.RLock()
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def taking_turns(function: _Function) -> _Function:
+    """Let one thread of the process at a time into all functions that are decorated so.
+
+    RecBole draws from global generators and reads the arguments of the process: two threads would disturb each other.
+    """
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with _turn:
+            return function(*args, **kwargs)
+
+    return cast(_Function, call)
 
 
 @contextmanager
