@@ -109,11 +109,11 @@ def _data_sets(
     model_file: str | os.PathLike[str], checkpoint: Mapping[str, Any], config: Config
 ) -> Iterator[WithdrawalDataset]:
     """Yield the data sets that may be the model's, loaded and split with its seed as RecBole's scripts do."""
-    init_seed(config["seed"], config["reproducibility"])
     read = checkpoint.get("lineage", {}).get("read")
     found = datasets_of_model(config, anchor_of(checkpoint), read)
     while True:
         try:
+            init_seed(config["seed"], config["reproducibility"])
             dataset = next(found, None)
             if dataset is None:
                 return

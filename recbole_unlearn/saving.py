@@ -183,7 +183,8 @@ def save_model(unlearner: Any, path: str | os.PathLike[str]) -> list[Path]:
             unlearner.unsaved = []
             unlearner.dataset.anchor = ledger.anchor
             unlearner.source = (real_path(path), file_digest(path))
-            receipts = write_receipts(ledger, rows)
+            with ledger.committing():
+                receipts = write_receipts(ledger, rows)
     finally:
         ledger.close()
     logging.getLogger(__name__).warning(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from recbole_unlearn.data.after import find_ledger, ledger_folder, open_ledger, 
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.dry_run import what_would_go
-from recbole_unlearn.exceptions import ConfigError, InputError, RequestError
+from recbole_unlearn.exceptions import ConfigError, InputError, RequestError, StorageError
 from recbole_unlearn.lineage.commit import real_path, recover
 from recbole_unlearn.lineage.ledger import NOTHING_WITHDRAWN, Ledger, Row
 from recbole_unlearn.lineage.lock import taking_turns
@@ -91,7 +92,8 @@ def withdraw_from_model(model_file: str | Path, given: Mapping[str, Any]) -> dic
             if file_digest(model_file) != plan.digest or _seen(ledger, model_file) != plan.seen:
                 plan = _plan(model_file, given)  # another process was quicker
             rows = _carry_out(model_file, plan, ledger)
-            receipts = write_receipts(ledger, rows)
+            with ledger.committing():
+                receipts = write_receipts(ledger, rows)
     finally:
         ledger.close()
     return _result(model_file, plan, ledger, receipts, [row.entry for row in rows])
@@ -110,9 +112,7 @@ def _carry_out(model_file: str | Path, plan: Plan, ledger: Ledger) -> list[Row]:
             _carry_out_one(unlearner, job, plan.method)
             unlearner.save(model_file)
     except Exception as error:
-        with ledger.transaction():
-            for hashes in given:
-                settle(ledger, model_file, hashes)
+        _take_back(ledger, model_file, given)
         if job.origin == "owed" and isinstance(error, InputError):
             raise type(error)(
                 f"a request that an earlier run accepted cannot be carried out: {error}; "
@@ -120,6 +120,15 @@ def _carry_out(model_file: str | Path, plan: Plan, ledger: Ledger) -> list[Row]:
             ) from error
         raise
     return [row for row in ledger.rows() if row.seq > begin]
+
+
+def _take_back(ledger: Ledger, model_file: str | Path, given: Sequence[Mapping[str, Any]]) -> None:
+    try:
+        with ledger.transaction():
+            for hashes in given:
+                settle(ledger, model_file, hashes)
+    except StorageError as error:  # it stays owed, and the error that is on its way says why
+        logging.getLogger(__name__).warning(f"the request stays remembered: {error}")
 
 
 def _carry_out_one(unlearner: Unlearner, job: Job, method: UnlearnMethod) -> None:

@@ -61,4 +61,4 @@ def test_a_dry_run_writes_nothing(data_path, capsys):
 def test_a_request_file_is_enough(capsys):
     Path("request.csv").write_text("user_id\n196\n22\n")
     assert main(["--withdraw=request.csv", "--dry_run=True"]) == 0
-    assert "(scope all): 2 whole users" in capsys.readouterr().out
+    assert "(scope train): 2 whole users" in capsys.readouterr().out

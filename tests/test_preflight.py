@@ -17,7 +17,8 @@ def tiny(data_path):
 def test_two_methods_of_scope_all_are_two_models_and_two_entries(tiny, capsys):
     """Each saved model has its own entry and receipt; the tombstones are one set. Again, there is nothing left to do."""
     Path("r.csv").write_text("user_id\nu3\nu4\n")
-    command = [*tiny, "--withdraw=r.csv", "--methods=Retrain,SCIF"]
+    scope = ["--withdraw_scope=all", "--ledger_dir=ledger"]
+    command = [*tiny, "--withdraw=r.csv", "--methods=Retrain,SCIF", *scope]
     assert main(command) == 0
     names = sorted(path.name.split("-")[-1] for path in Path("saved").iterdir())
     assert names == ["Retrain.pth", "SCIF.pth"]  # the original must not outlive the withdrawal

@@ -1,11 +1,8 @@
 """A trained model in production: stock checkpoints, requests one after the other, what stays withdrawn, bad input."""
 
-import hashlib
 import json
 import pickle
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,31 +14,8 @@ from recbole_unlearn.cli import main
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError
 from recbole_unlearn.lineage.ledger import Ledger
-from tests.conftest import write_inter
+from tests.conftest import TRUST, ask, everything, python
 
-STOCK = """
-import sys
-import recbole_unlearn
-from recbole.config import Config
-from recbole.data import create_dataset, data_preparation
-from recbole.trainer import Trainer
-from recbole.utils import get_model, init_seed
-
-for name in ("NeuMF", "LightGCN", "BPR"):
-    config = Config(model=name, dataset="tiny", config_dict={
-        "data_path": "data", "epochs": 2, "checkpoint_dir": "saved", "train_batch_size": 256, "embedding_size": 8,
-        "mf_embedding_size": 8, "mlp_embedding_size": 8, "mlp_hidden_size": [8], "show_progress": False,
-        "metrics": ["Recall", "NDCG"], "valid_metric": "NDCG@10"})
-    init_seed(config["seed"], config["reproducibility"])
-    dataset = create_dataset(config)
-    train, valid, test = data_preparation(config, dataset)
-    init_seed(config["seed"], config["reproducibility"])
-    model = get_model(name)(config, train._dataset).to(config["device"])
-    trainer = Trainer(config, model)
-    trainer.saved_model_file = f"saved/{name}.pth"
-    trainer.fit(train, valid)
-    print(name, float(trainer.evaluate(test, load_best_model=True)["ndcg@10"]))
-"""
 RELOAD = """
 import sys
 import recbole_unlearn
@@ -49,44 +23,6 @@ from recbole.quick_start import load_data_and_model
 config, model, dataset, train, valid, test = load_data_and_model(sys.argv[1])
 print(type(config).__module__, type(model).__module__, float(model.state_dict()["user_mf_embedding.weight"].double().sum()))
 """
-TRUST = {"trust_checkpoint": True}
-
-
-def python(script, *arguments, folder="."):
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], cwd=folder, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.fixture(scope="session")
-def stock(tmp_path_factory):
-    """Return a folder with data and checkpoints that stock RecBole's Trainer wrote, and their test results."""
-    folder = tmp_path_factory.mktemp("stock")
-    write_inter(folder / "data", "tiny")
-    results = dict(line.split() for line in python(STOCK, folder=folder).splitlines() if len(line.split()) == 2)
-    return folder, results
-
-
-@pytest.fixture
-def here(stock, tmp_path):
-    """Copy data and checkpoints into the test's own folder."""
-    for name in ("data", "saved"):
-        shutil.copytree(stock[0] / name, tmp_path / name)
-    return tmp_path
-
-
-def ask(name, text):
-    Path(name).write_text(text)
-    return name
-
-
-def everything(folder):
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-        for path in sorted(folder.rglob("*"))
-    }
 
 
 @pytest.mark.parametrize("name", ["NeuMF", "LightGCN", "BPR"])

@@ -107,7 +107,7 @@ def commit(
             _give_up(ledger, disk)
             if ledger.anchor["count"] == rows[-1].seq:
                 return rows  # the disk refused once; recovering finished it
-            if not isinstance(error, OSError | sqlite3.Error):
+            if not isinstance(error, OSError | sqlite3.Error | StorageError):
                 raise
             raise StorageError(
                 f"{str(model_file)!r}: the disk refuses to write ({_told(error)}); the withdrawal is not recorded, and the "
@@ -127,7 +127,7 @@ def recover(ledger: Ledger, disk: Disk = DISK) -> bool:
     try:
         with ledger.committing():
             return _recover(ledger, disk)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.Error, StorageError) as error:
         raise StorageError(
             f"a withdrawal was interrupted and cannot be finished: the disk refuses to write ({_told(error)}); make room, or "
             f"give write permission, and run again"

@@ -19,7 +19,7 @@ from typing import Any
 from recbole_unlearn.exceptions import LedgerError, StorageError
 from recbole_unlearn.lineage.key import LedgerKey, remember_ledger
 from recbole_unlearn.lineage.lock import exclusive
-from recbole_unlearn.lineage.place import files_of, refuse_lost
+from recbole_unlearn.lineage.place import files_of, refuse_lost, torn_files
 from recbole_unlearn.lineage.receipt import last_receipt, missing_receipts, write_receipts
 from recbole_unlearn.lineage.schema import connect, make
 from recbole_unlearn.lineage.store import DISK, Disk, private_folder, write_atomically
@@ -107,19 +107,22 @@ class Ledger:
         return cls.open(folder, dataset, key_file)
 
     def _compare_with_receipts(self) -> None:
-        """Refuse a ledger that is shorter than its receipts know it, and write the receipts that are missing."""
+        """Refuse a ledger that is shorter than its receipts know it, and finish what a crash left of receipts."""
         known, count = last_receipt(self.path), self.anchor["count"]
         if known > count:
             raise LedgerError(
                 f"ledger {str(self.path)!r} holds {count} rows, its receipts know {known}: its end is lost, and with it "
                 f"withdrawals; put it back from a copy (with its -wal file, if there is one)"
             )
-        missing = missing_receipts(self.path, count)
-        if missing:
+        if missing_receipts(self.path, count) or torn_files(self.path):
             try:
-                write_receipts(self, [row for row in self.rows() if row.seq in missing])
-            except StorageError as error:
-                logging.getLogger(__name__).warning(f"receipts of this ledger are missing, and {error}")
+                with self.committing():
+                    for torn in torn_files(self.path):
+                        torn.unlink(missing_ok=True)
+                    missing = missing_receipts(self.path, count)
+                    write_receipts(self, [row for row in self.rows() if row.seq in missing])
+            except (StorageError, OSError) as error:
+                logging.getLogger(__name__).warning(f"receipts of this ledger are missing: {error}")
 
     def close(self) -> None:
         """Close the file."""
@@ -135,14 +138,20 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Change the file all at once; an exception leaves it as it was."""
-        self.db.execute("BEGIN IMMEDIATE")
+        """Change the file all at once; an exception leaves it as it was.
+
+        Raises:
+            StorageError: The disk refuses, or another process does not let go.
+        """
         try:
+            self.db.execute("BEGIN IMMEDIATE")
             yield self.db
             self.disk.commit(self.db)
-        except BaseException:
+        except BaseException as error:
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise StorageError(f"ledger {str(self.path)!r} cannot be written ({error}); it is as it was") from error
             raise
 
     @contextmanager

@@ -31,6 +31,13 @@ def refuse_lost(path: Path, key_path: Path) -> None:
     )
 
 
+def torn_files(ledger: Path) -> list[Path]:
+    """Return what crashes left of files that were being written for a ledger; look and delete under its commit lock."""
+    beside = [f".{ledger.name}.*", ".ledger.key.*"]
+    found = [path for pattern in beside for path in ledger.parent.glob(pattern)]
+    return found + list((ledger.parent / "receipts").glob(f".{ledger.stem}-*.*.*"))
+
+
 def safe_name(name: str) -> str:
     """Return the name of a data set if it can be part of a file name.
 
