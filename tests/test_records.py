@@ -23,6 +23,7 @@ from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError, S
 from recbole_unlearn.lineage import commit as commits
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import owed
+from recbole_unlearn.methods.base import method_class
 from tests.conftest import TRUST, ask, everything
 
 PLACE = Path("data/tiny/ledger")
@@ -108,7 +109,7 @@ def test_a_method_that_fails_halfway_owes_nothing(here, monkeypatch):
         raise RuntimeError("out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr("recbole_unlearn.methods.scif.SCIF.unlearn", fail)
+        patch.setattr(method_class("SCIF"), "unlearn", fail)
         with pytest.raises(RuntimeError):
             withdraw("u3")
     ledger = opened()

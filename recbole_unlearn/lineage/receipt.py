@@ -45,7 +45,8 @@ def write_receipts(ledger: Ledger, rows: Iterable[Row]) -> list[Path]:
         path = _path(ledger.path, row.seq)
         private_folder(path.parent)
         content = receipt(ledger, row)
-        for file, text in ((path.with_suffix(".md"), render(content)), (path, json.dumps(content, indent=1, sort_keys=True) + "\n")):
+        told = json.dumps(content, indent=1, sort_keys=True) + "\n"
+        for file, text in ((path.with_suffix(".md"), render(content)), (path, told)):
             if not file.exists():
                 write_atomically(file, lambda out, text=text: out.write(text.encode()), mode=0o600)  # type: ignore[misc]
         written.append(path)

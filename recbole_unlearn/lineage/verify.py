@@ -66,7 +66,7 @@ def problems_of(ledger: Ledger) -> tuple[str, list[str]]:
         receipts, problems = read_receipts(ledger.path)
         problems += ledger.verify({path: content["ledger"] for path, content in receipts.items()})
         problems += _receipts(ledger, rows, receipts)
-        models = {str(row.entry["model"]): row for row in rows if "model" in row.entry}
+        models = {_place(ledger, row.entry["model"]): row for row in rows if "model" in row.entry}
         for model, row in models.items():
             problem = _model(ledger, model, row)
             problems += [problem] if problem else []
@@ -97,13 +97,12 @@ def _receipts(ledger: Ledger, rows: list[Row], receipts: Mapping[str, Mapping[st
     return problems + [f"the receipt of row {seq} is missing; the next run writes it" for seq in missing]
 
 
-def _model(ledger: Ledger, model: str, last: Row) -> str | None:
+def _model(ledger: Ledger, model: Path, last: Row) -> str | None:
     """Return what is wrong with the file of a model, from the last row that wrote it."""
-    found = [path for path in _candidates(ledger, model) if path.exists()]
-    if not found:
+    if not model.exists():
         return f"{model} is missing: it was moved or deleted since row {last.seq}"
     try:
-        content = read_safely(found[0])
+        content = read_safely(model)
         state, lineage = content["state_dict"], content["lineage"]
         count, head = int(lineage["ledger"]["count"]), str(lineage["ledger"]["head"])
         weights = weights_digest({str(name): torch.as_tensor(value) for name, value in state.items()})
@@ -125,7 +124,7 @@ def _model(ledger: Ledger, model: str, last: Row) -> str | None:
     return None
 
 
-def _candidates(ledger: Ledger, model: str) -> list[Path]:
-    """Return where a model may be: earlier versions recorded paths as they were given, often beside the ledger's folder."""
-    path = Path(model)
-    return [path] if path.is_absolute() else [ledger.path.parent.parent / path, path.absolute()]
+def _place(ledger: Ledger, model: str) -> Path:
+    """Return where a model is: earlier versions recorded paths as they were given, often beside the ledger's folder."""
+    places = [ledger.path.parent.parent / model, Path(model).absolute()]  # an absolute path stays as it is in both
+    return next((path for path in places if path.exists()), places[-1])
