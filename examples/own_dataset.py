@@ -24,7 +24,6 @@ if __name__ == "__main__":
         "data_path": "dataset",
         "load_col": {"inter": ["user_id", "item_id"]},
         "withdraw": "withdraw.csv",
-        "withdraw_scope": "train",
         "methods": ["Retrain", "SCIF"],
     }
     result = run_unlearn("NeuMF", "shop", config_file_list=["config.yaml"], config_dict=keys)

@@ -20,7 +20,7 @@ from recbole_unlearn.exceptions import LedgerError, StorageError
 from recbole_unlearn.lineage.key import LedgerKey, remember_ledger
 from recbole_unlearn.lineage.lock import exclusive
 from recbole_unlearn.lineage.place import files_of, refuse_lost, torn_files
-from recbole_unlearn.lineage.receipt import last_receipt, missing_receipts, write_receipts
+from recbole_unlearn.lineage.receipt import last_receipt, missing_receipts, read_receipt, write_receipts
 from recbole_unlearn.lineage.schema import connect, make
 from recbole_unlearn.lineage.store import DISK, Disk, private_folder, write_atomically
 
@@ -109,10 +109,11 @@ class Ledger:
     def _compare_with_receipts(self) -> None:
         """Refuse a ledger that is shorter than its receipts know it, and finish what a crash left of receipts."""
         known, count = last_receipt(self.path), self.anchor["count"]
-        if known > count:
+        content = read_receipt(self.path, known) if 0 < known <= count else None
+        if known > count or (content is not None and self.problem_with(content["ledger"])):
             raise LedgerError(
-                f"ledger {str(self.path)!r} holds {count} rows, its receipts know {known}: its end is lost, and with it "
-                f"withdrawals; put it back from a copy (with its -wal file, if there is one)"
+                f"ledger {str(self.path)!r} holds {count} rows, and its receipts know {known} and other ones: it was "
+                f"replaced, or its end is lost, and with it withdrawals; put it back from a copy (with its -wal file)"
             )
         if missing_receipts(self.path, count) or torn_files(self.path):
             try:

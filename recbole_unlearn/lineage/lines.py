@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -11,6 +10,8 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from recbole_unlearn import presets
 
@@ -21,8 +22,7 @@ def append_line(path: Path, line: Mapping[str, Any]) -> None:
     """Append one line, whole and on disk; what a crash left of an earlier one is closed off first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = json.dumps(line, allow_nan=False).encode() + b"\n"
-    with path.open("ab+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(f"{path}.lock"), path.open("ab+") as file:
         end = file.seek(0, os.SEEK_END)
         if end:
             file.seek(end - 1)

@@ -67,19 +67,23 @@ def read_receipts(ledger: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Return the receipts of a ledger that can be read, by their paths, and what is wrong with the others."""
     found, problems = {}, []
     for number in sorted(_numbers(ledger)):
-        path = _path(ledger, number)
-        try:
-            content = json.loads(path.read_text("utf-8"))
-            known, _ = content["ledger"], content["withdrawal"]["tombstones"]
-            fits = (known["dataset"], known["count"]) == (ledger.stem, number) and isinstance(known["head"], str)
-            isinstance(known["key"], str)
-        except (OSError, ValueError, KeyError, TypeError):
-            fits = False
-        if fits:
-            found[str(path)] = content
-        else:
+        path, content = _path(ledger, number), read_receipt(ledger, number)
+        if content is None:
             problems.append(f"{path} is damaged, or no receipt of this ledger")
+        else:
+            found[str(path)] = content
     return found, problems
+
+
+def read_receipt(ledger: Path, number: int) -> dict[str, Any] | None:
+    """Return the receipt of a row, or None if it is none of this row and ledger."""
+    try:
+        content = json.loads(_path(ledger, number).read_text("utf-8"))
+        known = content["ledger"]
+        fits = (known["dataset"], known["count"]) == (ledger.stem, number) and isinstance(content["withdrawal"], dict)
+        return content if fits and isinstance(known["head"], str) and isinstance(known["key"], str) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def anchors(folder: Path, dataset: str) -> dict[str, dict[str, Any]]:

@@ -62,10 +62,14 @@ def connect(path: Path, key: LedgerKey) -> sqlite3.Connection:
     Raises:
         LedgerError: It is no ledger, was emptied, was made with another key, or by a later version.
     """
+    read_only = not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)) and _is_tidy(path)
     try:
-        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=60)
+        mode = "mode=ro&immutable=1" if read_only else "mode=rw"
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None, timeout=60)
         try:
-            _prepare(db, path, key)
+            _check(db, path, key)
+            if not read_only:
+                _prepare(db, path, key)
         except BaseException:
             db.close()
             raise
@@ -74,7 +78,13 @@ def connect(path: Path, key: LedgerKey) -> sqlite3.Connection:
     return db
 
 
-def _prepare(db: sqlite3.Connection, path: Path, key: LedgerKey) -> None:
+def _is_tidy(path: Path) -> bool:
+    """Return whether the journal is empty: then the file can be read where nothing can be written."""
+    journal = path.with_name(path.name + "-wal")
+    return not journal.exists() or not journal.stat().st_size
+
+
+def _check(db: sqlite3.Connection, path: Path, key: LedgerKey) -> None:
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'split_rows'").fetchone():
         raise LedgerError(
             f"ledger {str(path)!r} is empty, so nobody can tell whose rows were withdrawn; put it back from a copy. Only "
@@ -86,10 +96,17 @@ def _prepare(db: sqlite3.Connection, path: Path, key: LedgerKey) -> None:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise LedgerError(f"ledger {str(path)!r} was made by a later version of this package; use that one")
+    if version < VERSION and not os.access(path, os.W_OK):
+        raise LedgerError(
+            f"ledger {str(path)!r} was made by an earlier version and must be brought to this one: let it be written"
+        )
+
+
+def _prepare(db: sqlite3.Connection, path: Path, key: LedgerKey) -> None:
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
     db.execute("PRAGMA secure_delete=ON")
-    if version < VERSION:
+    if db.execute("PRAGMA user_version").fetchone()[0] < VERSION:
         _migrate(db, key)
     for one in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
         if one.exists() and one.stat().st_mode & 0o077:
