@@ -59,6 +59,7 @@ def run_unlearn(
     if config["dry_run"]:
         plan = what_would_go(data, withdrawal, methods.values())
         return {"plan": {**plan, "seconds_of_training": seconds_of_training(config, data)}}
+    config.final_config_dict["withdraw"] = None  # it was read; its path goes into no log and no file
     _start_logging(config, data)
     original = train_model(config, data)
     assessment = Assessment(config, data, withdrawal)

@@ -16,7 +16,7 @@ import torch
 from recbole.config import Config as RecBoleConfig
 from recbole.utils import get_model as recbole_get_model
 
-from recbole_unlearn.data.after import keep_split_once, open_ledger
+from recbole_unlearn.data.after import keep_split_once, ledger_folder, open_ledger
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.withdrawal import Withdrawal
@@ -87,7 +87,7 @@ def check_storage(path: str | os.PathLike[str], model: Any, ledger: Path) -> Non
     Raises:
         StorageError: A folder cannot be written, or there is too little room for a second copy of the model.
     """
-    target = real_path(path)
+    target, ledger = real_path(path), ledger.absolute()
     while not ledger.exists() and ledger != ledger.parent:
         ledger = ledger.parent
     for folder in (target.parent, ledger):
@@ -166,6 +166,7 @@ def save_model(unlearner: Any, path: str | os.PathLike[str]) -> list[Path]:
     if not unlearner.unsaved:
         write_atomically(path, lambda file: torch.save(make(unlearner), file))
         return []
+    check_storage(path, unlearner.model, ledger_folder(unlearner.config))
     ledger = open_ledger(unlearner.config)
     try:
         with ledger.exclusive():

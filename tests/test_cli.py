@@ -107,7 +107,7 @@ def test_the_same_command_twice_and_from_the_saved_request(tiny, capsys):
 
 def test_scope_all_and_a_request_file(tiny, capsys):
     Path("r.csv").write_text("user_id\nu3\nu4\n")
-    assert main([*tiny, "--withdraw=r.csv", "--withdraw_scope=all", "--methods=SCIF"]) == 0
+    assert main([*tiny, "--withdraw=r.csv", "--withdraw_scope=all", "--ledger_dir=ledger", "--methods=SCIF"]) == 0
     report = json.loads(Path("output/report.json").read_text())
     assert report["request"]["n_users"] == 2
     assert report["request"]["alpha"] is None

@@ -238,7 +238,7 @@ def refuse_withdrawn(config: Any, dataset: Dataset, what: str) -> Dataset:
 
 def _without_withdrawn(dataset: WithdrawalDataset, past: Past) -> WithdrawalDataset:
     parts = []
-    for number in range(3):
+    for number in range(len(dataset.build())):
         rows = dataset.interactions(number)
         parts.append(~past.withdrawn(rows.user_tokens[rows.users], rows.item_tokens[rows.items]))
     view = dataset.where(parts)

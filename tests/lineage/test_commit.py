@@ -14,6 +14,7 @@ import pytest
 from recbole_unlearn.exceptions import LedgerError, StorageError
 from recbole_unlearn.lineage.commit import commit, recover
 from recbole_unlearn.lineage.ledger import Ledger
+from recbole_unlearn.lineage.owed import owed
 from recbole_unlearn.lineage.store import Disk, file_digest
 from tests.lineage.conftest import withdrawn
 
@@ -157,6 +158,20 @@ def test_a_writer_that_fails_is_not_hidden(ledger, first):
     assert agree(ledger, first) == 1
 
 
+def test_recovery_leaves_a_newer_model_alone(ledger, first):
+    """Who replaced the model after the crash keeps it; the withdrawal is owed by it, and not recorded."""
+    ledger.disk = disk = FaultyDisk(5, Killed())
+    with pytest.raises(Killed):
+        commit(ledger, first, [withdrawn(ledger, "u2")], write, disk=disk)
+    first.write_bytes(b"trained anew")
+    ledger.disk = Disk()
+    assert not recover(ledger)
+    assert first.read_bytes() == b"trained anew"
+    assert ledger.anchor["count"] == 1
+    assert owed(ledger, first) == [{"user": [ledger.key.user("u2")], "item": [], "pair": []}]
+    assert not [name for name in os.listdir(first.parent) if "withdrawing" in name]
+
+
 def test_a_file_that_changed_meanwhile_is_not_replaced(ledger, first):
     with pytest.raises(LedgerError, match="changed since it was loaded"):
         commit(ledger, first, [withdrawn(ledger, "u2")], write, replaces="0" * 64)
@@ -176,6 +191,7 @@ import sys
 from pathlib import Path
 from recbole_unlearn.lineage.commit import commit, recover
 from recbole_unlearn.lineage.ledger import Ledger
+from recbole_unlearn.lineage.owed import owed
 from tests.lineage.conftest import withdrawn
 from tests.lineage.test_commit import write
 ledger = Ledger.open(sys.argv[1], "tiny")
