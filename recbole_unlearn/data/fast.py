@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -14,6 +14,7 @@ from recbole.data.dataset import Dataset
 
 from recbole_unlearn.data.redirect import redirected
 from recbole_unlearn.data.rows import Rows
+from recbole_unlearn.data.withdrawal import by_name
 from recbole_unlearn.exceptions import ConfigError
 
 # Quotes, zero bytes and blanks that not every parser knows: pandas' engines read them in different ways.
@@ -98,7 +99,18 @@ def _reads_alike(path: str, delimiter: str, encoding: str, rows: list[list[str]]
 class FastDataset(Dataset):
     """RecBole's Dataset, the same field by field, without Python loops over rows."""
 
+    ids_by_name: Mapping[str, Mapping[str, int]]
+    """Id of each user and item by its token without outer blanks, by field; see ``withdrawal.by_name``."""
+
     _load_feat = redirected(Dataset._load_feat, pd=_PandasReadingInC())
+
+    def _remap_ID_all(self) -> None:
+        super()._remap_ID_all()
+        self.ids_by_name = {
+            field: by_name(self.field2id_token[field].tolist(), self.field2token_id[field])
+            for field in (self.uid_field, self.iid_field)
+            if field in self.field2token_id
+        }
 
     def _dataframe_to_interaction(self, data: pd.DataFrame) -> Rows:
         return Rows(super()._dataframe_to_interaction(data).interaction)
