@@ -1,7 +1,12 @@
 """Named errors. Each message says what was given, what is allowed and what to do."""
 
 import difflib
+import re
 from collections.abc import Iterable
+
+_NAME = r"[A-Za-z_]\w{0,63}"
+_COLUMN = rf"'{_NAME}:(?:token|float)(?:_seq)?'"
+_QUOTED = re.compile(r"""(?<!\w)[bru]?['"`].*""")  # an apostrophe within a word opens no quotation
 
 
 class UnlearnError(Exception):
@@ -54,5 +59,43 @@ def suggest(given: str, allowed: Iterable[str]) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return why something failed."""
-    return repr(error)
+    """Return in one line why something failed, without what files hold: rows are people, and errors end up in logs.
+
+    Quoted values of another library's message are left out, from the first to the last; names of columns, line numbers
+    and positions stay.
+
+    >>> reason(ValueError("could not convert string to float: 'ann@shop.de'"))
+    'ValueError: could not convert string to float: ...'
+    >>> reason(KeyError("user_id")), reason(KeyError("ann@shop.de"))
+    ("KeyError: 'user_id'", 'KeyError')
+    """
+    name = type(error).__name__
+    if isinstance(error, UnicodeDecodeError):
+        return f"{name}: no {error.encoding} at byte {error.start}; set `encoding` to that of the file"
+    if isinstance(error, UnicodeEncodeError):
+        return f"{name}: {error.encoding} has no letter for the one at position {error.start}"
+    if isinstance(error, KeyError):
+        key = error.args[0] if error.args else None
+        return f"{name}: {key!r}" if isinstance(key, str) and re.fullmatch(_NAME, key, re.ASCII) else name
+    message = (error.strerror or "") if isinstance(error, OSError) and error.errno is not None else str(error)
+    message = _without_values(next(filter(None, map(str.strip, message.splitlines())), ""))
+    return f"{name}: {message[:200]}" if message else name
+
+
+def _without_values(message: str) -> str:
+    """Return a message of another library without values that may come from a file."""
+    message = re.sub(r"Type .* from field .* is not supported", "a column in line 1 has an unknown type", message)
+    message = re.sub(r"^'.{1,2}' expected after '\"'", "text follows a closing quote", message)
+    message = re.sub(r"\[.*\]", lambda found: found[0] if _is_harmless(found[0][1:-1]) else "...", message)
+    found = _QUOTED.search(message)
+    if found is None:
+        return message
+    end = max(map(found[0].rfind, "'\"`")) + 1
+    quoted, rest = found[0][:end], found[0][end:]
+    closed = len(quoted.lstrip("bru")) > 1 and not rest[:1].isalnum()
+    return message[: found.start()] + (quoted if _is_harmless(quoted) else "...") + (rest if closed else "")
+
+
+def _is_harmless(text: str) -> bool:
+    """Return whether a text is a name such as ``user_id``, or names columns with their types."""
+    return re.fullmatch(rf"{_NAME}|{_COLUMN}(?:, {_COLUMN})*", text, re.ASCII) is not None

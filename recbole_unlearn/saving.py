@@ -16,7 +16,7 @@ import torch
 from recbole.config import Config as RecBoleConfig
 from recbole.utils import get_model as recbole_get_model
 
-from recbole_unlearn.data.after import keep_split_once, ledger_folder, open_ledger
+from recbole_unlearn.data.after import check_names, keep_split_once, ledger_folder, open_ledger
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.withdrawal import Withdrawal
@@ -166,6 +166,7 @@ def save_model(unlearner: Any, path: str | os.PathLike[str]) -> list[Path]:
     if not unlearner.unsaved:
         write_atomically(path, lambda file: torch.save(make(unlearner), file))
         return []
+    check_names(unlearner.unsaved[0].dataset)
     check_storage(path, unlearner.model, ledger_folder(unlearner.config))
     ledger = open_ledger(unlearner.config)
     try:

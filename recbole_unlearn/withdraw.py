@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_unlearn.config import Config
-from recbole_unlearn.data.after import find_ledger, ledger_folder, open_ledger, without_buried
+from recbole_unlearn.data.after import check_names, find_ledger, ledger_folder, open_ledger, without_buried
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.dry_run import what_would_go
@@ -171,6 +171,7 @@ def _plan(model_file: str | Path, given: dict[str, Any]) -> Plan:
     if everything:
         everything.resolve(dataset.interactions(), "all")
     if plan.jobs:
+        check_names(dataset)
         check_storage(model_file, model, ledger_folder(config))
     return plan
 

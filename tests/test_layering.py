@@ -11,6 +11,7 @@ WITHOUT_RECBOLE = (
     "influence",
     "data/request.py",
     "data/request_file.py",
+    "data/tokens.py",
     "data/withdrawal.py",
     "data/frozen.py",
     "lineage",

@@ -20,7 +20,8 @@ from recbole.utils.argument_list import dataset_arguments
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.past import Past, is_same_split, isin, keep_split_of
 from recbole_unlearn.data.request import WithdrawalRequest
-from recbole_unlearn.exceptions import ConfigError, LedgerError
+from recbole_unlearn.data.withdrawal import AMBIGUOUS
+from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError
 from recbole_unlearn.lineage.commit import recover
 from recbole_unlearn.lineage.ledger import Ledger, Tombstones
 from recbole_unlearn.lineage.splits import KeptSplit, kept_splits
@@ -111,6 +112,7 @@ def load_after_withdrawals(config: Any) -> WithdrawalDataset:
                 dataset.anchor = dict(past.anchor)
                 return dataset
             view = _without_withdrawn(dataset, past)
+            check_names(view)
             with ledger.committing():
                 if ledger.anchor == past.anchor:  # else rows that have left meanwhile would be kept
                     with ledger.transaction():
@@ -201,6 +203,21 @@ def check_anchor(ledger: Ledger | None, anchor: Mapping[str, Any], who: str, con
         f"{who} knows of {anchor['count']} withdrawals, and {problem}; name its folder with ledger_dir, or put it back "
         f"from a copy: without it withdrawn rows would return"
     )
+
+
+def check_names(dataset: WithdrawalDataset) -> None:
+    """Refuse a data set in which names differ in outer blanks only: its split cannot be kept, and who is meant not be told.
+
+    Raises:
+        RequestError: There are such users or items.
+    """
+    for field, what in ((dataset.uid_field, "users"), (dataset.iid_field, "items")):
+        number = sum(place == AMBIGUOUS for place in dataset.ids_by_name[field].values())
+        if number:
+            raise RequestError(
+                f"{number} {what} of {dataset.dataset_name!r} share their name with others but for outer blanks, so nobody can "
+                f"tell whose rows are whose; take the blanks out of the atomic files and train anew"
+            )
 
 
 def keep_split_once(dataset: WithdrawalDataset, ledger: Ledger) -> None:

@@ -129,8 +129,8 @@ def _rows(part: Dataset) -> Interactions:
         items=np.asarray(feat[items]),
         user_tokens=part.field2id_token[users],
         item_tokens=part.field2id_token[items],
-        user_index=part.field2token_id[users],
-        item_index=part.field2token_id[items],
+        user_index=part.ids_by_name[users],
+        item_index=part.ids_by_name[items],
         labels=_labels(part),
     )
 

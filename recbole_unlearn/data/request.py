@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from recbole_unlearn.data.request_file import read_request_file
+from recbole_unlearn.data.tokens import pairs_of, tokens_of
 from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
-from recbole_unlearn.exceptions import RequestError
+from recbole_unlearn.exceptions import RequestError, suggest
 from recbole_unlearn.lineage.store import write_atomically
 
 _SAMPLES = ("rand", "core", "edge", "interactions")
@@ -24,11 +25,26 @@ class Sample:
 
     ``rand``: all rows of ``alpha`` per cent of the users, at random; ``core``: of the most active; ``edge``: of the least
     active; ``interactions``: ``alpha`` per cent of the (user, item) pairs.
+
+    Raises:
+        RequestError: A value is not allowed.
     """
 
     kind: str
     alpha: float
     seed: int
+
+    def __post_init__(self) -> None:
+        alpha, seed, kind = self.alpha, self.seed, self.kind
+        if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha < 100:
+            raise RequestError(f"alpha is {_shown(alpha)}; it is a share in per cent, strictly between 0 and 100")
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise RequestError(f"seed is {_shown(seed)}; it is a whole number, 0 or more")
+        if not isinstance(kind, str) or kind not in _SAMPLES:
+            raise RequestError(
+                f"the sample's kind is not known;{suggest(str(kind), _SAMPLES)} allowed: {', '.join(_SAMPLES)}"
+            )
+        object.__setattr__(self, "alpha", float(alpha))
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,9 @@ class WithdrawalRequest:
         scope: ``train`` (the rows leave the training part: a benchmark keeps the test rows for contrast) or ``all`` (they
             leave every part); none: ``train`` for a drawn request, ``all`` for one that names its tokens.
 
+    Raises:
+        RequestError: What is given names nobody that could be told (see ``tokens.tokens_of``), or a scope is not known.
+
     Example:
         >>> request = WithdrawalRequest.users(["196", 22])
         >>> request.user_tokens, request.kind
@@ -60,31 +79,36 @@ class WithdrawalRequest:
     sample: Sample | None = None
     scope: str | None = None
 
+    def __post_init__(self) -> None:
+        named = tokens_of(self.user_tokens), tokens_of(self.item_tokens, "item"), pairs_of(self.pair_tokens)
+        for name, tokens in zip(("user_tokens", "item_tokens", "pair_tokens"), named, strict=True):
+            object.__setattr__(self, name, tuple(dict.fromkeys(tokens)))
+        if self.sample is not None and not isinstance(self.sample, Sample):
+            raise RequestError(
+                f"sample is of type {type(self.sample).__name__}; make one with WithdrawalRequest.random"
+            )
+        if self.scope not in (None, "train", "all"):
+            raise RequestError("the scope is not known; allowed: train, all")
+
     @classmethod
     def users(cls, tokens: Iterable[object]) -> WithdrawalRequest:
         """Forget every interaction of these users."""
-        return cls(user_tokens=_distinct(_token(token) for token in tokens))
+        return cls(user_tokens=tokens_of(tokens))
 
     @classmethod
     def items(cls, tokens: Iterable[object]) -> WithdrawalRequest:
         """Forget every interaction with these items, and the items themselves."""
-        return cls(item_tokens=_distinct(_token(token) for token in tokens))
+        return cls(item_tokens=tokens_of(tokens, "item"))
 
     @classmethod
     def interactions(cls, pairs: Iterable[tuple[object, object]]) -> WithdrawalRequest:
         """Forget these (user, item) interactions."""
-        return cls(pair_tokens=_distinct((_token(user), _token(item)) for user, item in pairs))
+        return cls(pair_tokens=pairs_of(pairs))
 
     @classmethod
     def random(cls, alpha: float, seed: int, kind: str = "rand") -> WithdrawalRequest:
         """Draw the request from the training rows: ``rand@alpha`` by default, see ``Sample`` for the other kinds."""
-        if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha < 100:
-            raise RequestError(f"alpha is {alpha!r}; it is a share in per cent, strictly between 0 and 100")
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise RequestError(f"seed is {seed!r}; it is a whole number, 0 or more")
-        if kind not in _SAMPLES:
-            raise RequestError(f"sample {kind!r} is not known; allowed: {', '.join(_SAMPLES)}")
-        return cls(sample=Sample(kind, float(alpha), int(seed)))
+        return cls(sample=Sample(kind, alpha, seed))
 
     @classmethod
     def from_file(cls, path: str | Path, user_field: str = "user_id", item_field: str = "item_id") -> WithdrawalRequest:
@@ -98,15 +122,16 @@ class WithdrawalRequest:
             RequestError: The file is missing, empty, no utf-8, or malformed; the message names the line.
         """
         content = read_request_file(Path(path), user_field, item_field)
-        scope = _scope(content.get("scope"), path)
-        request = cls()
-        sample = _sample(content["sample"], path) if "sample" in content else None
-        for kind, make in (("users", cls.users), ("items", cls.items), ("interactions", cls.interactions)):
-            try:
-                request |= make(content.get(kind, ()))
-            except (TypeError, ValueError) as error:
-                raise RequestError(f"{path}: {kind}: {error}") from error
-        request = replace(request, sample=sample, scope=scope)
+        try:
+            request = cls(
+                content.get("users", ()),
+                content.get("items", ()),
+                content.get("interactions", ()),
+                _sample(content["sample"]) if "sample" in content else None,
+                content.get("scope"),
+            )
+        except RequestError as error:
+            raise RequestError(f"{path}: {error}") from error
         if not request:
             raise RequestError(f"{path}: the request is empty; name at least one user, item or interaction")
         return request
@@ -117,9 +142,9 @@ class WithdrawalRequest:
         if self.scope != other.scope:
             raise RequestError(f"a request of scope {self.scope} cannot be joined with one of scope {other.scope}")
         return WithdrawalRequest(
-            _distinct(self.user_tokens + other.user_tokens),
-            _distinct(self.item_tokens + other.item_tokens),
-            _distinct(self.pair_tokens + other.pair_tokens),
+            self.user_tokens + other.user_tokens,
+            self.item_tokens + other.item_tokens,
+            self.pair_tokens + other.pair_tokens,
             scope=self.scope,
         )
 
@@ -209,34 +234,16 @@ class WithdrawalRequest:
         return WithdrawalRequest.users(rows.user_tokens[chosen])
 
 
-def _scope(value: Any, path: str | Path) -> str | None:
-    if value not in (None, "train", "all"):
-        raise RequestError(f"{path}: scope is {value!r}; allowed: train, all")
-    return value
-
-
-def _sample(drawn: Any, path: str | Path) -> Sample:
-    try:
-        sample = WithdrawalRequest.random(drawn["alpha"], drawn["seed"], drawn.get("kind", "rand")).sample
-    except (TypeError, KeyError, AttributeError) as error:
-        raise RequestError(f"{path}: `sample` must hold kind, alpha and seed; given {drawn!r}") from error
-    assert sample is not None
-    return sample
+def _sample(drawn: Any) -> Sample:
+    if not isinstance(drawn, dict) or not {"alpha", "seed"} <= drawn.keys():
+        raise RequestError("`sample` must hold kind, alpha and seed, and be an object")
+    return Sample(drawn.get("kind", "rand"), drawn["alpha"], drawn["seed"])
 
 
 def _count(alpha: float, total: int) -> int:
     return max(1, round(alpha / 100 * total))
 
 
-def _token(value: object) -> str:
-    """Return the token of one user or item as the atomic file spells it."""
-    if isinstance(value, bool) or not isinstance(value, str | int | np.integer):
-        raise RequestError(f"token {value!r} is neither a string nor a whole number; write it as in the atomic file")
-    token = str(value).strip()
-    if not token or token.lower() == "nan":
-        raise RequestError(f"token {value!r} is empty or not a number; write it as in the atomic file")
-    return token
-
-
-def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
-    return tuple(dict.fromkeys(values))
+def _shown(setting: object) -> str:
+    """Return a number as it is; whatever stands in its place in a file might be a person."""
+    return str(setting) if isinstance(setting, int | float) else f"of type {type(setting).__name__}"

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from recbole_unlearn.exceptions import RequestError, suggest
+from recbole_unlearn.data.tokens import is_missing
+from recbole_unlearn.exceptions import RequestError, reason, suggest
 
 _JSON_KEYS = ("users", "items", "interactions", "sample", "scope")
 
@@ -23,8 +24,12 @@ def read_request_file(path: Path, user_field: str, item_field: str) -> dict[str,
         raise RequestError(
             f"request file {str(path)!r} does not exist; give the path of a csv, tsv or json file"
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"request file {str(path)!r} cannot be read as utf-8 text: {error}") from error
+    except UnicodeDecodeError as error:
+        raise RequestError(
+            f"request file {str(path)!r} cannot be read as utf-8 text, from byte {error.start} on; save it as utf-8"
+        ) from error
+    except OSError as error:
+        raise RequestError(f"request file {str(path)!r} cannot be read: {reason(error)}") from error
     if not text.strip():
         raise RequestError(
             f"request file {str(path)!r} is empty; its first line must be a header such as {user_field!r}"
@@ -41,7 +46,7 @@ def _read_json(path: Path, text: str) -> dict[str, Any]:
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         if len(set(keys)) < len(keys):
-            raise RequestError(f"{path}: a key stands twice in one object, among {', '.join(keys)}; give each once")
+            raise RequestError(f"{path}: a key stands twice in an object of {len(keys)} keys; give each once")
         return dict(pairs)
 
     try:
@@ -57,15 +62,13 @@ def _read_json(path: Path, text: str) -> dict[str, Any]:
 
 
 def _check_content(path: Path, content: dict[str, Any]) -> None:
-    for key in content:
-        if key not in _JSON_KEYS:
-            raise RequestError(
-                f"{path}: unknown key {key!r};{suggest(key, _JSON_KEYS)} allowed: {', '.join(_JSON_KEYS)}"
-            )
-        if key not in ("sample", "scope") and not isinstance(content[key], list):
-            raise RequestError(f"{path}: {key} must be a list; given {type(content[key]).__name__}")
-        if key == "interactions" and not all(isinstance(pair, list) and len(pair) == 2 for pair in content[key]):
-            raise RequestError(f"{path}: interactions must be a list of [user, item] pairs")
+    """Refuse keys that say nothing here, without repeating them: somebody's token may stand where a key belongs."""
+    unknown = [key for key in content if key not in _JSON_KEYS]
+    if unknown:
+        hint = next(filter(None, (suggest(key, _JSON_KEYS) for key in unknown)), "")
+        raise RequestError(
+            f"{path}: {len(unknown)} of {len(content)} keys are not known;{hint} allowed: {', '.join(_JSON_KEYS)}"
+        )
 
 
 def _read_table(path: Path, text: str, user_field: str, item_field: str) -> dict[str, Any]:
@@ -79,7 +82,8 @@ def _read_table(path: Path, text: str, user_field: str, item_field: str) -> dict
     columns = [header.index(field) for field in (user_field, item_field) if field in header]
     if not columns:
         raise RequestError(
-            f"{path}: line 1 must name the columns, {user_field!r} and/or {item_field!r}; given {', '.join(header)!r}"
+            f"{path}: line 1 must name the columns, {user_field!r} and/or {item_field!r}; none of its {len(header)} "
+            f"fields does: write a header above the rows"
         )
     rows = []
     for number, line in enumerate(lines[1:], start=2):
@@ -88,10 +92,9 @@ def _read_table(path: Path, text: str, user_field: str, item_field: str) -> dict
         if len(line) != len(header):
             raise RequestError(f"{path}: line {number} has {len(line)} fields where the header has {len(header)}")
         tokens = tuple(line[column].strip() for column in columns)
-        if any(not token or token.lower() == "nan" for token in tokens):
-            raise RequestError(
-                f"{path}: line {number} has an empty token or NaN; every row needs {' and '.join(header)}"
-            )
+        if any(map(is_missing, tokens)):
+            needed = " and ".join(header[column] for column in columns)
+            raise RequestError(f"{path}: line {number} has an empty token or NaN; every row needs {needed}")
         rows.append(tokens)
     if not rows:
         raise RequestError(f"{path}: there is no row below the header; name at least one user, item or interaction")
@@ -103,10 +106,10 @@ def _read_table(path: Path, text: str, user_field: str, item_field: str) -> dict
 def _check_header(path: Path, header: list[str], user_field: str, item_field: str) -> None:
     """Refuse a header in which one of the two columns may be misspelt: a pair must not become a whole user."""
     if len(set(header)) < len(header):
-        raise RequestError(f"{path}: line 1 names a column twice: {', '.join(header)!r}")
+        raise RequestError(f"{path}: line 1 names a column twice, among {len(header)}; name each once")
     for field in {user_field, item_field} - set(header):
-        close = [name for name in header if name not in (user_field, item_field) and suggest(name, [field])]
-        if close:
-            raise RequestError(
-                f"{path}: line 1 has a column {close[0]!r}; did you mean {field!r}? Rename it or leave it out"
-            )
+        for place, name in enumerate(header, start=1):
+            if name not in (user_field, item_field) and suggest(name, [field]):
+                raise RequestError(
+                    f"{path}: line 1 has another name for column {place}; did you mean {field!r}? Rename it or leave it out"
+                )

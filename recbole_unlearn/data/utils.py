@@ -19,7 +19,7 @@ from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.loaders import FullSortLoader, TrainLoader
 from recbole_unlearn.data.redirect import redirected
 from recbole_unlearn.data.sampler import VectorSampler
-from recbole_unlearn.exceptions import ConfigError, InputError, UntrustedFileError
+from recbole_unlearn.exceptions import ConfigError, InputError, UntrustedFileError, reason
 
 
 def create_dataset(config: Any) -> Dataset:
@@ -49,7 +49,7 @@ def create_dataset(config: Any) -> Dataset:
         raise
     except (LookupError, ValueError, TypeError, AttributeError, pd.errors.ParserError) as error:
         raise ConfigError(
-            f"data set {config['dataset']!r} cannot be loaded: {error!r}; "
+            f"data set {config['dataset']!r} cannot be loaded: {reason(error)}; "
             f"check USER_ID_FIELD, ITEM_ID_FIELD, load_col, the other keys of the data set and the header of the atomic files"
         ) from error
     if config["save_dataset"]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recbole_unlearn.exceptions import RequestError, suggest
+from recbole_unlearn.data.tokens import tokens_of
+from recbole_unlearn.exceptions import RequestError
 
 if TYPE_CHECKING:
     from recbole_unlearn.data.request import WithdrawalRequest
+
+AMBIGUOUS = -1  # the id of a name that several ids share
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,8 @@ class Interactions:
         items: Item id of each row, shape [rows].
         user_tokens: Token of each user id, shape [users]; id 0 is RecBole's padding.
         item_tokens: Token of each item id, shape [items]; id 0 is RecBole's padding.
-        user_index: Id of each user token.
-        item_index: Id of each item token.
+        user_index: Id of each user token, without outer blanks; see ``by_name``.
+        item_index: Id of each item token, without outer blanks.
         labels: Label in [0, 1] of each row, shape [rows], where ratings are explicit; None where every row is a positive.
     """
 
@@ -39,12 +42,12 @@ class Interactions:
     item_index: Mapping[str, int]
     labels: np.ndarray | None = None
 
-    def user_ids(self, tokens: Iterable[str]) -> np.ndarray:
-        """Return the ids of these users; raises RequestError for tokens that the data set does not know."""
+    def user_ids(self, tokens: Iterable[object]) -> np.ndarray:
+        """Return the ids of these users; raises RequestError for tokens that the data set does not know, or not as one."""
         return _ids(tokens, self.user_index, "user")
 
-    def item_ids(self, tokens: Iterable[str]) -> np.ndarray:
-        """Return the ids of these items; raises RequestError for tokens that the data set does not know."""
+    def item_ids(self, tokens: Iterable[object]) -> np.ndarray:
+        """Return the ids of these items; raises RequestError for tokens that the data set does not know, or not as one."""
         return _ids(tokens, self.item_index, "item")
 
     def knows_user(self, token: str) -> bool:
@@ -110,14 +113,42 @@ def _marked(column: np.ndarray, ids: np.ndarray, size: int) -> np.ndarray:
     return table.take(column)
 
 
-def _ids(tokens: Iterable[str], known: Mapping[str, int], what: str) -> np.ndarray:
-    tokens = list(tokens)
-    missing = [token for token in tokens if not known.get(token)]  # id 0 is the padding
+def by_name(tokens: Sequence[str], index: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the id of each token without its outer blanks, which are no part of it.
+
+    Args:
+        tokens: Token of each id, as the data set spells it; id 0 is RecBole's padding.
+        index: Id of each of these tokens; returned as it is where no token has outer blanks.
+
+    Returns:
+        Ids by stripped token; ``AMBIGUOUS`` where several ids differ in outer blanks only.
+
+    Example:
+        >>> by_name(["[PAD]", "1", " 2", "2"], {"[PAD]": 0, "1": 1, " 2": 2, "2": 3})
+        {'[PAD]': 0, '1': 1, '2': -1}
+    """
+    if all(token == token.strip() for token in tokens):
+        return index
+    names = {tokens[0]: 0}
+    for place, token in enumerate(tokens[1:], start=1):
+        name = token.strip()
+        names[name] = AMBIGUOUS if names.get(name) else place
+    return names
+
+
+def _ids(given: Iterable[object], known: Mapping[str, int], what: str) -> np.ndarray:
+    """Return the ids of tokens; an error counts those that it is about, and neither names nor suggests anybody."""
+    tokens = tokens_of(given, what)
+    ids = np.array([known.get(token, 0) for token in tokens], dtype=np.int64)
+    missing, ambiguous = int((ids == 0).sum()), int((ids == AMBIGUOUS).sum())  # id 0 is the padding
     if missing:
-        shown = ", ".join(map(repr, missing[:5])) + (", ..." if len(missing) > 5 else "")
         raise RequestError(
-            f"{len(missing)} of {len(tokens)} {what} tokens are not in the data set: {shown};"
-            f"{suggest(missing[0], known) if len(known) < 100_000 else ''} "
+            f"{missing} of {len(tokens)} {what} tokens are not in the data set; "
             f"write tokens as in the atomic file, whose {len(known) - 1} {what}s remain after filtering"
         )
-    return np.array([known[token] for token in tokens], dtype=np.int64)
+    if ambiguous:
+        raise RequestError(
+            f"{ambiguous} of {len(tokens)} {what} tokens stand for several {what}s of the data set, which differ in outer "
+            f"blanks only, so that nobody can tell who is meant; take such blanks out of the atomic file, and train anew"
+        )
+    return ids

@@ -6,7 +6,7 @@ from recbole.utils import init_seed
 
 from recbole_unlearn import Config, WithdrawalRequest
 from recbole_unlearn.data import create_dataset, data_preparation
-from recbole_unlearn.exceptions import ConfigError, UntrustedFileError
+from recbole_unlearn.exceptions import ConfigError, RequestError, UntrustedFileError
 
 
 @pytest.fixture
@@ -133,3 +133,61 @@ def test_withdrawn_items_are_neither_drawn_nor_ranked(make_config, dataset):
     for user in test_data.uid_list.tolist():
         assert np.isin(withdrawal.items, test_data.uid2history_item[user].numpy()).all()
         assert not np.isin(test_data.uid2positive_item[user].numpy(), withdrawal.items).any()
+
+
+@pytest.fixture
+def with_blanks(make_config, data_path, tmp_path):
+    """Return a function that makes the small data set with other spellings of some tokens."""
+
+    def make(**spellings):
+        with open(f"{data_path}/tiny/tiny.inter") as file:
+            lines = [line.split("\t") for line in file]
+        text = "".join("\t".join([spellings.get(cell, cell) for cell in line]) for line in lines)
+        (tmp_path / "tiny").mkdir()
+        (tmp_path / "tiny" / "tiny.inter").write_text(text, encoding="utf-8")
+        return create_dataset(make_config(data_path=str(tmp_path)))
+
+    return make
+
+
+def test_outer_blanks_in_the_data_are_no_part_of_a_token(with_blanks, dataset):
+    blanks = with_blanks(u3=" u3", i5="i5\u00a0", u4="u4  ")
+    assert blanks.token2id("user_id", " u3") == dataset.token2id("user_id", "u3")
+    pair = next(("u4", dataset.id2token("item_id", i)) for u, i in rows_of(dataset.build()[2]) if _is(dataset, u, "u4"))
+    named = WithdrawalRequest.users([" u3 "]) | WithdrawalRequest.items(["i5"]) | WithdrawalRequest.interactions([pair])
+    ours, plain = (named.resolve(data.interactions(), "all") for data in (blanks, dataset))
+    assert ours.forget.tolist() == plain.forget.tolist()
+    assert ours.forget.any()
+    assert ours.digest == plain.digest
+    assert ours.request.user_tokens == ("u3",)
+    view, plain_view = blanks.without(ours), dataset.without(plain)
+    assert [rows_of(part) for part in view.build()] == [rows_of(part) for part in plain_view.build()]
+    assert len(view.build()[2]) < len(blanks.build()[2])
+    for part in range(3):  # views and parts know the spellings too
+        assert view.interactions(part).item_ids(["i5"]).tolist() == [blanks.token2id("item_id", "i5\u00a0")]
+
+
+def _is(dataset, user, token):
+    return dataset.id2token("user_id", user) == token
+
+
+def test_a_data_set_without_outer_blanks_needs_no_second_index(dataset):
+    assert dataset.interactions().user_index is dataset.field2token_id["user_id"]
+    assert dataset.interactions(2).item_index is dataset.field2token_id["item_id"]
+
+
+def test_a_user_of_two_spellings_cannot_be_named(with_blanks):
+    dataset = with_blanks(u3=" u4")
+    with pytest.raises(RequestError, match="1 of 1 user tokens stand for several users of the data set") as error:
+        WithdrawalRequest.users(["u4"]).resolve(dataset.interactions())
+    assert "u4" not in str(error.value)
+    assert WithdrawalRequest.users(["u5"]).resolve(dataset.interactions()).forget.any()
+
+
+def test_unknown_users_are_counted_and_nobody_is_suggested(dataset):
+    with pytest.raises(RequestError) as error:
+        WithdrawalRequest.users(["u3", "u333", "U4"]).resolve(dataset.interactions())
+    assert str(error.value) == (
+        "2 of 3 user tokens are not in the data set; "
+        "write tokens as in the atomic file, whose 60 users remain after filtering"
+    )
