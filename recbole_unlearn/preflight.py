@@ -18,7 +18,7 @@ from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import create_dataset, data_preparation
 from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.plots import check_matplotlib
-from recbole_unlearn.exceptions import ConfigError, InputError, RequestError, UnsupportedModelError
+from recbole_unlearn.exceptions import ConfigError, InputError, RequestError, UnsupportedModelError, reason
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.model.adapter import ModelAdapter
 from recbole_unlearn.negatives import check_negatives
@@ -123,7 +123,7 @@ def _check_split(config: Config, data: WithdrawalDataset) -> None:
     except InputError:
         raise
     except (ValueError, KeyError, NotImplementedError, AssertionError, TypeError, AttributeError) as error:
-        raise ConfigError(f"eval_args: split {arguments['split']!r} cannot be carried out: {error}") from error
+        raise ConfigError(f"eval_args: split {arguments['split']!r} cannot be carried out: {reason(error)}") from error
     sizes = [len(part) for part in parts]
     if len(parts) != 3 or not sizes[0] or not sizes[2]:
         raise ConfigError(
@@ -145,7 +145,7 @@ def _try_model(config: Config, data: WithdrawalDataset) -> None:
         raise
     except Exception as error:
         raise ConfigError(
-            f"{config['model']} cannot be trained with these settings: {type(error).__name__}: {error}; "
+            f"{config['model']} cannot be trained with these settings: {reason(error)}; "
             f"check the model's keys and the sizes of batches"
         ) from error
 

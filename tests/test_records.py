@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_unlearn import Unlearner, load_data_and_model, withdraw_from_model
+from recbole_unlearn import Unlearner, WithdrawalRequest, load_data_and_model, withdraw_from_model
 from recbole_unlearn.cli import main
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError, StorageError
@@ -124,6 +124,41 @@ def test_too_little_room_is_said_before_anything_is_written(here, monkeypatch):
     with pytest.raises(StorageError, match="has 0 MB free"):
         withdraw("u3")
     assert everything(here).keys() == before.keys()
+
+
+# names with outer blanks
+
+
+def spell(old, new):
+    """Write a user's token otherwise in the raw file."""
+    raw = Path("data/tiny/tiny.inter")
+    raw.write_text(raw.read_text().replace(f"\n{old}\t", f"\n{new}\t"))
+
+
+@pytest.mark.parametrize("asked", ["u3", " u3", "u3  "])
+def test_outer_blanks_are_no_part_of_a_token(asked, here):
+    spell("u3", " u3")
+    config, model, dataset, *_ = load_data_and_model(NEUMF, trust=True)
+    assert " u3" in users_of(dataset)
+    unlearner = Unlearner(config, model, dataset)
+    unlearner.unlearn(WithdrawalRequest.users([asked]))
+    unlearner.save(NEUMF)
+    assert " u3" not in users_of(load_data_and_model(NEUMF)[2])
+    spell(" u3", "u3 ")  # delivered again, spelt otherwise
+    assert not {"u3", " u3", "u3 "} & users_of(create_dataset(config))
+
+
+def test_users_who_differ_in_outer_blanks_only_cannot_be_told_apart(here):
+    spell("u4", " u3")
+    config, model, dataset, *_ = load_data_and_model(NEUMF, trust=True)
+    unlearner = Unlearner(config, model, dataset)
+    with pytest.raises(RequestError, match="outer blanks"):
+        unlearner.unlearn(WithdrawalRequest.users(["u3"]))
+    unlearner.unlearn(WithdrawalRequest.users(["u5"]))
+    before = everything(here)
+    with pytest.raises(RequestError, match="1 users of 'tiny' share their name"):
+        unlearner.save(NEUMF)
+    assert everything(here) == before
 
 
 # what is owed

@@ -215,8 +215,8 @@ def check_names(dataset: WithdrawalDataset) -> None:
         number = sum(place == AMBIGUOUS for place in dataset.ids_by_name[field].values())
         if number:
             raise RequestError(
-                f"{number} {what} of {dataset.dataset_name!r} share their name with others but for outer blanks, so nobody can "
-                f"tell whose rows are whose; take the blanks out of the atomic files and train anew"
+                f"{number} {what} of {dataset.dataset_name!r} share their name with others but for outer blanks, so "
+                f"nobody can tell whose rows are whose; take the blanks out of the atomic files and train anew"
             )
 
 
