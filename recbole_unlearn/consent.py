@@ -13,8 +13,8 @@ from recbole_unlearn.config import Config
 from recbole_unlearn.data.after import find_ledger
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError
+from recbole_unlearn.lineage.chain import digest_of
 from recbole_unlearn.lineage.commit import recover
-from recbole_unlearn.lineage.ledger import digest_of
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.owed import owed, settle
 from recbole_unlearn.lineage.receipt import write_receipts

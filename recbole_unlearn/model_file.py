@@ -14,7 +14,7 @@ from recbole_unlearn.checkpoint import read_checkpoint
 from recbole_unlearn.config import Config
 from recbole_unlearn.exceptions import ConfigError, UnlearnError, reason
 from recbole_unlearn.extension import names_code
-from recbole_unlearn.lineage.ledger import NOTHING_WITHDRAWN
+from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
 from recbole_unlearn.lineage.place import safe_name
 
 # Where things are written, and what is trusted, is said by whoever runs this, never by the file that is loaded.

@@ -22,10 +22,11 @@ from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.report import finite
 from recbole_unlearn.exceptions import LedgerError, StorageError
+from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN, digest_of
 from recbole_unlearn.lineage.commit import Hashes, Withdrawn, buried, commit, real_path, recover
 from recbole_unlearn.lineage.digest import weights_digest
 from recbole_unlearn.lineage.key import SIZE, LedgerKey
-from recbole_unlearn.lineage.ledger import NOTHING_WITHDRAWN, Ledger, digest_of
+from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.receipt import as_range, write_receipts
 from recbole_unlearn.lineage.store import file_digest, write_atomically
 from recbole_unlearn.methods import Outcome

@@ -15,8 +15,9 @@ from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.dry_run import what_would_go
 from recbole_unlearn.exceptions import ConfigError, InputError, RequestError, StorageError
+from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN, Row
 from recbole_unlearn.lineage.commit import real_path, recover
-from recbole_unlearn.lineage.ledger import NOTHING_WITHDRAWN, Ledger, Row
+from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.owed import owe, owed, settle
 from recbole_unlearn.lineage.receipt import write_receipts
@@ -119,7 +120,7 @@ def _carry_out(model_file: str | Path, plan: Plan, ledger: Ledger) -> list[Row]:
                 f"run_unlearn.py --undo={model_file} takes it back"
             ) from error
         raise
-    return [row for row in ledger.rows() if row.seq > begin]
+    return ledger.rows(after=begin)
 
 
 def _take_back(ledger: Ledger, model_file: str | Path, given: Sequence[Mapping[str, Any]]) -> None:

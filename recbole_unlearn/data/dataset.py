@@ -13,7 +13,7 @@ from recbole.utils import InputType, init_seed
 from recbole_unlearn.data.remembering import RememberingDataset
 from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
 from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.lineage.ledger import NOTHING_WITHDRAWN
+from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
 
 
 class WithdrawalDataset(RememberingDataset):

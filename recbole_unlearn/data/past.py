@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
 from recbole_unlearn.lineage.key import LedgerKey
-from recbole_unlearn.lineage.ledger import NOTHING_WITHDRAWN, Ledger, Tombstones
+from recbole_unlearn.lineage.ledger import Ledger, Tombstones
 from recbole_unlearn.lineage.splits import FILTERED, KeptSplit, keep_split, kept_splits, short
 
 

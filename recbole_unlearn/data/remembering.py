@@ -66,9 +66,10 @@ class RememberingDataset(FastDataset):
         if not wanted:
             return
         users, items = (self.field2id_token[field] for field in (self.uid_field, self.iid_field))
+        named = [self.ids_by_name[self.uid_field].get(token, 0) for token in wanted]
         for part in self.build():
             ids = [np.asarray(part.inter_feat[field]) for field in (self.uid_field, self.iid_field)]
-            theirs = np.array([str(token).strip() in wanted for token in users])[ids[0]]
+            theirs = np.isin(ids[0], named)
             yield from zip(users[ids[0][theirs]], items[ids[1][theirs]], strict=True)
         for rows in (self._left_out, self.newer_rows):
             if rows is not None:

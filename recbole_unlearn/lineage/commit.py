@@ -27,8 +27,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from recbole_unlearn.exceptions import LedgerError, StorageError
+from recbole_unlearn.lineage.chain import Row, digest_of
 from recbole_unlearn.lineage.key import SIZE
-from recbole_unlearn.lineage.ledger import Ledger, Row, digest_of
+from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import owe, settle
 from recbole_unlearn.lineage.splits import drop_from_splits
 from recbole_unlearn.lineage.store import DISK, Disk, file_digest
@@ -251,8 +252,9 @@ def _entries(ledger: Ledger, withdrawn: Sequence[Withdrawn]) -> list[dict[str, A
     seen: set[tuple[str, bytes]] = set()
     entries = []
     for one in withdrawn:
-        given = {(kind, digest) for kind, found in buried(ledger, one.hashes).items() for digest in found} - seen
-        new = {(kind, digest) for kind, digest in given if one.buries and not ledger.is_buried(kind, digest)}
+        new: set[tuple[str, bytes]] = set()
+        for kind, digests in buried(ledger, one.hashes).items() if one.buries else ():
+            new |= {(kind, digest) for digest in set(digests) - ledger.buried_of(kind, digests)} - seen
         seen |= new
         entries.append({**one.entry, "tombstones": digest_of(digest for _, digest in new)})
     return entries

@@ -6,51 +6,26 @@ One SQLite file per data set. What belongs together changes in one transaction: 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from recbole_unlearn.exceptions import LedgerError, StorageError
+from recbole_unlearn.lineage.chain import GENESIS, NOTHING_WITHDRAWN, Row, digest_of
 from recbole_unlearn.lineage.key import LedgerKey, remember_ledger
 from recbole_unlearn.lineage.lock import exclusive
 from recbole_unlearn.lineage.place import files_of, refuse_lost, torn_files
-from recbole_unlearn.lineage.receipt import last_receipt, missing_receipts, read_receipt, write_receipts
+from recbole_unlearn.lineage.receipt import numbers_of_receipts, read_receipt, write_receipts
 from recbole_unlearn.lineage.schema import connect, make
 from recbole_unlearn.lineage.store import DISK, Disk, private_folder, write_atomically
 
-GENESIS = "0" * 64
-NOTHING_WITHDRAWN = {"count": 0, "head": GENESIS}
 Tombstones = dict[str, dict[bytes, int]]  # kind (user, item, pair) -> hash -> number of the ledger row
 _KINDS = ("user", "item", "pair")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of the ledger.
-
-    Args:
-        seq: Its number, from 1.
-        entry: What was done; it never names a token.
-        previous: Hash of the row before.
-        hash: SHA-256 of ``seq``, ``previous`` and ``entry``.
-    """
-
-    seq: int
-    entry: dict[str, Any]
-    previous: str
-    hash: str
-
-    @classmethod
-    def after(cls, seq: int, previous: str, entry: Mapping[str, Any]) -> Row:
-        """Return the row with this entry that follows another one."""
-        text = json.dumps([seq, previous, entry], sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return cls(seq, dict(entry), previous, hashlib.sha256(text.encode()).hexdigest())
+_AT_A_TIME = 500  # SQLite takes so many values in one query everywhere
 
 
 class Ledger:
@@ -108,20 +83,21 @@ class Ledger:
 
     def _compare_with_receipts(self) -> None:
         """Refuse a ledger that is shorter than its receipts know it, and finish what a crash left of receipts."""
-        known, count = last_receipt(self.path), self.anchor["count"]
+        numbers, count = numbers_of_receipts(self.path), self.anchor["count"]
+        known = max(numbers, default=0)
         content = read_receipt(self.path, known) if 0 < known <= count else None
         if known > count or (content is not None and self.problem_with(content["ledger"])):
             raise LedgerError(
                 f"ledger {str(self.path)!r} holds {count} rows, and its receipts know {known} and other ones: it was "
                 f"replaced, or its end is lost, and with it withdrawals; put it back from a copy (with its -wal file)"
             )
-        if missing_receipts(self.path, count) or torn_files(self.path):
+        if len(numbers) < count or torn_files(self.path):
             try:
                 with self.committing():
                     for torn in torn_files(self.path):
                         torn.unlink(missing_ok=True)
-                    missing = missing_receipts(self.path, count)
-                    write_receipts(self, [row for row in self.rows() if row.seq in missing])
+                    numbers = numbers_of_receipts(self.path)
+                    write_receipts(self, [row for row in self.rows() if row.seq not in numbers])
             except (StorageError, OSError) as error:
                 logging.getLogger(__name__).warning(f"receipts of this ledger are missing: {error}")
 
@@ -164,9 +140,9 @@ class Ledger:
         finally:
             self.db.execute("ROLLBACK")
 
-    def rows(self) -> list[Row]:
-        """Return every row, oldest first."""
-        found = self.db.execute("SELECT seq, entry, previous, hash FROM ledger ORDER BY seq")
+    def rows(self, after: int = 0) -> list[Row]:
+        """Return the rows after so many, oldest first; all by default."""
+        found = self.db.execute("SELECT seq, entry, previous, hash FROM ledger WHERE seq > ? ORDER BY seq", (after,))
         return [Row(seq, json.loads(entry), previous, digest) for seq, entry, previous, digest in found]
 
     @property
@@ -211,7 +187,7 @@ class Ledger:
         """
         found: Tombstones = {kind: {} for kind in _KINDS}
         back: dict[bytes, int] = {}
-        where = "WHERE seq > ? AND seq <= ? ORDER BY seq"
+        where = "WHERE kind != 'row' AND seq > ? AND seq <= ? ORDER BY seq"
         last = self.anchor["count"] if until is None else until
         for kind, digest, seq in self.db.execute(f"SELECT * FROM tombstones {where}", (after or 0, last)):
             if kind in found:
@@ -234,16 +210,30 @@ class Ledger:
 
     def is_buried(self, kind: str, digest: bytes) -> bool:
         """Return whether there is this tombstone; that of a user who was readmitted counts no more."""
-        latest = "SELECT max(seq) FROM tombstones WHERE kind = ? AND hash = ?"
-        buried = self.db.execute(latest, (kind, digest)).fetchone()[0]
-        back = self.db.execute(latest, ("readmitted", digest)).fetchone()[0] if kind == "user" else None
-        return buried is not None and (back is None or back < buried)
+        return bool(self.buried_of(kind, [digest]))
 
-    def bury(self, seq: int, hashes: Mapping[str, Iterable[bytes]]) -> None:
+    def buried_of(self, kind: str, digests: Sequence[bytes]) -> set[bytes]:
+        """Return for which of these hashes there is a tombstone; that of a user who was readmitted counts no more."""
+        buried = self._latest(kind, digests)
+        back = self._latest("readmitted", digests) if kind == "user" else {}
+        return {digest for digest, seq in buried.items() if back.get(digest, 0) < seq}
+
+    def _latest(self, kind: str, digests: Sequence[bytes]) -> dict[bytes, int]:
+        """Return the last row that wrote each of these tombstones."""
+        found: dict[bytes, int] = {}
+        for begin in range(0, len(digests), _AT_A_TIME):
+            some = digests[begin : begin + _AT_A_TIME]
+            among = f"hash IN ({','.join('?' * len(some))})"
+            query = f"SELECT hash, max(seq) FROM tombstones WHERE kind = ? AND {among} GROUP BY hash"
+            found |= dict(self.db.execute(query, (kind, *some)).fetchall())
+        return found
+
+    def bury(self, seq: int, hashes: Mapping[str, Sequence[bytes]]) -> None:
         """Write tombstones that are not there yet; call it inside a transaction."""
-        rows = [(kind, digest, seq) for kind, digests in hashes.items() for digest in digests]
-        new = [row for row in rows if row[0] == "readmitted" or not self.is_buried(row[0], row[1])]
-        self.db.executemany("INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)", new)
+        for kind, digests in hashes.items():
+            there = set() if kind == "readmitted" else self.buried_of(kind, digests)
+            new = [(kind, digest, seq) for digest in digests if digest not in there]
+            self.db.executemany("INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)", new)
 
     def state(self, name: str) -> dict[str, Any] | None:
         """Return a remembered state, such as that of an interrupted commit."""
@@ -296,8 +286,3 @@ class Ledger:
         """Write the rows as json lines."""
         lines = [json.dumps(vars(row), sort_keys=True) + "\n" for row in self.rows()]
         write_atomically(path, lambda file: file.write("".join(lines).encode()), mode=0o600)
-
-
-def digest_of(hashes: Iterable[bytes]) -> str:
-    """Return the SHA-256 of a set of hashes, whatever their order."""
-    return hashlib.sha256(b"".join(sorted(hashes))).hexdigest()

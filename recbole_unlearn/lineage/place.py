@@ -7,7 +7,7 @@ from pathlib import Path
 
 from recbole_unlearn.exceptions import LedgerError
 from recbole_unlearn.lineage.key import knows_of_ledger
-from recbole_unlearn.lineage.receipt import last_receipt
+from recbole_unlearn.lineage.receipt import numbers_of_receipts, torn_receipts
 
 
 def files_of(folder: str | Path, dataset: str, key_file: str | Path | None = None) -> tuple[Path, Path]:
@@ -18,7 +18,7 @@ def files_of(folder: str | Path, dataset: str, key_file: str | Path | None = Non
 
 def refuse_lost(path: Path, key_path: Path) -> None:
     """Raise LedgerError if somebody knows a ledger that is not there."""
-    known = last_receipt(path)
+    known = max(numbers_of_receipts(path), default=0)
     if known:
         knows = f"its receipts know {known} rows of it"
     elif key_path.parent in (path.parent, None) and knows_of_ledger(key_path, path.stem):
@@ -34,8 +34,7 @@ def refuse_lost(path: Path, key_path: Path) -> None:
 def torn_files(ledger: Path) -> list[Path]:
     """Return what crashes left of files that were being written for a ledger; look and delete under its commit lock."""
     beside = [f".{ledger.name}.*", ".ledger.key.*"]
-    found = [path for pattern in beside for path in ledger.parent.glob(pattern)]
-    return found + list((ledger.parent / "receipts").glob(f".{ledger.stem}-*.*.*"))
+    return torn_receipts(ledger) + [path for pattern in beside for path in ledger.parent.glob(pattern)]
 
 
 def safe_name(name: str) -> str:

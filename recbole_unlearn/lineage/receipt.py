@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,20 +54,26 @@ def write_receipts(ledger: Ledger, rows: Iterable[Row]) -> list[Path]:
     return written
 
 
-def last_receipt(ledger: Path) -> int:
-    """Return the highest row of a ledger that a receipt stands for, 0 if there is none."""
-    return max(_numbers(ledger), default=0)
+def numbers_of_receipts(ledger: Path) -> set[int]:
+    """Return for which rows of a ledger there is a receipt."""
+    found, prefix = set(), f"{ledger.stem}-"
+    for name in _names(ledger):
+        number = name.removeprefix(prefix).removesuffix(".json")
+        if name == f"{prefix}{number}.json" and number.isdecimal():
+            found.add(int(number))
+    return found
 
 
-def missing_receipts(ledger: Path, count: int) -> set[int]:
-    """Return which of the rows 1 to ``count`` of a ledger have no receipt."""
-    return set(range(1, count + 1)) - set(_numbers(ledger))
+def torn_receipts(ledger: Path) -> list[Path]:
+    """Return what a crash left of receipts that were being written; look and delete under the ledger's commit lock."""
+    folder = ledger.parent / "receipts"
+    return [folder / name for name in _names(ledger) if name.startswith(f".{ledger.stem}-")]
 
 
 def read_receipts(ledger: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Return the receipts of a ledger that can be read, by their paths, and what is wrong with the others."""
     found, problems = {}, []
-    for number in sorted(_numbers(ledger)):
+    for number in sorted(numbers_of_receipts(ledger)):
         path, content = _path(ledger, number), read_receipt(ledger, number)
         if content is None:
             problems.append(f"{path} is damaged, or no receipt of this ledger")
@@ -96,15 +103,11 @@ def datasets_with_receipts(folder: Path) -> set[str]:
     return {path.stem.rpartition("-")[0] for path in (folder / "receipts").glob("*-*.json")}
 
 
-def _numbers(ledger: Path) -> Iterator[int]:
-    for path in (ledger.parent / "receipts").glob(f"{_escaped(ledger.stem)}-*.json"):
-        number = path.stem.removeprefix(f"{ledger.stem}-")
-        if number.isdecimal():
-            yield int(number)
-
-
-def _escaped(name: str) -> str:
-    return name.replace("[", "[[]")
+def _names(ledger: Path) -> list[str]:
+    try:
+        return os.listdir(ledger.parent / "receipts")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _path(ledger: Path, number: int) -> Path:

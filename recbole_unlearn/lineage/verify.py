@@ -9,13 +9,14 @@ from typing import IO, Any
 import torch
 
 from recbole_unlearn.exceptions import ConfigError, LedgerError, UntrustedFileError
+from recbole_unlearn.lineage.chain import Row
 from recbole_unlearn.lineage.commit import interrupted
 from recbole_unlearn.lineage.digest import weights_digest
 from recbole_unlearn.lineage.key import LedgerKey, names_in_key
-from recbole_unlearn.lineage.ledger import Ledger, Row
+from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import models_that_owe
 from recbole_unlearn.lineage.place import files_of
-from recbole_unlearn.lineage.receipt import datasets_with_receipts, missing_receipts, read_receipts
+from recbole_unlearn.lineage.receipt import datasets_with_receipts, numbers_of_receipts, read_receipts
 from recbole_unlearn.lineage.unpickle import read_safely
 
 
@@ -93,7 +94,7 @@ def _receipts(ledger: Ledger, rows: list[Row], receipts: Mapping[str, Mapping[st
         elif row is not None and content["withdrawal"] != row.entry:
             problems.append(f"{path} tells something else than row {row.seq} of the ledger")
     present = {content["ledger"]["count"] for content in receipts.values()}
-    missing = sorted(missing_receipts(ledger.path, len(rows)) - present)
+    missing = sorted(of_row.keys() - numbers_of_receipts(ledger.path) - present)
     return problems + [f"the receipt of row {seq} is missing; the next run writes it" for seq in missing]
 
 

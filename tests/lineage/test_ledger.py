@@ -5,9 +5,10 @@ import stat
 import pytest
 
 from recbole_unlearn.exceptions import LedgerError
+from recbole_unlearn.lineage.chain import GENESIS
 from recbole_unlearn.lineage.commit import commit
 from recbole_unlearn.lineage.key import LedgerKey
-from recbole_unlearn.lineage.ledger import GENESIS, Ledger
+from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.place import safe_name
 from recbole_unlearn.lineage.receipt import anchors, receipt, write_receipts
 from tests.lineage.conftest import withdrawn
