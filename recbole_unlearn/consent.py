@@ -11,7 +11,9 @@ from typing import Any
 
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.after import find_ledger
+from recbole_unlearn.data.fast import rows_in_file
 from recbole_unlearn.data.request import WithdrawalRequest
+from recbole_unlearn.data.utils import check_files
 from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError
 from recbole_unlearn.lineage.chain import digest_of
 from recbole_unlearn.lineage.commit import recover
@@ -19,6 +21,7 @@ from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.owed import owed, settle
 from recbole_unlearn.lineage.receipt import write_receipts
 from recbole_unlearn.model_file import config_of, read_model_file
+from recbole_unlearn.saving import filled
 from recbole_unlearn.version import __version__
 
 
@@ -26,8 +29,9 @@ from recbole_unlearn.version import __version__
 def readmit(request_file: str | os.PathLike[str], given: Mapping[str, Any]) -> dict[str, Any]:
     """Let users who withdrew come back by their consent: rows that are delivered from now on are used again.
 
-    What was withdrawn stays out: the (user, item) rows that left with them are remembered by keyed hashes. Models that were
-    trained before do not know the new rows; a model that has not carried out the withdrawal yet still has to.
+    What was withdrawn stays out: the (user, item) rows that left with them, and those that stand in the files now, are
+    remembered by keyed hashes. Models that were trained before do not know the new rows; a model that has not carried out
+    the withdrawal yet still has to.
 
     Args:
         request_file: Names whole users, as a withdrawal request does.
@@ -38,15 +42,18 @@ def readmit(request_file: str | os.PathLike[str], given: Mapping[str, Any]) -> d
 
     Raises:
         RequestError: It names items or interactions, or users who are not withdrawn; nothing is written then.
+        ConfigError: The data set's files are missing, so nobody can tell which rows are old.
         LedgerError: Nothing was ever withdrawn from the data set.
     """
-    config = _config(given)
+    config = _config(given, "readmit")
     request = WithdrawalRequest.from_file(Path(request_file), config["USER_ID_FIELD"], config["ITEM_ID_FIELD"])
     if request.sample or request.item_tokens or request.pair_tokens:
         raise RequestError("only whole users are readmitted; items and single interactions stay withdrawn: name users")
     ledger = find_ledger(config)
     if ledger is None:
         raise LedgerError(f"nothing was ever withdrawn from {config['dataset']!r}, so nobody can be readmitted")
+    check_files(config)
+    old = rows_in_file(config, set(request.user_tokens))
     with closing(ledger), ledger.exclusive(), ledger.committing():
         recover(ledger)
         users = [ledger.key.user(token) for token in request.user_tokens]
@@ -55,18 +62,19 @@ def readmit(request_file: str | os.PathLike[str], given: Mapping[str, Any]) -> d
             raise RequestError(
                 f"{others} of the {len(users)} users are not withdrawn; name those who are, and nobody else"
             )
+        rows = filled(ledger.key, sorted({ledger.key.pair(*pair) for pair in old}))
         entry = {
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "dataset": ledger.path.stem,
             "readmitted": len(users),
             "request": digest_of(users),
             "version": __version__,
-            "tombstones": digest_of(users),
+            "tombstones": digest_of({*users, *(set(rows) - ledger.buried_of("row", rows))}),
         }
         (row,) = ledger.chain([entry])
         with ledger.transaction():
             ledger.append([row])
-            ledger.bury(row.seq, {"readmitted": users})
+            ledger.bury(row.seq, {"readmitted": users, "row": rows})
         ledger.tidy()
         (receipt,) = write_receipts(ledger, [row])
     return {"users": len(users), "ledger": str(ledger.path), "receipt": str(receipt)}
@@ -80,12 +88,12 @@ def undo(model_file: str | os.PathLike[str], given: Mapping[str, Any]) -> int:
 
     Args:
         model_file: The model that the requests were for.
-        given: As for ``withdraw_from_model``, without a request.
+        given: As for ``withdraw_from_model``, without a request; ``dataset`` if the file is gone.
 
     Returns:
         How many users, items and interactions are owed no more.
     """
-    _, config = read_model_file(model_file, dict(given))
+    config = read_model_file(model_file, dict(given))[1] if os.path.exists(model_file) else _config(given, "undo")
     ledger = find_ledger(config)
     if ledger is None:
         return 0
@@ -99,11 +107,12 @@ def undo(model_file: str | os.PathLike[str], given: Mapping[str, Any]) -> int:
     return sum(len(digests) for request in requests for digests in request.values())
 
 
-def _config(given: Mapping[str, Any]) -> Config:
+def _config(given: Mapping[str, Any], job: str) -> Config:
     """Return the config of the data set; the model in it plays no part."""
     if "dataset" not in given:
         raise ConfigError(
-            "--readmit needs --dataset=NAME, and --data_path or --ledger_dir if they are not the defaults"
+            f"--{job} needs --dataset=NAME, and --data_path or --ledger_dir if they are not the defaults"
+            + (": the model's file, which knows them, is not there" if job == "undo" else "")
         )
     values = {key: value for key, value in given.items() if key not in ("model", "dataset")}
     return config_of(str(given.get("model", "NeuMF")), str(given["dataset"]), values)

@@ -16,8 +16,11 @@ from recbole_unlearn.data.after import datasets_of_model, find_ledger
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.utils import check_files, prepare_anew
 from recbole_unlearn.exceptions import ConfigError, LedgerError, UnlearnError, UnsupportedModelError, reason
+from recbole_unlearn.lineage.commit import real_path
 from recbole_unlearn.lineage.lock import taking_turns
+from recbole_unlearn.lineage.store import file_digest
 from recbole_unlearn.model_file import BROKEN, anchor_of, read_model_file
+from recbole_unlearn.pending import named_by
 from recbole_unlearn.trainer import Unlearner
 from recbole_unlearn.utils import get_model, get_trainer
 
@@ -46,29 +49,41 @@ def load_data_and_model(
     given = dict(config_dict or {})
     if trust is not None:
         given["trust_checkpoint"] = trust
+    source = (real_path(model_file), file_digest(model_file))
     checkpoint, config = read_model_file(model_file, given)
-    stale = _stale(config, anchor_of(checkpoint))
     try:
         model, dataset = _model_and_data(model_file, checkpoint, config)
     except ConfigError:
-        if stale is None:
+        if not _is_stale(config, anchor_of(checkpoint)):
             raise
     else:
-        if _stale(config, dataset.anchor) is None:
+        if not _is_stale(config, dataset.anchor):
+            dataset.model_source = source
             return config, model, dataset, *prepare_anew(config, dataset)
     raise LedgerError(
-        f"{str(model_file)!r} was trained with rows that were withdrawn from {config['dataset']!r} since "
-        f"({stale} users, items or interactions); carry that out first: run_unlearn.py --model_file={model_file}"
+        f"{str(model_file)!r} was trained with rows that were withdrawn from {config['dataset']!r} since; carry that out "
+        f"first: run_unlearn.py --model_file={model_file}"
     )
 
 
-def _stale(config: Config, anchor: Mapping[str, Any]) -> int | None:
-    """Return how many users, items and interactions left after this place in the ledger, None if none did."""
+def _is_stale(config: Config, anchor: Mapping[str, Any]) -> bool:
+    """Return whether somebody or something left after this place in the ledger."""
     ledger = find_ledger(config)
     if ledger is None:
-        return None
+        return False
     with closing(ledger):
-        return sum(map(len, ledger.tombstones(after=anchor["count"]).values())) or None
+        return any(ledger.tombstones(after=anchor["count"]).values())
+
+
+def _catch_up_with_nothing(config: Config, dataset: WithdrawalDataset) -> None:
+    """Move a data set on in its ledger if nobody who left since is in it: the model has nothing to forget of them."""
+    ledger = find_ledger(config)
+    if ledger is None:
+        return
+    with closing(ledger):
+        since, anchor = ledger.tombstones(after=dataset.anchor["count"]), ledger.anchor
+        if any(since.values()) and not named_by(ledger, dataset, since):
+            dataset.anchor = anchor
 
 
 def load_for_withdrawal(
@@ -94,6 +109,10 @@ def _model_and_data(
         except ConfigError as error:
             refused = refused or error
             continue
+        if (
+            checkpoint.get("lineage", {}).get("data") is not None
+        ):  # a stock model may know rows that are gone from the files
+            _catch_up_with_nothing(config, dataset)
         dataset.ledger_key = checkpoint.get("lineage", {}).get("key")
         if dataset.newer_rows is not None and len(dataset.newer_rows):
             logging.getLogger(__name__).warning(

@@ -29,6 +29,7 @@ _NOT_FROM_A_FILE = {
     "withdraw",
     "withdraw_scope",
     "trust_checkpoint",
+    "use_pretrain",
     "save_format",
     "dataset_save_path",
     "dataloaders_save_path",
@@ -110,7 +111,8 @@ def _config(saved: Mapping[str, Any], given: dict[str, Any]) -> Config:
     config = config_of(model, name, asked)
     fresh = config.final_config_dict
     for key, value in saved.items():
-        replaceable = key not in _NOT_FROM_A_FILE and key not in config.external_config_dict and key != "data_path"
+        from_caller = key in _NOT_FROM_A_FILE or key.endswith(("_path", "_dir", "_file"))
+        replaceable = not from_caller and key not in config.external_config_dict
         if key in ("methods", "unlearn_method") and names_code(value):
             continue  # a file must not say which code is imported
         if replaceable and _is_plain(value) and _is_plain(fresh.get(key)):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from recbole_unlearn.data.past import Past
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import owed
+from recbole_unlearn.saving import request_hashes
 
 
 @dataclass(frozen=True)
@@ -24,23 +25,28 @@ class Job:
         request: Who and what leaves.
         known: The part of it that the model has seen; the rest came after its training and is only recorded.
         origin: ``ledger`` (it left before, by way of another model), ``owed`` (a crash cut it off) or ``given``.
+        unnamed: Hashes of what an owed request names and the data set does not hold any more: it is only recorded.
     """
 
     request: WithdrawalRequest
     known: WithdrawalRequest
     origin: str = "given"
+    unnamed: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
 
 
 def earlier_jobs(ledger: Ledger, dataset: WithdrawalDataset, model_file: str | Path) -> list[Job]:
     """Return what a model still has to forget: later withdrawals from its data set, and requests cut off by a crash."""
-    since = ledger.tombstones(after=dataset.anchor["count"])
-    named = _of_hashes(ledger, dataset, since)
+    named = named_by(ledger, dataset, ledger.tombstones(after=dataset.anchor["count"]))
     jobs = [job_of(dataset, named, "ledger")] if named else []
     for kinds in owed(ledger, model_file):
         found: dict[str, set[bytes]] = {kind: set(kinds[kind]) for kind in kinds}
         found["pair"] = {ledger.key.pair_of(pair) for pair in kinds["pair"]}
-        request = _minus(_of_hashes(ledger, dataset, found), named)  # nobody is withdrawn twice
-        jobs += [job_of(dataset, request, "owed")] if request else []
+        whole = named_by(ledger, dataset, found)
+        request = _minus(whole, named)  # nobody is withdrawn twice
+        there = request_hashes(ledger.key, whole)
+        unnamed = {kind: [digest for digest in kinds[kind] if digest not in there[kind]] for kind in kinds}
+        if request or any(unnamed.values()):
+            jobs.append(replace(job_of(dataset, request, "owed"), unnamed=unnamed))
         named |= request
     return jobs
 
@@ -113,20 +119,15 @@ def _known(dataset: WithdrawalDataset, request: WithdrawalRequest) -> Withdrawal
 
 def _newer(dataset: WithdrawalDataset, request: WithdrawalRequest) -> WithdrawalRequest:
     """Return the part of a request that names rows which came after the model's training."""
-    if dataset.newer_rows is None or not len(dataset.newer_rows):
-        return WithdrawalRequest()
-    users, items = (
-        dataset.newer_rows[field].astype(str).str.strip() for field in (dataset.uid_field, dataset.iid_field)
-    )
-    user_set, item_set, pair_set = set(users), set(items), set(zip(users, items, strict=True))
+    users, items, pairs = dataset.names_of_newer_rows
     return WithdrawalRequest(
-        tuple(user for user in request.user_tokens if user in user_set),
-        tuple(item for item in request.item_tokens if item in item_set),
-        tuple(pair for pair in request.pair_tokens if pair in pair_set),
+        tuple(user for user in request.user_tokens if user in users),
+        tuple(item for item in request.item_tokens if item in items),
+        tuple(pair for pair in request.pair_tokens if pair in pairs),
     )
 
 
-def _of_hashes(ledger: Ledger, dataset: WithdrawalDataset, hashes: Mapping[str, Any]) -> WithdrawalRequest:
+def named_by(ledger: Ledger, dataset: WithdrawalDataset, hashes: Mapping[str, Any]) -> WithdrawalRequest:
     """Return the request that names what some hashes name, in the data set's tokens."""
     if not any(hashes.values()):
         return WithdrawalRequest()

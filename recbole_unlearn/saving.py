@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,8 @@ from recbole_unlearn.evaluator.report import finite
 from recbole_unlearn.exceptions import LedgerError, StorageError
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN, digest_of
 from recbole_unlearn.lineage.commit import Hashes, Withdrawn, buried, commit, real_path, recover
-from recbole_unlearn.lineage.digest import weights_digest
-from recbole_unlearn.lineage.key import SIZE, LedgerKey
+from recbole_unlearn.lineage.digest import keyed_weights, weights_digest
+from recbole_unlearn.lineage.key import LedgerKey
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.receipt import as_range, write_receipts
 from recbole_unlearn.lineage.store import file_digest, write_atomically
@@ -48,6 +47,7 @@ class Unsaved:
         rows: Training rows that left.
         entry: What else the ledger's row says.
         catches_up: Whether it left the data set before, by way of another model.
+        unnamed: Hashes of what a request names that a crash cut off, and that the data set does not hold any more.
     """
 
     request: WithdrawalRequest
@@ -55,6 +55,7 @@ class Unsaved:
     rows: int
     entry: Mapping[str, Any]
     catches_up: bool = False
+    unnamed: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
 
 
 def unsaved(
@@ -67,7 +68,6 @@ def unsaved(
         "model_before": before,
         "model_after": weights_digest(outcome.model.state_dict()),
         "seconds": unlearner.last_cost.seconds,
-        "residual": told.get("residual"),
         "approximate": bool(told.get("approximate", False)),
         "report": finite(plain({name: told[name] for name in _TOLD if name in told})),
     }
@@ -78,7 +78,7 @@ def recorded_only(unlearner: Any, dataset: WithdrawalDataset, method: str) -> Un
     """Return what there is to record of a request that names nothing that the model has seen: it stays as it is."""
     digest = weights_digest(unlearner.model.state_dict())
     entry = {"method": method, "model_before": digest, "model_after": digest, "seconds": 0.0}
-    entry |= {"residual": None, "approximate": False, "report": {"nothing_to_do": True}}
+    entry |= {"approximate": False, "report": {"nothing_to_do": True}}
     return Unsaved(WithdrawalRequest(), dataset, 0, entry)
 
 
@@ -89,20 +89,25 @@ def check_storage(path: str | os.PathLike[str], model: Any, ledger: Path) -> Non
         StorageError: A folder cannot be written, or there is too little room for a second copy of the model.
     """
     target, ledger = real_path(path), ledger.absolute()
-    while not ledger.exists() and ledger != ledger.parent:
-        ledger = ledger.parent
-    for folder in (target.parent, ledger):
+    for folder in map(_existing, (target.parent, ledger)):
         if not os.access(folder, os.W_OK | os.X_OK):
             raise StorageError(
                 f"{str(folder)!r} cannot be written; give write permission, or set ledger_dir for the ledger"
             )
     needed = sum(value.numel() * value.element_size() for value in model.state_dict().values())
-    free = shutil.disk_usage(target.parent).free
+    free = shutil.disk_usage(_existing(target.parent)).free
     if free < needed:
         raise StorageError(
             f"{str(target.parent)!r} has {free / 1e6:,.0f} MB free, and the new model needs {needed / 1e6:,.0f} MB beside "
             f"the old one; make room and run again"
         )
+
+
+def _existing(folder: Path) -> Path:
+    """Return a folder, or the nearest one above it that is there."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
 
 
 def request_hashes(key: LedgerKey, request: WithdrawalRequest) -> Hashes:
@@ -164,8 +169,12 @@ def save_model(unlearner: Any, path: str | os.PathLike[str]) -> list[Path]:
         StorageError: The disk refused; the old file is still there.
     """
     make = stock_state if unlearner.config["save_format"] == "recbole" else model_state
+    expected = _expected(unlearner, path)
     if not unlearner.unsaved:
+        if expected is not None and file_digest(path) not in (expected, None):
+            raise LedgerError(f"{str(path)!r} changed since it was loaded; load it again, or save under another name")
         write_atomically(path, lambda file: torch.save(make(unlearner), file))
+        unlearner.source = (real_path(path), file_digest(path))
         return []
     check_names(unlearner.unsaved[0].dataset)
     check_storage(path, unlearner.model, ledger_folder(unlearner.config))
@@ -180,7 +189,7 @@ def save_model(unlearner: Any, path: str | os.PathLike[str]) -> list[Path]:
                 path,
                 withdrawn,
                 lambda file, anchor: torch.save(make(unlearner, anchor), file),
-                replaces=_expected(unlearner, path),
+                replaces=expected,
                 keep=lambda: keep_split_once(first, ledger),
             )
             unlearner.unsaved = []
@@ -197,6 +206,21 @@ def save_model(unlearner: Any, path: str | os.PathLike[str]) -> list[Path]:
     return receipts
 
 
+def check_not_older(checkpoint: Mapping[str, Any], dataset: Any, path: str | os.PathLike[str]) -> None:
+    """Refuse parameters that are older than the data set: they would bring withdrawn rows back under a new record.
+
+    Raises:
+        LedgerError: The file knows fewer withdrawals than the data set.
+    """
+    known = getattr(dataset, "anchor", NOTHING_WITHDRAWN)["count"]
+    its = checkpoint.get("lineage", {}).get("ledger", NOTHING_WITHDRAWN)["count"]
+    if its < known:
+        raise LedgerError(
+            f"{str(path)!r} knows {its} withdrawals, the data set {known}: it would bring withdrawn rows back; withdraw "
+            f"from it with run_unlearn.py --model_file={path}, or load it with its own data by load_data_and_model"
+        )
+
+
 def _expected(unlearner: Any, path: str | os.PathLike[str]) -> str | None:
     """Return the digest of the file from which the model was loaded, if it is the one to replace."""
     source, digest = unlearner.source or (None, None)
@@ -204,7 +228,7 @@ def _expected(unlearner: Any, path: str | os.PathLike[str]) -> str | None:
 
 
 def _to_record(unlearner: Any, ledger: Ledger, path: str | os.PathLike[str]) -> list[Withdrawn]:
-    hashes = [request_hashes(ledger.key, one.request) for one in unlearner.unsaved]
+    hashes = [_filled_hashes(ledger.key, one) for one in unlearner.unsaved]
     mine = {
         kind: {digest for one in hashes for digest in buried(ledger, one)[kind]} for kind in ("user", "item", "pair")
     }
@@ -215,23 +239,27 @@ def _to_record(unlearner: Any, ledger: Ledger, path: str | os.PathLike[str]) -> 
             "repeat the request"
         )
     return [
-        Withdrawn(_entry(ledger, one, digests, path), _padded(ledger.key, one, digests), not one.catches_up)
+        Withdrawn(_entry(ledger, one, digests, path), digests, not one.catches_up)
         for one, digests in zip(unlearner.unsaved, hashes, strict=True)
     ]
 
 
-def _padded(key: LedgerKey, one: Unsaved, hashes: Hashes) -> Hashes:
-    """Return the hashes with those of the single rows of its users, each kind filled up to a power of two.
+def _filled_hashes(key: LedgerKey, one: Unsaved) -> Hashes:
+    """Return the hashes of a withdrawal with those of the single rows of its users, and with what hides their number.
 
-    The single rows stay out when a user is readmitted; the filling keeps their number from telling who it was.
+    The single rows stay out when a user is readmitted.
     """
-    rows = sorted(key.pair(user, item) for user, item in one.dataset.rows_of_users(one.request.user_tokens))
-    return {**hashes, "pair": _filled(hashes["pair"], 2 * SIZE), "row": _filled(rows, SIZE)}
+    named = request_hashes(key, one.request)
+    hashes = {kind: [*named[kind], *one.unnamed.get(kind, ())] for kind in named}
+    rows = sorted({key.pair(user, item) for user, item in one.dataset.rows_of_users(one.request.user_tokens)})
+    pairs = sorted(hashes["pair"])
+    return {**hashes, "row": filled(key, rows), "filler": filled(key, pairs)[len(pairs) :]}
 
 
-def _filled(hashes: list[bytes], size: int) -> list[bytes]:
-    wanted = 1 << (len(hashes) - 1).bit_length() if hashes else 0
-    return hashes + [secrets.token_bytes(size) for _ in range(wanted - len(hashes))]
+def filled(key: LedgerKey, hashes: list[bytes]) -> list[bytes]:
+    """Return hashes with as many of nothing behind them as fill the range of ``as_range``, always the same ones."""
+    missing = (1 << len(hashes).bit_length()) - 1 - len(hashes)
+    return hashes + [key.hash("filler", b"".join(hashes) + number.to_bytes(8, "little")) for number in range(missing)]
 
 
 def _entry(ledger: Ledger, one: Unsaved, hashes: Hashes, path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -240,14 +268,16 @@ def _entry(ledger: Ledger, one: Unsaved, hashes: Hashes, path: str | os.PathLike
         "dataset": ledger.path.stem,
         "model": str(real_path(path)),
         "scope": "all",
-        "request": digest_of([digest for kind in hashes.values() for digest in kind]),
-        "users": len(one.request.user_tokens),
-        "items": len(one.request.item_tokens),
-        "pairs": as_range(len(one.request.pair_tokens)),
+        "request": digest_of([digest for kind in ("user", "item", "pair") for digest in hashes[kind]]),
+        "users": len(hashes["user"]),
+        "items": len(hashes["item"]),
+        "pairs": as_range(len(hashes["pair"])),
         "rows": as_range(one.rows),
         "catches_up": one.catches_up,
         "version": __version__,
         **one.entry,
+        # Without the key nobody can try out whose withdrawal leads to these weights.
+        **{name: keyed_weights(ledger.key, one.entry[name]) for name in ("model_before", "model_after")},
     }
 
 

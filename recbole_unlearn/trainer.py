@@ -30,7 +30,7 @@ from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.negatives import check_negatives, sampled_negatives
-from recbole_unlearn.saving import Unsaved, model_state, plain, public, save_model, unsaved
+from recbole_unlearn.saving import Unsaved, check_not_older, model_state, plain, public, save_model, unsaved
 from recbole_unlearn.shards.workshop import Workshop
 from recbole_unlearn.utils import get_method
 
@@ -71,7 +71,7 @@ class Unlearner(Trainer):
         self._view: Callable[[], WithdrawalDataset | None] = lambda: dataset
         self.withdrawn_users = getattr(dataset, "withdrawn_users", np.array([], dtype=np.int64))
         self.unsaved: list[Unsaved] = []
-        self.source: tuple[Path, str | None] | None = None
+        self.source: tuple[Path, str | None] | None = getattr(dataset, "model_source", None)
         self.last_cost: Cost | None = None
         self.stale_model_file: str | None = None
         self.alone = False  # whether shards are trained one after the other, each to be timed alone
@@ -224,8 +224,10 @@ class Unlearner(Trainer):
 
         Raises:
             UntrustedFileError: The file is a pickle and nobody said that it is trusted.
+            LedgerError: It is older than withdrawals that the data set knows.
         """
         checkpoint = read_checkpoint(path, self.device, bool(self.config["trust_checkpoint"]))
+        check_not_older(checkpoint, self.dataset, path)
         try:
             self.model.load_state_dict(checkpoint["state_dict"])
         except RuntimeError as error:

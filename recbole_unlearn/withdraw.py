@@ -14,7 +14,7 @@ from recbole_unlearn.data.after import check_names, find_ledger, ledger_folder, 
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.dry_run import what_would_go
-from recbole_unlearn.exceptions import ConfigError, InputError, RequestError, StorageError
+from recbole_unlearn.exceptions import ConfigError, RequestError, StorageError, UnlearnError
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN, Row
 from recbole_unlearn.lineage.commit import real_path, recover
 from recbole_unlearn.lineage.ledger import Ledger
@@ -78,7 +78,8 @@ def withdraw_from_model(model_file: str | Path, given: Mapping[str, Any]) -> dic
 
     Raises:
         InputError: Something given cannot be used; nothing has been written then, and nothing is owed.
-        StorageError: The disk refused to write; the model and the ledger are as they were.
+        StorageError: The disk refused to write; the model and the ledger are as they were. In batches, the error says how
+            many parts were recorded before.
     """
     given = dict(given)
     plan = _plan(model_file, given)
@@ -114,11 +115,11 @@ def _carry_out(model_file: str | Path, plan: Plan, ledger: Ledger) -> list[Row]:
             unlearner.save(model_file)
     except Exception as error:
         _take_back(ledger, model_file, given)
-        if job.origin == "owed" and isinstance(error, InputError):
-            raise type(error)(
-                f"a request that an earlier run accepted cannot be carried out: {error}; "
-                f"run_unlearn.py --undo={model_file} takes it back"
-            ) from error
+        done = ledger.anchor["count"] - begin
+        if isinstance(error, UnlearnError) and (done or job.origin == "owed"):
+            parts = f"{done} of {len(plan.jobs)} parts are recorded, the others are taken back: " if done else ""
+            undo = f"; an earlier run accepted it, --undo={model_file} takes it back" if job.origin == "owed" else ""
+            raise type(error)(f"{parts}{error}{undo}") from error
         raise
     return ledger.rows(after=begin)
 
@@ -139,7 +140,8 @@ def _carry_out_one(unlearner: Unlearner, job: Job, method: UnlearnMethod) -> Non
         last = unlearner.unsaved.pop()
     else:
         last = recorded_only(unlearner, unlearner.dataset, method.name)
-    unlearner.unsaved.append(replace(last, request=job.request, catches_up=job.origin == "ledger"))
+    catches_up = job.origin == "ledger"
+    unlearner.unsaved.append(replace(last, request=job.request, unnamed=job.unnamed, catches_up=catches_up))
 
 
 def _seen(ledger: Ledger | None, model_file: str | Path) -> Any:
@@ -162,8 +164,11 @@ def _plan(model_file: str | Path, given: dict[str, Any]) -> Plan:
             plan.jobs = earlier_jobs(ledger, dataset, model_file)
         if config["withdraw"] is not None:
             request = WithdrawalRequest.from_file(config["withdraw"], config["USER_ID_FIELD"], config["ITEM_ID_FIELD"])
-            if request.sample:
-                raise RequestError("a drawn request is for comparisons; name users, items or interactions")
+            if request.sample or request.scope == "train":
+                raise RequestError(
+                    "a drawn request, or one that says scope train, is for comparisons; name users, items or interactions, "
+                    "and leave the scope out"
+                )
             left = _left(plan, request, ledger, model_file)
             plan.jobs += [job_of(dataset, part) for part in in_batches(left, config["withdraw_batch"])]
         elif not plan.jobs:

@@ -183,7 +183,7 @@ def test_batches_one_by_one_and_all_at_once_end_in_the_same_bits(here):
 
 def test_another_model_of_the_data_set_catches_up(here):
     withdraw_from_model("saved/NeuMF.pth", {"withdraw": ask("r.csv", "user_id\nu3\n"), **TRUST})
-    with pytest.raises(LedgerError, match=r"withdrawn from 'tiny' since \(1 users"):
+    with pytest.raises(LedgerError, match=r"withdrawn from 'tiny' since"):
         load_data_and_model("saved/BPR.pth", trust=True)
     result = withdraw_from_model("saved/BPR.pth", TRUST)
     assert [entry["users"] for entry in result["withdrawals"]] == [1]

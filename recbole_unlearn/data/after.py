@@ -70,17 +70,18 @@ def open_ledger(config: Any) -> Ledger:
 
 def without_buried(request: WithdrawalRequest, ledger: Ledger) -> WithdrawalRequest:
     """Return a request without what has a tombstone: what is gone already stays gone."""
-    buried, key = ledger.is_buried, ledger.key
+    key, pairs = ledger.key, request.pair_tokens
+    users = ledger.buried_of("user", [key.user(user) for user in (*request.user_tokens, *(user for user, _ in pairs))])
+    items = ledger.buried_of("item", [key.item(item) for item in (*request.item_tokens, *(item for _, item in pairs))])
+    gone = ledger.buried_of("pair", [key.pair(user, item) for user, item in pairs])
     return replace(
         request,
-        user_tokens=tuple(user for user in request.user_tokens if not buried("user", key.user(user))),
-        item_tokens=tuple(item for item in request.item_tokens if not buried("item", key.item(item))),
+        user_tokens=tuple(user for user in request.user_tokens if key.user(user) not in users),
+        item_tokens=tuple(item for item in request.item_tokens if key.item(item) not in items),
         pair_tokens=tuple(
             (user, item)
-            for user, item in request.pair_tokens
-            if not (
-                buried("pair", key.pair(user, item)) or buried("user", key.user(user)) or buried("item", key.item(item))
-            )
+            for user, item in pairs
+            if not (key.pair(user, item) in gone or key.user(user) in users or key.item(item) in items)
         ),
     )
 
@@ -239,6 +240,7 @@ def refuse_withdrawn(config: Any, dataset: Dataset, what: str) -> Dataset:
     if ledger is None:
         return dataset
     with closing(ledger):
+        recover(ledger)
         past = Past.of(ledger)
     users, items = (dataset.field2id_token.get(field) for field in (dataset.uid_field, dataset.iid_field))
     if users is None or items is None:

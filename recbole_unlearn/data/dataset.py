@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ class WithdrawalDataset(RememberingDataset):
     _parts: list[Dataset] | None = None
     _gone: np.ndarray = np.array([], dtype=np.int64)
     anchor: dict[str, Any] = NOTHING_WITHDRAWN
+    model_source: tuple[Path, str | None] | None = None  # the file of the model that it was loaded with, and its digest
     ledger_key: str | None = None  # the fingerprint of the key of the ledger that the anchor is of
 
     def build(self) -> list[Dataset]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ class RememberingDataset(FastDataset):
     _kept: KeptSplit | None = None
     _kept_tokens: dict[str, list[bytes]] | None = None
     _left_out: pd.DataFrame | None = None
+    _places: Any = ()  # of the rows that are left of a file after all filters
+    _dropped: pd.DataFrame | None = None  # the other rows: of filters of counts and values, of missing names
     newer_rows: pd.DataFrame | None = None
     withdrawn_items: np.ndarray = np.array([], dtype=np.int64)
 
@@ -60,6 +63,14 @@ class RememberingDataset(FastDataset):
             for user, item in self._left_out.itertuples(index=False):
                 yield key.user(user), key.item(item)
 
+    @cached_property
+    def names_of_newer_rows(self) -> tuple[set[str], set[str], set[tuple[str, str]]]:
+        """The users, the items and the pairs of rows that came after the model's training."""
+        if self.newer_rows is None:
+            return set(), set(), set()
+        users, items = (self.newer_rows[field].astype(str).str.strip() for field in (self.uid_field, self.iid_field))
+        return set(users), set(items), set(zip(users, items, strict=True))
+
     def rows_of_users(self, tokens: Collection[str]) -> Iterator[tuple[str, str]]:
         """Yield user and item of each row of these users, those that a filter left out and those that came since included."""
         wanted = set(tokens)
@@ -71,7 +82,7 @@ class RememberingDataset(FastDataset):
             ids = [np.asarray(part.inter_feat[field]) for field in (self.uid_field, self.iid_field)]
             theirs = np.isin(ids[0], named)
             yield from zip(users[ids[0][theirs]], items[ids[1][theirs]], strict=True)
-        for rows in (self._left_out, self.newer_rows):
+        for rows in (self._dropped, self.newer_rows):
             if rows is not None:
                 yield from (pair for pair in rows.itertuples(index=False, name=None) if str(pair[0]).strip() in wanted)
 
@@ -103,6 +114,12 @@ class RememberingDataset(FastDataset):
         chosen = [np.flatnonzero(part == number) for number in range(3)]
         return [self.copy(self.inter_feat[rows[np.argsort(position[rows], kind="stable")]]) for rows in chosen]
 
+    def _data_filtering(self) -> None:
+        whole = self.inter_feat[[self.uid_field, self.iid_field]] if self.uid_field and self.iid_field else None
+        super()._data_filtering()
+        if whole is not None and len(self._places) < len(whole):
+            self._dropped = whole.drop(self._places).dropna()
+
     def _filter_by_inter_num(self) -> None:
         self._recall()
         if self._kept is not None:
@@ -111,6 +128,7 @@ class RememberingDataset(FastDataset):
         if self.config["user_inter_num_interval"] or self.config["item_inter_num_interval"]:
             before = before[[self.uid_field, self.iid_field]].copy()
         super()._filter_by_inter_num()
+        self._places = self.inter_feat.index
         if len(before) > len(self.inter_feat):
             self._left_out = before.drop(self.inter_feat.index)
 
@@ -133,12 +151,15 @@ class RememberingDataset(FastDataset):
         self.rows_read = dict(self._kept.read)
         if newer.any():
             self.newer_rows = self.inter_feat.loc[newer, [self.uid_field, self.iid_field]]
+        self._places = self.inter_feat.index[loaded]
         self.inter_feat = self.inter_feat[loaded].reset_index(drop=True)
         for name, field, digest in (("user", self.uid_field, past.key.user), ("item", self.iid_field, past.key.item)):
             feat = getattr(self, f"{name}_feat")
             if feat is not None:
                 values = feat[field].to_numpy(dtype=object)
                 stay = isin(values, digest, set(tokens[field])) & ~isin(values, digest, past.tombstones[name])
+                if name == "user":  # who came back after this split was kept has no rows in it
+                    stay &= ~isin(values, digest, past.readmitted) | feat[field].isin(self.inter_feat[field]).to_numpy()
                 setattr(self, f"{name}_feat", feat[stay].reset_index(drop=True))
         gone = [place for place, digest in enumerate(tokens[self.iid_field], 1) if digest in past.tombstones["item"]]
         self.withdrawn_items = np.array(gone, dtype=np.int64)

@@ -45,7 +45,7 @@ class Withdrawn:
     Args:
         entry: What the ledger's row says; it names no token.
         hashes: Of the users, items and pairs that were withdrawn; ``row`` holds tombstones of the single rows of its users,
-            which stay out when a user is readmitted.
+            which stay out when a user is readmitted, ``filler`` tombstones of no pair, which hide the number of the pairs.
         buries: Whether they leave the data set with it; a model that catches up forgets what left before.
     """
 
@@ -147,7 +147,8 @@ def _recover(ledger: Ledger, disk: Disk) -> bool:
             _finish(ledger, disk)
             return True
         logging.getLogger(__name__).warning(
-            f"{str(target)!r} was replaced while a withdrawal from it was interrupted: it is left as it is, and the "
+            f"{str(target)!r} was replaced, or lost its new version, while a withdrawal from it was "
+            f"interrupted: it is left as it is, and the "
             f"withdrawal is owed by it (run_unlearn.py --model_file={target} carries it out)"
         )
     temporary.unlink(missing_ok=True)
@@ -193,8 +194,8 @@ def _finish(ledger: Ledger, disk: Disk) -> None:
         ledger.append(rows)
         for row, kinds, buries in zip(rows, state["hashes"], _buries(state), strict=True):
             hashes = from_hex(kinds)
+            ledger.bury(row.seq, buried(ledger, hashes, buries))
             if buries:
-                ledger.bury(row.seq, buried(ledger, hashes))
                 drop_from_splits(ledger, hashes)
             settle(ledger, target, hashes)
         ledger.remember(_STATE, None)
@@ -253,18 +254,26 @@ def _entries(ledger: Ledger, withdrawn: Sequence[Withdrawn]) -> list[dict[str, A
     entries = []
     for one in withdrawn:
         new: set[tuple[str, bytes]] = set()
-        for kind, digests in buried(ledger, one.hashes).items() if one.buries else ():
+        for kind, digests in buried(ledger, one.hashes, one.buries).items():
             new |= {(kind, digest) for digest in set(digests) - ledger.buried_of(kind, digests)} - seen
         seen |= new
         entries.append({**one.entry, "tombstones": digest_of(digest for _, digest in new)})
     return entries
 
 
-def buried(ledger: Ledger, hashes: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]:
-    """Return the hashes as tombstones hold them: of a pair only the hash of both, so that nobody sees who shares one."""
-    found = {kind: list(digests) for kind, digests in hashes.items()}
-    found["pair"] = [ledger.key.pair_of(pair) for pair in hashes.get("pair", ()) if len(pair) == 2 * SIZE]
-    return found
+def buried(ledger: Ledger, hashes: Mapping[str, Sequence[bytes]], all_kinds: bool = True) -> dict[str, list[bytes]]:
+    """Return the hashes as tombstones hold them: of a pair only the hash of both, so that nobody sees who shares one.
+
+    Args:
+        ledger: The ledger.
+        hashes: Of a withdrawal.
+        all_kinds: Or only the single rows, for a model that catches up: its users left before, or came back since.
+    """
+    if not all_kinds:
+        return {"row": list(hashes.get("row", ()))}
+    found = {kind: list(digests) for kind, digests in hashes.items() if kind != "filler"}
+    pairs = [ledger.key.pair_of(pair) for pair in hashes.get("pair", ()) if len(pair) == 2 * SIZE]
+    return {**found, "pair": pairs + list(hashes.get("filler", ()))}
 
 
 def _told(error: BaseException) -> str:

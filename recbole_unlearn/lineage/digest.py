@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from recbole_unlearn.lineage.key import LedgerKey
+
 
 def weights_digest(state: Mapping[str, Any]) -> str:
     """Return the SHA-256 of the tensors of a ``state_dict``, whatever file they stand in.
@@ -19,3 +21,8 @@ def weights_digest(state: Mapping[str, Any]) -> str:
         found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         found.update(value.detach().cpu().contiguous().numpy().tobytes())
     return found.hexdigest()
+
+
+def keyed_weights(key: LedgerKey, digest: str) -> str:
+    """Return the digest of weights under a ledger's key, as its rows hold it."""
+    return key.hash("weights", digest.encode()).hex()

@@ -12,11 +12,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from recbole_unlearn.exceptions import LedgerError, StorageError
-from recbole_unlearn.lineage.store import write_atomically
+from recbole_unlearn.lineage.lock import exclusive
+from recbole_unlearn.lineage.store import private_folder, write_atomically
 
 SIZE = 16  # bytes of a hash
 _NONCE = 12  # bytes
-_HEADER = "# data sets whose ledger was made with this key:"
+_HEADER = "# ledgers that were made with this key:"
 
 
 class LedgerKey:
@@ -47,10 +48,13 @@ class LedgerKey:
             LedgerError: The file is missing, unreadable, readable by others, or no key.
             StorageError: It cannot be made.
         """
-        if create and (not path.exists() or not path.stat().st_size):
-            write_atomically(
-                path, lambda file: file.write(f"{secrets.token_hex(32)}\n{_HEADER}\n".encode()), mode=0o600
-            )
+        if create:
+            private_folder(path.parent)
+            with exclusive(_lock(path)):
+                if not path.exists() or not path.stat().st_size:
+                    _sweep(path)
+                    content = f"{secrets.token_hex(32)}\n{_HEADER}\n".encode()
+                    write_atomically(path, lambda file: file.write(content), mode=0o600)
         try:
             mode = path.stat().st_mode & 0o077
             secret = bytes.fromhex(_lines(path)[0])
@@ -113,39 +117,49 @@ class LedgerKey:
         return self.hash("fingerprint", b"").hex()
 
 
-def knows_of_ledger(path: Path, dataset: str) -> bool:
-    """Return whether a key's file remembers the ledger of a data set.
+def knows_of_ledger(path: Path, ledger: Path) -> bool:
+    """Return whether a key's file remembers a ledger.
 
-    Keys of earlier versions remember no names; such a key in a folder without any ledger has lost one.
+    Keys of earlier versions remember nothing; such a key in a folder without any ledger has lost one.
     """
     try:
         lines = _lines(path)
     except (OSError, ValueError):
         return False
-    old = bool(lines) and _HEADER not in lines
-    return dataset in lines[1:] or (old and not list(path.parent.glob("*.sqlite")))
+    old = bool(lines) and _HEADER not in lines and path.parent == ledger.parent
+    return ledger in ledgers_of_key(path) or (old and not list(path.parent.glob("*.sqlite")))
 
 
-def names_in_key(path: Path) -> set[str]:
-    """Return the data sets whose ledgers a key's file remembers."""
+def ledgers_of_key(path: Path) -> set[Path]:
+    """Return the files of the ledgers that a key's file remembers; those beside it move with it."""
     try:
-        return {line for line in _lines(path)[1:] if line != _HEADER}
+        return {path.parent / line for line in _lines(path)[1:] if line != _HEADER}
     except (OSError, ValueError):
         return set()
 
 
-def remember_ledger(path: Path, dataset: str) -> None:
+def remember_ledger(path: Path, ledger: Path) -> None:
     """Write into a key's file that it has a ledger, so that the loss of the ledger is noticed."""
-    names = names_in_key(path)
-    if dataset in names:
+    if ledger in ledgers_of_key(path):
         return
-    text = "\n".join([_lines(path)[0], _HEADER, *sorted({*names, dataset})]) + "\n"
     try:
-        write_atomically(path, lambda file: file.write(text.encode()), mode=0o600)
-    except StorageError:
-        logging.getLogger(__name__).warning(
-            f"the key {str(path)!r} cannot be written, so it does not remember that {dataset!r} has a ledger"
-        )
+        with exclusive(_lock(path)):
+            line = ledger.name if ledger.parent == path.parent else str(ledger)
+            secret, *lines = _lines(path)
+            text = "\n".join([secret, _HEADER, *sorted({*lines, line} - {_HEADER})]) + "\n"
+            write_atomically(path, lambda file: file.write(text.encode()), mode=0o600)
+    except StorageError as error:
+        logging.getLogger(__name__).info(f"the key does not remember the ledger {str(ledger)!r}: {error}")
+
+
+def _lock(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
+
+
+def _sweep(path: Path) -> None:
+    """Delete what a crash left of this file; call it under its lock."""
+    for torn in path.parent.glob(f".{path.name}.*"):
+        torn.unlink(missing_ok=True)
 
 
 def _lines(path: Path) -> list[str]:

@@ -6,13 +6,14 @@ One SQLite file per data set. What belongs together changes in one transaction: 
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from recbole_unlearn.exceptions import LedgerError, StorageError
 from recbole_unlearn.lineage.chain import GENESIS, NOTHING_WITHDRAWN, Row, digest_of
@@ -21,11 +22,29 @@ from recbole_unlearn.lineage.lock import exclusive
 from recbole_unlearn.lineage.place import files_of, refuse_lost, torn_files
 from recbole_unlearn.lineage.receipt import numbers_of_receipts, read_receipt, write_receipts
 from recbole_unlearn.lineage.schema import connect, make
-from recbole_unlearn.lineage.store import DISK, Disk, private_folder, write_atomically
+from recbole_unlearn.lineage.store import DISK, Disk, private_folder
 
 Tombstones = dict[str, dict[bytes, int]]  # kind (user, item, pair) -> hash -> number of the ledger row
 _KINDS = ("user", "item", "pair")
 _AT_A_TIME = 500  # SQLite takes so many values in one query everywhere
+
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _reading(method: _Method) -> _Method:
+    """Turn what SQLite or json say of a damaged file into a LedgerError."""
+
+    @functools.wraps(method)
+    def call(self: Ledger, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except (sqlite3.DatabaseError, ValueError) as error:
+            if isinstance(error, sqlite3.IntegrityError | sqlite3.OperationalError | LedgerError):
+                raise
+            raise LedgerError(f"ledger {str(self.path)!r} is damaged ({error}); put it back from a copy") from error
+
+    return cast(_Method, call)
 
 
 class Ledger:
@@ -35,14 +54,15 @@ class Ledger:
         path: The SQLite file.
         key: Hashes tokens.
         disk: Commits.
+        read_only: Whether nothing may change, not even the version of its tables.
 
     Raises:
         LedgerError: The file is no ledger of this key.
     """
 
-    def __init__(self, path: Path, key: LedgerKey, disk: Disk = DISK) -> None:
+    def __init__(self, path: Path, key: LedgerKey, disk: Disk = DISK, read_only: bool = False) -> None:
         self.path, self.key, self.disk = path, key, disk
-        self.db = connect(path, key)
+        self.db = connect(path, key, read_only)
 
     @classmethod
     def open(cls, folder: str | Path, dataset: str, key_file: str | Path | None = None) -> Ledger:
@@ -58,10 +78,13 @@ class Ledger:
             private_folder(path.parent)
             with exclusive(path.with_suffix(".commit")):
                 if not path.exists():
-                    make(path, LedgerKey.load(key_path, create=True))
+                    make(
+                        path,
+                        LedgerKey.load(key_path, create=key_path.parent != path.parent or not _ledgers_in(path.parent)),
+                    )
         ledger = cls(path, LedgerKey.load(key_path))
         try:
-            remember_ledger(key_path, path.stem)
+            remember_ledger(key_path, path)
             ledger._compare_with_receipts()
         except BaseException:
             ledger.close()
@@ -137,20 +160,25 @@ class Ledger:
         self.db.execute("BEGIN")
         try:
             yield
+        except sqlite3.DatabaseError as error:
+            raise LedgerError(f"ledger {str(self.path)!r} is damaged ({error}); put it back from a copy") from error
         finally:
             self.db.execute("ROLLBACK")
 
+    @_reading
     def rows(self, after: int = 0) -> list[Row]:
         """Return the rows after so many, oldest first; all by default."""
         found = self.db.execute("SELECT seq, entry, previous, hash FROM ledger WHERE seq > ? ORDER BY seq", (after,))
         return [Row(seq, json.loads(entry), previous, digest) for seq, entry, previous, digest in found]
 
     @property
+    @_reading
     def anchor(self) -> dict[str, Any]:
         """Count and head of the chain: written into receipts and models, they give a cut tail away."""
         last = self.db.execute("SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1").fetchone()
         return {"count": last[0], "head": last[1]} if last else dict(NOTHING_WITHDRAWN)
 
+    @_reading
     def problem_with(self, anchor: Mapping[str, Any]) -> str | None:
         """Return what is wrong with the ledger if somebody knows this count and head of it, or None."""
         count, head = anchor["count"], anchor["head"]
@@ -177,6 +205,7 @@ class Ledger:
             entry = json.dumps(row.entry, sort_keys=True, allow_nan=False)
             self.db.execute("INSERT INTO ledger VALUES (?, ?, ?, ?)", (row.seq, entry, row.previous, row.hash))
 
+    @_reading
     def tombstones(self, after: int | None = None, until: int | None = None) -> Tombstones:
         """Return the tombstones, by kind: of everybody who is withdrawn now.
 
@@ -187,7 +216,7 @@ class Ledger:
         """
         found: Tombstones = {kind: {} for kind in _KINDS}
         back: dict[bytes, int] = {}
-        where = "WHERE kind != 'row' AND seq > ? AND seq <= ? ORDER BY seq"
+        where = "WHERE kind IN ('user', 'item', 'pair', 'readmitted') AND seq > ? AND seq <= ? ORDER BY seq"
         last = self.anchor["count"] if until is None else until
         for kind, digest, seq in self.db.execute(f"SELECT * FROM tombstones {where}", (after or 0, last)):
             if kind in found:
@@ -198,15 +227,14 @@ class Ledger:
             found["user"] = {digest: seq for digest, seq in found["user"].items() if back.get(digest, 0) < seq}
         return found
 
+    @_reading
     def readmitted(self, until: int | None = None) -> tuple[set[bytes], set[bytes]]:
         """Return the hashes of the users who came back by consent, and of the (user, item) rows that did not."""
         last = self.anchor["count"] if until is None else until
-        found: dict[str, set[bytes]] = {"readmitted": set(), "row": set()}
-        where = "WHERE kind IN ('readmitted', 'row') AND seq <= ?"
-        for kind, digest in self.db.execute(f"SELECT kind, hash FROM tombstones {where}", (last,)):
-            found[kind].add(digest)
-        users = found["readmitted"] - self.tombstones(until=until)["user"].keys()
-        return users, found["row"] if users else set()
+        query = "SELECT hash FROM tombstones WHERE kind = ? AND seq <= ?"
+        users = {digest for (digest,) in self.db.execute(query, ("readmitted", last))}
+        users -= self.tombstones(until=until)["user"].keys() if users else set()
+        return users, {digest for (digest,) in self.db.execute(query, ("row", last))} if users else set()
 
     def is_buried(self, kind: str, digest: bytes) -> bool:
         """Return whether there is this tombstone; that of a user who was readmitted counts no more."""
@@ -218,6 +246,7 @@ class Ledger:
         back = self._latest("readmitted", digests) if kind == "user" else {}
         return {digest for digest, seq in buried.items() if back.get(digest, 0) < seq}
 
+    @_reading
     def _latest(self, kind: str, digests: Sequence[bytes]) -> dict[bytes, int]:
         """Return the last row that wrote each of these tombstones."""
         found: dict[bytes, int] = {}
@@ -235,11 +264,13 @@ class Ledger:
             new = [(kind, digest, seq) for digest in digests if digest not in there]
             self.db.executemany("INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)", new)
 
+    @_reading
     def state(self, name: str) -> dict[str, Any] | None:
         """Return a remembered state, such as that of an interrupted commit."""
         found = self.db.execute("SELECT content FROM state WHERE name = ?", (name,)).fetchone()
         return json.loads(found[0]) if found else None
 
+    @_reading
     def states(self) -> dict[str, dict[str, Any]]:
         """Return every remembered state by its name."""
         return {name: json.loads(content) for name, content in self.db.execute("SELECT name, content FROM state")}
@@ -254,6 +285,7 @@ class Ledger:
         """Empty the journal, which holds pages as they were."""
         self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    @_reading
     def verify(self, anchors: Mapping[str, Mapping[str, Any]] | None = None) -> list[str]:
         """Return what is wrong with the chain, its tombstones or the anchors; an empty list if nothing is.
 
@@ -282,7 +314,6 @@ class Ledger:
         wrong = sorted(seq for seq in rows.keys() | found.keys() if rows.get(seq) != digest_of(found.get(seq, [])))
         return [f"the tombstones of row {seq} are not those that it wrote" for seq in wrong]
 
-    def export(self, path: str | Path) -> None:
-        """Write the rows as json lines."""
-        lines = [json.dumps(vars(row), sort_keys=True) + "\n" for row in self.rows()]
-        write_atomically(path, lambda file: file.write("".join(lines).encode()), mode=0o600)
+
+def _ledgers_in(folder: Path) -> bool:
+    return any(folder.glob("*.sqlite"))

@@ -12,8 +12,12 @@ from recbole_unlearn.lineage.receipt import numbers_of_receipts, torn_receipts
 
 def files_of(folder: str | Path, dataset: str, key_file: str | Path | None = None) -> tuple[Path, Path]:
     """Return the paths of a data set's ledger and of its key."""
-    folder = Path(folder).absolute()
-    return folder / f"{safe_name(dataset)}.sqlite", Path(key_file or folder / "ledger.key").absolute()
+    return Path(folder).absolute() / f"{safe_name(dataset)}.sqlite", key_file_of(folder, key_file)
+
+
+def key_file_of(folder: str | Path, key_file: str | Path | None = None) -> Path:
+    """Return the path of the key of the ledgers in a folder."""
+    return Path(key_file or Path(folder) / "ledger.key").absolute()
 
 
 def refuse_lost(path: Path, key_path: Path) -> None:
@@ -21,7 +25,7 @@ def refuse_lost(path: Path, key_path: Path) -> None:
     known = max(numbers_of_receipts(path), default=0)
     if known:
         knows = f"its receipts know {known} rows of it"
-    elif key_path.parent in (path.parent, None) and knows_of_ledger(key_path, path.stem):
+    elif knows_of_ledger(key_path, path):
         knows = f"its key {str(key_path)!r} remembers it"
     else:
         return
@@ -33,8 +37,7 @@ def refuse_lost(path: Path, key_path: Path) -> None:
 
 def torn_files(ledger: Path) -> list[Path]:
     """Return what crashes left of files that were being written for a ledger; look and delete under its commit lock."""
-    beside = [f".{ledger.name}.*", ".ledger.key.*"]
-    return torn_receipts(ledger) + [path for pattern in beside for path in ledger.parent.glob(pattern)]
+    return [*torn_receipts(ledger), *ledger.parent.glob(f".{ledger.name}.*")]
 
 
 def safe_name(name: str) -> str:

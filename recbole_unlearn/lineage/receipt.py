@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,7 @@ def numbers_of_receipts(ledger: Path) -> set[int]:
 def torn_receipts(ledger: Path) -> list[Path]:
     """Return what a crash left of receipts that were being written; look and delete under the ledger's commit lock."""
     folder = ledger.parent / "receipts"
-    return [folder / name for name in _names(ledger) if name.startswith(f".{ledger.stem}-")]
+    return [folder / name for name in _names(ledger) if re.match(rf"\.{re.escape(ledger.stem)}-\d{{6,}}\.", name)]
 
 
 def read_receipts(ledger: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
@@ -91,11 +92,6 @@ def read_receipt(ledger: Path, number: int) -> dict[str, Any] | None:
         return content if fits and isinstance(known["head"], str) and isinstance(known["key"], str) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def anchors(folder: Path, dataset: str) -> dict[str, dict[str, Any]]:
-    """Return what the receipts of a data set know of its ledger, by the receipt's path."""
-    return {path: content["ledger"] for path, content in read_receipts(folder / f"{dataset}.sqlite")[0].items()}
 
 
 def datasets_with_receipts(folder: Path) -> set[str]:

@@ -56,18 +56,25 @@ def make(path: Path, key: LedgerKey) -> None:
     write_atomically(path, lambda file: file.write(content), mode=0o600)
 
 
-def connect(path: Path, key: LedgerKey) -> sqlite3.Connection:
+def connect(path: Path, key: LedgerKey, read_only: bool = False) -> sqlite3.Connection:
     """Connect to the file of a ledger; one of an earlier version is brought to this one, in one transaction.
+
+    Args:
+        path: The file.
+        key: The ledger's key.
+        read_only: Nothing is changed, an earlier version stays what it is. Where nothing can be written it is so, too.
 
     Raises:
         LedgerError: It is no ledger, was emptied, was made with another key, or by a later version.
     """
-    read_only = not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)) and _is_tidy(path)
+    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    tidy, wanted = _is_tidy(path), read_only
+    read_only = read_only or (not writable and tidy)
     try:
-        mode = "mode=ro&immutable=1" if read_only else "mode=rw"
+        mode = ("mode=ro&immutable=1" if tidy else "mode=ro") if read_only else "mode=rw"
         db = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None, timeout=60)
         try:
-            _check(db, path, key)
+            _check(db, path, key, migrates=not wanted)
             if not read_only:
                 _prepare(db, path, key)
         except BaseException:
@@ -84,7 +91,7 @@ def _is_tidy(path: Path) -> bool:
     return not journal.exists() or not journal.stat().st_size
 
 
-def _check(db: sqlite3.Connection, path: Path, key: LedgerKey) -> None:
+def _check(db: sqlite3.Connection, path: Path, key: LedgerKey, migrates: bool) -> None:
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'split_rows'").fetchone():
         raise LedgerError(
             f"ledger {str(path)!r} is empty, so nobody can tell whose rows were withdrawn; put it back from a copy. Only "
@@ -96,7 +103,7 @@ def _check(db: sqlite3.Connection, path: Path, key: LedgerKey) -> None:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise LedgerError(f"ledger {str(path)!r} was made by a later version of this package; use that one")
-    if version < VERSION and not os.access(path, os.W_OK):
+    if version < VERSION and migrates and not os.access(path, os.W_OK):
         raise LedgerError(
             f"ledger {str(path)!r} was made by an earlier version and must be brought to this one: let it be written"
         )

@@ -143,11 +143,6 @@ def kept_splits(ledger: Ledger, settings: str) -> list[KeptSplit]:
     return [_load(ledger, number) for (number,) in numbers]
 
 
-def is_kept(ledger: Ledger, settings: str) -> bool:
-    """Return whether there is a kept split of these settings."""
-    return ledger.db.execute("SELECT 1 FROM splits WHERE settings = ?", (settings,)).fetchone() is not None
-
-
 def _load(ledger: Ledger, number: int) -> KeptSplit:
     key = ledger.key
     found = ledger.db.execute("SELECT field, hashes FROM split_tokens WHERE split = ?", (number,))
@@ -204,7 +199,7 @@ def seal_split(db: sqlite3.Connection, key: LedgerKey, number: int) -> None:
 
 
 def _sealed(key: LedgerKey, number: int, user: bytes, records: np.ndarray) -> bytes:
-    padded = np.zeros(1 << max(len(records) - 1, 0).bit_length(), dtype=_RECORD)
+    padded = np.zeros(1 << len(records).bit_length(), dtype=_RECORD)
     padded["part"] = _PADDING
     padded[: len(records)] = records
     return key.seal(padded.tobytes(), _place(number, user))
