@@ -89,21 +89,17 @@ def commit(
             raise LedgerError(f"{str(model_file)!r} changed since it was loaded; load it again and repeat the request")
         _warn_of_other_names(target)
         rows = ledger.chain(_entries(ledger, withdrawn))
+        content = {
+            "target": str(target),
+            "temporary": f".{target.name}.{secrets.token_hex(8)}.withdrawing",
+            "rows": [row.entry for row in rows],
+            "hashes": [in_hex(one.hashes) for one in withdrawn],
+            "buries": [one.buries for one in withdrawn],
+            "before": before,
+        }
         anchor = {"count": rows[-1].seq, "head": rows[-1].hash}
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.withdrawing")
-        state = {"target": str(target), "temporary": temporary.name, "stage": "writing"}
         try:
-            _remember(ledger, state)
-            after = _write(temporary, lambda file: write_model(file, anchor), target, disk)
-            content = {
-                "rows": [row.entry for row in rows],
-                "hashes": [in_hex(one.hashes) for one in withdrawn],
-                "buries": [one.buries for one in withdrawn],
-                "before": before,
-                "after": after,
-            }
-            _remember(ledger, {**state, **content, "stage": "written"}, keep)
-            _finish(ledger, disk)
+            _steps(ledger, content, lambda file: write_model(file, anchor), keep, disk)
         except Exception as error:
             _give_up(ledger, disk)
             if ledger.anchor["count"] == rows[-1].seq:
@@ -115,6 +111,21 @@ def commit(
                 f"next run finishes it or leaves the old model"
             ) from error
     return rows
+
+
+def _steps(
+    ledger: Ledger,
+    content: Mapping[str, Any],
+    write: Callable[[IO[Any]], object],
+    keep: Callable[[], object],
+    disk: Disk,
+) -> None:
+    """Steps 1 to 5."""
+    target, temporary = _places(content)
+    _remember(ledger, {name: content[name] for name in ("target", "temporary")} | {"stage": "writing"})
+    after = _write(temporary, write, target, disk)
+    _remember(ledger, {**content, "after": after, "stage": "written"}, keep)
+    _finish(ledger, disk)
 
 
 def recover(ledger: Ledger, disk: Disk = DISK) -> bool:

@@ -26,8 +26,13 @@ def taking_turns(function: _Function) -> _Function:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with _turn:
+        if not _turn.acquire(timeout=1):
+            logging.getLogger(__name__).warning("waiting for another thread of this process that loads or withdraws")
+            _turn.acquire()
+        try:
             return function(*args, **kwargs)
+        finally:
+            _turn.release()
 
     return cast(_Function, call)
 
