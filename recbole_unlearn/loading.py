@@ -155,8 +155,10 @@ def build_model(
     Raises:
         ConfigError: The data changed since training, tables have other shapes, or a weight is no number.
     """
-    known = checkpoint.get("lineage", {}).get("data")
-    if known is not None and known != dataset.digest:
+    lineage = checkpoint.get("lineage", {})
+    known, read = lineage.get("data"), lineage.get("read")
+    fits = read == dataset.rows_read if dataset.is_completed else known == dataset.digest
+    if known is not None and not fits:
         raise ConfigError(
             f"data set {config['dataset']!r} changed since {str(model_file)!r} was trained (rows {dataset.digest[:12]}, "
             f"then {str(known)[:12]}), or its withdrawn rows are needed and gone; train anew"

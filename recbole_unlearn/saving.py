@@ -15,7 +15,7 @@ import torch
 from recbole.config import Config as RecBoleConfig
 from recbole.utils import get_model as recbole_get_model
 
-from recbole_unlearn.data.after import check_names, keep_split_once, ledger_folder, open_ledger
+from recbole_unlearn.data.after import check_names, keep, ledger_folder, open_ledger, split_to_keep
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.withdrawal import Withdrawal
@@ -183,14 +183,15 @@ def save_model(unlearner: Any, path: str | os.PathLike[str]) -> list[Path]:
         with ledger.exclusive():
             recover(ledger)
             withdrawn = _to_record(unlearner, ledger, path)
-            first, unlearner.dataset.ledger_key = unlearner.unsaved[0].dataset, ledger.key.fingerprint
+            view = split_to_keep(unlearner.unsaved[0].dataset, ledger)
+            unlearner.dataset.ledger_key = ledger.key.fingerprint
             rows = commit(
                 ledger,
                 path,
                 withdrawn,
                 lambda file, anchor: torch.save(make(unlearner, anchor), file),
                 replaces=expected,
-                keep=lambda: keep_split_once(first, ledger),
+                keep=lambda: keep(view, ledger),
             )
             unlearner.unsaved = []
             unlearner.dataset.anchor = ledger.anchor

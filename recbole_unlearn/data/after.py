@@ -145,19 +145,28 @@ def datasets_of_model(
     with closing(ledger):
         recover(ledger)
         now, since = Past.of(ledger, split_settings(config)), ledger.tombstones(after=anchor["count"])
-        for split in now.splits:
+        # Which state of the files a stock model was trained on is not known; the first one is the likeliest.
+        splits = list(now.splits if read is not None else reversed(now.splits))
+        for split in splits:
             if not _concerns(split, since, config):
-                dataset = WithdrawalDataset(config, replace(now, splits=[split], grown=True))
-                if dataset.is_kept:
-                    dataset.anchor = dict(now.anchor)
-                    yield dataset
+                yield from _kept(config, replace(now, splits=[split], grown=True))
         past = Past.of(ledger, split_settings(config), until=anchor) if any(since.values()) else now
-        for dataset in _read_anew(config, [read, *(split.read for split in past.splits)]):
+        for dataset in _read_anew(config, [read, *(split.read for split in splits)]):
             view = _without_withdrawn(dataset, past)
             items = dataset.field2id_token[dataset.iid_field]
             view.withdrawn_items = np.flatnonzero(isin(items, past.key.item, past.tombstones["item"]))
             view.anchor = dict(past.anchor)
             yield view
+        for split in splits if any(since.values()) else ():
+            yield from _kept(config, replace(past, splits=[split], grown=True, later=since))
+
+
+def _kept(config: Any, past: Past) -> Iterator[WithdrawalDataset]:
+    """Yield the data set of the one kept split, if its rows are there."""
+    dataset = WithdrawalDataset(config, past)
+    if dataset.is_kept:
+        dataset.anchor = dict(past.anchor)
+        yield dataset
 
 
 def _concerns(split: KeptSplit, since: Tombstones, config: Any) -> bool:
@@ -221,13 +230,19 @@ def check_names(dataset: WithdrawalDataset) -> None:
             )
 
 
-def keep_split_once(dataset: WithdrawalDataset, ledger: Ledger) -> None:
-    """Keep the split of a data set, if it was not kept yet; call it inside a transaction."""
-    settings = split_settings(dataset.config)
-    if not dataset.is_kept and not any(
-        is_same_split(split, dataset, ledger.key) for split in kept_splits(ledger, settings)
-    ):
-        keep_split_of(dataset, ledger, settings)
+def split_to_keep(dataset: WithdrawalDataset, ledger: Ledger) -> WithdrawalDataset | None:
+    """Return the data set whose split is to be kept, without rows that are withdrawn, or None if it was kept before."""
+    if dataset.is_kept:
+        return None
+    view = _without_withdrawn(dataset, Past.of(ledger))
+    splits = kept_splits(ledger, split_settings(dataset.config))
+    return None if any(is_same_split(split, view, ledger.key) for split in splits) else view
+
+
+def keep(view: WithdrawalDataset | None, ledger: Ledger) -> None:
+    """Keep the split that ``split_to_keep`` returned; call it inside a transaction."""
+    if view is not None:
+        keep_split_of(view, ledger, split_settings(view.config))
 
 
 def refuse_withdrawn(config: Any, dataset: Dataset, what: str) -> Dataset:

@@ -28,6 +28,8 @@ class Past:
         old_rows: Hashes of the (user, item) rows of withdrawn users, which stay out when the user comes back.
         grown: Whether a kept split counts also where rows have come since, which are then left out: a model knows the rows
             that it was trained with, and no others.
+        later: Who and what left since, but is still in the files: a model that has to forget their rows gets them, all as
+            training rows, where the kept split knows them no more.
         anchor: Count and head of the ledger at that moment.
     """
 
@@ -37,6 +39,7 @@ class Past:
     readmitted: Set[bytes] = frozenset()
     old_rows: Set[bytes] = frozenset()
     grown: bool = False
+    later: Mapping[str, Any] | None = None
     anchor: Mapping[str, Any] = field(default_factory=lambda: NOTHING_WITHDRAWN)
 
     @classmethod
@@ -99,8 +102,10 @@ class Past:
             if places is not None and (self.grown or (places >= 0).all()):
                 newer = np.zeros(len(users), dtype=bool)
                 newer[np.flatnonzero(loaded)[places < 0]] = True
+                if self.later is not None:
+                    newer &= ~self.named(users, items, self.later)
                 return split, loaded & ~newer, newer
-        if self.splits:
+        if self.splits and not self.grown:
             logging.getLogger(__name__).warning(
                 "the data set holds other rows than when its split was kept: it is split anew. Models that were trained "
                 "before keep their own rows, as long as those are there"

@@ -38,6 +38,7 @@ class RememberingDataset(FastDataset):
     _places: Any = ()  # of the rows that are left of a file after all filters
     _dropped: pd.DataFrame | None = None  # the other rows: of filters of counts and values, of missing names
     newer_rows: pd.DataFrame | None = None
+    is_completed: bool = False  # whether rows that left since were put back, whose parts nobody knows any more
     withdrawn_items: np.ndarray = np.array([], dtype=np.int64)
 
     def __init__(self, config: Any, past: Past | None = None, read_only: Mapping[str, int] | None = None) -> None:
@@ -109,7 +110,9 @@ class RememberingDataset(FastDataset):
         places = kept.places(users, items, content_of(feat))
         if places is None:
             raise ConfigError(f"data set {self.dataset_name!r}: its rows changed while it was loaded; run again")
-        part, position = kept.part[places], kept.position[places]
+        known = places >= 0  # the others are put back for a model that has to forget them
+        part = np.where(known, kept.part[places], 0)
+        position = np.where(known, kept.position[places], len(kept.position) + np.arange(len(places)))
         self._kept = None
         chosen = [np.flatnonzero(part == number) for number in range(3)]
         return [self.copy(self.inter_feat[rows[np.argsort(position[rows], kind="stable")]]) for rows in chosen]
@@ -147,6 +150,7 @@ class RememberingDataset(FastDataset):
         if found is None:
             return
         self._kept, loaded, newer = found
+        self.is_completed = past.later is not None
         self._kept_tokens = tokens = self._kept.tokens
         self.rows_read = dict(self._kept.read)
         if newer.any():

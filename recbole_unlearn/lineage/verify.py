@@ -74,7 +74,10 @@ def problems_of(ledger: Ledger) -> tuple[str, list[str]]:
         problems += ledger.verify({path: content["ledger"] for path, content in receipts.items()})
         problems += _receipts(ledger, rows, receipts)
         models = {_place(ledger, row.entry["model"]): row for row in rows if "model" in row.entry}
+        went_on = {row.entry.get("model_before") for row in rows if not row.entry.get("readmitted")}
         for model, row in models.items():
+            if not model.exists() and row.entry["model_after"] in went_on:
+                continue  # it was moved: a later row went on from its weights under another name
             problem = _model(ledger, model, row)
             problems += [problem] if problem else []
         half = interrupted(ledger)
