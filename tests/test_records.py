@@ -583,6 +583,55 @@ def test_a_newcomer_whose_rows_are_gone_blocks_no_model(here):
     assert [entry["users"] for entry in withdraw("u4", model="saved/BPR.pth")["withdrawals"]] == [1]
 
 
+def without(*users):
+    """Delete the rows of users from the raw file, as a purge does."""
+    raw = Path("data/tiny/tiny.inter")
+    raw.write_text("".join(line for line in raw.read_text().splitlines(True) if line.split("\t")[0] not in users))
+
+
+def test_a_model_catches_up_though_earlier_rows_were_purged(here, capsys):
+    """RecBole's split cannot be made again without the purged rows; the kept split and the rows in the file suffice."""
+    withdraw("u3")
+    withdraw_from_model("saved/BPR.pth", TRUST)
+    before = load_data_and_model("saved/BPR.pth")[2]
+    parts = [sorted(rows.pair_keys()) for rows in map(before.interactions, range(3))]
+    without("u3")
+    withdraw("u4")
+    (entry,) = withdraw_from_model("saved/BPR.pth", {})["withdrawals"]
+    assert (entry["users"], entry["rows"], entry["catches_up"]) == (1, "8 to 15", True)
+    after = load_data_and_model("saved/BPR.pth")[2]
+    gone = set(after.withdrawn_users)
+    for number, keys in enumerate(parts):
+        kept = [key for key in keys if key // len(before.field2id_token["item_id"]) not in gone]
+        assert sorted(after.interactions(number).pair_keys()) == kept
+    assert verified(capsys)[0] == 0
+
+
+def test_a_stock_model_keeps_the_rows_of_the_first_state_of_the_files(here):
+    """Rows came, and another model was trained with them, before this one caught up: its own rows are the old ones."""
+    before = load_data_and_model("saved/BPR.pth", trust=True)[2]
+    parts = [sorted(rows.pair_keys()) for rows in map(before.interactions, range(3))]
+    withdraw("u3")
+    there = {tuple(line.split("\t")[:2]) for line in Path("data/tiny/tiny.inter").read_text().splitlines()}
+    append_rows(*((f"u{k}", "i9", "4", "1") for k in range(5, 30) if (f"u{k}", "i9") not in there))
+    create_dataset(load_data_and_model(NEUMF)[0])  # as a new training does
+    withdraw_from_model("saved/BPR.pth", TRUST)
+    after = load_data_and_model("saved/BPR.pth")[2]
+    gone = set(after.withdrawn_users)
+    assert len(gone) == 1
+    for number, keys in enumerate(parts):
+        kept = [key for key in keys if key // len(before.field2id_token["item_id"]) not in gone]
+        assert sorted(after.interactions(number).pair_keys()) == kept
+
+
+def test_a_model_that_was_moved_is_not_missing(here, capsys):
+    withdraw("u3")
+    Path(NEUMF).rename("saved/moved.pth")
+    assert verified(capsys)[0] == 1
+    withdraw("u4", model="saved/moved.pth")
+    assert verified(capsys)[0] == 0
+
+
 # coming back
 
 
