@@ -33,6 +33,7 @@ from recbole_unlearn.version import __version__
 
 # Of a method's diagnostics the ledger keeps those that are no function of whose rows left.
 _TOLD = ("converged", "approximate", "nothing_to_do")
+_LEDGER_ROOM = 1_000_000  # bytes, for its file, its journal and a receipt
 # What concerns the run and not the model; the path of a request can name a person.
 _PRIVATE = {"withdraw", "model_file", "ledger_key"}
 
@@ -95,12 +96,16 @@ def check_storage(path: str | os.PathLike[str], model: Any, ledger: Path) -> Non
                 f"{str(folder)!r} cannot be written; give write permission, or set ledger_dir for the ledger"
             )
     needed = sum(value.numel() * value.element_size() for value in model.state_dict().values())
-    free = shutil.disk_usage(_existing(target.parent)).free
-    if free < needed:
-        raise StorageError(
-            f"{str(target.parent)!r} has {free / 1e6:,.0f} MB free, and the new model needs {needed / 1e6:,.0f} MB beside "
-            f"the old one; make room and run again"
-        )
+    for folder, size, what in (
+        (target.parent, needed, "the new model beside the old one"),
+        (ledger, _LEDGER_ROOM, "the ledger"),
+    ):
+        free = shutil.disk_usage(_existing(folder)).free
+        if free < size:
+            raise StorageError(
+                f"{str(folder)!r} has {free / 1e3:,.0f} kB free, and {what} needs {size / 1e3:,.0f} kB; make room and "
+                f"run again"
+            )
 
 
 def _existing(folder: Path) -> Path:

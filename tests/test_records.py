@@ -123,7 +123,7 @@ def test_too_little_room_is_said_before_anything_is_written(here, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
     ask("asked.csv", "user_id\nu3\n")
     before = everything(here)
-    with pytest.raises(StorageError, match="has 0 MB free"):
+    with pytest.raises(StorageError, match="has 0 kB free"):
         withdraw("u3")
     assert everything(here) == before
 
