@@ -18,6 +18,7 @@ WITHOUT_RECBOLE = (
     "shards/partition.py",
     "shards/store.py",
     "shards/clocks.py",
+    "production",
 )
 SHELL = (
     "quick_start",
@@ -33,13 +34,13 @@ SHELL = (
     "pending",
     "withdraw",
     "consent",
-    "production",
+    "production/jobs",
     "tuning",
     "testing",
-    "production",
 )
-TOP = {f"recbole_unlearn.{name}" for name in SHELL}
-MAY_IMPORT_TOP = {f"{name}.py" for name in SHELL} | {"__init__.py"}
+TOP = {f"recbole_unlearn.{name.replace('/', '.')}" for name in SHELL}
+MAY_IMPORT_TOP = {f"{name.rsplit('/')[-1]}.py" for name in SHELL} | {"__init__.py"}
+INERT = ("arrays", "contents", "files", "inert", "stand_ins", "tables", "torch_files", "workers")
 
 
 def imports(path):
@@ -94,6 +95,19 @@ def test_influence_imports_torch_numpy_and_itself_only():
     assert not found, explained(
         found, "knows torch, numpy and scipy only", "what needs a model belongs into methods/ or model/"
     )
+
+
+def test_what_reads_foreign_files_is_light_and_never_loads_them():
+    allowed = sys.stdlib_module_names | {"numpy"}
+    found = [
+        (path, name)
+        for part in INERT
+        for path in files(f"production/{part}.py")
+        for name in imports(path)
+        if (name.split(".")[0] not in allowed and not name.startswith("recbole_unlearn"))
+        or name.startswith(("recbole_unlearn.production.jobs", "pickle.load", "pickle.Unpickler"))
+    ]
+    assert not found, explained(found, "reads foreign files", "use the standard library and numpy alone")
 
 
 def test_nothing_below_utils_imports_the_shell():

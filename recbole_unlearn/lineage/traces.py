@@ -17,7 +17,8 @@ import numpy as np
 
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.exceptions import UntrustedFileError
-from recbole_unlearn.lineage.unpickle import StandIn, read_safely, walk
+from recbole_unlearn.production.contents import as_array, as_dict, as_table, read_content, unknown_names
+from recbole_unlearn.production.stand_ins import StandIn, walk
 
 _LARGEST_TEXT = 1 << 30
 _LOGS = (".log", ".txt", ".out", ".err", ".gz", "")  # files whose lines can go one by one
@@ -102,11 +103,14 @@ def traces_of(path: Path, wanted: Wanted) -> Iterator[Trace]:
         return
     if head[:2] == b"PK" or head[:1] == b"\x80":
         try:
-            content = read_safely(path)
+            content = read_content(path)
+            yield from _of_object(path, content, wanted)
         except UntrustedFileError as error:
             yield Trace(path, "pickle", str(error), "look")
             return
-        yield from _of_object(path, content, wanted)
+        unknown = unknown_names(content)
+        if unknown:
+            yield Trace(path, "pickle", f"it names {', '.join(unknown[:3])}", "look")
         return
     text = read_text(path)
     if text is None:
@@ -192,7 +196,7 @@ def _of_object(path: Path, content: Any, wanted: Wanted) -> Iterator[Trace]:
     if isinstance(content, dict) and "state_dict" in content:
         yield from _of_checkpoint(path, content, wanted)
     for thing in walk(content):
-        if not isinstance(thing, StandIn) or "inter_feat" not in vars(thing):
+        if not isinstance(thing, StandIn) or "inter_feat" not in thing.attributes:
             continue
         held = _rows_held(thing, wanted)
         if held is None:
@@ -202,16 +206,15 @@ def _of_object(path: Path, content: Any, wanted: Wanted) -> Iterator[Trace]:
             return
 
 
-def _rows_held(dataset: Any, wanted: Wanted) -> int | None:
+def _rows_held(dataset: StandIn, wanted: Wanted) -> int | None:
     """Return how many withdrawn rows a pickled data set of RecBole holds."""
     try:
-        feat = dataset.inter_feat
-        columns = vars(feat)["interaction"] if isinstance(feat, StandIn) else feat
+        told = dataset.attributes
+        columns, tokens = as_table(told["inter_feat"]) or {}, as_dict(told["field2id_token"]) or {}
         users, items = (
-            np.asarray(dataset.field2id_token[field])[np.asarray(columns[field])]
-            for field in (dataset.uid_field, dataset.iid_field)
+            np.asarray(as_array(tokens[field]))[columns[field]] for field in (told["uid_field"], told["iid_field"])
         )
-    except (AttributeError, KeyError, TypeError, IndexError, ValueError):
+    except (KeyError, TypeError, IndexError, UntrustedFileError):
         return None
     return sum(wanted.names(str(user), str(item)) for user, item in zip(users, items, strict=True))
 
@@ -219,7 +222,7 @@ def _rows_held(dataset: Any, wanted: Wanted) -> int | None:
 def _of_checkpoint(path: Path, content: dict[str, Any], wanted: Wanted) -> Iterator[Trace]:
     """Yield what a checkpoint remembers; only its lineage can prove that it was made without the withdrawn rows."""
     lineage, config = content.get("lineage"), content.get("config")
-    settings = config if isinstance(config, dict) else getattr(config, "final_config_dict", {})
+    settings = config if isinstance(config, dict) else (as_dict(config) or {}).get("final_config_dict", {})
     anchor = lineage.get("ledger") if isinstance(lineage, dict) else None
     current = isinstance(anchor, dict) and isinstance(settings, dict) and wanted.knows(settings, anchor)
     remedy = "rewrite" if current else "delete"
@@ -227,14 +230,14 @@ def _of_checkpoint(path: Path, content: dict[str, Any], wanted: Wanted) -> Itera
         kind = "shard checkpoint" if "shard" in str(path).lower() or any("shard" in str(key) for key in content) else ""
         what = "its parameters were trained with withdrawn rows, or nothing proves the contrary; unlearn it, or"
         yield Trace(path, kind or "old model file", what, "delete")
-    other = content.get("other_parameter") or {}
-    kept = [name for name, value in other.items() if value is not None] if isinstance(other, dict) else ["it"]
+    other = as_dict(content.get("other_parameter") or {})
+    kept = ["it"] if other is None else [name for name, value in other.items() if value is not None]
     caches = [name for name in kept if re.search(r"restore_|graph|adj|interaction|history", str(name))]
     if caches:
         what = f"{', '.join(caches)} of other_parameter: computed from every training row"
         yield Trace(path, "graph or cached embeddings", what, remedy)
     optimizer = content.get("optimizer")
-    if isinstance(optimizer, dict) and optimizer.get("state"):
+    if isinstance(optimizer, dict) and as_dict(optimizer.get("state")):
         yield Trace(path, "optimizer moments", "moments of every row of the tables", remedy)
 
 

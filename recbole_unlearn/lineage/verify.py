@@ -6,18 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-import torch
-
 from recbole_unlearn.exceptions import ConfigError, LedgerError, UntrustedFileError
 from recbole_unlearn.lineage.chain import Row
 from recbole_unlearn.lineage.commit import interrupted
-from recbole_unlearn.lineage.digest import keyed_weights, weights_digest
+from recbole_unlearn.lineage.digest import keyed_weights
 from recbole_unlearn.lineage.key import LedgerKey, ledgers_of_key
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import models_that_owe
 from recbole_unlearn.lineage.place import files_of, key_file_of
 from recbole_unlearn.lineage.receipt import datasets_with_receipts, numbers_of_receipts, read_receipts
-from recbole_unlearn.lineage.unpickle import read_safely
+from recbole_unlearn.production.contents import as_dict
+from recbole_unlearn.production.torch_files import read_torch, weights_digest
 
 _NOTE = "note: "  # what is to be known, and is nothing to mend
 
@@ -112,12 +111,12 @@ def _model(ledger: Ledger, model: Path, last: Row) -> str | None:
     if not model.exists():
         return f"{model} is missing: it was moved or deleted since row {last.seq}"
     try:
-        content = read_safely(model)
-        state, lineage = content["state_dict"], content["lineage"]
+        content = read_torch(model)
+        lineage = content["lineage"]
         count, head = int(lineage["ledger"]["count"]), str(lineage["ledger"]["head"])
-        weights = weights_digest({str(name): torch.as_tensor(value) for name, value in state.items()})
+        weights = weights_digest(as_dict(content["state_dict"]) or {})
         key, own = lineage.get("key"), lineage.get("weights")
-    except (UntrustedFileError, KeyError, TypeError, ValueError, AttributeError, RuntimeError):
+    except (UntrustedFileError, KeyError, TypeError, ValueError, AttributeError):
         return f"{model} cannot be read as a model that a withdrawal wrote; it was replaced or damaged since row {last.seq}"
     if count < last.seq:
         return (
