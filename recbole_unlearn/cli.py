@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         files = given.pop("config_files", "").replace(",", " ").split()
         if _JOBS & given.keys():
-            from recbole_unlearn.production import run
+            from recbole_unlearn.production.jobs import run
 
             return run(given, files)
         model, dataset = given.pop("model", None), given.pop("dataset", None)

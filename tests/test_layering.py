@@ -18,6 +18,7 @@ WITHOUT_RECBOLE = (
     "shards/partition.py",
     "shards/store.py",
     "shards/clocks.py",
+    "production",
 )
 SHELL = (
     "quick_start",
@@ -33,13 +34,12 @@ SHELL = (
     "pending",
     "withdraw",
     "consent",
-    "production",
+    "production/jobs",
     "tuning",
     "testing",
-    "production",
 )
-TOP = {f"recbole_unlearn.{name}" for name in SHELL}
-MAY_IMPORT_TOP = {f"{name}.py" for name in SHELL} | {"__init__.py"}
+TOP = {f"recbole_unlearn.{name.replace('/', '.')}" for name in SHELL}
+MAY_IMPORT_TOP = {f"{name.rsplit('/')[-1]}.py" for name in SHELL} | {"__init__.py"}
 
 
 def imports(path):
