@@ -7,9 +7,32 @@ from dataclasses import dataclass
 
 from recbole_unlearn.production.spec import Spec
 
-_USER_WORDS = ("user", "member", "customer", "session", "reviewer", "account", "client", "person", "visitor", "profile")
+_USER_WORDS: tuple[str, ...] = (
+    "user",
+    "member",
+    "customer",
+    "session",
+    "reviewer",
+    "account",
+    "client",
+    "person",
+    "visitor",
+    "profile",
+)
 _USER_WORDS += ("author", "buyer", "consumer", "subscriber", "patient", "reader", "listener")
-_ITEM_WORDS = ("item", "movie", "product", "business", "track", "song", "artist", "book", "article", "video", "game")
+_ITEM_WORDS: tuple[str, ...] = (
+    "item",
+    "movie",
+    "product",
+    "business",
+    "track",
+    "song",
+    "artist",
+    "book",
+    "article",
+    "video",
+    "game",
+)
 _ITEM_WORDS += ("recipe", "venue", "poi", "news", "film", "anime", "listing", "merchant", "hotel", "app")
 _ENDS = ("id", "no", "nr", "number", "num", "token", "key", "hash", "uuid", "guid", "code", "index", "idx")
 _USERS = {f"{word}{end}" for word in _USER_WORDS for end in ("", *_ENDS)} | {"uid", "username", "userx", "usery"}
@@ -112,7 +135,9 @@ class Names:
             cells: The header.
             of: Whom the table is about by its name: then a column ``id`` names them.
         """
-        users, items, lists = [], [], set()
+        users: list[int] = []
+        items: list[int] = []
+        lists: set[int] = set()
         for place, cell in enumerate(cells):
             role = self.role(cell.strip())
             if role is not None:

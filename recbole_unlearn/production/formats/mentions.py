@@ -8,7 +8,17 @@ from collections.abc import Iterator
 from recbole_unlearn.production.columns import ITEM_WORDS, USER_WORDS
 from recbole_unlearn.production.wanted import Wanted, normal
 
-_ABOUT = ("withdraw", "withdrawn", "withdrawing", "withdrawal", "token", "forget", "forgot", "forgotten", "unlearn")
+_ABOUT: tuple[str, ...] = (
+    "withdraw",
+    "withdrawn",
+    "withdrawing",
+    "withdrawal",
+    "token",
+    "forget",
+    "forgot",
+    "forgotten",
+    "unlearn",
+)
 _ABOUT += ("unlearned", "unlearning", "erase", "erased", "delete", "deleted", "remove", "removed")
 _TOLD = ("interaction", "pair", "row")
 _ID = r"(?:[_\- ]?(?:ids?|no|nr|number|token|name|key|hash|uuid)(?![a-z]))?"

@@ -192,7 +192,7 @@ class Tree:
 
     def _array(self, thing: Any) -> None:
         """Look at an array of several dimensions: only the rows that left can tell that it holds users and items."""
-        shape = getattr(thing, "shape", ())
+        shape: tuple[int, ...] = getattr(thing, "shape", ())
         if not self.internal and len(shape) == 2 and 2 <= shape[1] <= 8 and getattr(thing, "dtype", None) is not None:
             for row in thing.tolist():
                 if is_scalar(row[0]) and is_scalar(row[1]):
