@@ -35,13 +35,14 @@ _ITEM_WORDS: tuple[str, ...] = (
 )
 _ITEM_WORDS += ("recipe", "venue", "poi", "news", "film", "anime", "listing", "merchant", "hotel", "app")
 _ENDS = ("id", "no", "nr", "number", "num", "token", "key", "hash", "uuid", "guid", "code", "index", "idx")
-_USERS = {f"{word}{end}" for word in _USER_WORDS for end in ("", *_ENDS)} | {"uid", "username", "userx", "usery"}
+_USERS = {f"{word}{end}" for word in _USER_WORDS for end in ("", *_ENDS)} | {"uid", "username"}
 _ITEMS = {f"{word}{end}" for word in _ITEM_WORDS for end in ("", *_ENDS)}
 _ITEMS |= {"iid", "asin", "parentasin", "isbn", "sku", "mid", "ean"}
 _USER_TAILS = ("userid", "memberid", "customerid", "reviewerid", "sessionid")
 _ITEM_TAILS = ("itemid", "movieid", "productid", "businessid")
 _MANY = ("list", "seq", "set", "history", "s")  # endings of a name under which several tokens stand
 _TYPE = re.compile(r":\s*(token|float|token_seq|float_seq)\s*[\"']?\s*$")
+_MERGED = re.compile(r"_[xy]$")  # what pandas writes behind names that both tables have
 _PLAIN = re.compile(r"[\w .:/#()\-\"'\ufeff]{1,80}")
 USER_WORDS, ITEM_WORDS = _USER_WORDS, _ITEM_WORDS
 
@@ -99,7 +100,7 @@ class Names:
     def _role(self, name: str) -> Role | None:
         if not _PLAIN.fullmatch(name):
             return None
-        plain = plain_name(name)
+        plain = plain_name(_MERGED.sub("", name.strip()))
         found = self._who(plain)
         if found:
             return Role(found, many=_is_sequence(name))

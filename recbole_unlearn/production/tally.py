@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from recbole_unlearn.production.found import Place, Trace, counted
-from recbole_unlearn.production.wanted import Wanted
+from recbole_unlearn.production.wanted import Wanted, is_number
 
 ANOTHER = "perhaps another data set: same names, other rows"
 REWRITE = "rewrite it without these rows"
@@ -25,7 +25,7 @@ class Tally:
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
-        self.users = self.items = self.pairs = self.same = 0
+        self.users = self.items = self.pairs = self.same = self.unmistakable = 0
 
     def add(self, user: object | None, item: object | None) -> None:
         """Count a row."""
@@ -34,6 +34,7 @@ class Tally:
             return
         if found == "user":
             self.users += 1
+            self.unmistakable += not is_number(user)
             self.same += item is not None and self.wanted.left(user, item)
         elif found == "pair":
             self.pairs += 1

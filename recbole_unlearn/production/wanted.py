@@ -12,6 +12,7 @@ from recbole_unlearn.production.spec import Spec
 
 _MOST_CACHED = 1 << 20  # tokens
 _WHOLE = re.compile(r"-?\d+\.0+")
+_SHORTEST = 6  # characters of a token that says who it is wherever it stands
 _LONGEST = 1000  # characters of a token; what is longer is none
 
 
@@ -140,6 +141,16 @@ class Wanted:
         if self._key is None:
             return False
         return any(self._key.pair(one, other) in among for one in _forms(user) for other in _forms(item))
+
+
+def is_number(token: object) -> bool:
+    """Return whether a token is a bare number or so short that it may stand anywhere by chance.
+
+    >>> is_number("196"), is_number("u3"), is_number("anna@x.org")
+    (True, True, False)
+    """
+    text = unquoted(token)
+    return len(text) < _SHORTEST or not any(letter.isalpha() for letter in text)
 
 
 def _forms(token: object) -> tuple[str, ...]:

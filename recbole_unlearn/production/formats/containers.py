@@ -97,7 +97,7 @@ def tar(place: Place, stream: IO[bytes], budget: Budget, look: Look) -> Iterator
                     yield from look(place.inside(info.name), io.BufferedReader(Metered(inside, budget)))
                 if budget.left < 0:
                     return
-    except (*DAMAGED, RecursionError) as error:
+    except DAMAGED as error:
         raise _told(error, "a tar that is damaged") from error
 
 
@@ -137,7 +137,7 @@ def members(archive: zipfile.ZipFile, place: Place, budget: Budget) -> Iterator[
             continue
         try:
             stream: Any = archive.open(info)
-        except (*DAMAGED, RecursionError) as error:
+        except DAMAGED as error:
             yield inside, f"it is damaged ({type(error).__name__})"
             continue
         with stream:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -49,11 +51,13 @@ class _Database:
             path = f"file:/proc/self/fd/{stream.fileno()}?mode=ro&immutable=1"
             self.db.close()
             self.db = sqlite3.connect(path, uri=True)
-        except OSError:  # it lies in no file of its own
+            _refuse_cut(os.pread(stream.fileno(), 100, 0), os.fstat(stream.fileno()).st_size)
+        except io.UnsupportedOperation:  # it lies in no file of its own
             self.db = sqlite3.connect(":memory:")
             data = bytearray(stream.read(_IN_MEMORY + 1))
             if len(data) > _IN_MEMORY:
                 raise Unread("an SQLite file within another file, too large to be looked at") from None
+            _refuse_cut(bytes(data[:100]), len(data))
             if data[18:20] == b"\x02\x02":  # its journal is kept apart, which memory cannot
                 data[18:20] = b"\x01\x01"
             self.db.deserialize(bytes(data))
@@ -111,6 +115,13 @@ class _Database:
             self.blobs += 1
         elif isinstance(value, str) and len(value) >= 6:
             self.said += any(map(self.mentions.names, value.splitlines()))
+
+
+def _refuse_cut(head: bytes, size: int) -> None:
+    """Refuse a file that is shorter than its own header says; SQLite reads missing pages as empty."""
+    page, pages = int.from_bytes(head[16:18], "big"), int.from_bytes(head[28:32], "big")
+    if head[24:28] == head[92:96] and pages * (65536 if page == 1 else page) > size:
+        raise Unread("an SQLite file that is cut off")
 
 
 def _values(row: tuple[Any, ...], places: tuple[int, ...]) -> list[Any]:

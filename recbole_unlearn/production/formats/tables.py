@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from recbole_unlearn.production.columns import Columns
+from recbole_unlearn.production.formats.mentions import Mentions
 from recbole_unlearn.production.found import Place, Trace, Unread, counted
 from recbole_unlearn.production.tally import Tally, is_ours
 from recbole_unlearn.production.wanted import Wanted
@@ -75,7 +76,9 @@ def _layout(sample: list[str], number: int, delimiter: str, place: Place, wanted
     if columns is None:
         return None
     rows = [row for row in _records(sample[number + 1 :], delimiter) if any(row)]
-    if delimiter in ("", " ") and any(len(row) != len(header) or any(map(_is_prose, row)) for row in rows[:-1] or rows):
+    if number and not rows:
+        return None
+    if delimiter in ("", " ") and not _is_plain(header, rows, delimiter):
         return None
     fits = [sum(len(row) == len(header) + more for row in rows) for more in (0, 1)]
     if rows and 2 * max(fits) < len(rows):
@@ -85,8 +88,16 @@ def _layout(sample: list[str], number: int, delimiter: str, place: Place, wanted
     return Layout(delimiter, columns, number + 1, len(header), ":token" in line.lower())
 
 
-def _is_prose(cell: str) -> bool:
-    return " " in cell.strip()
+def _is_plain(header: list[str], rows: list[list[str]], delimiter: str) -> bool:
+    """Return whether lines whose cells are words may be a table, and not running text."""
+    widths = {len(row) for row in rows[:-1] or rows}
+    if any(cell.strip("\"'").replace(".", "").isdigit() for cell in header) or any(
+        " " in cell.strip() for row in rows for cell in row
+    ):
+        return False
+    if not delimiter:
+        return widths <= {1}
+    return widths == {len(header)} or (widths == {len(header) + 1} and all(row[0].strip('"').isdigit() for row in rows))
 
 
 def _records(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
@@ -120,9 +131,10 @@ def table(place: Place, lines: Iterable[str], layout: Layout, wanted: Wanted) ->
     """
     tally, failure, ragged, count = Tally(wanted), None, 0, 0
     columns, last = layout.columns, layout.columns.last
-    rest = (line for number, line in enumerate(lines) if number >= layout.header)
+    atomic = place.suffix in ATOMIC or layout.typed
+    counter = _Counter(lines, None if atomic else Mentions(wanted), layout.header)
     try:
-        for row in _records(rest, layout.delimiter):
+        for row in _records(counter.rows(), layout.delimiter):
             count += 1
             if len(row) <= last:
                 ragged += any(row)
@@ -131,15 +143,31 @@ def table(place: Place, lines: Iterable[str], layout: Layout, wanted: Wanted) ->
             tally.add_row(_tokens(row, columns.users, columns), _tokens(row, columns.items, columns))
     except (Unread, csv.Error) as error:
         failure = str(error) if isinstance(error, Unread) else "a row that is no csv"
-    atomic = place.suffix in ATOMIC or layout.typed
     if atomic:
         stem = place.name.removesuffix(place.suffix) if place.suffix in ATOMIC else place.name
         yield from tally.traces(place, "raw atomic file", is_ours(stem, wanted))
     else:
         rated = columns.rated and columns.users and columns.items
-        yield from tally.traces(place, "table", not (rated and wanted.has_rows))
+        yield from tally.traces(place, "table", not (rated and wanted.has_rows) or tally.unmistakable > 0)
+    if counter.said and not tally:
+        told = f"{counted(counter.said, 'line')} that {'names' if counter.said == 1 else 'name'} withdrawn tokens"
+        yield place.check("table", told, "a number may be there by chance")
     if failure or ragged > max(2, count // 10):
         yield place.not_inspected("table", failure or f"{counted(ragged, 'row')} that do not fit its header")
+
+
+class _Counter:
+    """Gives the rows of a table, and counts the lines that name somebody beside its columns."""
+
+    def __init__(self, lines: Iterable[str], mentions: Mentions | None, header: int) -> None:
+        self._lines, self._mentions, self._header, self.said = lines, mentions, header, 0
+
+    def rows(self) -> Iterator[str]:
+        for number, line in enumerate(self._lines):
+            if self._mentions is not None:
+                self.said += self._mentions.names(line)
+            if number >= self._header:
+                yield line
 
 
 def _tokens(row: list[str], places: tuple[int, ...], columns: Columns) -> list[str]:

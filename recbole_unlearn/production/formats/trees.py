@@ -10,12 +10,11 @@ from recbole_unlearn.production.formats.mentions import Mentions
 from recbole_unlearn.production.formats.views import View, is_scalar, values_of
 from recbole_unlearn.production.found import Place, Trace, Unread, counted
 from recbole_unlearn.production.tally import Tally
-from recbole_unlearn.production.wanted import Wanted, normal
+from recbole_unlearn.production.wanted import Wanted, is_number
 
 _MOST = 20_000_000  # things in one file
 _REQUEST = {"users", "items", "interactions", "sample", "scope"}
 _RATED = {"rating", "timestamp", "time", "stars", "overall", "ratings"}
-_SHORTEST = 6  # characters of a token that says who it is wherever it stands
 
 
 class Tree:
@@ -69,7 +68,7 @@ class Tree:
             if role.many and not isinstance(thing, str | bytes):
                 return  # a count
             self.keyed += self._is(role.who, thing)
-        elif isinstance(thing, str) and len(thing) >= _SHORTEST:
+        elif isinstance(thing, str) and len(thing) >= 6:
             if self._says_who(thing):
                 self.keyed += 1
             elif " " in thing or "=" in thing or "/" in thing:
@@ -80,8 +79,7 @@ class Tree:
 
     def _says_who(self, token: object) -> bool:
         """Return whether this is a token that is looked for and no bare number."""
-        text = normal(token)
-        return len(text) >= _SHORTEST and not text.replace(".", "").isdigit() and self.wanted.token(text)
+        return not is_number(token) and self.wanted.token(token)
 
     def _dict(
         self, thing: dict[Any, Any], role: Role | None, about: str | None
@@ -203,7 +201,9 @@ class Tree:
         place = self.place
         if self.request:
             yield place.must_fix("request file", f"it names {counted(self.request, 'withdrawn token')}", "delete it")
-        yield from self.rows.traces(place, kind, not (self.rated and self.wanted.has_rows), remedy)
+        yield from self.rows.traces(
+            place, kind, not (self.rated and self.wanted.has_rows) or self.rows.unmistakable > 0, remedy
+        )
         sure = self.keyed + self.sure_keys + (self.chance_keys if self.by_key.is_copy else 0)
         if sure:
             yield place.must_fix(kind, f"{counted(sure, 'withdrawn token')} under names of users or items", remedy)
