@@ -4,6 +4,7 @@ import pytest
 
 from recbole_unlearn.production.formats.dispatch import inspect
 from recbole_unlearn.production.found import MUST_FIX, NOT_INSPECTED, Trace
+from tests.production.decoys import DECOYS, repository
 from tests.production.planted import HEADERLESS_OURS, MUST, PLANTED, as_bytes, clear, hashed
 
 LISTED_TOO = {"cut.log", "half.jsonl", "latin.csv", "split.npz", "stray.csv", "mixed.zip"}
@@ -24,8 +25,6 @@ def test_there_are_enough_of_them():
 def test_nothing_planted_is_silent(name, how):
     data, group = PLANTED[name]
     found = look(name, data, how())
-    if name == "by_user.json" and how is clear:
-        pass
     assert group in {trace.group for trace in found}, [trace.line() for trace in found]
     if group != MUST_FIX:
         assert MUST_FIX not in {trace.group for trace in found}
@@ -41,3 +40,17 @@ def test_nothing_planted_is_silent(name, how):
 def test_rows_that_left_prove_a_copy_whatever_its_name(name):
     found = look(name, HEADERLESS_OURS[name], hashed(dataset=None))
     assert [trace.group for trace in found] == [MUST_FIX], [trace.line() for trace in found]
+
+
+@pytest.mark.parametrize("name", DECOYS)
+def test_nobody_is_found_where_nobody_is(name):
+    found = look(name, DECOYS[name], hashed())
+    assert MUST_FIX not in {trace.group for trace in found}, [trace.line() for trace in found]
+    assert len(DECOYS) >= 40
+
+
+def test_this_repository_holds_nobody():
+    wanted = hashed()
+    found = [trace for path in repository() for trace in inspect(str(path), path.read_bytes(), None, wanted)]
+    assert [trace.line() for trace in found if trace.group == MUST_FIX] == []
+    assert not [trace.line() for trace in found if "cannot be read (" in trace.what]

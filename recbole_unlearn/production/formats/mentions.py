@@ -20,7 +20,7 @@ _ABOUT: tuple[str, ...] = (
     "unlearn",
 )
 _ABOUT += ("unlearned", "unlearning", "erase", "erased", "delete", "deleted", "remove", "removed")
-_TOLD = ("interaction", "pair", "row")
+_TOLD = ("interaction", "pair")
 _ID = r"(?:[_\- ]?(?:ids?|no|nr|number|token|name|key|hash|uuid)(?![a-z]))?"
 _BEGIN = r"(?:(?<![A-Za-z0-9])|(?<=[a-z0-9])(?=[A-Z]))"
 _BETWEEN = r"(?P<between>(?:\s+with\s+id)?[\"'\\\])]*\s*(?:(?:[:=#~/\-_]|->|=>|\bis\b|%3[dD]|&quot;)\s*)*)"
@@ -59,44 +59,47 @@ class Mentions:
         return self._in_words(line) or self._by_key(line)
 
     def _by_key(self, line: str) -> bool:
-        users: list[str] = []
-        items: list[str] = []
+        before: tuple[str, list[str]] = ("", [])
         for found in self._keyed.finditer(line):
-            kind = (
-                "user"
-                if found["user"]
-                else "about"
-                if found["about"]
-                else "item"
-                if found.groupdict().get("item")
-                else "told"
-            )
-            many = kind in ("about", "told") or bool(found.groupdict().get(f"{kind}s"))
             if not found["between"] and not _OPENING.match(line, found.end()):
                 continue
+            kind = next(kind for kind in ("user", "about", "item", "told") if found.groupdict().get(kind))
+            many = kind in ("about", "told") or bool(found.groupdict().get(f"{kind}s"))
             tokens = list(self._tokens(line, found.end(), many and not found["between"].strip().startswith("/")))
-            if kind == "told":
-                users, items = [*users, *tokens[::2]], [*items, *tokens[1::2]]
-                continue
-            if kind in ("user", "about") and any(map(self.wanted.user, tokens)):
+            if self._is_named(kind, tokens) or (self.wanted.has_pairs and self._is_pair(before, (kind, tokens))):
                 return True
-            if kind in ("item", "about") and any(map(self.wanted.item, tokens)):
-                return True
-            (items if kind == "item" else users).extend(tokens)
-        return self.wanted.has_pairs and any(self.wanted.pair(user, item) for user in users[:50] for item in items[:50])
+            before = (kind, tokens)
+        return False
+
+    def _is_named(self, kind: str, tokens: list[str]) -> bool:
+        """Return whether the tokens behind a word name somebody; those of interactions are users and items in turn."""
+        users = tokens[::2] if kind == "told" else tokens if kind in ("user", "about") else []
+        items = tokens[1::2] if kind == "told" else tokens if kind in ("item", "about") else []
+        return any(map(self.wanted.user, users)) or any(map(self.wanted.item, items))
+
+    def _is_pair(self, before: tuple[str, list[str]], here: tuple[str, list[str]]) -> bool:
+        """Return whether users and items that are named one after the other are a pair, or a list holds one."""
+        kind, tokens = here
+        if kind in ("told", "about"):
+            return any(map(self.wanted.pair, tokens, tokens[1:]))
+        if {before[0], kind} != {"user", "item"}:
+            return False
+        users, items = (before[1], tokens) if kind == "item" else (tokens, before[1])
+        return any(self.wanted.pair(user, item) for user in users[:50] for item in items[:50])
 
     def _tokens(self, line: str, start: int, many: bool) -> Iterator[str]:
         """Yield the tokens behind a word; behind a plural one bare number alone is a count."""
-        listed = not many or bool(_OPENING.match(line, start))
+        sure = not many or bool(_OPENING.match(line, start))
         found = _TOKEN.match(line, start)
         for number in range(_LONGEST_LIST):
             if found is None:
                 return
-            if number or listed or found[2] or not _BARE.fullmatch(found[1]):
+            goes_on = found[0].rstrip().endswith((",", ";", "and", "und"))
+            after = _TOKEN.match(line, found.end()) if goes_on else None
+            listed = number > 0 or (after is not None and bool(_BARE.fullmatch(after[1])))
+            if sure or listed or not _BARE.fullmatch(found[1]):
                 yield found[1].rstrip(".!?:")
-            if not found[0].rstrip().endswith((",", ";", "and", "und")):
-                return
-            found = _TOKEN.match(line, found.end())
+            found = after
 
     def _in_words(self, line: str) -> bool:
         for word in _WORD.findall(line):
