@@ -42,6 +42,8 @@ _USER_TAILS = ("userid", "memberid", "customerid", "reviewerid", "sessionid")
 _ITEM_TAILS = ("itemid", "movieid", "productid", "businessid")
 _MANY = ("list", "seq", "set", "history", "s")  # endings of a name under which several tokens stand
 _TYPE = re.compile(r":\s*(token|float|token_seq|float_seq)\s*[\"']?\s*$")
+_COUNTS = {"n", "num", "number", "count", "max", "min", "total", "mean", "avg", "is", "has", "per", "of", "by", "nb"}
+_WORDS = re.compile(r"[A-Za-z][\w. -]{0,40}[A-Za-z]")
 _MERGED = re.compile(r"_[xy]$")  # what pandas writes behind names that both tables have
 _PLAIN = re.compile(r"[\w .:/#()\-\"'\ufeff]{1,80}")
 USER_WORDS, ITEM_WORDS = _USER_WORDS, _ITEM_WORDS
@@ -68,6 +70,15 @@ def plain_name(name: object) -> str:
     """
     text = _TYPE.sub("", str(name)).lower()
     return "".join(letter for letter in text if letter.isalnum())
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words of a name in small letters.
+
+    >>> words_of("testUsers_2.npy")
+    ['test', 'users', 'npy']
+    """
+    return re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower())
 
 
 class Names:
@@ -109,7 +120,16 @@ class Names:
                 found = self._who(plain.removesuffix(ending).removesuffix("_"))
                 if found:
                     return Role(found, many=True)
-        return None
+        return self._by_last_word(name)
+
+    def _by_last_word(self, name: str) -> Role | None:
+        """Return what ``test_users`` says, but not ``n_users`` or ``is_user``."""
+        words = words_of(name)
+        if len(words) < 2 or _COUNTS & set(words) or not _WORDS.fullmatch(name):
+            return None
+        last = words[-1]
+        who = self._who(last if last in ("user", "uid") else last.removesuffix("s") if last.endswith("s") else "")
+        return Role(who, many=True) if who else None
 
     def _who(self, plain: str) -> str | None:
         if plain in self._users or plain.endswith(_USER_TAILS):
@@ -122,8 +142,7 @@ class Names:
         >>> Names(Spec()).of_stem("withdrawn_users.txt"), Names(Spec()).of_stem("results.csv")
         ('user', None)
         """
-        parts = re.findall(r"[a-z]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower())
-        for part in parts:
+        for part in words_of(name):
             role = self.role(part)
             if role:
                 return role.who

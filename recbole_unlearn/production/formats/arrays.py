@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from recbole_unlearn.production.formats.models import UNPROVEN, Models
 from recbole_unlearn.production.formats.pickles import pickled
-from recbole_unlearn.production.formats.streams import rewindable
+from recbole_unlearn.production.formats.streams import in_memory
 from recbole_unlearn.production.formats.views import View
 from recbole_unlearn.production.found import NOT_INSPECTED, Place, Trace, Unread, counted
 from recbole_unlearn.production.tally import Tally
@@ -27,7 +27,7 @@ def npy(place: Place, stream: IO[bytes], wanted: Wanted) -> Iterator[Trace]:
     stem = place.name.removesuffix(".npy")
     who = wanted.columns.of_stem(stem)
     if dtype.hasobject:
-        yield from pickled(place, rewindable(stream), wanted)
+        yield from pickled(place, in_memory(stream), wanted)
     elif dtype.names:
         yield from _records(place, _chunks(stream, dtype, shape), dtype, wanted)
     elif dtype.kind in "US":

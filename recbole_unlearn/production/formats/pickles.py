@@ -15,6 +15,7 @@ from recbole_unlearn.production.found import Place, Trace, counted
 from recbole_unlearn.production.wanted import Wanted
 
 _READERS = "recbole_unlearn.production."
+_PARTS = 10_000  # of a table that are looked at for the names of its rows
 _TORCH_MAGIC = 1 << 64  # the first of the pickles that torch wrote before 1.6 is a number above this
 
 
@@ -122,8 +123,30 @@ class InertView(View):
         return None if "float" in tensor.dtype else tensor.array()
 
     def table(self, thing: Any) -> dict[str, Any] | None:
-        """Return the columns of a DataFrame, a Series or an Interaction."""
-        return self._contents.as_table(thing) if type(thing).__name__ == "StandIn" else None
+        """Return the columns of a DataFrame, a Series or an Interaction, with what names its rows."""
+        if type(thing).__name__ != "StandIn":
+            return None
+        columns = self._contents.as_table(thing)
+        return columns if columns is None else {**self._indexes(thing), **columns}
+
+    def _indexes(self, thing: Any) -> dict[str, Any]:
+        """Return the indexes of a table that name its rows, by their names."""
+        found: dict[str, Any] = {}
+        waiting, seen = [thing], 0
+        while waiting and seen < _PARTS:
+            part, seen = waiting.pop(), seen + 1
+            if type(part).__name__ == "StandIn":
+                values = self._contents.as_array(part) if repr(part.what).endswith("._new_Index") else None
+                if values is not None:
+                    name = part.arguments[1].get("name")
+                    found[name if isinstance(name, str) else f"index {len(found)}"] = values
+                else:
+                    waiting += [part.arguments, part.states, part.values, list(part.items)]
+            elif isinstance(part, dict):
+                waiting += part.values()
+            elif isinstance(part, list | tuple):
+                waiting += part[:_PARTS]
+        return found
 
     def shape(self, thing: Any) -> tuple[int, ...] | None:
         """Return the shape of an array or tensor."""

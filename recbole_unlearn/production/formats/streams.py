@@ -101,8 +101,11 @@ def looked_ahead(stream: IO[bytes], size: int) -> tuple[bytes, IO[bytes]]:
 
 def rewindable(stream: IO[bytes]) -> IO[bytes]:
     """Return a stream that can be rewound: itself, or its bytes in memory."""
-    if stream.seekable():
-        return stream
+    return stream if stream.seekable() else in_memory(stream)
+
+
+def in_memory(stream: IO[bytes]) -> IO[bytes]:
+    """Return what is left of a stream, in memory."""
     data = stream.read(IN_MEMORY + 1)
     if len(data) > IN_MEMORY:
         raise Unread("a member that is too large to be looked at")

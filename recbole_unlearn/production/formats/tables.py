@@ -15,6 +15,7 @@ from recbole_unlearn.production.wanted import Wanted
 
 ATOMIC = (".inter", ".user", ".item", ".kg", ".link", ".net", ".useremb", ".itememb")
 DELIMITERS = ("\t", "::", ";", "|", ",", " ")
+LOGS = (".log", ".out", ".err")
 _TITLES = 8  # lines that may stand above the header
 _QUOTED_LINES = 200  # lines over which one quoted cell may go
 _CELL = re.compile(r"[^\s,;|\[\](){}\"']+")
@@ -76,7 +77,7 @@ def _layout(sample: list[str], number: int, delimiter: str, place: Place, wanted
     if columns is None:
         return None
     rows = [row for row in _records(sample[number + 1 :], delimiter) if any(row)]
-    if number and not rows:
+    if not rows and (number or place.suffix in LOGS):
         return None
     if delimiter in ("", " ") and not _is_plain(header, rows, delimiter):
         return None
@@ -120,7 +121,7 @@ def _records(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
     yield from (one.split(delimiter) for one in held)
 
 
-def table(place: Place, lines: Iterable[str], layout: Layout, wanted: Wanted) -> Iterator[Trace]:
+def table(place: Place, lines: Iterable[str], layout: Layout, wanted: Wanted, log: bool = False) -> Iterator[Trace]:
     """Yield what a table holds.
 
     Args:
@@ -128,6 +129,7 @@ def table(place: Place, lines: Iterable[str], layout: Layout, wanted: Wanted) ->
         lines: Its lines, from the first.
         layout: How it is written.
         wanted: Who and what is looked for.
+        log: Whether it is a log, whose lines can go one by one.
     """
     tally, failure, ragged, count = Tally(wanted), None, 0, 0
     columns, last = layout.columns, layout.columns.last
@@ -151,7 +153,10 @@ def table(place: Place, lines: Iterable[str], layout: Layout, wanted: Wanted) ->
         yield from tally.traces(place, "table", not (rated and wanted.has_rows) or tally.unmistakable > 0)
     if counter.said and not tally:
         told = f"{counted(counter.said, 'line')} that {'names' if counter.said == 1 else 'name'} withdrawn tokens"
-        yield place.check("table", told, "a number may be there by chance")
+        if log:
+            yield place.must_fix("log", told, "rewrite it without these lines")
+        else:
+            yield place.check("table", told, "a number may be there by chance")
     if failure or ragged > max(2, count // 10):
         yield place.not_inspected("table", failure or f"{counted(ragged, 'row')} that do not fit its header")
 

@@ -10,11 +10,10 @@ from typing import IO
 from recbole_unlearn.production.formats.headerless import find_headerless
 from recbole_unlearn.production.formats.lines import read_lines
 from recbole_unlearn.production.formats.mentions import Mentions
-from recbole_unlearn.production.formats.tables import find_layout, table
+from recbole_unlearn.production.formats.tables import LOGS, find_layout, table
 from recbole_unlearn.production.found import Place, Trace, Unread, counted
 from recbole_unlearn.production.wanted import Wanted
 
-_LOGS = (".log", ".out", ".err")
 _PROSE = {".py", ".pyi", ".ipynb", ".md", ".rst", ".yaml", ".yml", ".toml", ".cfg", ".ini", ".sh", ".bash", ".c", ".h"}
 _PROSE |= {".cpp", ".hpp", ".cu", ".js", ".ts", ".tsx", ".jsx", ".css", ".html", ".htm", ".xml", ".svg", ".java", ".go"}
 _PROSE |= {".rs", ".r", ".m", ".tex", ".bib", ".ps1", ".bat", ".rb", ".php", ".sql", ".env", ".lock", ".j2", ".diff"}
@@ -40,7 +39,7 @@ def text(place: Place, stream: IO[bytes], head: bytes, wanted: Wanted) -> Iterat
     lines = read_lines(stream, head, wanted.told.encoding)
     layout = None if is_prose(place) else find_layout(sample, place, wanted)
     if layout is not None:
-        yield from table(place, lines, layout, wanted)
+        yield from table(place, lines, layout, wanted, is_log(place, sample))
     elif _is_list(place, sample, wanted):
         yield from _list(place, lines, wanted)
     else:
@@ -71,7 +70,7 @@ def is_log(place: Place, sample: list[str]) -> bool:
     if is_prose(place):
         return False
     parts = place.name.split(".")
-    if any(f".{part}" in _LOGS for part in parts[1:]) or place.name in ("nohup.out", "syslog"):
+    if any(f".{part}" in LOGS for part in parts[1:]) or place.name in ("nohup.out", "syslog"):
         return True
     lines = [line for line in sample if line.strip()]
     return bool(lines) and 2 * sum(bool(_LOG_LINE.match(line)) for line in lines) >= len(lines)
