@@ -49,6 +49,7 @@ class Wanted:
     def __init__(self, told: Spec) -> None:
         self.told, self.columns = told, Names(told)
         self._known: dict[str, dict[str, bool]] = {"user": {}, "item": {}}
+        self._digested: dict[str, dict[str, tuple[bytes, ...]]] = {"user": {}, "item": {}}
         self._users = {form for token in told.users for form in _forms(token)}
         self._items = {form for token in told.items for form in _forms(token)}
         self._pairs = {(normal(user), normal(item)) for user, item in told.pairs}
@@ -140,7 +141,17 @@ class Wanted:
     def _hashed_pair(self, user: object, item: object, among: set[bytes]) -> bool:
         if self._key is None:
             return False
-        return any(self._key.pair(one, other) in among for one in _forms(user) for other in _forms(item))
+        pairs = (one + other for one in self._digests("user", user) for other in self._digests("item", item))
+        return any(self._key.pair_of(pair) in among for pair in pairs)
+
+    def _digests(self, kind: str, token: object) -> tuple[bytes, ...]:
+        text = token if isinstance(token, str) else unquoted(token)
+        known = self._digested[kind]
+        if text not in known:
+            if len(known) >= _MOST_CACHED:
+                known.clear()
+            known[text] = tuple(map(getattr(self._key, kind), _forms(text)))
+        return known[text]
 
 
 def is_number(token: object) -> bool:

@@ -43,6 +43,7 @@ class Headerless:
         if wanted.has_rows and not adjacent:
             orders = tuple(dict.fromkeys((*orders, *_ORDERS)))
         self.tallies = {order: Tally(wanted) for order in orders}
+        self.first = self.tallies[orders[0]]
 
     def add(self, line: str) -> None:
         """Count a line."""
@@ -52,14 +53,15 @@ class Headerless:
                 self.tallies[0, 1].add(row[0], item)
             return
         for (first, second), tally in self.tallies.items():
-            if max(first or 0, second or 0) < len(row):
+            if max(first or 0, second or 0) >= len(row):
+                continue
+            if tally is self.first or (first is not None and self.wanted.user(row[first])):
                 tally.add(None if first is None else row[first], None if second is None else row[second])
 
     def traces(self) -> Iterator[Trace]:
         """Yield what was found, in the order that the rows prove, else in the first."""
-        first = next(iter(self.tallies.values()))
         best = max(self.tallies.values(), key=lambda tally: (tally.same, tally.pairs))
-        yield from (best if best.is_copy else first).traces(self.place, "table without a header", self._is_known())
+        yield from (best if best.is_copy else self.first).traces(self.place, "table without a header", self._is_known())
 
     def _is_known(self) -> bool:
         if self.known is None:

@@ -25,7 +25,8 @@ _ID = r"(?:[_\- ]?(?:ids?|no|nr|number|token|name|key|hash|uuid)(?![a-z]))?"
 _BEGIN = r"(?:(?<![A-Za-z0-9])|(?<=[a-z0-9])(?=[A-Z]))"
 _BETWEEN = r"(?P<between>(?:\s+with\s+id)?[\"'\\\])]*\s*(?:(?:[:=#~/\-_]|->|=>|\bis\b|%3[dD]|&quot;)\s*)*)"
 _TOKEN = re.compile(r"[\[({\"'\\\s]*([^\s\"',;&<>()\[\]{}=|\\/]+)[\"'\\)\]}]*\s*(?:(,|;)|\b(?:and|und)\b)?")
-_WORD = re.compile(r"[^\s,;'\"\[\](){}<>|=&?]+")
+_WORD = re.compile(r"[^\s,;'\"\[\](){}<>|=&?]{6,}")
+_LETTER = re.compile(r"[A-Za-z]")
 _PART = re.compile(r"[^/:#]+")
 _BARE = re.compile(r"[\d.,:+\-/%eExX]*")
 _OPENING = re.compile(r"\s*[\[({\"'\\]")
@@ -52,13 +53,19 @@ class Mentions:
         if wanted.has_items or wanted.has_pairs:
             kinds += [rf"(?P<item>{items}){_ID}(?P<items>s|[_ ]?list)?", rf"(?P<told>{'|'.join(_TOLD)})s?"]
         self._keyed = re.compile(rf"{_BEGIN}(?i:{'|'.join(kinds)})(?![A-Za-z]){_BETWEEN}")
+        self._stems = _stems([*_ABOUT, *_TOLD, *users.split("|"), *items.split("|")])
         self._words: dict[str, bool] = {}
 
     def names(self, line: str) -> bool:
         """Return whether a line names a user, an item or a pair that is looked for."""
+        if line.isascii() and not _LETTER.search(line):
+            return False  # numbers alone
         return self._in_words(line) or self._by_key(line)
 
     def _by_key(self, line: str) -> bool:
+        small = line.lower()
+        if not any(word in small for word in self._stems):
+            return False
         before: tuple[str, list[str]] = ("", [])
         for found in self._keyed.finditer(line):
             if not found["between"] and not _OPENING.match(line, found.end()):
@@ -116,6 +123,16 @@ class Mentions:
     def _is_token(self, word: str) -> bool:
         word = normal(word.strip(".!:*`#"))
         return len(word) >= 6 and not _BARE.fullmatch(word) and self.wanted.token(word)
+
+
+def _stems(words: list[str]) -> list[str]:
+    """Return the words that hold none of the others: a line without them has none of the others either.
+
+    >>> _stems(["users", "user", "uid"])
+    ['uid', 'user']
+    """
+    small = sorted({word.replace("\\", "").lower() for word in words})
+    return [word for word in small if not any(other != word and other in word for other in small)]
 
 
 def _alternatives(words: tuple[str, ...], more: object) -> str:
