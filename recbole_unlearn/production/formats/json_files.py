@@ -153,7 +153,7 @@ def _stream(data: bytes, stream: IO[bytes]) -> Iterator[Any]:
                 element, end = _DECODER.raw_decode(text, place)
             except _BROKEN:
                 break
-            if end >= len(text):
+            if end >= len(text) and not isinstance(element, dict | list | str):
                 break  # a number may go on
             yield element
             place = end
