@@ -1,0 +1,157 @@
+"""Packed files and archives: each member is looked at under its own name; nothing is written to disk."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from typing import IO, Any
+
+from recbole_unlearn.production.formats.streams import DAMAGED, TOO_MUCH, Budget, Metered, rewindable
+from recbole_unlearn.production.found import Place, Trace, Unread
+
+Look = Callable[[Place, IO[bytes]], Iterator[Trace]]
+_PACKED: tuple[tuple[bytes, str, Callable[[Any], Any]], ...] = (
+    (b"\x1f\x8b", ".gz", lambda file: gzip.GzipFile(fileobj=file)),
+    (b"BZh", ".bz2", bz2.BZ2File),
+    (b"\xfd7zXZ\x00", ".xz", lzma.LZMAFile),
+    (b"]\x00\x00", ".lzma", lzma.LZMAFile),
+)
+_MEMBERS = 100_000
+_OFFICE = ("xl/workbook.xml", "word/document.xml", "ppt/presentation.xml", "mimetype")
+_TYPES = {".tgz": ".tar", ".tbz": ".tar", ".tbz2": ".tar", ".txz": ".tar"}
+
+
+class _Zlib:
+    """Unpacks zlib, as joblib writes it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._packer = file, zlib.decompressobj()
+
+    def read(self, size: int) -> bytes:
+        while not self._packer.eof:
+            waiting = self._packer.unconsumed_tail or self._file.read(1 << 16)
+            if not waiting:
+                raise EOFError
+            data = self._packer.decompress(waiting, size)
+            if data:
+                return data
+        return b""
+
+
+def packer_of(head: bytes, place: Place) -> Callable[[Any], Any] | None:
+    """Return what unpacks a file that holds one other file, or None if it is none."""
+    for magic, _, packer in _PACKED:
+        if head.startswith(magic) and (magic != b"]\x00\x00" or len(head) > 13):
+            return packer
+    if head[:1] == b"x" and len(head) > 2 and int.from_bytes(head[:2], "big") % 31 == 0 and _is_zlib(head):
+        return _Zlib
+    return None
+
+
+def _is_zlib(head: bytes) -> bool:
+    try:
+        return bool(zlib.decompressobj().decompress(head, 1))
+    except zlib.error:
+        return False
+
+
+def packed(
+    place: Place, stream: IO[bytes], packer: Callable[[Any], Any], budget: Budget, look: Look
+) -> Iterator[Trace]:
+    """Yield what the one file in a packed one holds."""
+    end = place.suffix
+    stem = (
+        place.name.removesuffix(end)
+        if end in _TYPES or any(end == one for _, one, _ in _PACKED) or end == ".z"
+        else place.name
+    )
+    yield from look(place.inside(stem + _TYPES.get(end, "")), io.BufferedReader(Metered(packer(stream), budget)))
+
+
+def is_tar(head: bytes) -> bool:
+    """Return whether these are the first bytes of a tar, by the checksum of its first header."""
+    if len(head) < 512 or not head[0]:
+        return False
+    try:
+        told = int(head[148:156].strip(b"\0 ") or b"0", 8)
+    except ValueError:
+        return False
+    return told == sum(head[:148]) + 8 * 32 + sum(head[156:512])
+
+
+def tar(place: Place, stream: IO[bytes], budget: Budget, look: Look) -> Iterator[Trace]:
+    """Yield what the regular files in a tar hold."""
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            for number, info in enumerate(archive):
+                if number >= _MEMBERS:
+                    raise Unread("a tar with more members than are looked at")
+                inside = archive.extractfile(info) if info.isreg() else None
+                if inside is not None:
+                    yield from look(place.inside(info.name), io.BufferedReader(Metered(inside, budget)))
+                if budget.left < 0:
+                    return
+    except DAMAGED as error:
+        raise _told(error, "a tar that is damaged") from error
+
+
+def _told(error: BaseException, what: str) -> Unread:
+    return error if isinstance(error, Unread) else Unread(f"{what} ({type(error).__name__})")
+
+
+def open_zip(stream: IO[bytes]) -> zipfile.ZipFile:
+    """Open a zip."""
+    try:
+        archive = zipfile.ZipFile(rewindable(stream))
+        if len(archive.infolist()) > _MEMBERS:
+            raise Unread("a zip with more members than are looked at")
+    except DAMAGED as error:
+        raise _told(error, "a zip that is damaged") from error
+    return archive
+
+
+def kind_of_zip(archive: zipfile.ZipFile) -> str:
+    """Return what a zip is: ``"torch"``, ``"npz"``, ``"office"`` or ``"zip"``."""
+    names = [one.filename for one in archive.infolist() if not one.is_dir()]
+    if any(name == "data.pkl" or name.endswith("/data.pkl") for name in names):
+        return "torch"
+    if names and all(name.endswith(".npy") for name in names):
+        return "npz"
+    return "office" if any(name in _OFFICE for name in names) else "zip"
+
+
+def members(archive: zipfile.ZipFile, place: Place, budget: Budget) -> Iterator[tuple[Place, IO[bytes] | str]]:
+    """Yield the place and the stream of each member of a zip, or why it cannot be read; read each before the next."""
+    for info in archive.infolist():
+        inside = place.inside(info.filename)
+        if info.is_dir():
+            continue
+        if info.flag_bits & 1:
+            yield inside, "it is encrypted"
+            continue
+        try:
+            stream: Any = archive.open(info)
+        except DAMAGED as error:
+            yield inside, f"it is damaged ({type(error).__name__})"
+            continue
+        with stream:
+            yield inside, io.BufferedReader(Metered(stream, budget))
+        if budget.left < 0:
+            return
+
+
+def zip_file(place: Place, archive: zipfile.ZipFile, budget: Budget, look: Look) -> Iterator[Trace]:
+    """Yield what the members of a zip hold."""
+    for inside, stream in members(archive, place, budget):
+        if isinstance(stream, str):
+            yield inside.not_inspected("member of a zip", stream)
+        else:
+            yield from look(inside, stream)
+    if budget.left < 0:
+        yield place.not_inspected("zip", TOO_MUCH)

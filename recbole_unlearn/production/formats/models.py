@@ -1,0 +1,136 @@
+"""Models in any wrapping: tables with a row per user, moments of an optimizer, cached embeddings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from recbole_unlearn.production.formats.views import View, is_scalar
+from recbole_unlearn.production.found import Place, Trace, counted
+from recbole_unlearn.production.wanted import Wanted
+
+_ABOUT_USERS = re.compile(r"user|uid|member|customer", re.IGNORECASE)
+_PARAMETER = re.compile(r"(weight|bias|embedding|kernel|running_mean|\.\d+|_emb|factors?)$", re.IGNORECASE)
+_CACHES = re.compile(r"restore_\w*(user|item|_[ui]\b|_e\b|emb)\w*", re.IGNORECASE)
+_COMPUTED = re.compile(r"restore_|graph|adj|interaction|history", re.IGNORECASE)
+UNPROVEN = "a model that nothing proves clean: unlearn it or delete it"
+
+
+class Models:
+    """Looks for what a model knows of users; ``look`` may be called for every dict of a file.
+
+    Args:
+        place: Where it stands.
+        wanted: Knows how many users the data set has, and the digests of the models that the ledger vouches for.
+        view: Tells shapes and digests.
+    """
+
+    def __init__(self, place: Place, wanted: Wanted, view: View) -> None:
+        self.place, self.wanted, self.view = place, wanted, view
+        self.tables = self.other = self.clean = self.ours = self.caches = 0
+        self.moments: list[tuple[int, ...]] = []
+        self.sizes: set[int] = set()
+
+    def look(self, thing: dict[Any, Any]) -> bool:
+        """Look at a dict; return whether it is a state of a model or an optimizer, inside of which nobody else looks."""
+        self._look_at_config(thing.get("config"))
+        for key, value in thing.items():
+            self.caches += isinstance(key, str) and bool(_CACHES.fullmatch(key)) and not _is_empty(value)
+            if key == "other_parameter":
+                inside = self.view.plain(value)
+                names = inside if isinstance(inside, dict) else {}
+                self.caches += sum(
+                    bool(_COMPUTED.search(str(name))) and not _CACHES.fullmatch(str(name)) for name in names
+                )
+        if "param_groups" in thing and "state" in thing:
+            self._look_at_optimizer(thing["state"])
+            return True
+        if not self._is_state(thing):
+            return False
+        self._look_at_state(thing)
+        return True
+
+    def _is_state(self, thing: dict[Any, Any]) -> bool:
+        shapes = {key: self.view.shape(value) for key, value in thing.items() if isinstance(key, str)}
+        arrays = {key: shape for key, shape in shapes.items() if shape is not None}
+        if not arrays or 2 * len(arrays) < len(thing):
+            return False
+        return any(
+            self.view.is_float(thing[key]) and (len(shape) > 1 or bool(_PARAMETER.search(key)))
+            for key, shape in arrays.items()
+        )
+
+    def _look_at_state(self, thing: dict[Any, Any]) -> None:
+        held = 0
+        for key, value in thing.items():
+            shape = self.view.shape(value)
+            if shape is not None and self.view.is_float(value) and self.holds_users(str(key), shape):
+                held += 1
+                self.sizes.add(shape[0])
+        if self.wanted.digests and self.view.digest(thing) in self.wanted.digests:
+            self.clean += 1
+        elif held:
+            self.tables += held
+        else:
+            self.other += 1
+
+    def holds_users(self, name: str, shape: tuple[int, ...]) -> bool:
+        """Return whether an array of this name and shape has a row per user of the data set."""
+        users, items = self.wanted.told.n_users, self.wanted.told.n_items
+        about = bool(_ABOUT_USERS.search(name))
+        if users is None:
+            return about and len(shape) == 2
+        sizes = {users, users + items} if items else {users}
+        return bool(shape) and shape[0] in sizes and (len(shape) > 1 or about)
+
+    def _look_at_optimizer(self, state: Any) -> None:
+        inside = self.view.plain(state)
+        values = inside.values() if isinstance(inside, dict) else inside if isinstance(inside, list) else ()
+        for value in values:
+            parts = self.view.plain(value)
+            for moment in parts.values() if isinstance(parts, dict) else ():
+                shape = self.view.shape(moment)
+                if shape:
+                    self.moments.append(shape)
+
+    def _look_at_config(self, config: Any) -> None:
+        content = self.view.plain(config)
+        if isinstance(content, dict):
+            settings = self.view.plain(content.get("final_config_dict", content))
+            name = settings.get("dataset") if isinstance(settings, dict) else None
+            self.ours += isinstance(name, str) and name == self.wanted.told.dataset
+
+    def traces(self) -> Iterator[Trace]:
+        """Yield what was found."""
+        if self.tables:
+            told = counted(self.tables, "table") + " with a row per user"
+            yield self.place.must_fix("model", told, UNPROVEN)
+        elif self.other and self.ours:
+            yield self.place.must_fix("model", "trained on this data set", UNPROVEN)
+        elif self.other:
+            yield self.place.check(
+                "model", "no table with a row per user", "whether it was trained with withdrawn rows"
+            )
+        yield from self._moments()
+        if self.caches:
+            told = counted(self.caches, "part") + " computed from every training row"
+            yield self.place.must_fix("cached embeddings", told, "save it without them, or delete it")
+
+    def _moments(self) -> Iterator[Trace]:
+        per_user = [shape for shape in self.moments if shape[0] in self.sizes or self.holds_users("", shape)]
+        if per_user:
+            told = counted(len(per_user), "moment") + " with a row per user"
+            yield self.place.must_fix("optimizer moments", told, "save it without the optimizer, or delete it")
+        elif self.moments and self.ours:
+            yield self.place.must_fix(
+                "optimizer moments", "of a training on this data set", "save it without the optimizer, or delete it"
+            )
+        elif self.moments:
+            yield self.place.check(
+                "optimizer moments", counted(len(self.moments), "moment"), "whether they are those of a table of users"
+            )
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (is_scalar(value) and not value) or (isinstance(value, list | dict | tuple) and not value)

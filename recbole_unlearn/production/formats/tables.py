@@ -1,0 +1,185 @@
+"""Tables in text: RecBole's atomic files and every dialect of csv, by the names of their columns."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from recbole_unlearn.production.columns import Columns
+from recbole_unlearn.production.formats.mentions import Mentions
+from recbole_unlearn.production.found import Place, Trace, Unread, counted
+from recbole_unlearn.production.tally import Tally, is_ours
+from recbole_unlearn.production.wanted import Wanted
+
+ATOMIC = (".inter", ".user", ".item", ".kg", ".link", ".net", ".useremb", ".itememb")
+DELIMITERS = ("\t", "::", ";", "|", ",", " ")
+LOGS = (".log", ".out", ".err")
+_TITLES = 8  # lines that may stand above the header
+_QUOTED_LINES = 200  # lines over which one quoted cell may go
+_CELL = re.compile(r"[^\s,;|\[\](){}\"']+")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a table is written.
+
+    Args:
+        delimiter: What stands between its cells; nothing if it has one column.
+        columns: The columns that matter.
+        header: Number of lines up to the header, with it.
+        width: Number of cells of a row.
+        typed: Whether the header gives types, as RecBole's do.
+    """
+
+    delimiter: str
+    columns: Columns
+    header: int
+    width: int
+    typed: bool
+
+
+def cells_of(line: str, delimiter: str) -> list[str]:
+    """Return the cells of a line.
+
+    >>> cells_of('a,"b,c",d', ","), cells_of("1::2", "::"), cells_of("1  2", " ")
+    (['a', 'b,c', 'd'], ['1', '2'], ['1', '2'])
+    """
+    if not delimiter:
+        return [line]
+    if delimiter == " ":
+        return line.split()
+    if '"' not in line or delimiter in ("\t", "::"):
+        return line.split(delimiter)
+    csv.field_size_limit(1 << 30)
+    return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+
+
+def find_layout(sample: list[str], place: Place, wanted: Wanted) -> Layout | None:
+    """Return how a table is written whose header stands in one of its first lines, or None if the text is none."""
+    for number, line in enumerate(sample[:_TITLES]):
+        found = [_layout(sample, number, delimiter, place, wanted) for delimiter in ("", *DELIMITERS)]
+        layouts = [layout for layout in found if layout is not None]
+        if layouts and line.strip():
+            return max(layouts, key=lambda layout: layout.width)
+    return None
+
+
+def _layout(sample: list[str], number: int, delimiter: str, place: Place, wanted: Wanted) -> Layout | None:
+    line = sample[number]
+    if delimiter and delimiter not in line:
+        return None
+    header = cells_of(line.lstrip("# ") if line.startswith("#") else line, delimiter)
+    columns = wanted.columns.header(header, wanted.columns.of_stem(place.name))
+    if columns is None and place.suffix == ".net" and len(header) >= 2:
+        columns = Columns((0, 1), ())
+    if columns is None:
+        return None
+    rows = [row for row in _records(sample[number + 1 :], delimiter) if any(row)]
+    if not rows and (number or place.suffix in LOGS):
+        return None
+    if delimiter in ("", " ") and not _is_plain(header, rows, delimiter):
+        return None
+    fits = [sum(len(row) == len(header) + more for row in rows) for more in (0, 1)]
+    if rows and 2 * max(fits) < len(rows):
+        return None
+    if fits[1] > fits[0]:  # R writes no name above the names of the rows
+        columns = columns.moved(1)
+    return Layout(delimiter, columns, number + 1, len(header), ":token" in line.lower())
+
+
+def _is_plain(header: list[str], rows: list[list[str]], delimiter: str) -> bool:
+    """Return whether lines whose cells are words may be a table, and not running text."""
+    widths = {len(row) for row in rows[:-1] or rows}
+    if any(cell.strip("\"'").replace(".", "").isdigit() for cell in header) or any(
+        " " in cell.strip() for row in rows for cell in row
+    ):
+        return False
+    if not delimiter:
+        return widths <= {1}
+    return widths == {len(header)} or (widths == {len(header) + 1} and all(row[0].strip('"').isdigit() for row in rows))
+
+
+def _records(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    """Yield the rows; a quoted cell may go over several lines, but a single quotation mark swallows none."""
+    if delimiter in ("", "\t", " ", "::"):
+        yield from (cells_of(line, delimiter) for line in lines)
+        return
+    held: list[str] = []
+    for line in lines:
+        if not held and line.count('"') % 2 == 0:
+            yield cells_of(line, delimiter)
+            continue
+        held.append(line)
+        if len(held) > 1 and line.count('"') % 2:
+            yield cells_of(" ".join(held), delimiter)
+            held = []
+        elif len(held) >= _QUOTED_LINES:
+            yield from (one.split(delimiter) for one in held)
+            held = []
+    yield from (one.split(delimiter) for one in held)
+
+
+def table(place: Place, lines: Iterable[str], layout: Layout, wanted: Wanted, log: bool = False) -> Iterator[Trace]:
+    """Yield what a table holds.
+
+    Args:
+        place: Where it stands.
+        lines: Its lines, from the first.
+        layout: How it is written.
+        wanted: Who and what is looked for.
+        log: Whether it is a log, whose lines can go one by one.
+    """
+    tally, failure, ragged, count = Tally(wanted), None, 0, 0
+    columns, last = layout.columns, layout.columns.last
+    atomic = place.suffix in ATOMIC or layout.typed
+    counter = _Counter(lines, None if atomic else Mentions(wanted), layout.header)
+    try:
+        for row in _records(counter.rows(), layout.delimiter):
+            count += 1
+            if len(row) <= last:
+                ragged += any(row)
+                if not row:
+                    continue
+            tally.add_row(_tokens(row, columns.users, columns), _tokens(row, columns.items, columns))
+    except (Unread, csv.Error) as error:
+        failure = str(error) if isinstance(error, Unread) else "a row that is no csv"
+    if atomic:
+        stem = place.name.removesuffix(place.suffix) if place.suffix in ATOMIC else place.name
+        yield from tally.traces(place, "raw atomic file", is_ours(stem, wanted))
+    else:
+        rated = columns.rated and columns.users and columns.items
+        yield from tally.traces(place, "table", not (rated and wanted.has_rows) or tally.unmistakable > 0)
+    if counter.said and not tally:
+        told = f"{counted(counter.said, 'line')} that {'names' if counter.said == 1 else 'name'} withdrawn tokens"
+        if log:
+            yield place.must_fix("log", told, "rewrite it without these lines")
+        else:
+            yield place.check("table", told, "a number may be there by chance")
+    if failure or ragged > max(2, count // 10):
+        yield place.not_inspected("table", failure or f"{counted(ragged, 'row')} that do not fit its header")
+
+
+class _Counter:
+    """Gives the rows of a table, and counts the lines that name somebody beside its columns."""
+
+    def __init__(self, lines: Iterable[str], mentions: Mentions | None, header: int) -> None:
+        self._lines, self._mentions, self._header, self.said = lines, mentions, header, 0
+
+    def rows(self) -> Iterator[str]:
+        for number, line in enumerate(self._lines):
+            if self._mentions is not None:
+                self.said += self._mentions.names(line)
+            if number >= self._header:
+                yield line
+
+
+def _tokens(row: list[str], places: tuple[int, ...], columns: Columns) -> list[str]:
+    if len(places) == 1 and places[0] not in columns.lists:
+        return [row[places[0]]] if places[0] < len(row) else []
+    found: list[str] = []
+    for place in places:
+        if place < len(row):
+            found += _CELL.findall(row[place]) if place in columns.lists else [row[place]]
+    return found

@@ -1,0 +1,100 @@
+"""Counts the rows of a table, and tells a copy of the data set from another one in which the same names stand."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from recbole_unlearn.production.found import Place, Trace, counted
+from recbole_unlearn.production.wanted import Wanted, is_number
+
+ANOTHER = "perhaps another data set: same names, other rows"
+REWRITE = "rewrite it without these rows"
+
+
+class Tally:
+    """The rows of one table that are looked for.
+
+    Args:
+        wanted: Who and what is looked for.
+
+    Example:
+        >>> tally = Tally(Wanted.from_spec({"users": ["196"]}))
+        >>> tally.add("196", "242"), tally.add("22", "242"), tally.told()
+        (None, None, '1 row of withdrawn users')
+    """
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+        self.users = self.items = self.pairs = self.same = self.unmistakable = 0
+
+    def add(self, user: object | None, item: object | None) -> None:
+        """Count a row."""
+        found = self.wanted.names(user, item)
+        if found is None:
+            return
+        if found == "user":
+            self.users += 1
+            self.unmistakable += not is_number(user)
+            self.same += item is not None and self.wanted.left(user, item)
+        elif found == "pair":
+            self.pairs += 1
+        else:
+            self.items += 1
+
+    def add_row(self, users: Collection[object], items: Collection[object]) -> None:
+        """Count a row that names several users or items, once."""
+        if len(users) < 2 and len(items) < 2:
+            self.add(next(iter(users), None), next(iter(items), None))
+            return
+        before, same = (self.users, self.pairs, self.items), self.same
+        for user in users or (None,):
+            for item in items or (None,):
+                self.add(user, item)
+        after = (self.users, self.pairs, self.items)
+        first = next((place for place in range(3) if after[place] > before[place]), None)
+        counts = [count + (place == first) for place, count in enumerate(before)]
+        self.users, self.pairs, self.items = counts
+        self.same = same + (self.same > same)
+
+    def __bool__(self) -> bool:
+        return bool(self.users or self.items or self.pairs)
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether most rows of withdrawn users are those that left, or it holds a pair that was withdrawn by itself."""
+        return bool(self.pairs) or (self.users > 0 and self.wanted.has_rows and 2 * self.same >= self.users)
+
+    def told(self, thing: str = "row") -> str:
+        """Return what was counted, in words."""
+        parts = [
+            f"{counted(number, thing)} of withdrawn {what}"
+            for number, what in ((self.users, "users"), (self.items, "items"), (self.pairs, "interactions"))
+            if number
+        ]
+        return ", ".join(parts)
+
+    def traces(self, place: Place, kind: str, sure: bool, remedy: str = REWRITE) -> Iterator[Trace]:
+        """Yield what was found.
+
+        Args:
+            place: Where.
+            kind: What it is.
+            sure: Whether these are names of our data set even if its rows do not prove it.
+            remedy: What to do.
+        """
+        if self and (sure or self.is_copy):
+            yield place.must_fix(kind, self.told(), remedy)
+        elif self:
+            yield place.check(kind, self.told(), ANOTHER)
+
+
+def is_ours(stem: str, wanted: Wanted) -> bool:
+    """Return whether the stem of an atomic file is the data set's; without a name of one, whether nothing tells better.
+
+    >>> is_ours("ml-100k.part1", Wanted.from_spec({"dataset": "ml-100k"})), is_ours("ml-1m", Wanted.from_spec({}))
+    (True, True)
+    """
+    name = wanted.told.dataset
+    if name is None:
+        return not wanted.has_rows
+    return stem.lower() == name.lower() or stem.lower().startswith(f"{name.lower()}.")

@@ -1,0 +1,173 @@
+"""Who and what is looked for: in clear, as a request names them, or by the keyed hashes of a ledger."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from recbole_unlearn.production.columns import Names
+from recbole_unlearn.production.spec import Spec
+
+_MOST_CACHED = 1 << 20  # tokens
+_WHOLE = re.compile(r"-?\d+\.0+")
+_SHORTEST = 6  # characters of a token that says who it is wherever it stands
+_LONGEST = 1000  # characters of a token; what is longer is none
+
+
+def normal(token: object) -> str:
+    """Return a token as files may write it: without outer blanks and quotes, and whole numbers without a fraction.
+
+    >>> normal(' "196" '), normal(196.0), normal("196.50"), normal(b"u3")
+    ('196', '196', '196.50', 'u3')
+    """
+    text = unquoted(token)
+    return text.partition(".")[0] if "." in text and _WHOLE.fullmatch(text) else text
+
+
+def unquoted(token: object) -> str:
+    """Return a token as text without outer blanks and quotes."""
+    text = (
+        token if isinstance(token, str) else str(token, "utf-8", "replace") if isinstance(token, bytes) else str(token)
+    )
+    return text.strip().strip("\"'").strip()
+
+
+class Wanted:
+    """Tells whether a token or a pair is looked for.
+
+    Args:
+        told: What the search is made of.
+
+    Example:
+        >>> wanted = Wanted.from_spec({"users": ["196"], "pairs": [["5", "7"]]})
+        >>> wanted.user("196.0"), wanted.user("1960"), wanted.pair("5", '"7"'), wanted.names("5", "8")
+        (True, False, True, None)
+    """
+
+    def __init__(self, told: Spec) -> None:
+        self.told, self.columns = told, Names(told)
+        self._known: dict[str, dict[str, bool]] = {"user": {}, "item": {}}
+        self._digested: dict[str, dict[str, tuple[bytes, ...]]] = {"user": {}, "item": {}}
+        self._users = {form for token in told.users for form in _forms(token)}
+        self._items = {form for token in told.items for form in _forms(token)}
+        self._pairs = {(normal(user), normal(item)) for user, item in told.pairs}
+        self._hashes = {
+            "user": {bytes.fromhex(one) for one in told.user_hashes},
+            "item": {bytes.fromhex(one) for one in told.item_hashes},
+            "pair": {bytes.fromhex(one) for one in told.pair_hashes},
+        }
+        self._rows = {bytes.fromhex(one) for one in told.row_hashes}
+        self.digests = set(told.digests)
+        self._key: Any = None
+        if told.key:
+            from recbole_unlearn.lineage.key import LedgerKey
+
+            self._key = LedgerKey(bytes.fromhex(told.key))
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> Wanted:
+        """Return the search that ``spec`` describes; keys that are left out have their defaults."""
+        return cls(Spec(**spec))
+
+    def spec(self) -> dict[str, Any]:
+        """Return what it is made of, for json."""
+        found = {one.name: getattr(self.told, one.name) for one in fields(self.told)}
+        return {name: sorted(value) if isinstance(value, set | frozenset) else value for name, value in found.items()}
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether it is known which rows left with whole users."""
+        return bool(self._rows) and self._key is not None
+
+    @property
+    def has_items(self) -> bool:
+        """Whether items are looked for."""
+        return bool(self._items or self._hashes["item"])
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether single rows of a user and an item are looked for."""
+        return bool(self._pairs or self._hashes["pair"])
+
+    def user(self, token: object) -> bool:
+        """Return whether this user is looked for."""
+        return self._cached("user", token, self._users)
+
+    def item(self, token: object) -> bool:
+        """Return whether this item is looked for."""
+        return self._cached("item", token, self._items)
+
+    def token(self, token: object) -> bool:
+        """Return whether this is a user or an item that is looked for."""
+        return self.user(token) or self.item(token)
+
+    def pair(self, user: object, item: object) -> bool:
+        """Return whether this row of a user and an item is looked for by itself."""
+        if self._pairs and (normal(user), normal(item)) in self._pairs:
+            return True
+        return bool(self._hashes["pair"]) and self._hashed_pair(user, item, self._hashes["pair"])
+
+    def left(self, user: object, item: object) -> bool:
+        """Return whether this very row left with a whole user."""
+        return self.has_rows and self._hashed_pair(user, item, self._rows)
+
+    def names(self, user: object | None, item: object | None) -> str | None:
+        """Return what of a row is looked for: ``"user"``, ``"pair"``, ``"item"``, or None."""
+        if user is not None and self.user(user):
+            return "user"
+        if user is not None and item is not None and self.pair(user, item):
+            return "pair"
+        return "item" if item is not None and self.item(item) else None
+
+    def _cached(self, kind: str, token: object, clear: set[str]) -> bool:
+        text = token if isinstance(token, str) else unquoted(token)
+        known = self._known[kind]
+        found = known.get(text)
+        if found is None:
+            forms = _forms(text)
+            found = not clear.isdisjoint(forms) or self._hashed(
+                getattr(self._key, kind, None), forms, self._hashes[kind]
+            )
+            if len(known) >= _MOST_CACHED:
+                known.clear()
+            known[text] = found
+        return found
+
+    def _hashed(self, digest: Callable[[str], bytes] | None, forms: tuple[str, ...], among: set[bytes]) -> bool:
+        return digest is not None and bool(among) and any(digest(form) in among for form in forms)
+
+    def _hashed_pair(self, user: object, item: object, among: set[bytes]) -> bool:
+        if self._key is None:
+            return False
+        pairs = (one + other for one in self._digests("user", user) for other in self._digests("item", item))
+        return any(self._key.pair_of(pair) in among for pair in pairs)
+
+    def _digests(self, kind: str, token: object) -> tuple[bytes, ...]:
+        text = token if isinstance(token, str) else unquoted(token)
+        known = self._digested[kind]
+        if text not in known:
+            if len(known) >= _MOST_CACHED:
+                known.clear()
+            known[text] = tuple(map(getattr(self._key, kind), _forms(text)))
+        return known[text]
+
+
+def is_number(token: object) -> bool:
+    """Return whether a token is a bare number or so short that it may stand anywhere by chance.
+
+    >>> is_number("196"), is_number("u3"), is_number("anna@x.org")
+    (True, True, False)
+    """
+    text = unquoted(token)
+    return len(text) < _SHORTEST or not any(letter.isalpha() for letter in text)
+
+
+def _forms(token: object) -> tuple[str, ...]:
+    """Return the ways in which a data set may have written this token: as it stands here, and as a whole number."""
+    text = unquoted(token)
+    if not text or len(text) > _LONGEST:
+        return ()
+    whole = normal(text)
+    return (text,) if whole == text else (text, whole)
