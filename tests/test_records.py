@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from recbole_unlearn import Unlearner, WithdrawalRequest, load_data_and_model, withdraw_from_model
 from recbole_unlearn.cli import main
@@ -805,6 +806,25 @@ def test_no_path_and_no_token_of_a_request_is_in_any_file(here, caplog):
                 assert b"forget-m" not in path.read_bytes(), path
         ask(name, "user_id\nu4\n")
     assert "forget-m" not in caplog.text
+
+
+@pytest.mark.parametrize("key", ["dataset", "model"])
+@pytest.mark.parametrize("name", ["../../x/evil", "/tmp/evil", "a/b", ".."])
+def test_a_name_in_a_checkpoint_is_no_path(key, name, here, monkeypatch):
+    """A data set named `../../x/evil` would have `evil.yaml` read, and whatever adapters it names imported."""
+    config, model, dataset, *_ = load_data_and_model(NEUMF, trust=True)
+    Unlearner(config, model, dataset).save("ours.pth")
+    state = torch.load("ours.pth", weights_only=True)
+    state["config"][key] = name
+    torch.save(state, "evil.pth")
+    read = []
+    real = yaml.safe_load
+    monkeypatch.setattr(yaml, "safe_load", lambda text: read.append(text) or real(text))
+    before = everything(here)
+    with pytest.raises(ValueError, match=r"cannot be part of a file name|is no name of a class"):
+        load_data_and_model("evil.pth")
+    assert read == []
+    assert everything(here) == before
 
 
 # modes, links, disks
