@@ -145,7 +145,7 @@ def _try_model(config: Config, data: WithdrawalDataset) -> None:
         raise
     except Exception as error:
         raise ConfigError(
-            f"{config['model']} cannot be trained with these settings: {reason(error)}; "
+            f"{config['model']} cannot be trained with these settings: {type(error).__name__}: {error}; "
             f"check the model's keys and the sizes of batches"
         ) from error
 

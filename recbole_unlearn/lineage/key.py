@@ -140,10 +140,12 @@ def ledgers_of_key(path: Path) -> set[Path]:
 
 def remember_ledger(path: Path, ledger: Path) -> None:
     """Write into a key's file that it has a ledger, so that the loss of the ledger is noticed."""
-    if ledger in ledgers_of_key(path):
+    torn = any(path.parent.glob(f".{path.name}.*"))
+    if ledger in ledgers_of_key(path) and not torn:
         return
     try:
         with exclusive(_lock(path)):
+            _sweep(path)
             line = ledger.name if ledger.parent == path.parent else str(ledger)
             secret, *lines = _lines(path)
             text = "\n".join([secret, _HEADER, *sorted({*lines, line} - {_HEADER})]) + "\n"
