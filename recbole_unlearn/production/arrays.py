@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from recbole_unlearn.production.stand_ins import Global, NotInspected, StandIn
+from recbole_unlearn.production.found import NotInspected
+from recbole_unlearn.production.stand_ins import Global, StandIn
 
 _PLAIN = re.compile(r"[<>|=]?(?:[biufc?SUVOMm])\d{0,6}(?:\[\d{0,4}[A-Za-z]{1,2}\])?")
 _MODULES = re.compile(r"(numpy|numpy\._?core\.\w+|numpy\.core|numpy\._core)")
@@ -152,15 +153,11 @@ def _size(shape: Any, dtype: np.dtype) -> int:
     return count * dtype.itemsize
 
 
-def read_npy(source: Readable, nested: Callable[[], Any]) -> np.ndarray | None:
-    """Return the array of an npy file.
-
-    Args:
-        source: The file, from its first byte.
-        nested: Reads the pickle that holds an array of objects.
+def npy_header(source: Readable) -> tuple[np.dtype, Any, str]:
+    """Return dtype, shape and order from the beginning of an npy file; whether the shape is one is not looked at.
 
     Raises:
-        NotInspected: Its header does not fit its bytes.
+        NotInspected: It begins otherwise, or its header is none.
     """
     if source.read(6) != b"\x93NUMPY":
         raise NotInspected("no npy file")
@@ -171,9 +168,22 @@ def read_npy(source: Readable, nested: Callable[[], Any]) -> np.ndarray | None:
     try:
         header = ast.literal_eval(source.read(length).decode("utf-8" if major == b"\x03" else "latin-1"))
         dtype = np.lib.format.descr_to_dtype(header["descr"])
-        shape, order = header["shape"], "F" if header["fortran_order"] else "C"
-    except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError) as error:
+        return dtype, header["shape"], "F" if header["fortran_order"] else "C"
+    except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError, IndexError) as error:
         raise NotInspected("an npy file with a header that is none") from error
+
+
+def read_npy(source: Readable, nested: Callable[[], Any]) -> np.ndarray | None:
+    """Return the array of an npy file.
+
+    Args:
+        source: The file, from its first byte.
+        nested: Reads the pickle that holds an array of objects.
+
+    Raises:
+        NotInspected: Its header does not fit its bytes.
+    """
+    dtype, shape, order = npy_header(source)
     if dtype.hasobject:
         return numpy_array(nested())
     return array_of(source.read(_size(shape, dtype)), dtype, shape, order)

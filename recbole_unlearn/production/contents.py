@@ -9,10 +9,11 @@ import numpy as np
 
 from recbole_unlearn.production.arrays import numpy_array, read_npy
 from recbole_unlearn.production.files import display, open_regular, unpacked
+from recbole_unlearn.production.found import NotInspected
 from recbole_unlearn.production.inert import Source, read_pickle
-from recbole_unlearn.production.stand_ins import Global, NotInspected, StandIn, walk
+from recbole_unlearn.production.stand_ins import Global, StandIn, walk
 from recbole_unlearn.production.tables import as_index, table_of
-from recbole_unlearn.production.torch_files import as_tensor, read_torch_file
+from recbole_unlearn.production.torch_files import as_tensor, read_torch, read_torch_file
 
 _DICTS = {"OrderedDict", "defaultdict", "Counter", "dict"}
 _LISTS = {"deque", "list", "set", "frozenset", "tuple", "UserList"}
@@ -47,24 +48,15 @@ def read_content(path: str | Path) -> Any:
     Raises:
         NotInspected: It is none of these, damaged, or too large.
     """
-    with_file = open_regular(path)
-    head = with_file.read(8)
-    with_file.seek(0)
-    if head[:2] == b"PK":
-        return _closing(with_file, read_torch_file)
-    with with_file as file:
+    with open_regular(path) as file:
+        head = file.read(8)
+        file.seek(0)
         if head[:6] == b"\x93NUMPY":
             source = Source(file)
             return read_npy(source, lambda: read_pickle(source))
-        return _pickle_or_legacy(file)
-
-
-def _closing(file: IO[bytes], read: Any) -> Any:
-    try:
-        return read(file)
-    except BaseException:
-        file.close()
-        raise
+        if head[:2] != b"PK":
+            return _pickle_or_legacy(file)
+    return read_torch(path)
 
 
 def _pickle_or_legacy(file: IO[bytes]) -> Any:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from recbole_unlearn.production.stand_ins import NotInspected
+from recbole_unlearn.production.found import NotInspected
 
 UNPACKED = 1 << 30  # bytes that are unpacked of one file, at most
 _KINDS = {
@@ -27,14 +27,25 @@ _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFLNK: "a link, which is not followed",
 }
-_PACKED: dict[bytes, Callable[[Any], Any]] = {
-    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ\x00": lzma.LZMAFile,
-    b"]\x00\x00": lzma.LZMAFile,
-}
-_DAMAGED = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, OSError, ValueError, KeyError)
-_MEMBERS = 100_000
+PACKED: tuple[tuple[bytes, str, Callable[[Any], Any]], ...] = (
+    (b"\x1f\x8b", ".gz", lambda file: gzip.GzipFile(fileobj=file)),
+    (b"BZh", ".bz2", bz2.BZ2File),
+    (b"\xfd7zXZ\x00", ".xz", lzma.LZMAFile),
+    (b"]\x00\x00", ".lzma", lzma.LZMAFile),
+)
+DAMAGED: tuple[type[Exception], ...] = (
+    zipfile.BadZipFile,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    tarfile.TarError,
+    OSError,
+    ValueError,
+    KeyError,
+)
+DAMAGED += (NotImplementedError, RuntimeError, UnicodeError, IndexError)
+TOO_MUCH = "it unpacks to more than is looked at"
+MEMBERS = 100_000
 
 
 def display(path: str | bytes | os.PathLike[Any]) -> str:
@@ -108,45 +119,71 @@ def files_below(folder: Path, skip: frozenset[str] = frozenset()) -> Iterator[tu
         waiting.extend(reversed(folders))
 
 
-class Capped(io.RawIOBase):
-    """A stream of which at most so many bytes can be read; whatever is wrong with it is ``NotInspected``.
+class Budget:
+    """How many bytes may still be unpacked.
 
     Args:
-        stream: What unpacks the file.
-        most: How many bytes may come out of it.
+        left: That many.
     """
 
-    def __init__(self, stream: Any, most: int) -> None:
+    def __init__(self, left: int = UNPACKED) -> None:
+        self.left = left
+
+
+class Metered(io.RawIOBase):
+    """A stream whose bytes are taken from a budget; whatever is wrong with it is ``NotInspected``.
+
+    Args:
+        stream: What unpacks.
+        budget: What its bytes are taken from.
+    """
+
+    def __init__(self, stream: Any, budget: Budget) -> None:
         super().__init__()
-        self._stream, self.left = stream, most
+        self._stream, self._budget = stream, budget
 
     def readable(self) -> bool:
         """Return that it can be read."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read into a buffer; more than the cap is refused, not cut off."""
+        """Read into a buffer."""
         try:
-            data = self._stream.read(min(len(buffer), self.left + 1))
+            data = self._stream.read(min(len(buffer), max(0, self._budget.left) + 1))
         except NotInspected:
             raise
-        except (*_DAMAGED, RuntimeError, NotImplementedError) as error:
+        except DAMAGED as error:
             raise NotInspected(f"packed data that are damaged ({type(error).__name__})") from error
-        self.left -= len(data)
-        if self.left < 0:
-            raise NotInspected("it unpacks to more than is looked at")
+        self._budget.left -= len(data)
+        if self._budget.left < 0:
+            raise NotInspected(TOO_MUCH)
         buffer[: len(data)] = data
         return len(data)
 
 
+def packer_of(head: bytes) -> Callable[[Any], Any] | None:
+    """Return what unpacks a file that holds one other file, from its first bytes, or None if it is none."""
+    for magic, _, packer in PACKED:
+        if head.startswith(magic) and (magic != b"]\x00\x00" or len(head) > 13):
+            return packer
+    if head[:1] == b"x" and len(head) > 2 and int.from_bytes(head[:2], "big") % 31 == 0 and _is_zlib(head):
+        return _Zlib
+    return None
+
+
+def _is_zlib(head: bytes) -> bool:
+    try:
+        return bool(zlib.decompressobj().decompress(head, 1))
+    except zlib.error:
+        return False
+
+
 def unpacked(file: IO[bytes], most: int = UNPACKED) -> io.BufferedReader:
-    """Return a stream of what a gz, bz2, xz or lzma file holds, or of the file itself, through a cap."""
-    head = file.read(6)
+    """Return a stream of what a packed file holds, or of the file itself, through a cap."""
+    head = file.read(1 << 12)
     file.seek(0)
-    packer = next((kind for magic, kind in _PACKED.items() if head.startswith(magic)), None)
-    if packer is None and head[:1] == b"x" and int.from_bytes(head[:2], "big") % 31 == 0:
-        return io.BufferedReader(Capped(_Zlib(file), most))
-    return io.BufferedReader(Capped(file if packer is None else packer(file), most))
+    packer = packer_of(head)
+    return io.BufferedReader(Metered(file if packer is None else packer(file), Budget(most)))
 
 
 class _Zlib:
@@ -174,18 +211,18 @@ def open_zip(file: IO[bytes], most: int = UNPACKED) -> zipfile.ZipFile:
     """
     try:
         archive = zipfile.ZipFile(file)
-    except (*_DAMAGED, NotImplementedError, UnicodeError) as error:
+    except DAMAGED as error:
         raise NotInspected(f"a zip that is damaged ({type(error).__name__})") from error
     members = archive.infolist()
     names = [member.filename for member in members]
-    if len(members) > _MEMBERS or len(set(names)) < len(names):
+    if len(members) > MEMBERS or len(set(names)) < len(names):
         raise NotInspected("a zip with too many members, or two of one name")
     if any(name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") for name in names):
         raise NotInspected("a zip with names that lead out of it")
     if any(member.flag_bits & 1 for member in members):
         raise NotInspected("a zip with a password")
     if sum(member.file_size for member in members) > most:
-        raise NotInspected("it unpacks to more than is looked at")
+        raise NotInspected(TOO_MUCH)
     places = sorted((member.header_offset, member.header_offset + member.compress_size) for member in members)
     if any(end > start for (_, end), (start, _) in itertools.pairwise(places)):
         raise NotInspected("a zip whose members lie over each other")
@@ -201,34 +238,6 @@ def member(archive: zipfile.ZipFile, name: str, most: int = UNPACKED) -> bytes:
 def zip_stream(archive: zipfile.ZipFile, name: str, most: int = UNPACKED) -> IO[bytes]:
     """Return a stream of a member of a zip, through a cap."""
     try:
-        return io.BufferedReader(Capped(archive.open(name), most))
-    except (*_DAMAGED, RuntimeError, NotImplementedError) as error:
+        return io.BufferedReader(Metered(archive.open(name), Budget(most)))
+    except DAMAGED as error:
         raise NotInspected(f"a member of a zip that is damaged ({type(error).__name__})") from error
-
-
-def members(file: IO[bytes], most: int = UNPACKED) -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield the names and streams of the regular files in a zip or a tar, packed or not; read each before the next.
-
-    Raises:
-        NotInspected: It is neither, damaged, or unpacks to more than the cap.
-    """
-    head = file.read(4)
-    file.seek(0)
-    if head[:2] == b"PK":
-        archive = open_zip(file, most)
-        for inside in archive.infolist():
-            if not inside.is_dir():
-                yield inside.filename, zip_stream(archive, inside.filename, inside.file_size)
-        return
-    try:
-        with tarfile.open(fileobj=unpacked(file, most), mode="r|") as tar:
-            for number, info in enumerate(tar):
-                if number > _MEMBERS:
-                    raise NotInspected("a tar with too many members")
-                stream = tar.extractfile(info) if info.isreg() else None
-                if stream is not None:
-                    yield info.name, io.BufferedReader(Capped(stream, most))
-    except NotInspected:
-        raise
-    except (*_DAMAGED, RecursionError) as error:
-        raise NotInspected(f"a tar that is damaged ({type(error).__name__})") from error

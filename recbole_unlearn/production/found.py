@@ -13,7 +13,7 @@ CHECK = "CHECK"
 NOT_INSPECTED = "NOT INSPECTED"
 
 
-class Unread(UntrustedFileError):
+class NotInspected(UntrustedFileError):
     """A file, or a part of one, that was not looked into; the message is the reason and quotes nothing of its content."""
 
 

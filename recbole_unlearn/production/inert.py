@@ -15,7 +15,8 @@ from typing import IO, Any, cast
 import numpy as np
 
 from recbole_unlearn.production.arrays import numpy_array, take_joblib_array
-from recbole_unlearn.production.stand_ins import Global, NotInspected, StandIn
+from recbole_unlearn.production.found import NotInspected
+from recbole_unlearn.production.stand_ins import Global, StandIn
 
 _OPCODES = 30_000_000  # a million tokens are two million of them
 _LINE = 1 << 20

@@ -8,12 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from recbole_unlearn.exceptions import UntrustedFileError
-
-
-class NotInspected(UntrustedFileError):
-    """A file, or a part of one, that was not looked into; the message is the reason and quotes nothing of its content."""
-
 
 class Global:
     """The name of a class or function; it can be called by nobody.

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from recbole_unlearn.production.arrays import numpy_array
-from recbole_unlearn.production.stand_ins import Global, NotInspected, StandIn
+from recbole_unlearn.production.found import NotInspected
+from recbole_unlearn.production.stand_ins import Global, StandIn
 
 _LONGEST = 1 << 28  # of a range
 

@@ -19,8 +19,9 @@ import numpy as np
 
 from recbole_unlearn.production.arrays import count_of
 from recbole_unlearn.production.files import member, open_regular, open_zip
+from recbole_unlearn.production.found import NotInspected
 from recbole_unlearn.production.inert import Source, read_pickle
-from recbole_unlearn.production.stand_ins import Global, NotInspected, StandIn, walk
+from recbole_unlearn.production.stand_ins import Global, StandIn, walk
 
 _LARGEST = 1 << 42  # bytes of a file of torch.save
 _OPCODES = 5_000_000

@@ -13,7 +13,7 @@ from recbole_unlearn.cli import main
 from recbole_unlearn.lineage import traces
 from recbole_unlearn.lineage.traces import Wanted, traces_of
 from recbole_unlearn.production.contents import read_content
-from recbole_unlearn.production.stand_ins import NotInspected
+from recbole_unlearn.production.found import NotInspected
 
 WANTED = Wanted(WithdrawalRequest.users(["u3"]))
 

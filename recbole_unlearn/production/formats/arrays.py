@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import math
 from collections.abc import Iterator
 from typing import IO, Any
 
+from recbole_unlearn.production.arrays import npy_header
 from recbole_unlearn.production.formats.models import UNPROVEN, Models
 from recbole_unlearn.production.formats.pickles import pickled
 from recbole_unlearn.production.formats.streams import in_memory
 from recbole_unlearn.production.formats.views import View
-from recbole_unlearn.production.found import NOT_INSPECTED, Place, Trace, Unread, counted
+from recbole_unlearn.production.found import NOT_INSPECTED, NotInspected, Place, Trace, counted
 from recbole_unlearn.production.tally import Tally
 from recbole_unlearn.production.wanted import Wanted
 
@@ -62,23 +62,11 @@ def _rows_of_numbers(
 
 
 def _header(stream: IO[bytes]) -> tuple[Any, tuple[int, ...]]:
-    import numpy as np
-
-    if stream.read(6) != b"\x93NUMPY":
-        raise Unread("no array of numpy")
-    version = stream.read(2)[:1]
-    length = int.from_bytes(stream.read(2 if version == b"\x01" else 4), "little")
-    if length > 1 << 16:
-        raise Unread("an array whose header is none")
-    try:
-        told = ast.literal_eval(stream.read(length).decode("utf-8" if version == b"\x03" else "latin-1"))
-        dtype, shape = np.lib.format.descr_to_dtype(told["descr"]), told["shape"]
-    except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError, IndexError) as error:
-        raise Unread("an array whose header is none") from error
+    dtype, shape, _ = npy_header(stream)
     if not isinstance(shape, tuple) or len(shape) > 32 or not all(type(size) is int and size >= 0 for size in shape):
-        raise Unread("an array whose shape is none")
+        raise NotInspected("an array whose shape is none")
     if dtype.itemsize > _CHUNK * 16 or math.prod(shape) * max(1, dtype.itemsize) > _LARGEST:
-        raise Unread("an array of a size that no file has")
+        raise NotInspected("an array of a size that no file has")
     return dtype, shape
 
 
@@ -92,7 +80,7 @@ def _chunks(stream: IO[bytes], dtype: Any, shape: tuple[int, ...], multiple: int
         count = min(left, most)
         data = stream.read(count * dtype.itemsize)
         if len(data) < count * dtype.itemsize:
-            raise Unread("an array that is cut off")
+            raise NotInspected("an array that is cut off")
         yield np.frombuffer(data, dtype)
         left -= count
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import IO, Any
 
-from recbole_unlearn.production.formats.streams import DAMAGED
+from recbole_unlearn.production.files import DAMAGED
 from recbole_unlearn.production.found import Place, Trace
 from recbole_unlearn.production.tally import Tally
 from recbole_unlearn.production.wanted import Wanted

@@ -2,63 +2,19 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from recbole_unlearn.production.formats.streams import DAMAGED, TOO_MUCH, Budget, Metered, rewindable
-from recbole_unlearn.production.found import Place, Trace, Unread
+from recbole_unlearn.production.files import DAMAGED, MEMBERS, PACKED, TOO_MUCH, Budget, Metered
+from recbole_unlearn.production.formats.streams import rewindable
+from recbole_unlearn.production.found import NotInspected, Place, Trace
 
 Look = Callable[[Place, IO[bytes]], Iterator[Trace]]
-_PACKED: tuple[tuple[bytes, str, Callable[[Any], Any]], ...] = (
-    (b"\x1f\x8b", ".gz", lambda file: gzip.GzipFile(fileobj=file)),
-    (b"BZh", ".bz2", bz2.BZ2File),
-    (b"\xfd7zXZ\x00", ".xz", lzma.LZMAFile),
-    (b"]\x00\x00", ".lzma", lzma.LZMAFile),
-)
-_MEMBERS = 100_000
 _OFFICE = ("xl/workbook.xml", "word/document.xml", "ppt/presentation.xml", "mimetype")
 _TYPES = {".tgz": ".tar", ".tbz": ".tar", ".tbz2": ".tar", ".txz": ".tar"}
-
-
-class _Zlib:
-    """Unpacks zlib, as joblib writes it."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._packer = file, zlib.decompressobj()
-
-    def read(self, size: int) -> bytes:
-        while not self._packer.eof:
-            waiting = self._packer.unconsumed_tail or self._file.read(1 << 16)
-            if not waiting:
-                raise EOFError
-            data = self._packer.decompress(waiting, size)
-            if data:
-                return data
-        return b""
-
-
-def packer_of(head: bytes, place: Place) -> Callable[[Any], Any] | None:
-    """Return what unpacks a file that holds one other file, or None if it is none."""
-    for magic, _, packer in _PACKED:
-        if head.startswith(magic) and (magic != b"]\x00\x00" or len(head) > 13):
-            return packer
-    if head[:1] == b"x" and len(head) > 2 and int.from_bytes(head[:2], "big") % 31 == 0 and _is_zlib(head):
-        return _Zlib
-    return None
-
-
-def _is_zlib(head: bytes) -> bool:
-    try:
-        return bool(zlib.decompressobj().decompress(head, 1))
-    except zlib.error:
-        return False
 
 
 def packed(
@@ -68,7 +24,7 @@ def packed(
     end = place.suffix
     stem = (
         place.name.removesuffix(end)
-        if end in _TYPES or any(end == one for _, one, _ in _PACKED) or end == ".z"
+        if end in _TYPES or any(end == one for _, one, _ in PACKED) or end == ".z"
         else place.name
     )
     yield from look(place.inside(stem + _TYPES.get(end, "")), io.BufferedReader(Metered(packer(stream), budget)))
@@ -90,8 +46,8 @@ def tar(place: Place, stream: IO[bytes], budget: Budget, look: Look) -> Iterator
     try:
         with tarfile.open(fileobj=stream, mode="r|") as archive:
             for number, info in enumerate(archive):
-                if number >= _MEMBERS:
-                    raise Unread("a tar with more members than are looked at")
+                if number >= MEMBERS:
+                    raise NotInspected("a tar with more members than are looked at")
                 inside = archive.extractfile(info) if info.isreg() else None
                 if inside is not None:
                     yield from look(place.inside(info.name), io.BufferedReader(Metered(inside, budget)))
@@ -101,16 +57,16 @@ def tar(place: Place, stream: IO[bytes], budget: Budget, look: Look) -> Iterator
         raise _told(error, "a tar that is damaged") from error
 
 
-def _told(error: BaseException, what: str) -> Unread:
-    return error if isinstance(error, Unread) else Unread(f"{what} ({type(error).__name__})")
+def _told(error: BaseException, what: str) -> NotInspected:
+    return error if isinstance(error, NotInspected) else NotInspected(f"{what} ({type(error).__name__})")
 
 
 def open_zip(stream: IO[bytes]) -> zipfile.ZipFile:
     """Open a zip."""
     try:
         archive = zipfile.ZipFile(rewindable(stream))
-        if len(archive.infolist()) > _MEMBERS:
-            raise Unread("a zip with more members than are looked at")
+        if len(archive.infolist()) > MEMBERS:
+            raise NotInspected("a zip with more members than are looked at")
     except DAMAGED as error:
         raise _told(error, "a zip that is damaged") from error
     return archive

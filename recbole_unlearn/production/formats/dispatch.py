@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from recbole_unlearn.exceptions import UntrustedFileError
+from recbole_unlearn.production.files import UNPACKED, Budget, packer_of
 from recbole_unlearn.production.formats import containers
 from recbole_unlearn.production.formats.arrays import merged, npy
 from recbole_unlearn.production.formats.columnar import columnar
@@ -16,7 +17,7 @@ from recbole_unlearn.production.formats.magic import unread_kind
 from recbole_unlearn.production.formats.pickles import pickled
 from recbole_unlearn.production.formats.safetensors import is_safetensors, safetensors
 from recbole_unlearn.production.formats.sqlite import sqlite
-from recbole_unlearn.production.formats.streams import UNPACKED, Budget, looked_ahead, rewindable
+from recbole_unlearn.production.formats.streams import looked_ahead, rewindable
 from recbole_unlearn.production.formats.text import HEAD, is_prose, sample_of, text
 from recbole_unlearn.production.found import Place, Trace
 from recbole_unlearn.production.wanted import Wanted
@@ -90,7 +91,7 @@ class _Inspection:
             yield from self._packed_or_plain(place, stream, head)
 
     def _packed_or_plain(self, place: Place, stream: IO[bytes], head: bytes) -> Iterator[Trace]:
-        packer = containers.packer_of(head, place)
+        packer = packer_of(head)
         if packer is not None:
             yield from containers.packed(place, stream, packer, self.budget, self.safely)
             return

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from recbole_unlearn.production.formats.lines import read_lines, wide_encoding
 from recbole_unlearn.production.formats.trees import Tree
-from recbole_unlearn.production.found import Place, Trace, Unread, counted
+from recbole_unlearn.production.found import NotInspected, Place, Trace, counted
 from recbole_unlearn.production.wanted import Wanted
 
 _AT_ONCE = 1 << 26  # bytes that are parsed at once; a longer list is read element by element
@@ -77,7 +77,7 @@ def json_file(place: Place, stream: IO[bytes], head: bytes, kind: str, wanted: W
         else:
             read = _DECODER.decode if kind == "lines" else ast.literal_eval
             failure = _each(tree, read_lines(stream, head, wanted.told.encoding), read)
-    except Unread as error:
+    except NotInspected as error:
         failure = str(error)
     yield from tree.traces("json")
     if failure:
@@ -90,7 +90,7 @@ def _each(tree: Tree, lines: Iterator[str], read: Callable[[str], Any]) -> str:
         if line.strip():
             try:
                 tree.look(read(line.strip()))
-            except Unread:
+            except NotInspected:
                 raise
             except _BROKEN:
                 broken += 1
@@ -105,7 +105,7 @@ def _elements(stream: IO[bytes], head: bytes, encoding: str | None) -> Iterator[
         yield _parsed(_text(data, wide, encoding))
         return
     if wide or data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"[":
-        raise Unread("json that is too large to be parsed at once")
+        raise NotInspected("json that is too large to be parsed at once")
     yield from _stream(data, stream)
 
 
@@ -114,20 +114,20 @@ def _text(data: bytes, wide: str | None, encoding: str | None) -> str:
         return data.decode(wide or "utf-8-sig")
     except UnicodeDecodeError as error:
         if encoding is None or wide:
-            raise Unread("its text is no utf-8: name its encoding, as in --encoding=latin-1") from error
+            raise NotInspected("its text is no utf-8: name its encoding, as in --encoding=latin-1") from error
     try:
         return data.decode(encoding)
     except (UnicodeError, LookupError) as error:
-        raise Unread("its text is in another encoding than the one that is named") from error
+        raise NotInspected("its text is in another encoding than the one that is named") from error
 
 
 def _parsed(text: str) -> Any:
     try:
         return _DECODER.decode(text)
     except RecursionError as error:
-        raise Unread("json that is nested too deep") from error
+        raise NotInspected("json that is nested too deep") from error
     except _BROKEN as error:
-        raise Unread("json that is broken") from error
+        raise NotInspected("json that is broken") from error
 
 
 def _stream(data: bytes, stream: IO[bytes]) -> Iterator[Any]:
@@ -141,7 +141,7 @@ def _stream(data: bytes, stream: IO[bytes]) -> Iterator[Any]:
             whole = len(raw) - next((back for back in range(1, 4) if raw[-back] >= 0xC0), 0)
             text, cut, place = text[place:] + raw[:whole].decode(), raw[whole:], 0
         except UnicodeDecodeError as error:
-            raise Unread("its text is no utf-8") from error
+            raise NotInspected("its text is no utf-8") from error
         if first:
             place, first = text.index("[") + 1, False
         while True:
@@ -158,6 +158,6 @@ def _stream(data: bytes, stream: IO[bytes]) -> Iterator[Any]:
             yield element
             place = end
         if len(text) - place > _AT_ONCE:
-            raise Unread("json that is broken, or too large to be parsed at once")
+            raise NotInspected("json that is broken, or too large to be parsed at once")
         rest = stream.read(_CHUNK)
-    raise Unread("json that is broken or cut off")
+    raise NotInspected("json that is broken or cut off")

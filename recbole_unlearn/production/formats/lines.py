@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from typing import IO
 
-from recbole_unlearn.production.found import Unread
+from recbole_unlearn.production.found import NotInspected
 
 LONGEST = 1 << 25  # bytes of a line
 ADVICE = "its text is no utf-8: name its encoding, as in --encoding=latin-1"
@@ -46,7 +46,7 @@ def read_lines(stream: IO[bytes], head: bytes, encoding: str | None) -> Iterator
         encoding: Of text that is no utf-8.
 
     Raises:
-        Unread: A line is too long, or, after the last line, the encoding was not known.
+        NotInspected: A line is too long, or, after the last line, the encoding was not known.
     """
     wide = wide_encoding(head)
     if wide:
@@ -56,7 +56,7 @@ def read_lines(stream: IO[bytes], head: bytes, encoding: str | None) -> Iterator
     first = True
     while raw := stream.readline(LONGEST + 1):
         if len(raw) > LONGEST:
-            raise Unread("a line that is longer than what is looked at")
+            raise NotInspected("a line that is longer than what is looked at")
         if first:
             raw, first = raw.removeprefix(codecs.BOM_UTF8), False
         try:
@@ -66,7 +66,7 @@ def read_lines(stream: IO[bytes], head: bytes, encoding: str | None) -> Iterator
             failed = failed or not known
         yield from _ends(line)
     if failed:
-        raise Unread(ADVICE)
+        raise NotInspected(ADVICE)
 
 
 def _other(raw: bytes, encoding: str | None) -> tuple[str, bool]:
@@ -81,10 +81,10 @@ def _wide(stream: IO[bytes], encoding: str) -> Iterator[str]:
     try:
         while line := text.readline(LONGEST + 1):
             if len(line) > LONGEST:
-                raise Unread("a line that is longer than what is looked at")
+                raise NotInspected("a line that is longer than what is looked at")
             yield from _ends(line.removeprefix("\ufeff"))
     except UnicodeError as error:
-        raise Unread(f"its text is no {encoding} to its end") from error
+        raise NotInspected(f"its text is no {encoding} to its end") from error
     finally:
         text.detach()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from recbole_unlearn.production.formats.objects import objects
-from recbole_unlearn.production.found import Place, Trace, Unread
+from recbole_unlearn.production.found import NotInspected, Place, Trace
 from recbole_unlearn.production.wanted import Wanted
 
 _LONGEST = 1 << 26  # bytes of a header
@@ -40,5 +40,5 @@ def safetensors(place: Place, stream: IO[bytes], wanted: Wanted) -> Iterator[Tra
             if name != "__metadata__"
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise Unread("safetensors whose header is none") from error
+        raise NotInspected("safetensors whose header is none") from error
     yield from objects(place, {"state_dict": state}, wanted)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from recbole_unlearn.production.formats.mentions import Mentions
-from recbole_unlearn.production.found import Place, Trace, Unread, counted
+from recbole_unlearn.production.found import NotInspected, Place, Trace, counted
 from recbole_unlearn.production.tally import Tally
 from recbole_unlearn.production.wanted import Wanted
 
@@ -56,7 +56,7 @@ class _Database:
             self.db = sqlite3.connect(":memory:")
             data = bytearray(stream.read(_IN_MEMORY + 1))
             if len(data) > _IN_MEMORY:
-                raise Unread("an SQLite file within another file, too large to be looked at") from None
+                raise NotInspected("an SQLite file within another file, too large to be looked at") from None
             _refuse_cut(bytes(data[:100]), len(data))
             if data[18:20] == b"\x02\x02":  # its journal is kept apart, which memory cannot
                 data[18:20] = b"\x01\x01"
@@ -121,7 +121,7 @@ def _refuse_cut(head: bytes, size: int) -> None:
     """Refuse a file that is shorter than its own header says; SQLite reads missing pages as empty."""
     page, pages = int.from_bytes(head[16:18], "big"), int.from_bytes(head[28:32], "big")
     if head[24:28] == head[92:96] and pages * (65536 if page == 1 else page) > size:
-        raise Unread("an SQLite file that is cut off")
+        raise NotInspected("an SQLite file that is cut off")
 
 
 def _values(row: tuple[Any, ...], places: tuple[int, ...]) -> list[Any]:

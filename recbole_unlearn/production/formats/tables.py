@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from recbole_unlearn.production.columns import Columns
 from recbole_unlearn.production.formats.mentions import Mentions
-from recbole_unlearn.production.found import Place, Trace, Unread, counted
+from recbole_unlearn.production.found import NotInspected, Place, Trace, counted
 from recbole_unlearn.production.tally import Tally, is_ours
 from recbole_unlearn.production.wanted import Wanted
 
@@ -143,8 +143,8 @@ def table(place: Place, lines: Iterable[str], layout: Layout, wanted: Wanted, lo
                 if not row:
                     continue
             tally.add_row(_tokens(row, columns.users, columns), _tokens(row, columns.items, columns))
-    except (Unread, csv.Error) as error:
-        failure = str(error) if isinstance(error, Unread) else "a row that is no csv"
+    except (NotInspected, csv.Error) as error:
+        failure = str(error) if isinstance(error, NotInspected) else "a row that is no csv"
     if atomic:
         stem = place.name.removesuffix(place.suffix) if place.suffix in ATOMIC else place.name
         yield from tally.traces(place, "raw atomic file", is_ours(stem, wanted))

@@ -11,7 +11,7 @@ from recbole_unlearn.production.formats.headerless import find_headerless
 from recbole_unlearn.production.formats.lines import read_lines
 from recbole_unlearn.production.formats.mentions import Mentions
 from recbole_unlearn.production.formats.tables import LOGS, find_layout, table
-from recbole_unlearn.production.found import Place, Trace, Unread, counted
+from recbole_unlearn.production.found import NotInspected, Place, Trace, counted
 from recbole_unlearn.production.wanted import Wanted
 
 _PROSE = {".py", ".pyi", ".ipynb", ".md", ".rst", ".yaml", ".yml", ".toml", ".cfg", ".ini", ".sh", ".bash", ".c", ".h"}
@@ -54,7 +54,7 @@ def sample_of(head: bytes, encoding: str | None) -> list[str]:
             found.append(line)
             if len(found) > _SAMPLE:
                 break
-    except Unread:
+    except NotInspected:
         pass
     whole = head.endswith((b"\n", b"\r")) or len(head) < HEAD
     return found[:_SAMPLE] if whole or len(found) > _SAMPLE else found[:-1] or found
@@ -89,7 +89,7 @@ def _list(place: Place, lines: Iterator[str], wanted: Wanted) -> Iterator[Trace]
     try:
         for line in lines:
             held += looked(line.strip(" \t,;[]"))
-    except Unread as error:
+    except NotInspected as error:
         failure = str(error)
     if held:
         yield place.must_fix(
@@ -107,7 +107,7 @@ def _running(place: Place, lines: Iterator[str], sample: list[str], wanted: Want
             held += mentions.names(line)
             if rows is not None:
                 rows.add(line)
-    except Unread as error:
+    except NotInspected as error:
         failure = str(error)
     found = list(rows.traces()) if rows is not None else []
     yield from found

@@ -8,7 +8,7 @@ from typing import Any
 from recbole_unlearn.production.columns import Role
 from recbole_unlearn.production.formats.mentions import Mentions
 from recbole_unlearn.production.formats.views import View, is_scalar, values_of
-from recbole_unlearn.production.found import Place, Trace, Unread, counted
+from recbole_unlearn.production.found import NotInspected, Place, Trace, counted
 from recbole_unlearn.production.tally import Tally
 from recbole_unlearn.production.wanted import Wanted, is_number
 
@@ -49,7 +49,7 @@ class Tree:
             original, role, about = waiting.pop()
             self.left += 1
             if self.left > _MOST:
-                raise Unread("more in it than is looked at")
+                raise NotInspected("more in it than is looked at")
             columns = self.view.table(original)
             thing = columns if columns is not None else self.view.plain(original)
             if is_scalar(thing):
