@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from recbole_unlearn import presets
 from recbole_unlearn.exceptions import ConfigError, InputError, UnlearnError, suggest
+from recbole_unlearn.production.jobs import JOBS, run
 
 _SHORT = {
     "alpha": "withdraw_alpha",
 }
-_JOBS = {"model_file", "audit", "verify", "readmit", "undo"}
-_LAUNCH = ("model", "dataset", "config_files", "purge", "explain", *sorted(_JOBS))
+_LAUNCH = ("model", "dataset", "config_files", "purge", "explain", *sorted(JOBS))
 
 _USAGE = """\
 Train a RecBole model, withdraw users, items or interactions from it, and measure how well it forgot.
@@ -60,9 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.write(_explain(given))
             return 0
         files = given.pop("config_files", "").replace(",", " ").split()
-        if _JOBS & given.keys():
-            from recbole_unlearn.production.jobs import run
-
+        if JOBS.keys() & given.keys():
             return run(given, files)
         model, dataset = given.pop("model", None), given.pop("dataset", None)
         sys.argv = [saved_argv[0], *(f"--{key}={value}" for key, value in given.items())]

@@ -16,9 +16,8 @@ from recbole_unlearn.data.after import datasets_of_model, find_ledger
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.utils import check_files, prepare_anew
 from recbole_unlearn.exceptions import ConfigError, LedgerError, UnlearnError, UnsupportedModelError, reason
-from recbole_unlearn.lineage.commit import real_path
 from recbole_unlearn.lineage.lock import taking_turns
-from recbole_unlearn.lineage.store import file_digest
+from recbole_unlearn.lineage.store import file_digest, real_path
 from recbole_unlearn.model_file import BROKEN, anchor_of, read_model_file
 from recbole_unlearn.pending import named_by
 from recbole_unlearn.trainer import Unlearner

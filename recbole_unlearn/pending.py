@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from recbole_unlearn.data.after import without_named
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.past import Past
 from recbole_unlearn.data.request import WithdrawalRequest
+from recbole_unlearn.lineage.key import KINDS
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import owed
 from recbole_unlearn.saving import request_hashes
@@ -39,9 +41,7 @@ def earlier_jobs(ledger: Ledger, dataset: WithdrawalDataset, model_file: str | P
     named = named_by(ledger, dataset, ledger.tombstones(after=dataset.anchor["count"]))
     jobs = [job_of(dataset, named, "ledger")] if named else []
     for kinds in owed(ledger, model_file):
-        found: dict[str, set[bytes]] = {kind: set(kinds[kind]) for kind in kinds}
-        found["pair"] = {ledger.key.pair_of(pair) for pair in kinds["pair"]}
-        whole = named_by(ledger, dataset, found)
+        whole = named_by(ledger, dataset, _tombstones(ledger, kinds))
         request = _minus(whole, named)  # nobody is withdrawn twice
         there = request_hashes(ledger.key, whole)
         unnamed = {kind: [digest for digest in kinds[kind] if digest not in there[kind]] for kind in kinds}
@@ -60,18 +60,13 @@ def job_of(dataset: WithdrawalDataset, request: WithdrawalRequest, origin: str =
 
 def without_owed(request: WithdrawalRequest, ledger: Ledger, model_file: str | Path) -> WithdrawalRequest:
     """Return a request without what the model owes already."""
-    found = owed(ledger, model_file)
-    user, item, pair = ({digest for one in found for digest in one[kind]} for kind in ("user", "item", "pair"))
-    key = ledger.key
-    return WithdrawalRequest(
-        tuple(token for token in request.user_tokens if key.user(token) not in user),
-        tuple(token for token in request.item_tokens if key.item(token) not in item),
-        tuple(
-            (u, i)
-            for u, i in request.pair_tokens
-            if key.user(u) + key.item(i) not in pair and key.user(u) not in user and key.item(i) not in item
-        ),
-    )
+    found = [_tombstones(ledger, kinds) for kinds in owed(ledger, model_file)]
+    return without_named(request, ledger.key, {kind: set().union(*(one[kind] for one in found)) for kind in KINDS})
+
+
+def _tombstones(ledger: Ledger, kinds: Mapping[str, Sequence[bytes]]) -> dict[str, set[bytes]]:
+    """Return the tombstones that owed hashes will become."""
+    return {**{kind: set(kinds[kind]) for kind in kinds}, "pair": {ledger.key.pair_of(pair) for pair in kinds["pair"]}}
 
 
 def present(dataset: WithdrawalDataset, request: WithdrawalRequest) -> WithdrawalRequest:

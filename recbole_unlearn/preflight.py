@@ -19,6 +19,7 @@ from recbole_unlearn.data.utils import create_dataset, data_preparation
 from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.plots import check_matplotlib
 from recbole_unlearn.exceptions import ConfigError, InputError, RequestError, UnsupportedModelError, reason
+from recbole_unlearn.lineage.store import nearest_folder
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.model.adapter import ModelAdapter
 from recbole_unlearn.negatives import check_negatives
@@ -161,8 +162,6 @@ def _check_folder(key: str, folder: str) -> None:
     """Refuse a folder that cannot be written, before anything is trained."""
     if not folder:
         raise ConfigError(f"{key} is empty; name a folder")
-    existing = Path(folder).absolute()
-    while not existing.exists():
-        existing = existing.parent
+    existing = nearest_folder(Path(folder))
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise ConfigError(f"{key} {folder!r} cannot be written: {str(existing)!r} is no writable folder")

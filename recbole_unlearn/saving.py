@@ -22,12 +22,13 @@ from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.report import finite
 from recbole_unlearn.exceptions import LedgerError, StorageError
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN, digest_of
-from recbole_unlearn.lineage.commit import Hashes, Withdrawn, buried, commit, real_path, recover
+from recbole_unlearn.lineage.commit import Withdrawn, buried, commit, recover
 from recbole_unlearn.lineage.digest import keyed_weights, weights_digest
 from recbole_unlearn.lineage.key import LedgerKey
 from recbole_unlearn.lineage.ledger import Ledger
+from recbole_unlearn.lineage.owed import Hashes
 from recbole_unlearn.lineage.receipt import as_range, write_receipts
-from recbole_unlearn.lineage.store import file_digest, write_atomically
+from recbole_unlearn.lineage.store import file_digest, nearest_folder, real_path, write_atomically
 from recbole_unlearn.methods import Outcome
 from recbole_unlearn.version import __version__
 
@@ -90,7 +91,7 @@ def check_storage(path: str | os.PathLike[str], model: Any, ledger: Path) -> Non
         StorageError: A folder cannot be written, or there is too little room for a second copy of the model.
     """
     target, ledger = real_path(path), ledger.absolute()
-    for folder in map(_existing, (target.parent, ledger)):
+    for folder in map(nearest_folder, (target.parent, ledger)):
         if not os.access(folder, os.W_OK | os.X_OK):
             raise StorageError(
                 f"{str(folder)!r} cannot be written; give write permission, or set ledger_dir for the ledger"
@@ -100,19 +101,12 @@ def check_storage(path: str | os.PathLike[str], model: Any, ledger: Path) -> Non
         (target.parent, needed, "the new model beside the old one"),
         (ledger, _LEDGER_ROOM, "the ledger"),
     ):
-        free = shutil.disk_usage(_existing(folder)).free
+        free = shutil.disk_usage(nearest_folder(folder)).free
         if free < size:
             raise StorageError(
                 f"{str(folder)!r} has {free / 1e3:,.0f} kB free, and {what} needs {size / 1e3:,.0f} kB; make room and "
                 f"run again"
             )
-
-
-def _existing(folder: Path) -> Path:
-    """Return a folder, or the nearest one above it that is there."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return folder
 
 
 def request_hashes(key: LedgerKey, request: WithdrawalRequest) -> Hashes:

@@ -16,12 +16,11 @@ from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.dry_run import what_would_go
 from recbole_unlearn.exceptions import ConfigError, RequestError, StorageError, UnlearnError
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN, Row
-from recbole_unlearn.lineage.commit import real_path, recover
+from recbole_unlearn.lineage.commit import recover
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.owed import owe, owed, settle
-from recbole_unlearn.lineage.receipt import write_receipts
-from recbole_unlearn.lineage.store import file_digest
+from recbole_unlearn.lineage.store import file_digest, real_path
 from recbole_unlearn.loading import load_for_withdrawal
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.model.adapter import ModelAdapter
@@ -93,26 +92,24 @@ def withdraw_from_model(model_file: str | Path, given: Mapping[str, Any]) -> dic
             recover(ledger)
             if file_digest(model_file) != plan.digest or _seen(ledger, model_file) != plan.seen:
                 plan = _plan(model_file, given)  # another process was quicker
-            rows = _carry_out(model_file, plan, ledger)
-            with ledger.committing():
-                receipts = write_receipts(ledger, rows)
+            rows, receipts = _carry_out(model_file, plan, ledger)
     finally:
         ledger.close()
     return _result(model_file, plan, ledger, receipts, [row.entry for row in rows])
 
 
-def _carry_out(model_file: str | Path, plan: Plan, ledger: Ledger) -> list[Row]:
+def _carry_out(model_file: str | Path, plan: Plan, ledger: Ledger) -> tuple[list[Row], list[Path]]:
     """Carry out the jobs; what only a crash may leave owed is taken back where an error is told to the caller."""
     unlearner = Unlearner(plan.config, plan.model, plan.dataset)
     unlearner.source = (real_path(model_file), plan.digest)
     given = [request_hashes(ledger.key, job.request) for job in plan.jobs if job.origin == "given"]
-    begin = ledger.anchor["count"]
+    begin, receipts = ledger.anchor["count"], []
     with ledger.transaction():
         owe(ledger, model_file, given)
     try:
         for job in plan.jobs:
             _carry_out_one(unlearner, job, plan.method)
-            unlearner.save(model_file)
+            receipts += unlearner.save(model_file)
     except Exception as error:
         _take_back(ledger, model_file, given)
         done = ledger.anchor["count"] - begin
@@ -121,7 +118,7 @@ def _carry_out(model_file: str | Path, plan: Plan, ledger: Ledger) -> list[Row]:
             undo = f"; an earlier run accepted it, --undo={model_file} takes it back" if job.origin == "owed" else ""
             raise type(error)(f"{parts}{error}{undo}") from error
         raise
-    return ledger.rows(after=begin)
+    return ledger.rows(after=begin), receipts
 
 
 def _take_back(ledger: Ledger, model_file: str | Path, given: Sequence[Mapping[str, Any]]) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.withdrawal import AMBIGUOUS
 from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError
 from recbole_unlearn.lineage.commit import recover
+from recbole_unlearn.lineage.key import LedgerKey
 from recbole_unlearn.lineage.ledger import Ledger, Tombstones
 from recbole_unlearn.lineage.splits import KeptSplit, kept_splits
 
@@ -71,17 +72,24 @@ def open_ledger(config: Any) -> Ledger:
 def without_buried(request: WithdrawalRequest, ledger: Ledger) -> WithdrawalRequest:
     """Return a request without what has a tombstone: what is gone already stays gone."""
     key, pairs = ledger.key, request.pair_tokens
-    users = ledger.buried_of("user", [key.user(user) for user in (*request.user_tokens, *(user for user, _ in pairs))])
-    items = ledger.buried_of("item", [key.item(item) for item in (*request.item_tokens, *(item for _, item in pairs))])
-    gone = ledger.buried_of("pair", [key.pair(user, item) for user, item in pairs])
+    users = [key.user(user) for user in (*request.user_tokens, *(user for user, _ in pairs))]
+    items = [key.item(item) for item in (*request.item_tokens, *(item for _, item in pairs))]
+    gone = {"user": ledger.buried_of("user", users), "item": ledger.buried_of("item", items)}
+    gone["pair"] = ledger.buried_of("pair", [key.pair(user, item) for user, item in pairs])
+    return without_named(request, key, gone)
+
+
+def without_named(request: WithdrawalRequest, key: LedgerKey, gone: Mapping[str, Set[bytes]]) -> WithdrawalRequest:
+    """Return a request without the users, items and pairs whose tombstones these are, and without pairs of such users."""
+    users, items = gone["user"], gone["item"]
     return replace(
         request,
         user_tokens=tuple(user for user in request.user_tokens if key.user(user) not in users),
         item_tokens=tuple(item for item in request.item_tokens if key.item(item) not in items),
         pair_tokens=tuple(
             (user, item)
-            for user, item in pairs
-            if not (key.pair(user, item) in gone or key.user(user) in users or key.item(item) in items)
+            for user, item in request.pair_tokens
+            if not (key.pair(user, item) in gone["pair"] or key.user(user) in users or key.item(item) in items)
         ),
     )
 
@@ -150,7 +158,7 @@ def datasets_of_model(
         for split in splits:
             if not _concerns(split, since, config):
                 yield from _kept(config, replace(now, splits=[split], grown=True))
-        past = Past.of(ledger, split_settings(config), until=anchor) if any(since.values()) else now
+        past = Past.of(ledger, until=anchor) if any(since.values()) else now
         for dataset in _read_anew(config, [read, *(split.read for split in splits)]):
             view = _without_withdrawn(dataset, past)
             items = dataset.field2id_token[dataset.iid_field]

@@ -30,11 +30,10 @@ from recbole_unlearn.exceptions import LedgerError, StorageError
 from recbole_unlearn.lineage.chain import Row, digest_of
 from recbole_unlearn.lineage.key import SIZE
 from recbole_unlearn.lineage.ledger import Ledger
-from recbole_unlearn.lineage.owed import owe, settle
+from recbole_unlearn.lineage.owed import Hashes, owe, settle
 from recbole_unlearn.lineage.splits import drop_from_splits
-from recbole_unlearn.lineage.store import DISK, Disk, file_digest
+from recbole_unlearn.lineage.store import DISK, Disk, file_digest, real_path
 
-Hashes = dict[str, list[bytes]]  # kind -> hashes; of a pair: the user's hash and the item's, one after the other
 _STATE = "commit"
 
 
@@ -175,11 +174,6 @@ def interrupted(ledger: Ledger) -> Path | None:
     """Return the model whose withdrawal was interrupted in the middle of its commit, or None."""
     state = ledger.state(_STATE)
     return None if state is None else Path(state["target"])
-
-
-def real_path(path: str | os.PathLike[str]) -> Path:
-    """Return the absolute path of a file, or of what it links to."""
-    return Path(os.path.realpath(path))
 
 
 def in_hex(hashes: Mapping[str, Iterable[bytes]]) -> dict[str, list[str]]:

@@ -16,6 +16,7 @@ from recbole_unlearn.lineage.lock import exclusive
 from recbole_unlearn.lineage.store import private_folder, write_atomically
 
 SIZE = 16  # bytes of a hash
+KINDS = ("user", "item", "pair")  # what a request names
 _NONCE = 12  # bytes
 _HEADER = "# ledgers that were made with this key:"
 

@@ -6,45 +6,25 @@ One SQLite file per data set. What belongs together changes in one transaction: 
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from recbole_unlearn.exceptions import LedgerError, StorageError
 from recbole_unlearn.lineage.chain import GENESIS, NOTHING_WITHDRAWN, Row, digest_of
-from recbole_unlearn.lineage.key import LedgerKey, remember_ledger
+from recbole_unlearn.lineage.key import KINDS, LedgerKey, remember_ledger
 from recbole_unlearn.lineage.lock import exclusive
 from recbole_unlearn.lineage.place import files_of, refuse_lost, torn_files
 from recbole_unlearn.lineage.receipt import numbers_of_receipts, read_receipt, write_receipts
-from recbole_unlearn.lineage.schema import connect, make
+from recbole_unlearn.lineage.schema import connect, damaged, make, reading
 from recbole_unlearn.lineage.store import DISK, Disk, private_folder
 
 Tombstones = dict[str, dict[bytes, int]]  # kind (user, item, pair) -> hash -> number of the ledger row
-_KINDS = ("user", "item", "pair")
 _AT_A_TIME = 500  # SQLite takes so many values in one query everywhere
-
-
-_Method = TypeVar("_Method", bound=Callable[..., Any])
-
-
-def _reading(method: _Method) -> _Method:
-    """Turn what SQLite or json say of a damaged file into a LedgerError."""
-
-    @functools.wraps(method)
-    def call(self: Ledger, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return method(self, *args, **kwargs)
-        except (sqlite3.DatabaseError, ValueError) as error:
-            if isinstance(error, sqlite3.IntegrityError | sqlite3.OperationalError | LedgerError):
-                raise
-            raise LedgerError(f"ledger {str(self.path)!r} is damaged ({error}); put it back from a copy") from error
-
-    return cast(_Method, call)
 
 
 class Ledger:
@@ -161,24 +141,24 @@ class Ledger:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            raise LedgerError(f"ledger {str(self.path)!r} is damaged ({error}); put it back from a copy") from error
+            raise damaged(self.path, error) from error
         finally:
             self.db.execute("ROLLBACK")
 
-    @_reading
+    @reading
     def rows(self, after: int = 0) -> list[Row]:
         """Return the rows after so many, oldest first; all by default."""
         found = self.db.execute("SELECT seq, entry, previous, hash FROM ledger WHERE seq > ? ORDER BY seq", (after,))
         return [Row(seq, json.loads(entry), previous, digest) for seq, entry, previous, digest in found]
 
     @property
-    @_reading
+    @reading
     def anchor(self) -> dict[str, Any]:
         """Count and head of the chain: written into receipts and models, they give a cut tail away."""
         last = self.db.execute("SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1").fetchone()
         return {"count": last[0], "head": last[1]} if last else dict(NOTHING_WITHDRAWN)
 
-    @_reading
+    @reading
     def problem_with(self, anchor: Mapping[str, Any]) -> str | None:
         """Return what is wrong with the ledger if somebody knows this count and head of it, or None."""
         count, head = anchor["count"], anchor["head"]
@@ -205,7 +185,7 @@ class Ledger:
             entry = json.dumps(row.entry, sort_keys=True, allow_nan=False)
             self.db.execute("INSERT INTO ledger VALUES (?, ?, ?, ?)", (row.seq, entry, row.previous, row.hash))
 
-    @_reading
+    @reading
     def tombstones(self, after: int | None = None, until: int | None = None) -> Tombstones:
         """Return the tombstones, by kind: of everybody who is withdrawn now.
 
@@ -214,7 +194,7 @@ class Ledger:
                 the ledger up to there still remembers them all.
             until: Those of everybody who was withdrawn when the ledger had this many rows.
         """
-        found: Tombstones = {kind: {} for kind in _KINDS}
+        found: Tombstones = {kind: {} for kind in KINDS}
         back: dict[bytes, int] = {}
         where = "WHERE kind IN ('user', 'item', 'pair', 'readmitted') AND seq > ? AND seq <= ? ORDER BY seq"
         last = self.anchor["count"] if until is None else until
@@ -227,7 +207,7 @@ class Ledger:
             found["user"] = {digest: seq for digest, seq in found["user"].items() if back.get(digest, 0) < seq}
         return found
 
-    @_reading
+    @reading
     def readmitted(self, until: int | None = None) -> tuple[set[bytes], set[bytes]]:
         """Return the hashes of the users who came back by consent, and of the (user, item) rows that did not."""
         last = self.anchor["count"] if until is None else until
@@ -246,7 +226,7 @@ class Ledger:
         back = self._latest("readmitted", digests) if kind == "user" else {}
         return {digest for digest, seq in buried.items() if back.get(digest, 0) < seq}
 
-    @_reading
+    @reading
     def _latest(self, kind: str, digests: Sequence[bytes]) -> dict[bytes, int]:
         """Return the last row that wrote each of these tombstones."""
         found: dict[bytes, int] = {}
@@ -264,13 +244,13 @@ class Ledger:
             new = [(kind, digest, seq) for digest in digests if digest not in there]
             self.db.executemany("INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)", new)
 
-    @_reading
+    @reading
     def state(self, name: str) -> dict[str, Any] | None:
         """Return a remembered state, such as that of an interrupted commit."""
         found = self.db.execute("SELECT content FROM state WHERE name = ?", (name,)).fetchone()
         return json.loads(found[0]) if found else None
 
-    @_reading
+    @reading
     def states(self) -> dict[str, dict[str, Any]]:
         """Return every remembered state by its name."""
         return {name: json.loads(content) for name, content in self.db.execute("SELECT name, content FROM state")}
@@ -285,7 +265,7 @@ class Ledger:
         """Empty the journal, which holds pages as they were."""
         self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    @_reading
+    @reading
     def verify(self, anchors: Mapping[str, Mapping[str, Any]] | None = None) -> list[str]:
         """Return what is wrong with the chain, its tombstones or the anchors; an empty list if nothing is.
 

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recbole_unlearn.lineage.key import SIZE
+from recbole_unlearn.lineage.key import KINDS, SIZE
+from recbole_unlearn.lineage.store import real_path
 
 if TYPE_CHECKING:
     from recbole_unlearn.lineage.ledger import Ledger
 
-Hashes = dict[str, list[bytes]]
-_KINDS = ("user", "item", "pair")
+Hashes = dict[str, list[bytes]]  # kind -> hashes; of a pair: the user's hash and the item's, one after the other
 _STATE = "request "
 
 
@@ -25,7 +25,7 @@ def owed(ledger: Ledger, model_file: str | os.PathLike[str]) -> list[Hashes]:
     found = []
     for name in dict.fromkeys((_name(model_file), f"{_STATE}{Path(model_file).absolute()}")):
         for kinds in (ledger.state(name) or {"requests": []})["requests"]:
-            found.append({kind: [bytes.fromhex(digest) for digest in kinds.get(kind, ())] for kind in _KINDS})
+            found.append({kind: [bytes.fromhex(digest) for digest in kinds.get(kind, ())] for kind in KINDS})
     return found
 
 
@@ -51,8 +51,8 @@ def models_that_owe(ledger: Ledger) -> dict[Path, int]:
 
 
 def _without(request: Mapping[str, Sequence[bytes]], others: Sequence[Mapping[str, Sequence[bytes]]]) -> Hashes:
-    gone = {kind: {digest for other in others for digest in other.get(kind, ())} for kind in _KINDS}
-    left = {kind: [digest for digest in request.get(kind, ()) if digest not in gone[kind]] for kind in _KINDS}
+    gone = {kind: {digest for other in others for digest in other.get(kind, ())} for kind in KINDS}
+    left = {kind: [digest for digest in request.get(kind, ()) if digest not in gone[kind]] for kind in KINDS}
     left["pair"] = [
         pair for pair in left["pair"] if pair[:SIZE] not in gone["user"] and pair[SIZE:] not in gone["item"]
     ]
@@ -61,7 +61,7 @@ def _without(request: Mapping[str, Sequence[bytes]], others: Sequence[Mapping[st
 
 def _remember(ledger: Ledger, model_file: str | os.PathLike[str], requests: Sequence[Hashes]) -> None:
     left = [
-        {kind: [digest.hex() for digest in request[kind]] for kind in _KINDS}
+        {kind: [digest.hex() for digest in request[kind]] for kind in KINDS}
         for request in requests
         if any(request.values())
     ]
@@ -72,4 +72,4 @@ def _remember(ledger: Ledger, model_file: str | os.PathLike[str], requests: Sequ
 
 
 def _name(model_file: str | os.PathLike[str]) -> str:
-    return f"{_STATE}{os.path.realpath(model_file)}"
+    return f"{_STATE}{real_path(model_file)}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from recbole_unlearn.exceptions import LedgerError
 from recbole_unlearn.lineage.key import LedgerKey
@@ -135,3 +138,26 @@ def _migrate(db: sqlite3.Connection, key: LedgerKey) -> None:
         raise
     db.execute("VACUUM")  # the pages that held the split in clear go, too
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def reading(method: _Method) -> _Method:
+    """Turn what SQLite or json say of a damaged file into a LedgerError; the method is one of an object with a ``path``."""
+
+    @functools.wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except (sqlite3.DatabaseError, ValueError) as error:
+            if isinstance(error, sqlite3.IntegrityError | sqlite3.OperationalError | LedgerError):
+                raise
+            raise damaged(self.path, error) from error
+
+    return cast(_Method, call)
+
+
+def damaged(path: Path, error: Exception) -> LedgerError:
+    """Return the error that says that the file of a ledger is damaged."""
+    return LedgerError(f"ledger {str(path)!r} is damaged ({error}); put it back from a copy")

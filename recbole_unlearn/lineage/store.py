@@ -84,12 +84,25 @@ def write_atomically(
     Raises:
         StorageError: The disk refuses; what was there is still there.
     """
-    target = Path(os.path.realpath(path))
+    target = real_path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _replace(target, write, mode, disk)
     except OSError as error:
         raise refusal(path, error) from error
+
+
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a file, or of what it links to."""
+    return Path(os.path.realpath(path))
+
+
+def nearest_folder(folder: Path) -> Path:
+    """Return a folder, or the nearest one above it that is there."""
+    folder = folder.absolute()
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
 
 
 def refusal(path: str | os.PathLike[str], error: OSError) -> StorageError:

@@ -9,8 +9,6 @@ import yaml
 
 from recbole_unlearn.exceptions import ConfigError
 
-JOBS = ("model_file", "audit", "verify", "readmit", "undo")
-
 
 def run(given: dict[str, str], config_files: list[str]) -> int:
     """Run the job that the arguments name and return the exit code."""
@@ -19,9 +17,7 @@ def run(given: dict[str, str], config_files: list[str]) -> int:
         raise ConfigError(f"{' and '.join('--' + name for name in jobs)} are jobs of their own; name one")
     values = {**_from_files(config_files), **given}
     target = values.pop(jobs[0])
-    return {"model_file": _withdraw, "audit": _audit, "verify": _verify, "readmit": _readmit, "undo": _undo}[jobs[0]](
-        target, values
-    )
+    return JOBS[jobs[0]](target, values)
 
 
 def _withdraw(model_file: str, values: dict[str, Any]) -> int:
@@ -111,3 +107,6 @@ def _from_files(files: list[str]) -> dict[str, Any]:
             raise ConfigError(f"config file {file!r} holds no `key: value` lines")
         values.update(content)
     return values
+
+
+JOBS = {"model_file": _withdraw, "audit": _audit, "verify": _verify, "readmit": _readmit, "undo": _undo}
