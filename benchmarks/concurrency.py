@@ -29,7 +29,7 @@ from timing import environment
 
 from recbole_unlearn import load_data_and_model
 from recbole_unlearn.exceptions import UnlearnError
-from recbole_unlearn.lineage.lines import source_digest
+from recbole_unlearn.settings.revision import source_digest
 
 MODELS = ("NeuMF", "BPR")
 KINDS = ("success", "refused", "failed", "died", "false success", "owed and left")  # wrong is all but the first two

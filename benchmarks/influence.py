@@ -27,7 +27,7 @@ from recbole.utils import get_model as recboles_model
 from recbole.utils import init_seed
 from trained import retrained, trained
 
-from recbole_unlearn.assessment import Assessment, unlearn_timed
+from recbole_unlearn.compare.assessment import Assessment, unlearn_timed
 from recbole_unlearn.config import Config
 from recbole_unlearn.data import WithdrawalRequest, create_dataset
 from recbole_unlearn.evaluator.report import environment, finite

@@ -14,7 +14,7 @@ from recbole.utils import init_seed
 from seeds import RESULTS, by_seed
 from trained import trained
 
-from recbole_unlearn.assessment import Assessment
+from recbole_unlearn.compare.assessment import Assessment
 from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.report import environment

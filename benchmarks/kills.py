@@ -28,7 +28,7 @@ from forks import PATIENCE, ended, fork, fresh, last_words, make_stock, returned
 from killed import Kill, start, steps, where
 from timing import environment
 
-from recbole_unlearn.lineage.lines import source_digest
+from recbole_unlearn.settings.revision import source_digest
 
 MODELS, USERS, EACH = ("NeuMF", "LightGCN"), ("u3", "u9", "u20"), 20
 

@@ -14,12 +14,12 @@ from recbole.utils import init_seed
 from seeds import by_seed
 from trained import retrained, trained
 
-from recbole_unlearn.assessment import Assessment
+from recbole_unlearn.compare.assessment import Assessment
 from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.report import environment
-from recbole_unlearn.lineage.lines import commit
 from recbole_unlearn.quick_start import request_of
+from recbole_unlearn.settings.revision import git_revision
 from recbole_unlearn.trainer import Unlearner
 
 
@@ -43,7 +43,7 @@ def run(model, dataset, seed, given):
         "dataset": dataset,
         "seed": seed,
         "request": withdrawal.digest,
-        "commit": commit(),
+        "commit": git_revision(),
         "environment": environment("cpu"),
         "relearn": epochs,
     }

@@ -22,7 +22,7 @@ import torch
 from recbole.utils import init_seed
 from trained import trained
 
-from recbole_unlearn.assessment import Assessment, unlearn_timed
+from recbole_unlearn.compare.assessment import Assessment, unlearn_timed
 from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.report import environment, finite

@@ -6,7 +6,7 @@ import torch
 
 from recbole_unlearn.data import data_preparation
 from recbole_unlearn.evaluator.efficiency import measure
-from recbole_unlearn.lineage.lines import source_digest
+from recbole_unlearn.settings.revision import source_digest
 from recbole_unlearn.shards.store import digest_of
 from recbole_unlearn.shards.training import CIRCUMSTANCES
 from recbole_unlearn.trainer import Unlearner, train_model

@@ -14,7 +14,7 @@ from seeds import RESULTS, by_seed
 from sklearn.metrics import roc_auc_score
 from trained import retrained, trained
 
-from recbole_unlearn.assessment import Assessment, unlearn_timed
+from recbole_unlearn.compare.assessment import Assessment, unlearn_timed
 from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.report import environment

@@ -16,10 +16,10 @@ _PUBLIC = {
     "Config": "recbole_unlearn.config",
     "Unlearner": "recbole_unlearn.trainer",
     "WithdrawalRequest": "recbole_unlearn.data.request",
-    "load_data_and_model": "recbole_unlearn.loading",
-    "objective_function": "recbole_unlearn.tuning",
+    "load_data_and_model": "recbole_unlearn.checkpoints.load",
+    "objective_function": "recbole_unlearn.compare.tuning",
     "run_unlearn": "recbole_unlearn.quick_start",
-    "withdraw_from_model": "recbole_unlearn.withdraw",
+    "withdraw_from_model": "recbole_unlearn.production.withdraw",
 }
 
 __all__ = ["__version__", *_PUBLIC]

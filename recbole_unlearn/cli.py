@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from recbole_unlearn import presets
 from recbole_unlearn.exceptions import ConfigError, InputError, UnlearnError, suggest
 from recbole_unlearn.production.jobs import JOBS, run
+from recbole_unlearn.settings import presets
 
 _SHORT = {
     "alpha": "withdraw_alpha",
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return run(given, files)
         model, dataset = given.pop("model", None), given.pop("dataset", None)
         sys.argv = [saved_argv[0], *(f"--{key}={value}" for key, value in given.items())]
-        from recbole_unlearn.dry_run import render_plan
+        from recbole_unlearn.compare.dry_run import render_plan
         from recbole_unlearn.evaluator.report import render
         from recbole_unlearn.quick_start import run_unlearn
 
@@ -117,7 +117,7 @@ def _joined(arguments: Sequence[str]) -> list[str]:
 
 
 def _explain(given: dict[str, str]) -> str:
-    from recbole_unlearn.explain import explain
+    from recbole_unlearn.methods.explain import explain
 
     name = given.pop("explain")
     if given:
@@ -126,7 +126,7 @@ def _explain(given: dict[str, str]) -> str:
 
 
 def _benchmark(given: dict[str, str]) -> int:
-    from recbole_unlearn.benchmark import run_benchmark
+    from recbole_unlearn.benchmark.runner import run_benchmark
 
     path, only, jobs = given.pop("benchmark"), given.pop("benchmark_only", ""), given.pop("benchmark_jobs", None)
     return run_benchmark(path, jobs, only, given)

@@ -11,11 +11,11 @@ import recbole
 import yaml
 from recbole.config import Config as RecBoleConfig
 
-from recbole_unlearn import presets
-from recbole_unlearn.config_check import check_keys, check_recboles_values, check_values, is_text, our_keys
 from recbole_unlearn.exceptions import ConfigError, UnlearnError
-from recbole_unlearn.extension import import_adapters, method_defaults, options_given
-from recbole_unlearn.utils import get_model
+from recbole_unlearn.methods.plugins import import_adapters, method_defaults, options_given
+from recbole_unlearn.model.find import get_model
+from recbole_unlearn.settings import presets
+from recbole_unlearn.settings.check import check_keys, check_recboles_values, check_values, is_text, our_keys
 
 
 class Config(RecBoleConfig):
@@ -158,6 +158,15 @@ class Config(RecBoleConfig):
         self.internal_config_dict.update(method_defaults(str(method)) if str(method) in presets.names("method") else {})
         # Progress bars are for people: none where nobody watches the terminal.
         self.internal_config_dict["show_progress"] = sys.stderr.isatty() and "CI" not in os.environ
+
+
+class RunConfig(Config):
+    """The Config of a run: NeuMF on ml-100k under the paper's protocol, unless something else is given."""
+
+    def _merge_external_config_dict(self) -> None:
+        super()._merge_external_config_dict()
+        for key, default in (("model", "NeuMF"), ("dataset", "ml-100k"), ("protocol", "paper")):
+            self.external_config_dict.setdefault(key, default)
 
 
 def _read(key: str, value: Any) -> Any:

@@ -11,20 +11,20 @@ from typing import Any
 
 from recbole.utils import init_logger, set_color
 
-from recbole_unlearn.assessment import Assessment, carry_out, facts_of
-from recbole_unlearn.config import Config
+from recbole_unlearn.checkpoints.load import load_data_and_model as load_data_and_model
+from recbole_unlearn.checkpoints.save import public
+from recbole_unlearn.compare.assessment import Assessment, carry_out, facts_of
+from recbole_unlearn.compare.dry_run import seconds_of_training, what_would_go
+from recbole_unlearn.compare.preflight import prepare
+from recbole_unlearn.compare.preflight import request_of as request_of
+from recbole_unlearn.compare.telemetry import Telemetry, check_wandb
+from recbole_unlearn.config import Config, RunConfig
 from recbole_unlearn.data.after import ledger_folder
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.withdrawal import Withdrawal
-from recbole_unlearn.dry_run import seconds_of_training, what_would_go
 from recbole_unlearn.evaluator.page import save_page
 from recbole_unlearn.evaluator.plots import save_plots
 from recbole_unlearn.evaluator.report import make_report, save_report
-from recbole_unlearn.loading import load_data_and_model as load_data_and_model
-from recbole_unlearn.preflight import prepare
-from recbole_unlearn.preflight import request_of as request_of
-from recbole_unlearn.saving import public
-from recbole_unlearn.telemetry import Telemetry, check_wandb
 from recbole_unlearn.trainer import learn, train_model
 
 
@@ -100,15 +100,6 @@ def _write_report(config: Config, report: dict[str, Any]) -> None:
         save_page(report, folder / "report.html")
     if config["report_plots"]:
         save_plots(report, folder)
-
-
-class RunConfig(Config):
-    """The Config of a run: NeuMF on ml-100k under the paper's protocol, unless something else is given."""
-
-    def _merge_external_config_dict(self) -> None:
-        super()._merge_external_config_dict()
-        for key, default in (("model", "NeuMF"), ("dataset", "ml-100k"), ("protocol", "paper")):
-            self.external_config_dict.setdefault(key, default)
 
 
 def _end_earlier_logging() -> None:

@@ -27,8 +27,8 @@ from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.exceptions import UnsupportedModelError
-from recbole_unlearn.extension import find_method
 from recbole_unlearn.methods import Outcome
+from recbole_unlearn.methods.plugins import find_method
 from recbole_unlearn.model.adapter import ModelAdapter
 from recbole_unlearn.trainer import Unlearner, learn, train_model
 

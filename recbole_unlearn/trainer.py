@@ -18,7 +18,8 @@ from recbole.data.dataloader import AbstractDataLoader
 from recbole.trainer import Trainer
 from recbole.utils import init_seed
 
-from recbole_unlearn.checkpoint import read_checkpoint
+from recbole_unlearn.checkpoints.read import read_checkpoint
+from recbole_unlearn.checkpoints.save import Unsaved, check_not_older, model_state, plain, public, save_model, unsaved
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import data_preparation
@@ -29,10 +30,9 @@ from recbole_unlearn.lineage.digest import weights_digest
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
-from recbole_unlearn.negatives import check_negatives, sampled_negatives
-from recbole_unlearn.saving import Unsaved, check_not_older, model_state, plain, public, save_model, unsaved
+from recbole_unlearn.methods.negatives import check_negatives, sampled_negatives
+from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.shards.workshop import Workshop
-from recbole_unlearn.utils import get_method
 
 
 class Unlearner(Trainer):
@@ -49,7 +49,7 @@ class Unlearner(Trainer):
     Example:
         >>> from recbole_unlearn import Config, Unlearner, WithdrawalRequest
         >>> from recbole_unlearn.data import create_dataset, data_preparation
-        >>> from recbole_unlearn.utils import get_model
+        >>> from recbole_unlearn.model.find import get_model
         >>> config = Config("NeuMF", "ml-100k", config_dict={"protocol": "paper", "epochs": 1})
         >>> dataset = create_dataset(config)
         >>> train_data, _, _ = data_preparation(config, dataset)
@@ -189,7 +189,7 @@ class Unlearner(Trainer):
                 train=lambda model=None, epochs=None, seed=None: (
                     train_model(with_seed(self.config, seed), remaining(), model, epochs).model
                 ),
-                workshop=lambda: Workshop(self.config, remaining(), self.alone),
+                workshop=lambda: Workshop(self.config, remaining(), type(self), self.alone),
             )
             return method.unlearn(context), context.gone
 
@@ -302,5 +302,5 @@ def learn(config: Any, dataset: WithdrawalDataset, method: str | UnlearnMethod, 
     """
     if not isinstance(method, UnlearnMethod):
         method = get_method(config, method)
-    model = method.learn(Workshop(config, dataset, saved=saved))
+    model = method.learn(Workshop(config, dataset, Unlearner, saved=saved))
     return None if model is None else Unlearner(config, model, dataset)

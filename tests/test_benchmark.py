@@ -10,14 +10,16 @@ import joblib
 import pytest
 import yaml
 
-from recbole_unlearn import benchmark, presets
-from recbole_unlearn.benchmark import Clock, run_benchmark
-from recbole_unlearn.benchmark_grid import Cell, Grid, chosen
+from recbole_unlearn.benchmark import runner
+from recbole_unlearn.benchmark.grid import Cell, Grid, chosen
+from recbole_unlearn.benchmark.runner import Clock, run_benchmark
 from recbole_unlearn.cli import main
 from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.lineage import lines as provenance
-from recbole_unlearn.lineage.lines import append_line, read_lines, source_digest
+from recbole_unlearn.lineage.lines import append_line, read_lines
 from recbole_unlearn.methods.sisa import SISA
+from recbole_unlearn.settings import presets
+from recbole_unlearn.settings import revision as provenance
+from recbole_unlearn.settings.revision import source_digest
 
 CONFIG = {
     "epochs": 1,
@@ -121,7 +123,7 @@ def test_a_process_that_dies_is_named(grid, monkeypatch, capsys):
     def dies(group):
         os._exit(1)
 
-    monkeypatch.setattr(benchmark, "run_group", dies)
+    monkeypatch.setattr(runner, "run_group", dies)
     assert main([f"--benchmark={grid()}", "--benchmark_jobs=2"]) == 1
     told = capsys.readouterr().err
     assert "a process of the benchmark died" in told
@@ -174,14 +176,14 @@ def test_other_provenance_is_refused_with_both_sides(grid, capsys, change):
 
 @pytest.mark.parametrize(("free", "cores", "expected"), [(40, 4, 4), (9, 4, 2), (1, 4, 1)])
 def test_as_many_cells_run_as_cores_and_memory_allow(monkeypatch, free, cores, expected):
-    monkeypatch.setattr(benchmark.joblib, "cpu_count", lambda: cores)
-    monkeypatch.setattr(benchmark.psutil, "virtual_memory", lambda: SimpleNamespace(available=free << 30))
-    assert benchmark.side_by_side() == expected
+    monkeypatch.setattr(runner.joblib, "cpu_count", lambda: cores)
+    monkeypatch.setattr(runner.psutil, "virtual_memory", lambda: SimpleNamespace(available=free << 30))
+    assert runner.side_by_side() == expected
 
 
 def test_a_grid_says_how_many_processes_it_wants_unless_the_command_does(grid, monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(benchmark.joblib, "Parallel", lambda **keys: lambda tasks: asked.append(keys["n_jobs"]) or [])
+    monkeypatch.setattr(runner.joblib, "Parallel", lambda **keys: lambda tasks: asked.append(keys["n_jobs"]) or [])
     path = grid(seeds=1, jobs=3)
     run_benchmark(str(path))
     run_benchmark(str(path), "5")
@@ -218,7 +220,7 @@ def test_a_method_that_refuses_the_model_says_why(grid):
 
 
 def test_relative_cka_of_retrain(grid, monkeypatch):
-    monkeypatch.setattr("recbole_unlearn.benchmark_cell._MODELS", 2)
+    monkeypatch.setattr("recbole_unlearn.benchmark.cell._MODELS", 2)
     path = grid(measure="cka", seeds=1, requests=["rand@10"])
     assert run_benchmark(str(path)) == 0
     figures = lines(path)[0]["cka"]
@@ -299,10 +301,10 @@ def test_only_changed_code_makes_a_commit_dirty(monkeypatch, tmp_path):
     monkeypatch.setattr(provenance, "_PACKAGE", package)
     monkeypatch.setattr(provenance.presets, "folder", lambda: presets_folder)
     (tmp_path / "results.jsonl").write_text("{}\n")
-    clean = provenance.commit.__wrapped__()
+    clean = provenance.git_revision.__wrapped__()
     assert len(clean) == 12
     (presets_folder / "file.yaml").write_text("a: 2\n")
-    assert provenance.commit.__wrapped__() == clean + "-dirty"
+    assert provenance.git_revision.__wrapped__() == clean + "-dirty"
 
 
 def test_lines_of_four_writers_stay_whole(tmp_path):

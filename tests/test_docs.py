@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recbole_unlearn import WithdrawalRequest, cli, presets
-from recbole_unlearn.config_check import _keys_read_by_recboles_core, our_keys
+from recbole_unlearn import WithdrawalRequest, cli
+from recbole_unlearn.settings import presets
+from recbole_unlearn.settings.check import _keys_read_by_recboles_core, our_keys
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))

@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recbole_unlearn import WithdrawalRequest
+from recbole_unlearn.checkpoints.load import load_for_withdrawal
+from recbole_unlearn.checkpoints.model_file import anchor_of, read_model_file
+from recbole_unlearn.checkpoints.save import model_state
 from recbole_unlearn.cli import main
 from recbole_unlearn.exceptions import InputError
 from recbole_unlearn.lineage.traces import Wanted, traces_of
-from recbole_unlearn.loading import load_for_withdrawal
-from recbole_unlearn.model_file import anchor_of, read_model_file
-from recbole_unlearn.saving import model_state
 
 QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
 

@@ -1,7 +1,9 @@
 """The direction of the dependencies: science below, RecBole's shell above."""
 
 import ast
+import importlib
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -9,43 +11,54 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "recbole_unlearn"
 WITHOUT_RECBOLE = (
     "influence",
+    "data/frozen.py",
     "data/request.py",
     "data/request_file.py",
     "data/tokens.py",
     "data/withdrawal.py",
-    "data/frozen.py",
+    "fast/sets.py",
     "lineage",
+    "shards/clocks.py",
     "shards/partition.py",
     "shards/store.py",
-    "shards/clocks.py",
-    "production",
+    "production/formats",
 )
-SHELL = (
-    "quick_start",
-    "preflight",
+# From below to above: a folder or root module imports from what stands before it, never from what stands after.
+FLOORS = (
+    "version",
+    "exceptions",
+    "compat",
+    "influence",
+    "fast",
+    "lineage",
+    "settings",
+    "data",
+    "model",
+    "shards",
+    "methods",
+    "evaluator",
+    "config",
+    "checkpoints",
     "trainer",
-    "cli",
-    "assessment",
+    "utils",
+    "compare",
+    "quick_start",
     "benchmark",
-    "benchmark_cell",
-    "benchmark_grid",
-    "loading",
-    "model_file",
-    "pending",
-    "withdraw",
-    "consent",
-    "production/jobs",
-    "tuning",
+    "production",
     "testing",
+    "cli",
 )
-TOP = {f"recbole_unlearn.{name.replace('/', '.')}" for name in SHELL}
-MAY_IMPORT_TOP = {f"{name.rsplit('/')[-1]}.py" for name in SHELL} | {"__init__.py"}
 INERT = ("arrays", "contents", "files", "inert", "stand_ins", "tables", "torch_files")
 
 
-def imports(path):
+def imports(path, for_types=True):
     """Return the modules that a file imports anywhere, in functions too; `from package import module` gives both."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    checked = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    left_out = set() if for_types else {inner for node in checked for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if node in left_out:
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -110,19 +123,65 @@ def test_what_reads_foreign_files_is_light_and_never_loads_them():
     assert not found, explained(found, "reads foreign files", "use the standard library and numpy alone")
 
 
-def test_nothing_below_utils_imports_the_shell():
-    found = [
+def modules():
+    """Return each module of the package by its dotted name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def inner_imports(path, known, for_types=True):
+    """Return which modules of the package a file imports anywhere, also by ``import_module`` or by a table of names."""
+    named = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+    found = {*imports(path, for_types), *(text for text in named if isinstance(text, str))}
+    return found & set(known)
+
+
+def floor_of(module):
+    """Return the folder or root module in which a module lies."""
+    return module.split(".")[1]
+
+
+def test_imports_point_downwards_so_that_no_circle_can_be():
+    known = modules()
+    assert {floor_of(name) for name in known if "." in name} == set(FLOORS), "a new folder needs its place in FLOORS"
+    above = [
         (path, name)
-        for path in sorted(PACKAGE.rglob("*.py"))
-        if path.name not in MAY_IMPORT_TOP
-        for name in imports(path)
-        if name in TOP
+        for module, path in known.items()
+        if "." in module
+        for name in inner_imports(path, known)
+        if "." in name and FLOORS.index(floor_of(name)) > FLOORS.index(floor_of(module))
     ]
-    assert not found, explained(
-        found,
-        "is below the shell, which imports it",
-        "give it what it needs as an argument, or move it into a file of SHELL",
-    )
+    assert not above, explained(above, "stands below it", "hand it over as an argument, or move the code down")
+
+
+def test_no_folder_has_a_circle_of_modules():
+    """Names for type checkers are never imported; the public names of a package load on first use."""
+    known = {name: path for name, path in modules().items() if path.name != "__init__.py"}
+    graph = {name: inner_imports(path, known, False) - {name} for name, path in known.items()}
+    assert len(list(TopologicalSorter(graph).static_order())) == len(known)
+
+
+def test_the_root_holds_the_public_names_and_little_else():
+    assert sorted(path.stem for path in PACKAGE.glob("*.py")) == [
+        "__init__",
+        "cli",
+        "compat",
+        "config",
+        "exceptions",
+        "quick_start",
+        "testing",
+        "trainer",
+        "utils",
+        "version",
+    ]
+
+
+@pytest.mark.parametrize("name", ["trainer", "quick_start", "data", "utils", "testing", "config"])
+def test_import_paths_that_users_have_keep_working(name):
+    importlib.import_module(f"recbole_unlearn.{name}")
 
 
 def test_methods_know_no_files_yaml_or_logging():

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from recbole_unlearn import presets
+from recbole_unlearn.settings import presets
 
 ROOT = Path(__file__).parent.parent
-PROBE = "import recbole_unlearn.presets as p; print(p.folder()); print(p.load('method', 'SCIF')['newton_steps'])"
+PROBE = (
+    "import recbole_unlearn.settings.presets as p; print(p.folder()); print(p.load('method', 'SCIF')['newton_steps'])"
+)
 
 
 def probe(folder, *flags, **environment):

@@ -229,7 +229,7 @@ def test_a_batch_that_fails_says_what_was_recorded_before(here, monkeypatch):
         done.append(1)
         return real(*args, **kwargs)
 
-    monkeypatch.setattr("recbole_unlearn.saving.commit", fail_once)
+    monkeypatch.setattr("recbole_unlearn.checkpoints.save.commit", fail_once)
     with pytest.raises(StorageError, match="1 of 3 parts are recorded, the others are taken back: the disk refuses"):
         withdraw("u3", "u4", "u9", withdraw_batch=1)
     ledger = opened()
@@ -873,7 +873,7 @@ def test_a_disk_that_refuses_while_torch_writes_is_one_line(here, code, monkeypa
     before = Path(NEUMF).read_bytes()
     ask("asked.csv", "user_id\nu3\n")
     with monkeypatch.context() as patch:
-        patch.setattr("recbole_unlearn.saving.torch.save", full)
+        patch.setattr("recbole_unlearn.checkpoints.save.torch.save", full)
         assert main([f"--model_file={NEUMF}", "--withdraw=asked.csv", "--trust_checkpoint=True"]) == 1
     captured = capsys.readouterr()
     assert os.strerror(code) in captured.err

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from recbole_unlearn.cli import main
+from recbole_unlearn.compare.telemetry import Telemetry, check_wandb
 from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.telemetry import Telemetry, check_wandb
 
 QUICK = [
     "--epochs=1",

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import yaml
 
-from recbole_unlearn import objective_function, tuning
+from recbole_unlearn import objective_function
+from recbole_unlearn.compare import tuning
+from recbole_unlearn.compare.tuning import validation_view
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.trainer import train_model
-from recbole_unlearn.tuning import validation_view
 
 KEYS = {
     "model": "NeuMF",

@@ -304,7 +304,7 @@ def test_a_model_that_is_behind_without_having_known_anybody_says_so_itself(here
 
 def test_a_model_that_another_process_replaces_is_read_again(here, monkeypatch):
     """The commit of another process comes between reading the checkpoint and looking into the ledger."""
-    import recbole_unlearn.loading as loading
+    import recbole_unlearn.checkpoints.load as loading
 
     withdraw("u9")
     real, done = loading.read_model_file, []

@@ -7,7 +7,7 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
-from recbole_unlearn import presets
+from recbole_unlearn.settings import presets
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = {

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from recbole.data.dataset import Dataset
 
-from recbole_unlearn.data.fast import FastDataset
 from recbole_unlearn.data.past import Past, content_of, isin, token_hash
+from recbole_unlearn.data.withdrawal import by_name
 from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.fast.parser import FastDataset
 from recbole_unlearn.lineage.key import LedgerKey
 from recbole_unlearn.lineage.splits import KeptSplit, short
 
@@ -30,6 +31,9 @@ class RememberingDataset(FastDataset):
     ``rows_read`` says how many rows each file had when the split was made, ``newer_rows`` holds the users and items of rows
     that came since, which are not loaded.
     """
+
+    ids_by_name: Mapping[str, Mapping[str, int]]
+    """Id of each user and item by its token without outer blanks, by field; see ``withdrawal.by_name``."""
 
     inter_feat: Any
     _kept: KeptSplit | None = None
@@ -147,6 +151,11 @@ class RememberingDataset(FastDataset):
         if self.benchmark_filename_list is not None:
             self._recall()  # ready-made parts are not filtered
         super()._remap_ID_all()
+        self.ids_by_name = {
+            field: by_name(self.field2id_token[field].tolist(), self.field2token_id[field])
+            for field in (self.uid_field, self.iid_field)
+            if field in self.field2token_id
+        }
 
     def _recall(self) -> None:
         """Look for the kept split of these rows; if there is one, take withdrawn rows out before anything sees them."""

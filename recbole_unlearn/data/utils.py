@@ -16,10 +16,10 @@ from recbole.utils import ModelType
 
 from recbole_unlearn.data.after import load_after_withdrawals, refuse_withdrawn
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.data.loaders import FullSortLoader, TrainLoader
-from recbole_unlearn.data.redirect import redirected
-from recbole_unlearn.data.sampler import VectorSampler
 from recbole_unlearn.exceptions import ConfigError, InputError, UntrustedFileError, reason
+from recbole_unlearn.fast.loaders import FullSortLoader, TrainLoader
+from recbole_unlearn.fast.redirect import redirected
+from recbole_unlearn.fast.sampler import VectorSampler
 
 
 def create_dataset(config: Any) -> Dataset:

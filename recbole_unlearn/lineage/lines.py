@@ -1,21 +1,15 @@
-"""A file of json lines that several processes append to, and digests of what the lines depend on."""
+"""A file of json lines that several processes append to, and digests of what json holds."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import subprocess
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-
-from recbole_unlearn import presets
-
-_PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def append_line(path: Path, line: Mapping[str, Any]) -> None:
@@ -54,33 +48,3 @@ def digest(value: Any) -> str:
     True
     """
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-@cache
-def source_digest() -> str:
-    """Return a digest of the package's code and yaml files as this process found them."""
-    files = {
-        f"{part}/{path.relative_to(folder).as_posix()}": path
-        for part, folder in (("package", _PACKAGE), ("properties", presets.folder()))
-        for path in folder.rglob("*")
-    }
-    content = {
-        name: path.read_text(encoding="utf-8") for name, path in files.items() if path.suffix in (".py", ".yaml")
-    }
-    return digest(content)
-
-
-@cache
-def commit() -> str | None:
-    """Return the commit of the package, with ``-dirty`` if its code was changed since; None without git."""
-    try:
-        at = _git("describe", "--always", "--abbrev=12")
-        changed = _git("status", "--porcelain", "--", str(_PACKAGE), str(presets.folder()))
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return at + "-dirty" * bool(changed)
-
-
-def _git(*words: str) -> str:
-    command = ["git", "-C", str(_PACKAGE), *words]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

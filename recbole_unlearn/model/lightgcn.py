@@ -11,8 +11,8 @@ from recbole.model.loss import BPRLoss
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from recbole_unlearn.fast.layers import gather_rows
 from recbole_unlearn.model.graph import BipartiteGraph
-from recbole_unlearn.model.layers import gather_rows
 
 
 class SoftBPRLoss(BPRLoss):

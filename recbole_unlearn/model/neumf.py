@@ -9,9 +9,9 @@ import torch
 from recbole.model.general_recommender.neumf import NeuMF as RecBoleNeuMF
 from torch import Tensor, nn
 
+from recbole_unlearn.fast.layers import use_fast_layers
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.model.adapter import ModelAdapter, Tensors, read_rows
-from recbole_unlearn.model.layers import use_fast_layers
 
 _CHUNK_ENTRIES = 1 << 19  # hidden activations at a time: 2 MB of float32, which stays in a core's cache
 

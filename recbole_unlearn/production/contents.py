@@ -39,7 +39,7 @@ _FUNCTIONS = {f"{module}.{name}" for module in ("builtins", "__builtin__") for n
 _BUILT_IN = {"builtins", "__builtin__", "collections"}
 
 
-_INTERACTIONS = (".interaction.Interaction", "recbole_unlearn.data.rows.Rows")
+_INTERACTIONS = (".interaction.Interaction", "recbole_unlearn.fast.rows.Rows")
 
 
 def read_content(path: str | Path) -> Any:

@@ -22,11 +22,11 @@ def run(given: dict[str, str], config_files: list[str]) -> int:
 
 
 def _withdraw(model_file: str, values: dict[str, Any]) -> int:
-    from recbole_unlearn.withdraw import withdraw_from_model
+    from recbole_unlearn.production.withdraw import withdraw_from_model
 
     result = withdraw_from_model(model_file, values)
     if "plan" in result:
-        from recbole_unlearn.dry_run import render_plan
+        from recbole_unlearn.compare.dry_run import render_plan
 
         sys.stdout.write(
             f"{model_file}: " + (render_plan(result["plan"]) if result["plan"] else "nothing to do") + "\n"
@@ -74,13 +74,13 @@ def _audit(folder: str, values: dict[str, Any]) -> int:
 
 
 def _verify(folder: str, values: dict[str, Any]) -> int:
-    from recbole_unlearn.lineage.verify import run_verify
+    from recbole_unlearn.production.verify import run_verify
 
     return run_verify(folder, values, sys.stdout)
 
 
 def _readmit(request: str, values: dict[str, Any]) -> int:
-    from recbole_unlearn.consent import readmit
+    from recbole_unlearn.production.consent import readmit
 
     result = readmit(request, values)
     sys.stdout.write(
@@ -91,7 +91,7 @@ def _readmit(request: str, values: dict[str, Any]) -> int:
 
 
 def _undo(model_file: str, values: dict[str, Any]) -> int:
-    from recbole_unlearn.consent import undo
+    from recbole_unlearn.production.consent import undo
 
     result = undo(model_file, values)
     taken_back = result["taken_back"]

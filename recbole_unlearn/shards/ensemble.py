@@ -14,7 +14,6 @@ from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.model.adapter import ModelAdapter, UserBlocks
 from recbole_unlearn.shards.aggregate import Aggregator, counts_by_shard
-from recbole_unlearn.utils import get_model
 
 
 class ShardEnsemble(GeneralRecommender):
@@ -59,7 +58,7 @@ class ShardEnsemble(GeneralRecommender):
             for ids, size in ((rows.users, self.n_users), (rows.items, self.n_items))
         ]
         self.aggregator = Aggregator(list(self.shards), *counts)
-        self.served = get_model(config["model"])(config, dataset.build()[0]).requires_grad_(False)
+        self.served = config.model_class(config, dataset.build()[0]).requires_grad_(False)
         self.settle()
 
     @torch.no_grad()

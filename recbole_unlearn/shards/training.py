@@ -13,13 +13,12 @@ import joblib
 import torch
 from recbole.utils import init_seed
 
-from recbole_unlearn import presets
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.utils import data_preparation
 from recbole_unlearn.exceptions import ConfigError, ShardError
-from recbole_unlearn.lineage.lines import source_digest
+from recbole_unlearn.settings.check import our_keys
+from recbole_unlearn.settings.revision import source_digest
 from recbole_unlearn.shards.store import ShardStore, TrainedShard, digest_of
-from recbole_unlearn.utils import get_model, get_trainer
 
 _ATTEMPTS = 2
 # What neither a shard's parameters nor their meaning depend on: where things are written, shown and computed.
@@ -34,6 +33,7 @@ class ShardJob:
         number: Which shard.
         config: A ``recbole_unlearn.Config``.
         dataset: The data set with the shard's rows only.
+        trainer: Class of the trainer.
         seed: The shard's own seed, of its negatives, batches and dropout. The initial draw has the run's seed in all
             shards, so that their spaces are aligned: it is made before any row is seen.
     """
@@ -41,15 +41,15 @@ class ShardJob:
     number: int
     config: Any
     dataset: WithdrawalDataset
+    trainer: type
     seed: int
 
     def digest(self) -> str:
         """Return what the shard is trained from, as one digest."""
-        ours = {key.name for name in ("", *presets.names("method")) for key in presets.keys(*_kind(name))}
         settings = {
             name: str(value)
             for name, value in self.config.final_config_dict.items()
-            if name not in ours | CIRCUMSTANCES
+            if name not in CIRCUMSTANCES and name not in our_keys()
         }
         settings |= {"shard seed": str(self.seed), "torch": torch.__version__, "source": source_digest()}
         part = self.dataset.build()[0]
@@ -99,11 +99,11 @@ def train_shard(job: ShardJob) -> tuple[int, dict[str, torch.Tensor], float]:
         start = time.perf_counter()
         init_seed(config["seed"], config["reproducibility"])
         rows = job.dataset.build()[0]
-        model = get_model(config["model"])(config, rows).to(config["device"])
+        model = config.model_class(config, rows).to(config["device"])
         if len(rows):
             train_data, _, _ = data_preparation(config, job.dataset)
             init_seed(job.seed, config["reproducibility"])
-            trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+            trainer = job.trainer(config, model)
             trainer.fit(train_data, None, verbose=False, saved=False, show_progress=False)
         state = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
         return job.number, state, time.perf_counter() - start
@@ -150,7 +150,3 @@ def _backend(config: Any) -> dict[str, Any]:
 
 def _worker_died(error: Exception) -> bool:
     return isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"
-
-
-def _kind(name: str) -> tuple[str, ...]:
-    return ("method", name) if name else ("overall",)

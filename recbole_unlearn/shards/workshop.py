@@ -17,7 +17,6 @@ from recbole_unlearn.shards.aggregate import Aggregation
 from recbole_unlearn.shards.ensemble import ShardEnsemble
 from recbole_unlearn.shards.store import ShardStore, TrainedShard
 from recbole_unlearn.shards.training import ShardJob, one_thread, train_shards
-from recbole_unlearn.utils import get_model, get_trainer
 
 
 class Workshop:
@@ -26,12 +25,16 @@ class Workshop:
     Args:
         config: A ``recbole_unlearn.Config``.
         dataset: The data set: its training rows are all that anything here is trained on.
+        trainer: Class of the trainer of shards and aggregator, an ``Unlearner``.
         alone: Whether shards are trained one after the other and none is taken from the store, as a clock needs it.
         saved: Whether finished shards are kept in ``checkpoint_dir``.
     """
 
-    def __init__(self, config: Any, dataset: WithdrawalDataset, alone: bool = False, saved: bool = True) -> None:
+    def __init__(
+        self, config: Any, dataset: WithdrawalDataset, trainer: type, alone: bool = False, saved: bool = True
+    ) -> None:
         self.config = config
+        self.trainer = trainer
         self.dataset = dataset
         self.alone = alone
         self.store = ShardStore.of(config) if saved and not alone else ShardStore(None)
@@ -79,7 +82,11 @@ class Workshop:
     def _train(self, assignment: np.ndarray, numbers: Sequence[int]) -> Mapping[int, TrainedShard]:
         jobs = [
             ShardJob(
-                int(number), self.config, self.dataset.only(assignment == number), (self.seed + 1 + int(number)) % 2**32
+                int(number),
+                self.config,
+                self.dataset.only(assignment == number),
+                self.trainer,
+                (self.seed + 1 + int(number)) % 2**32,
             )
             for number in numbers
         ]
@@ -87,7 +94,7 @@ class Workshop:
 
     def _sub_model(self, assignment: np.ndarray, number: int, shard: TrainedShard) -> nn.Module:
         rows_of_shard = self.dataset.only(assignment == number).build()[0]
-        model = get_model(self.config["model"])(self.config, rows_of_shard)
+        model = self.config.model_class(self.config, rows_of_shard)
         model.load_state_dict(shard.state)
         return model
 
@@ -112,7 +119,7 @@ class Workshop:
         )
         config["train_batch_size"] = -(-len(self.rows.users) * (1 + int(negatives or 0)) // aggregation.batches)
         train_data, _, _ = data_preparation(config, self.dataset)
-        trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, ensemble)
+        trainer = self.trainer(config, ensemble)
         trainer.fit(train_data, None, verbose=False, saved=False, show_progress=False)
         ensemble.zero_grad(set_to_none=True)
         ensemble.settle()

@@ -12,8 +12,8 @@ from recbole.data.dataset import Dataset
 from recbole.utils import FeatureSource
 
 from recbole_unlearn.data import create_dataset
-from recbole_unlearn.data.fast import FastDataset
 from recbole_unlearn.exceptions import ConfigError, InputError
+from recbole_unlearn.fast.parser import FastDataset
 
 HEAD = "user_id:token\titem_id:token\trating:float\n"
 ROWS = HEAD + "u1\ti1\t3\nu2\ti2\t4\nu3\ti1\t5\n"

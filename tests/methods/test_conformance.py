@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_unlearn import presets
 from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.settings import presets
 from recbole_unlearn.testing import REQUESTS, MethodConformance, copy_of, flat, original_of
 
 REFUSES = {"SCIF-items": ("LightGCN", "BPR")}  # no item blocks

@@ -6,7 +6,7 @@ import torch
 from recbole.data.interaction import Interaction
 
 from recbole_unlearn import Unlearner
-from recbole_unlearn.checkpoint import read_checkpoint
+from recbole_unlearn.checkpoints.read import read_checkpoint
 from recbole_unlearn.data import create_dataset, data_preparation
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.model.adapter import ModelAdapter
@@ -80,7 +80,7 @@ def test_shards_stay_fixed_while_the_aggregator_trains(attentive):
 def test_the_aggregator_learns(make_config):
     """Its loss on the rows falls: a wrong sign would raise it."""
     config = make_config("LightGCN", **SMALL, embedding_size=8)
-    workshop = Workshop(config, create_dataset(config), alone=True)
+    workshop = Workshop(config, create_dataset(config), Unlearner, alone=True)
     assignment = np.arange(len(workshop.rows.users)) % 3
     batch = next(iter(data_preparation(config, workshop.dataset)[0]))
     losses = []

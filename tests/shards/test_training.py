@@ -8,6 +8,7 @@ import pytest
 import torch
 from recbole.utils import init_seed
 
+from recbole_unlearn import Unlearner
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import ConfigError, ShardError
 from recbole_unlearn.shards import training
@@ -21,7 +22,7 @@ def make_jobs(config, shards=3):
     init_seed(0, True)
     dataset = create_dataset(config)
     number = np.arange(len(dataset.interactions().users)) % shards
-    return [ShardJob(shard, config, dataset.only(number == shard), 10 + shard) for shard in range(shards)]
+    return [ShardJob(shard, config, dataset.only(number == shard), Unlearner, 10 + shard) for shard in range(shards)]
 
 
 @pytest.fixture

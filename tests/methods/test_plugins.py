@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from recbole_unlearn import Unlearner, WithdrawalRequest, extension
+from recbole_unlearn import Unlearner, WithdrawalRequest
+from recbole_unlearn.checkpoints.model_file import _config
 from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.model_file import _config
+from recbole_unlearn.methods import plugins
 from recbole_unlearn.testing import MethodConformance
 from recbole_unlearn.utils import get_method
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture(autouse=True)
@@ -85,5 +86,5 @@ def test_a_file_does_not_say_which_code_is_imported(data_path):
     saved["methods"] = ["own_method:MeanRow"]
     config = _config(saved, {"data_path": data_path})
     assert config["unlearn_method"] == "SCIF"
-    assert not extension.names_code(config["methods"])
+    assert not plugins.names_code(config["methods"])
     assert config["adapters"] == []

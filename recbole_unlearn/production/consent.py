@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from recbole_unlearn.checkpoints.model_file import config_of, read_model_file
+from recbole_unlearn.checkpoints.save import filled
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.after import find_ledger
-from recbole_unlearn.data.fast import rows_in_file
+from recbole_unlearn.data.raw import rows_in_file
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import check_files
 from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError
@@ -20,8 +22,6 @@ from recbole_unlearn.lineage.commit import recover
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.owed import owed, settle
 from recbole_unlearn.lineage.receipt import write_receipts
-from recbole_unlearn.model_file import config_of, read_model_file
-from recbole_unlearn.saving import filled
 from recbole_unlearn.version import __version__
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from recbole_unlearn.checkpoint import read_checkpoint
+from recbole_unlearn.checkpoints.read import read_checkpoint
 from recbole_unlearn.config import Config
 from recbole_unlearn.exceptions import ConfigError, UnlearnError, reason
-from recbole_unlearn.extension import names_code
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
 from recbole_unlearn.lineage.place import safe_name
+from recbole_unlearn.settings import presets
 
 # Where things are written, and what is trusted, is said by whoever runs this, never by the file that is loaded.
 _NOT_FROM_A_FILE = {
@@ -113,7 +113,7 @@ def _config(saved: Mapping[str, Any], given: dict[str, Any]) -> Config:
     for key, value in saved.items():
         from_caller = key in _NOT_FROM_A_FILE or key.endswith(("_path", "_dir", "_file"))
         replaceable = not from_caller and key not in config.external_config_dict
-        if key in ("methods", "unlearn_method") and names_code(value):
+        if key in ("methods", "unlearn_method") and presets.names_code(value):
             continue  # a file must not say which code is imported
         if replaceable and _is_plain(value) and _is_plain(fresh.get(key)):
             fresh[key] = value

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from recbole_unlearn.checkpoints.load import load_for_withdrawal
+from recbole_unlearn.checkpoints.save import check_storage, recorded_only
+from recbole_unlearn.compare.dry_run import what_would_go
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.after import check_names, find_ledger, ledger_folder, open_ledger, without_buried
 from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.hashes import request_hashes
 from recbole_unlearn.data.request import WithdrawalRequest
-from recbole_unlearn.dry_run import what_would_go
 from recbole_unlearn.exceptions import ConfigError, RequestError, StorageError, UnlearnError
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN, Row
 from recbole_unlearn.lineage.commit import recover
@@ -20,14 +23,20 @@ from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.owed import owe, owed, settle
 from recbole_unlearn.lineage.store import file_digest, real_path
-from recbole_unlearn.loading import load_for_withdrawal
 from recbole_unlearn.methods import UnlearnMethod
+from recbole_unlearn.methods.negatives import check_negatives
+from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.model.adapter import ModelAdapter
-from recbole_unlearn.negatives import check_negatives
-from recbole_unlearn.pending import Job, earlier_jobs, in_batches, job_of, number_named, present, without_owed
-from recbole_unlearn.saving import check_storage, recorded_only, request_hashes
+from recbole_unlearn.production.pending import (
+    Job,
+    earlier_jobs,
+    in_batches,
+    job_of,
+    number_named,
+    present,
+    without_owed,
+)
 from recbole_unlearn.trainer import Unlearner
-from recbole_unlearn.utils import get_method
 
 _STAYS_OWED = (
     "; the disk let nothing be taken back: the next run on this model carries the request out, --undo={} takes it back"

@@ -17,17 +17,18 @@ import numpy as np
 import torch
 from recbole.utils import init_seed
 
-from recbole_unlearn.assessment import Assessment, carry_out, facts_of, unlearn_timed
-from recbole_unlearn.benchmark_grid import read_request
+from recbole_unlearn.benchmark.grid import read_request
+from recbole_unlearn.compare.assessment import Assessment, carry_out, facts_of, unlearn_timed
+from recbole_unlearn.config import RunConfig
 from recbole_unlearn.data.utils import create_dataset
 from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka, relative_cka
 from recbole_unlearn.evaluator.closeness import parameter_groups
 from recbole_unlearn.evaluator.report import finite, make_report
 from recbole_unlearn.exceptions import ConfigError, InputError, UnsupportedModelError
-from recbole_unlearn.lineage.lines import append_line, digest, read_lines, source_digest
-from recbole_unlearn.quick_start import RunConfig
+from recbole_unlearn.lineage.lines import append_line, digest, read_lines
+from recbole_unlearn.methods.plugins import get_method
+from recbole_unlearn.settings.revision import source_digest
 from recbole_unlearn.trainer import Unlearner, learn, train_model, with_seed
-from recbole_unlearn.utils import get_method
 
 _MODELS = 10  # M of eq. 8
 

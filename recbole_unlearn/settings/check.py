@@ -12,9 +12,8 @@ from typing import Any
 
 import recbole
 
-from recbole_unlearn import presets
 from recbole_unlearn.exceptions import ConfigError, suggest
-from recbole_unlearn.extension import names_code
+from recbole_unlearn.settings import presets
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
@@ -110,7 +109,7 @@ def check_values(values: Mapping[str, Any]) -> None:
             raise ConfigError(f"{name} is {values[name]!r}; {meaning}")
     known = presets.names("method")
     for name in [*values["methods"], values["unlearn_method"]]:
-        if name not in known and not names_code(name):
+        if name not in known and not presets.names_code(name):
             raise ConfigError(
                 f"method {name!r} is not known;{suggest(str(name), known)} allowed: {', '.join(known)}, "
                 f"or one of your own as my_pkg.module:Foo"

@@ -11,19 +11,18 @@ from typing import Any
 import torch
 from recbole.utils import init_seed
 
+from recbole_unlearn.checkpoints.model_file import BROKEN, anchor_of, read_model_file
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.after import datasets_of_model, find_ledger, split_settings
 from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.hashes import named_by
 from recbole_unlearn.data.utils import check_files, prepare_anew
-from recbole_unlearn.exceptions import ConfigError, LedgerError, UnlearnError, UnsupportedModelError, reason
+from recbole_unlearn.exceptions import ConfigError, LedgerError, UnlearnError, reason
 from recbole_unlearn.lineage.ledger import Ledger, Tombstones
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.splits import kept_splits
 from recbole_unlearn.lineage.store import file_digest, real_path
-from recbole_unlearn.model_file import BROKEN, anchor_of, read_model_file
-from recbole_unlearn.pending import named_by
-from recbole_unlearn.trainer import Unlearner
-from recbole_unlearn.utils import get_model, get_trainer
+from recbole_unlearn.model.find import check_trainer, get_model
 
 _TRIES = 5
 
@@ -160,8 +159,7 @@ def _model_and_data(
 ) -> tuple[Any, WithdrawalDataset]:
     """Return a model with the rows that it was trained on, as far as the files and the ledger still tell."""
     check_files(config)
-    if get_trainer(config["MODEL_TYPE"], config["model"]) is not Unlearner:
-        raise UnsupportedModelError(f"{config['model']} has a trainer of its own in RecBole, which cannot unlearn yet")
+    check_trainer(config)
     refused: ConfigError | None = None
     for dataset in _data_sets(model_file, checkpoint, config):
         try:

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 from recbole.utils import init_seed
 
-from recbole_unlearn.assessment import Assessment
-from recbole_unlearn.config_check import our_keys
+from recbole_unlearn.compare.assessment import Assessment
+from recbole_unlearn.compare.preflight import request_of
+from recbole_unlearn.config import RunConfig
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.utils import create_dataset
 from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.exceptions import UnsupportedModelError
-from recbole_unlearn.quick_start import RunConfig, request_of
+from recbole_unlearn.methods.plugins import get_method
+from recbole_unlearn.settings.check import our_keys
 from recbole_unlearn.trainer import Unlearner, learn, train_model
-from recbole_unlearn.utils import get_method
 
 _HELD_OUT = 5  # of so many training rows one validates
 _last: dict[str, tuple[Unlearner, Withdrawal, Assessment]] = {}

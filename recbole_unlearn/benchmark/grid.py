@@ -9,10 +9,11 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
-from recbole_unlearn import presets
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.exceptions import ConfigError, suggest
-from recbole_unlearn.lineage.lines import commit, digest, source_digest
+from recbole_unlearn.lineage.lines import digest
+from recbole_unlearn.settings import presets
+from recbole_unlearn.settings.revision import git_revision, source_digest
 
 _KEYS: dict[str, Any] = {
     "results": None,
@@ -122,7 +123,11 @@ class Grid:
     def provenance(self) -> dict[str, Any]:
         """Digests of what the figures depend on: the configuration and the code; with the commit for people."""
         config = {key: value for key, value in self.config.items() if key not in _OF_THIS_MACHINE}
-        return {"config": digest([self.measure, self.methods, config]), "source": source_digest(), "commit": commit()}
+        return {
+            "config": digest([self.measure, self.methods, config]),
+            "source": source_digest(),
+            "commit": git_revision(),
+        }
 
 
 def chosen(cells: Sequence[Cell], only: str) -> list[Cell]:

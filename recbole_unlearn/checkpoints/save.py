@@ -17,6 +17,7 @@ from recbole.utils import get_model as recbole_get_model
 
 from recbole_unlearn.data.after import check_names, keep, ledger_folder, open_ledger, split_to_keep
 from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.hashes import request_hashes
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.report import finite
@@ -107,15 +108,6 @@ def check_storage(path: str | os.PathLike[str], model: Any, ledger: Path) -> Non
                 f"{str(folder)!r} has {free / 1e3:,.0f} kB free, and {what} needs {size / 1e3:,.0f} kB; make room and "
                 f"run again"
             )
-
-
-def request_hashes(key: LedgerKey, request: WithdrawalRequest) -> Hashes:
-    """Return the keyed hashes of a request's tokens; of a pair the user's and the item's, one after the other."""
-    return {
-        "user": [key.user(token) for token in request.user_tokens],
-        "item": [key.item(token) for token in request.item_tokens],
-        "pair": [key.user(user) + key.item(item) for user, item in request.pair_tokens],
-    }
 
 
 def public(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def folder() -> Path:
     try:
         from recbole_unlearn import properties
     except ImportError:
-        return Path(__file__).resolve().parent.parent / "properties"
+        return Path(__file__).resolve().parents[2] / "properties"
     return Path(next(iter(properties.__path__)))
 
 
@@ -36,6 +36,16 @@ def names(kind: str) -> list[str]:
     True
     """
     return sorted(path.stem for path in (folder() / kind).glob("*.yaml"))
+
+
+def names_code(value: Any) -> bool:
+    """Return whether a name, or one of several, is that of a class outside the package.
+
+    >>> names_code("my_pkg.module:Foo"), names_code(["Retrain", "SCIF"])
+    (True, False)
+    """
+    names = value if isinstance(value, list | tuple) else [value]
+    return any(isinstance(name, str) and ":" in name for name in names)
 
 
 def load(kind: str, name: str = "") -> dict[str, Any]:

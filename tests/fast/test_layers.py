@@ -8,8 +8,8 @@ from recbole.model.general_recommender.neumf import NeuMF as RecBoleNeuMF
 from torch import nn
 
 from recbole_unlearn.data import create_dataset
+from recbole_unlearn.fast.layers import FastDropout, FastEmbedding, gather_rows
 from recbole_unlearn.model.graph import BipartiteGraph
-from recbole_unlearn.model.layers import FastDropout, FastEmbedding, gather_rows
 from recbole_unlearn.model.neumf import NeuMF
 
 

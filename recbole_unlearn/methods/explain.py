@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 
-from recbole_unlearn import presets
-from recbole_unlearn.extension import find_method, method_defaults, names_code
 from recbole_unlearn.methods import UnlearnMethod
+from recbole_unlearn.methods.plugins import find_method, method_defaults
+from recbole_unlearn.settings import presets
 
 
 def explain(name: str) -> str:
@@ -32,7 +32,7 @@ def explain(name: str) -> str:
 
 
 def _options(name: str) -> list[str]:
-    if names_code(name):
+    if presets.names_code(name):
         keys = [presets.Key(key, default, "", "") for key, default in method_defaults(name).items()]
     else:
         keys = presets.keys("method", name)

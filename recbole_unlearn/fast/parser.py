@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 from recbole.data.dataset import Dataset
 
-from recbole_unlearn.data.redirect import redirected
-from recbole_unlearn.data.rows import Rows
-from recbole_unlearn.data.withdrawal import by_name
 from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.fast.redirect import redirected
+from recbole_unlearn.fast.rows import Rows
 
 # Quotes, zero bytes and blanks that not every parser knows: pandas' engines read them in different ways.
 _READ_IN_TWO_WAYS = '"\0' + "".join(
@@ -99,18 +98,7 @@ def _reads_alike(path: str, delimiter: str, encoding: str, rows: list[list[str]]
 class FastDataset(Dataset):
     """RecBole's Dataset, the same field by field, without Python loops over rows."""
 
-    ids_by_name: Mapping[str, Mapping[str, int]]
-    """Id of each user and item by its token without outer blanks, by field; see ``withdrawal.by_name``."""
-
     _load_feat = redirected(Dataset._load_feat, pd=_PandasReadingInC())
-
-    def _remap_ID_all(self) -> None:
-        super()._remap_ID_all()
-        self.ids_by_name = {
-            field: by_name(self.field2id_token[field].tolist(), self.field2token_id[field])
-            for field in (self.uid_field, self.iid_field)
-            if field in self.field2token_id
-        }
 
     def _dataframe_to_interaction(self, data: pd.DataFrame) -> Rows:
         return Rows(super()._dataframe_to_interaction(data).interaction)
@@ -122,18 +110,3 @@ class FastDataset(Dataset):
         narrow = codes.astype(np.uint16) if len(values) < 1 << 16 else codes
         order = np.argsort(narrow, kind="stable")
         return [part.tolist() for part in np.split(order, np.bincount(codes).cumsum()[:-1])]
-
-
-class _Unprocessed(FastDataset):
-    """The rows of the interaction file as they stand there, without filters and ids."""
-
-    def _data_processing(self) -> None:
-        pass
-
-
-def rows_in_file(config: Any, users: set[str]) -> list[tuple[str, str]]:
-    """Return user and item of each row of these users in the data set's interaction files, whatever a filter leaves out."""
-    dataset = _Unprocessed(config)
-    rows = dataset.inter_feat[[dataset.uid_field, dataset.iid_field]].dropna().astype(str)
-    theirs = rows[dataset.uid_field].str.strip().isin(users)
-    return list(rows[theirs].itertuples(index=False, name=None))

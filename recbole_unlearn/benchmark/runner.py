@@ -19,8 +19,8 @@ import joblib
 import psutil
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from recbole_unlearn.benchmark_cell import Group, check_config, run_group
-from recbole_unlearn.benchmark_grid import Cell, Grid, chosen, processes
+from recbole_unlearn.benchmark.cell import Group, check_config, run_group
+from recbole_unlearn.benchmark.grid import Cell, Grid, chosen, processes
 from recbole_unlearn.evaluator.report import environment
 from recbole_unlearn.exceptions import ConfigError, UnlearnError
 from recbole_unlearn.lineage.lines import read_lines

@@ -21,7 +21,7 @@ from recbole_unlearn.evaluator.served import Served
 from recbole_unlearn.evaluator.utility import evaluate_by_group, popularity_model
 from recbole_unlearn.evaluator.witnesses import Setting, witnesses_of
 from recbole_unlearn.methods import UnlearnMethod
-from recbole_unlearn.negatives import sampled_negatives
+from recbole_unlearn.methods.negatives import sampled_negatives
 from recbole_unlearn.shards.clocks import three_clocks
 from recbole_unlearn.shards.store import ShardStore
 from recbole_unlearn.trainer import Unlearner

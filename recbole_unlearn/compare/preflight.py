@@ -21,10 +21,10 @@ from recbole_unlearn.evaluator.plots import check_matplotlib
 from recbole_unlearn.exceptions import ConfigError, InputError, RequestError, UnsupportedModelError, reason
 from recbole_unlearn.lineage.store import nearest_folder
 from recbole_unlearn.methods import UnlearnMethod
+from recbole_unlearn.methods.negatives import check_negatives
+from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.model.adapter import ModelAdapter
-from recbole_unlearn.negatives import check_negatives
-from recbole_unlearn.trainer import Unlearner
-from recbole_unlearn.utils import get_method, get_trainer
+from recbole_unlearn.model.find import check_trainer
 
 
 def request_of(config: Config) -> WithdrawalRequest:
@@ -58,8 +58,7 @@ def prepare(config: Config) -> tuple[WithdrawalDataset, Withdrawal, dict[str, Un
         raise UnsupportedModelError(
             f"{config['model']} uses its own data set class, from which no rows can be withdrawn yet"
         )
-    if get_trainer(config["MODEL_TYPE"], config["model"]) is not Unlearner:
-        raise UnsupportedModelError(f"{config['model']} has a trainer of its own in RecBole, which cannot unlearn yet")
+    check_trainer(config)
     _check_split(config, data)
     check_lists(config, data)
     request = not_withdrawn_yet(config, request_of(config))

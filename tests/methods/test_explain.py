@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recbole_unlearn import WithdrawalRequest, presets
+from recbole_unlearn import WithdrawalRequest
 from recbole_unlearn.cli import main
-from recbole_unlearn.dry_run import what_would_go
-from recbole_unlearn.explain import explain
+from recbole_unlearn.compare.dry_run import what_would_go
+from recbole_unlearn.methods.explain import explain
+from recbole_unlearn.settings import presets
 from recbole_unlearn.shards.partition import partition
 from recbole_unlearn.utils import get_method
 

@@ -9,10 +9,10 @@ from recbole.utils import init_seed
 
 from recbole_unlearn import WithdrawalRequest
 from recbole_unlearn.data import create_dataset, data_preparation
-from recbole_unlearn.data.frozen import distinct
-from recbole_unlearn.data.redirect import redirected
-from recbole_unlearn.data.rows import Rows
 from recbole_unlearn.exceptions import RequestError
+from recbole_unlearn.fast.redirect import redirected
+from recbole_unlearn.fast.rows import Rows
+from recbole_unlearn.fast.sets import distinct
 
 CORE = {"user_inter_num_interval": "[11,inf)", "item_inter_num_interval": "[12,inf)"}
 BY_USER = {"split": {"RS": [0.5, 0.2, 0.3]}, "group_by": "user", "order": "RO", "mode": "full"}
@@ -118,7 +118,7 @@ def sampler_of(make_config, dataset=None, **keys):
 @pytest.mark.parametrize("bitmap", [True, False])
 def test_negatives_are_uniform_over_what_the_user_has_not(make_config, monkeypatch, bitmap):
     if not bitmap:
-        monkeypatch.setattr("recbole_unlearn.data.sampler._BITMAP_PAIRS", 0)
+        monkeypatch.setattr("recbole_unlearn.fast.sampler._BITMAP_PAIRS", 0)
     sampler, dataset = sampler_of(make_config)
     np.random.seed(0)
     own = sampler.used_ids[3]

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from recbole_unlearn.data.after import without_named
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.data.past import Past
+from recbole_unlearn.data.hashes import named_by, request_hashes
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.lineage.key import KINDS
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import owed
-from recbole_unlearn.saving import request_hashes
 
 
 @dataclass(frozen=True)
@@ -126,27 +122,3 @@ def _outside(dataset: WithdrawalDataset, request: WithdrawalRequest, ledger: Led
         tuple(item for item in request.item_tokens if item in items or has_id("item", item, item_hashes)),
         tuple(pair for pair in request.pair_tokens if pair in pairs),
     )
-
-
-def named_by(ledger: Ledger, dataset: WithdrawalDataset, hashes: Mapping[str, Any]) -> WithdrawalRequest:
-    """Return the request that names what some hashes name, in the data set's tokens."""
-    if not any(hashes.values()):
-        return WithdrawalRequest()
-    key, rows = ledger.key, dataset.interactions()
-    newer = dataset.newer_rows
-    new_users, new_items = (
-        [] if newer is None else newer[field].unique() for field in (dataset.uid_field, dataset.iid_field)
-    )
-    users = [str(token) for token in (*rows.user_tokens[1:], *new_users) if key.user(token) in hashes["user"]]
-    items = [str(token) for token in (*rows.item_tokens[1:], *new_items) if key.item(token) in hashes["item"]]
-    pairs: set[tuple[str, str]] = set()
-    if hashes["pair"]:
-        past = Past(key, {})
-        parts = map(dataset.interactions, range(3))
-        tokens = [(part.user_tokens[part.users], part.item_tokens[part.items]) for part in parts]
-        if newer is not None:
-            tokens.append((newer[dataset.uid_field].to_numpy(object), newer[dataset.iid_field].to_numpy(object)))
-        for user, item in tokens:
-            named = np.flatnonzero(past.named(user, item, {"user": (), "item": (), "pair": hashes["pair"]}))
-            pairs |= {(str(user[row]), str(item[row])) for row in named}
-    return WithdrawalRequest(tuple(users), tuple(items), tuple(sorted(pairs)))

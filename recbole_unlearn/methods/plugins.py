@@ -10,20 +10,10 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
-from recbole_unlearn import presets
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.methods.base import UnlearnMethod, method_class
 from recbole_unlearn.model.adapter import ModelAdapter
-
-
-def names_code(value: Any) -> bool:
-    """Return whether a name, or one of several, is that of a class outside the package.
-
-    >>> names_code("my_pkg.module:Foo"), names_code(["Retrain", "SCIF"])
-    (True, False)
-    """
-    names = value if isinstance(value, list | tuple) else [value]
-    return any(isinstance(name, str) and ":" in name for name in names)
+from recbole_unlearn.settings import presets
 
 
 def find_method(name: str) -> type[UnlearnMethod]:
@@ -32,7 +22,16 @@ def find_method(name: str) -> type[UnlearnMethod]:
     Raises:
         ConfigError: No such method, its module cannot be imported, or it names no UnlearnMethod.
     """
-    return _import(name, UnlearnMethod) if names_code(name) else method_class(name)
+    return _import(name, UnlearnMethod) if presets.names_code(name) else method_class(name)
+
+
+def get_method(config: Any, method_name: str) -> UnlearnMethod:
+    """Return a method, built in or ``my_pkg.module:Foo``, with the options that the config holds for it.
+
+    Raises:
+        ConfigError: No such method, or an option is out of its range.
+    """
+    return find_method(method_name)(config.method_options(method_name))
 
 
 def import_adapters(names: Iterable[str]) -> None:
@@ -47,13 +46,13 @@ def import_adapters(names: Iterable[str]) -> None:
 
 def method_defaults(name: str) -> dict[str, Any]:
     """Return the options of a method with their defaults."""
-    return dict(find_method(name).defaults) if names_code(name) else presets.load("method", name)
+    return dict(find_method(name).defaults) if presets.names_code(name) else presets.load("method", name)
 
 
 def options_given(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options, with their defaults, of the methods from outside that these keys name."""
     methods, single = given.get("methods") or (), given.get("unlearn_method")
-    outside = [name for name in [*methods, single] if names_code(name)]
+    outside = [name for name in [*methods, single] if presets.names_code(name)]
     return {key: default for name in outside for key, default in method_defaults(name).items()}
 
 

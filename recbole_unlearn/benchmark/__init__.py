@@ -1,0 +1,1 @@
+"""Grids of cells: models, data sets, requests and seeds."""

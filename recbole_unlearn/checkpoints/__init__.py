@@ -1,0 +1,1 @@
+"""Reads, writes and loads the files of trained models."""

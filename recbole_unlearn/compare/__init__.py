@@ -1,0 +1,1 @@
+"""What ``run_unlearn`` does around the methods: checks before, measures after."""

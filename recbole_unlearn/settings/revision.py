@@ -1,0 +1,42 @@
+"""Which state of the package's code something was made with."""
+
+from __future__ import annotations
+
+import subprocess
+from functools import cache
+from pathlib import Path
+
+from recbole_unlearn.lineage.lines import digest
+from recbole_unlearn.settings import presets
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+@cache
+def source_digest() -> str:
+    """Return a digest of the package's code and yaml files as this process found them."""
+    files = {
+        f"{part}/{path.relative_to(folder).as_posix()}": path
+        for part, folder in (("package", _PACKAGE), ("properties", presets.folder()))
+        for path in folder.rglob("*")
+    }
+    content = {
+        name: path.read_text(encoding="utf-8") for name, path in files.items() if path.suffix in (".py", ".yaml")
+    }
+    return digest(content)
+
+
+@cache
+def git_revision() -> str | None:
+    """Return the commit of the package, with ``-dirty`` if its code was changed since; None without git."""
+    try:
+        at = _git("describe", "--always", "--abbrev=12")
+        changed = _git("status", "--porcelain", "--", str(_PACKAGE), str(presets.folder()))
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return at + "-dirty" * bool(changed)
+
+
+def _git(*words: str) -> str:
+    command = ["git", "-C", str(_PACKAGE), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
