@@ -38,10 +38,10 @@ docs: $(READY)
 # DATA is the folder of ml-1m and amazon-digital-music-5core: make bench DATA=/path/to/dataset
 bench: $(READY)
 	for grid in $(GRIDS); do \
-		$(BIN)/python run_unlearn.py --benchmark=benchmarks/$$grid.yaml $(if $(DATA),--data_path='$(DATA)') || exit 1; \
+		$(BIN)/python run_unlearn.py --benchmark=benchmarks/grids/$$grid.yaml $(if $(DATA),--data_path='$(DATA)') || exit 1; \
 	done
-	$(BIN)/python benchmarks/paper_tables.py
-	$(BIN)/python benchmarks/tables.py
+	$(BIN)/python -m benchmarks.pages.paper_tables
+	$(BIN)/python -m benchmarks.pages.tables
 
 clean:
 	rm -rf $(VENV) $(OLDEST) site build dist *.egg-info

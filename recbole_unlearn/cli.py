@@ -19,7 +19,7 @@ Train a RecBole model, withdraw users, items or interactions from it, and measur
 
   python run_unlearn.py [--model=NeuMF] [--dataset=ml-100k] [--methods=Retrain,SCIF] [--alpha=5]
                         [--withdraw=FILE] [--config_files=a.yaml,b.yaml] [--output_dir=output] [--key=value ...]
-  python run_unlearn.py --benchmark=benchmarks/paper.yaml [--benchmark_jobs=1] [--benchmark_only=NeuMF,rand@5,seed=1]
+  python run_unlearn.py --benchmark=benchmarks/grids/paper.yaml [--benchmark_jobs=1] [--benchmark_only=NeuMF,rand@5,seed=1]
 
   python run_unlearn.py --model_file=saved/MODEL.pth --withdraw=FILE [--methods=SCIF] [--trust_checkpoint=True]
   python run_unlearn.py --audit=FOLDER --withdraw=FILE [--purge=True]

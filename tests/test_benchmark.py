@@ -341,7 +341,7 @@ def test_cells_are_chosen_by_names():
 
 
 def test_every_grid_that_ships_can_be_read():
-    root = Path(__file__).parent.parent / "benchmarks"
+    root = Path(__file__).parent.parent / "benchmarks" / "grids"
     grids = sorted(root.glob("*.yaml"))
     assert {"paper.yaml", "ml-1m.yaml", "figure3.yaml", "figure7.yaml", "figure8.yaml"} <= {grid.name for grid in grids}
     for grid in grids:

@@ -1,28 +1,13 @@
-"""A sample of `benchmarks/kills.py` and `benchmarks/concurrency.py`, whose long runs stand in `benchmarks/results`."""
+"""A sample of `kills` and `concurrency` of `benchmarks/measure`, whose long runs stand in `benchmarks/results`."""
 
 import random
-import sys
-from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-SCRIPTS = ("timing", "forks", "aftermath", "killed", "kills", "concurrency")
+from benchmarks.measure import concurrency, forks, kills
 
 
-@pytest.fixture
-def script(monkeypatch):
-    """Return a function that imports a script, which finds its neighbours by their bare names."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    for name in SCRIPTS:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    yield __import__
-    for name in SCRIPTS:
-        sys.modules.pop(name, None)
-
-
-def test_killed_withdrawals_leave_nothing_lost_doubled_or_false(script, tmp_path):
-    kills = script("kills")
+def test_killed_withdrawals_leave_nothing_lost_doubled_or_false(tmp_path):
     wholes = kills.prepare(tmp_path)
     steps = wholes["NeuMF", None].steps
     renamed = next(place for place, name in enumerate(steps, 1) if name == "rename in saved")
@@ -40,8 +25,7 @@ def test_killed_withdrawals_leave_nothing_lost_doubled_or_false(script, tmp_path
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3])
-def test_withdrawals_at_the_same_time_never_say_what_is_not_so(script, number, tmp_path):
-    concurrency, forks = script("concurrency"), script("forks")
+def test_withdrawals_at_the_same_time_never_say_what_is_not_so(number, tmp_path):
     forks.make_stock(tmp_path, concurrency.MODELS)
     assert forks.ended(forks.fork(lambda: concurrency.tokens(tmp_path / "stock"), tmp_path, "tokens")) == 0
     places = {token: place for place, token in enumerate(forks.returned(tmp_path, "tokens")) if place}

@@ -1,34 +1,27 @@
 """The scripts that write docs/results.md, on lines made by hand."""
 
+import importlib
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+SCRIPTS = (
+    "records",
+    "verdicts",
+    "claims_figures",
+    "claims",
+    "paper_figures",
+    "paper_parts",
+    "glance",
+    "paper_tables",
+    "in_short",
+)
 
 
 @pytest.fixture
-def scripts(monkeypatch):
+def scripts():
     pytest.importorskip("matplotlib")
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    names = (
-        "records",
-        "verdicts",
-        "claims_figures",
-        "claims",
-        "paper_figures",
-        "paper_parts",
-        "glance",
-        "paper_tables",
-        "in_short",
-    )
-    for name in names:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    yield {name: __import__(name) for name in names}
-    for name in names:
-        sys.modules.pop(name, None)
+    return {name: importlib.import_module(f"benchmarks.pages.{name}") for name in SCRIPTS}
 
 
 def result(auc, ndcg, seconds=None, speedup=None, withdrawn=0.2, epochs=50):

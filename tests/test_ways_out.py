@@ -276,7 +276,9 @@ def test_verify_names_a_model_that_is_behind_the_others(here, capsys):
     withdraw("u3")
     code, told = verified(capsys)
     assert code == 1
-    assert f"{Path(BPR).absolute()} has not carried out 1 withdrawals that other models did since (up to row 3)" in told
+    assert (
+        f"{Path(BPR).absolute()} is behind: it has not carried out 1 withdrawals that others did (up to row 3)" in told
+    )
     withdraw_from_model(BPR, {})
     assert verified(capsys)[0] == 0
 
@@ -290,7 +292,7 @@ def test_a_model_that_is_behind_without_having_known_anybody_says_so_itself(here
     create_dataset(config)
     withdraw("newcomer")
     without("newcomer")
-    assert "BPR.pth has not carried out" in verified(capsys)[1]
+    assert "BPR.pth is behind" in verified(capsys)[1]
     weights = torch.load(BPR, weights_only=True)["state_dict"]
     assert main([f"--model_file={BPR}"]) == 0
     assert "knows nothing of those who left since" in capsys.readouterr().out

@@ -149,7 +149,7 @@ def _behind(ledger: Ledger, model: Path, count: int) -> str | None:
     if not rows:
         return None
     return (
-        f"{model} has not carried out {len(rows)} withdrawals that other models did since (up to row {max(rows)}); "
+        f"{model} is behind: it has not carried out {len(rows)} withdrawals that others did (up to row {max(rows)}); "
         f"run_unlearn.py --model_file={model} does"
     )
 

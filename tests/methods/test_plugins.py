@@ -9,7 +9,7 @@ import torch
 from recbole_unlearn import Unlearner, WithdrawalRequest
 from recbole_unlearn.checkpoints.model_file import _config
 from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.methods import plugins
+from recbole_unlearn.settings import presets
 from recbole_unlearn.testing import MethodConformance
 from recbole_unlearn.utils import get_method
 
@@ -86,5 +86,5 @@ def test_a_file_does_not_say_which_code_is_imported(data_path):
     saved["methods"] = ["own_method:MeanRow"]
     config = _config(saved, {"data_path": data_path})
     assert config["unlearn_method"] == "SCIF"
-    assert not plugins.names_code(config["methods"])
+    assert not presets.names_code(config["methods"])
     assert config["adapters"] == []

@@ -1,0 +1,1 @@
+"""Grids, scripts that measure (``python -m benchmarks.measure.NAME``), scripts that write pages, and what they wrote."""

@@ -1,0 +1,21 @@
+"""Scripts of the form SCRIPT MODEL DATASET SEEDS [--key=value ...]: a json line per seed, which is not run a second time."""
+
+import sys
+from pathlib import Path
+
+from recbole_unlearn.evaluator.report import finite
+from recbole_unlearn.lineage.lines import append_line, read_lines
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+def by_seed(name, run):
+    """Append to results/NAME-MODEL-DATASET.jsonl what ``run(model, dataset, seed, given)`` returns, for new seeds."""
+    model, dataset, seeds, *rest = sys.argv[1:]
+    given = dict(argument.removeprefix("--").split("=", 1) for argument in rest)
+    sys.argv = sys.argv[:1]
+    path = RESULTS / f"{name}-{model}-{dataset}.jsonl"
+    done = {line["seed"] for line in read_lines(path)}
+    for seed in range(1, int(seeds) + 1):
+        if seed not in done:
+            append_line(path, finite(run(model, dataset, seed, given)))

@@ -1,0 +1,51 @@
+"""Trained models that several benchmarks use, kept with what their training cost: benchmarks/cache, or --cache."""
+
+from pathlib import Path
+
+import torch
+
+from recbole_unlearn.data import data_preparation
+from recbole_unlearn.evaluator.efficiency import measure
+from recbole_unlearn.settings.revision import source_digest
+from recbole_unlearn.shards.store import digest_of
+from recbole_unlearn.shards.training import CIRCUMSTANCES
+from recbole_unlearn.trainer import Unlearner, train_model
+from recbole_unlearn.utils import get_model
+
+CACHE = Path(__file__).parents[1] / "cache"
+
+
+def trained(config, data, tag, epochs=None, cache=CACHE):
+    """Return a trained Unlearner and what its training took: ``seconds``, ``peak_mb`` and ``threads``.
+
+    It is trained once for each state of the package's code, keys, rows, seed and number of epochs; ``tag`` says on what
+    rows.
+    """
+    epochs = epochs or config["epochs"]
+    parts = (config["model"], config["dataset"], config["seed"], epochs, tag, _depends_on(config, data))
+    path = Path(cache) / f"{'-'.join(map(str, parts))}.pt"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unlearner, cost = measure(lambda: train_model(config, data, epochs=epochs))
+        taken = {"seconds": cost.seconds, "peak_mb": cost.peak_mb, "threads": torch.get_num_threads()}
+        torch.save({"state": unlearner.model.state_dict(), **taken}, path)
+    saved = torch.load(path, weights_only=True)
+    model = get_model(config["model"])(config, data_preparation(config, data)[0]._dataset).to(config["device"])
+    model.load_state_dict(saved.pop("state"))
+    model.eval()
+    return Unlearner(config, model, data), saved
+
+
+def _depends_on(config, data):
+    """Return a digest of all that a training depends on: code, keys and rows."""
+    rows = data.interactions()
+    arrays = {"users": rows.users, "items": rows.items}
+    if rows.labels is not None:
+        arrays["labels"] = rows.labels
+    keys = {name: str(value) for name, value in config.final_config_dict.items() if name not in CIRCUMSTANCES}
+    return digest_of({**keys, "source": source_digest()}, arrays)[:12]
+
+
+def retrained(config, data, withdrawal, epochs=None, cache=CACHE):
+    """Return Retrain after a withdrawal, and what it took: the training of a new model on the retained rows."""
+    return trained(config, data.without(withdrawal), f"without-{withdrawal.digest[:8]}", epochs, cache)

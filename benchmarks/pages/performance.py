@@ -1,0 +1,192 @@
+"""Write the tables of docs/performance.md from benchmarks/results: python -m benchmarks.pages.performance"""
+
+import json
+import re
+
+import tabulate
+
+from benchmarks.pages.paper_figures import FOLDER, plt, save
+from benchmarks.pages.records import RESULTS, ROOT
+
+# What the project aims at, as a ratio to stock.
+GOALS = {"loading": 4, "batches": 3, "neumf_epoch": 2.5, "neumf_evaluation": 12, "lightgcn_epoch": 12}
+# What grows: the key of its size in scale-grow.json, and what it is called.
+GROWING = {
+    "rows": ("rows_of_one", "rows of the user"),
+    "items": ("items", "items"),
+    "dims": ("dims", "dimensions of each table"),
+}
+AGAINST_STOCK = {
+    "loading": "loading, .inter to dataloaders",
+    "batches": "one epoch of batches with negatives (NeuMF)",
+    "neumf_epoch": "NeuMF training epoch",
+    "neumf_evaluation": "NeuMF full-sort evaluation",
+    "lightgcn_epoch": "LightGCN training epoch, 3 layers, 64 dimensions",
+}
+
+
+def milliseconds(times):
+    return f"{1e3 * times['median']:.2f} ({1e3 * times['min']:.2f} to {1e3 * times['max']:.2f})"
+
+
+def seconds(times):
+    return f"{times['median']:.3g} ({times['min']:.3g} to {times['max']:.3g})"
+
+
+def where(parts):
+    some = next(iter(parts.values()))
+    loads = [part["load"] for part in parts.values()]
+    return (
+        f"torch {some['torch']}, {some['threads']} threads on {some['cores']} cores, commit {some['commit'][:7]}, "
+        f"load {min(loads)} to {max(loads)} while it ran"
+    )
+
+
+def against_stock(path):
+    parts = json.loads(path.read_text())
+    rows = []
+    for name, label in AGAINST_STOCK.items():
+        if name in parts:
+            part = parts[name]
+            same = [f"{key.replace('_', ' ')} {part[key]:.1e}" for key in part if key.endswith("_difference")]
+            figures = [f"{seconds(part[who])}, {part[who]['runs']} runs" for who in ("stock", "ours")]
+            steps = f" ({part['steps']} steps)" if "steps" in part else ""
+            rows.append([label + steps, *figures, f"{part['ratio']:.1f}", GOALS[name], ", ".join(same)])
+    head = ["seconds, median (least to greatest)", "stock RecBole", "recbole_unlearn", "ratio", "goal", "same as stock"]
+    text = f"**{path.stem.removeprefix('speed-')}**, {where(parts)}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
+    if "lightgcn_withdrawal" in parts:
+        part = parts["lightgcn_withdrawal"]
+        text += (
+            f"\nOne user out of a loaded LightGCN ({part['edges']} edges), ms: graph changed {milliseconds(part['change'])}, "
+            f"graph rebuilt {milliseconds(part['rebuild'])}; propagation, when it is next needed, "
+            f"{milliseconds(part['propagation'])}.\n"
+        )
+    if "product" in parts:
+        part = parts["product"]
+        text += (
+            f"\nOne Gauss-Newton product over all rows of NeuMF: {seconds(part['ours'])} s, 1/{part['ratio']:.1f} of our "
+            f"training epoch ({seconds(part['epoch'])} s).\n"
+        )
+    return text
+
+
+def one_request(path):
+    parts = json.loads(path.read_text())
+    rows = [
+        [
+            part["users"],
+            part["kind"],
+            part["rows"],
+            f"{part['tables_mb']:.0f}",
+            milliseconds(part),
+            part["diagnostics"]["steps"],
+            f"{part['diagnostics']['residual']:.0e}",
+        ]
+        for part in parts.values()
+    ]
+    head = ["users", "what leaves", "training rows", "tables, MB", "ms a request", "Newton steps", "residual"]
+    return f"**SCIF, NeuMF, one user with 100 rows**, {where(parts)}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
+
+
+def batch(path):
+    parts = json.loads(path.read_text())
+    rows = [
+        [
+            f"rand@{part['alpha']:g}",
+            part["users"],
+            part["forgotten"],
+            f"{part['seconds']:.2f}",
+            f"{1e6 * part['seconds'] / part['forgotten']:.2f}",
+            f"{part['peak_mb']:.0f}",
+            f"{part['resident_mb']:.0f}",
+        ]
+        for part in parts.values()
+    ]
+    total = next(iter(parts.values()))["rows"]
+    head = ["request", "users", "rows forgotten", "s", "µs a row", "peak above, MB", "resident, MB"]
+    return f"**SCIF, {total} rows in all**, {where(parts)}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
+
+
+def loading(path):
+    parts = json.loads(path.read_text())
+    rows = [
+        [
+            part["rows"],
+            f"{part['seconds']:.1f}",
+            f"{part['peak_mb']:.0f}",
+            f"{1e6 * part['peak_mb'] / part['rows']:.0f}",
+        ]
+        for part in parts.values()
+    ]
+    head = ["rows", "s", "peak, MB", "bytes a row"]
+    return f"**The Dataset, two columns**, {where(parts)}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
+
+
+def disk(path):
+    parts = json.loads(path.read_text())
+    rows = [
+        [part["users"], f"{part['mb']:.0f}", *(milliseconds(part[what]) for what in ("replace", "request", "journal"))]
+        for part in parts.values()
+    ]
+    head = [
+        "users",
+        "checkpoint, MB",
+        "ms to replace it whole",
+        "ms a request, solved and on disk",
+        "the writing of it",
+    ]
+    return f"**A checkpoint on disk**, {where(parts)}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
+
+
+TABLES = {
+    "stock": ("speed-*.json", against_stock),
+    "one": ("scale-one.json", one_request),
+    "batch": ("scale-batch-*.json", batch),
+    "dataset": ("scale-dataset.json", loading),
+    "disk": ("scale-disk.json", disk),
+}
+
+
+def parts_of(name):
+    path = RESULTS / name
+    return list(json.loads(path.read_text()).values()) if path.exists() else []
+
+
+def figure():
+    """Draw how a request's cost grows: with users it does not name, the user's rows, items, dimensions, rows forgotten."""
+    names = ("scale-one.json", "scale-grow.json", "scale-batch-50000000.json")
+    one, growing, many = map(parts_of, names)
+    drawing, places = plt.subplots(1, 5, figsize=(15, 3.2))
+    curves(places[0], one, "users", "users in the tables")
+    for place, (name, (size, label)) in zip(places[1:-1], GROWING.items(), strict=True):
+        curves(place, [part for part in growing if part["grows"] == name], size, label)
+    places[-1].plot([part["forgotten"] for part in many], [part["seconds"] for part in many], marker="o")
+    places[-1].set(xlim=(0, None), ylim=(0, None), xlabel="rows forgotten in one request", ylabel="s a request")
+    places[0].set(ylabel="ms a request of one user")
+    save(drawing, "scale", FOLDER)
+
+
+def curves(place, parts, size, label):
+    for kind in dict.fromkeys(part["kind"] for part in parts):
+        mine = [part for part in parts if part["kind"] == kind]
+        times = [1e3 * part["median"] for part in mine]
+        bars = [[1e3 * abs(part["median"] - part[end]) for part in mine] for end in ("min", "max")]
+        place.errorbar([part[size] for part in mine], times, bars, marker="o", capsize=3, label=kind)
+    place.set(xscale="log", ylim=(0, None), xlabel=label)
+    if parts:
+        place.legend()
+
+
+def main():
+    figure()
+    page = ROOT / "docs" / "performance.md"
+    text = page.read_text()
+    for name, (pattern, table) in TABLES.items():
+        found = [table(path) for path in sorted(RESULTS.glob(pattern))] or ["Not measured yet.\n"]
+        mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text = mark.sub(lambda match, tables=found: match[1] + "\n" + "\n".join(tables) + "\n" + match[2], text)
+    page.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
