@@ -1,7 +1,6 @@
 """A method of one's own: one class. Run it with `--methods=Retrain,own_method:MeanRow` and this folder on PYTHONPATH."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from dataclasses import dataclass
 
 import torch
 
@@ -10,6 +9,7 @@ from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.model.adapter import ModelAdapter, read_rows, write_rows
 
 
+@dataclass(frozen=True, kw_only=True)
 class MeanRow(UnlearnMethod):
     """Give users with no row left the mean row of the users who stay, `shrink` times.
 
@@ -17,13 +17,13 @@ class MeanRow(UnlearnMethod):
     """
 
     name = "MeanRow"
-    defaults: ClassVar[Mapping[str, Any]] = {"shrink": 1.0}
+    shrink: float = 1.0
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Overwrite the rows in place."""
         adapter = ModelAdapter.of(context.model)
         stay = torch.from_numpy(context.retained_counts.nonzero()[0])
-        mean = read_rows(adapter.user_tables, stay).mean(dim=0) * self.options["shrink"]
+        mean = read_rows(adapter.user_tables, stay).mean(dim=0) * self.shrink
         users = torch.from_numpy(context.gone)
         write_rows(adapter.user_tables, users, mean.expand(len(users), -1))
         adapter.parameters_changed()

@@ -124,7 +124,7 @@ class MethodConformance:
 
 def instance(name: str, config: Any, options: dict[str, Any]) -> Any:
     """Return a method with the options of the small config, overridden by these."""
-    return find_method(name)({**config.method_options(name), **options})
+    return find_method(name)(**{**config.method_options(name), **options})
 
 
 _TINY = {

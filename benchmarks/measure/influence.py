@@ -77,7 +77,7 @@ class Bench:
             "stock_seconds": stock * self.config["epochs"],
         }
         for name, (method, options) in METHODS.items():
-            instance = method_class(method)({**self.config.method_options(method), **options})
+            instance = method_class(method)(**{**self.config.method_options(method), **options})
             unlearner, cost = unlearn_timed(original, self.withdrawal, instance)
             results[name] = {**self.figures(unlearner), **cost}
             for clock in ("seconds", "stock_seconds"):

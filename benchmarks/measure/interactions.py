@@ -62,7 +62,7 @@ def run(model, dataset, seed, given):
     original, _ = trained(config, data, "original")
     results = {"Original": assess(assessment, original)}
     for name, (method, options) in VARIANTS.get(model, COUPLED).items():
-        instance = method_class(method)({**config.method_options(method), **options})
+        instance = method_class(method)(**{**config.method_options(method), **options})
         unlearner = Unlearner(config, copy.deepcopy(original.model), data)
         begin = time.process_time()
         outcome = unlearner.unlearn(withdrawal.request, instance)

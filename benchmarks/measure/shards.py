@@ -15,6 +15,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,8 +83,7 @@ def run(model, dataset, seed, given, cells):
         cells.add({**base, "method": "(popularity)", "ndcg": headline(assessment.popularity())})
     original = None
     for name in waiting:
-        method = get_method(config, VARIANTS[name][0])
-        method = type(method)({**method.options, **VARIANTS[name][1]})
+        method = replace(get_method(config, VARIANTS[name][0]), **VARIANTS[name][1])
         learned = learn(config, data, method, saved=False)
         if learned is None:
             learned = original = original or trained(config, data, "original")[0]

@@ -65,7 +65,7 @@ def run(model, dataset, seed, given):
     original, _ = trained(config, data, "original")
     results = {"Original": assess(assessment, original, {})}
     for name, (method, options) in VARIANTS.items():
-        instance = method_class(method)({**config.method_options(method), **options})
+        instance = method_class(method)(**{**config.method_options(method), **options})
         unlearner, cost = unlearn_timed(original, withdrawal, instance)
         results[name] = assess(assessment, unlearner, cost)
         print(seed, name, results[name]["auc"], results[name]["withdrawn"], results[name].get("seconds"), flush=True)

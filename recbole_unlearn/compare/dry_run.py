@@ -41,7 +41,7 @@ def what_would_go(
     shards = {}
     for method in methods:
         if isinstance(method, SISA):
-            count = method.options["shard_count"]
+            count = method.shard_count
             of_row = (
                 assignment
                 if assignment is not None

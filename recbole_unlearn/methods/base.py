@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
 from recbole_unlearn.exceptions import ConfigError, suggest
+from recbole_unlearn.methods.options import check_options
 
 
 @dataclass(frozen=True)
@@ -93,14 +94,13 @@ class Outcome:
     diagnostics: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
 class UnlearnMethod(ABC):
-    """One unlearning method. A new one is a subclass with ``name`` and a yaml of that name in ``properties/method``.
+    """One unlearning method; its options are the fields of a dataclass, checked when it is made.
 
-    ``needs_adapter`` says whether the method looks into the model; one that only trains works with every model.
-    ``defaults`` holds the options of a method outside this package, which has no yaml.
-
-    Args:
-        options: The keys of the method's yaml.
+    A new one is a subclass with ``name`` and, if it has options, the decorator ``dataclass(frozen=True, kw_only=True)``.
+    ``needs_adapter`` says whether the method looks into the model; one that only trains works with every model. A method of
+    this package has a yaml in ``properties/method`` that says what its options mean.
 
     Raises:
         ConfigError: An option is out of its range.
@@ -108,7 +108,6 @@ class UnlearnMethod(ABC):
 
     name: ClassVar[str]
     needs_adapter: ClassVar[bool] = True
-    defaults: ClassVar[Mapping[str, Any]] = {}
     _registry: ClassVar[dict[str, type[UnlearnMethod]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -119,8 +118,13 @@ class UnlearnMethod(ABC):
                 raise ConfigError(f"{cls.__module__}: there is a method {cls.name!r} already; choose another name")
             cls._registry[cls.name] = cls
 
-    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
-        self.options = dict(options or {})
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options by name."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     def learn(self, workshop: Any) -> Any | None:
         """Return the model that this method unlearns from, if it needs one of its own; None: the model as RecBole trains it.
@@ -144,9 +148,6 @@ class UnlearnMethod(ABC):
     @abstractmethod
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Forget the withdrawn rows and return the model that serves from now on."""
-
-    def _refuse(self, option: str, allowed: str) -> ConfigError:
-        return ConfigError(f"{self.name}: {option} is {self.options[option]!r}; allowed: {allowed}")
 
 
 def _counts_without(ids: np.ndarray, forget: np.ndarray, size: int) -> np.ndarray:

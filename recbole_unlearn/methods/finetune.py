@@ -1,33 +1,33 @@
 """FineTune: the control that people would try first, some more epochs on the retained rows."""
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
-from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError
+from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
+from recbole_unlearn.methods.options import option
 from recbole_unlearn.model.adapter import ModelAdapter
 
 
+@dataclass(frozen=True, kw_only=True)
 class FineTune(UnlearnMethod):
     """Train the trained model on the retained rows and hope that it forgets the rest.
 
     Formula: `finetune_epochs` epochs of the original's optimizer from theta. Nothing pushes the withdrawn rows out.
-    Cost: `finetune_epochs` / `epochs` of training.
+    Cost: `finetune_epochs` / `epochs` of training. Use it to see that more training alone does not forget.
+
+    Args:
+        finetune_epochs: Epochs.
     """
 
     name = "FineTune"
     needs_adapter = False
 
-    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
-        super().__init__(options)
-        if self.options["finetune_epochs"] < 1:
-            raise ConfigError(f"FineTune: finetune_epochs is {self.options['finetune_epochs']}; allowed: 1 or more")
+    finetune_epochs: int = option(3, least=1)
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Return the model after ``finetune_epochs`` epochs on the retained rows, and on the graph without the others."""
-        epochs = self.options["finetune_epochs"]
         _drop_edges(context)
-        return Outcome(context.train(context.model, epochs), {"epochs": epochs})
+        return Outcome(context.train(context.model, self.finetune_epochs), {"epochs": self.finetune_epochs})
 
 
 def _drop_edges(context: UnlearnContext) -> None:

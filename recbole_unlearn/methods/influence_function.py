@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.influence.newton import NewtonResult
 from recbole_unlearn.influence.params import Selection
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
-from recbole_unlearn.methods.options import InfluenceOptions
+from recbole_unlearn.methods.options import InfluenceOptions, option
 from recbole_unlearn.methods.reset import reset_items
 from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.methods.scif import UserRows, merged
@@ -24,7 +25,8 @@ from recbole_unlearn.model.adapter import ModelAdapter
 Update = SharedUpdate | BlockSweeps
 
 
-class InfluenceFunction(UnlearnMethod):
+@dataclass(frozen=True, kw_only=True)
+class InfluenceFunction(InfluenceOptions, UnlearnMethod):
     """Replace the withdrawn rows in the objective, and follow its minimum from the trained parameters.
 
     ``select`` says which parameters follow: the rows of the users who lose data, also those of the items, the rows of every
@@ -35,9 +37,10 @@ class InfluenceFunction(UnlearnMethod):
     Reference: Li et al. (2023), eq. 4 to 13, with the signs and the Hessian of docs/mathematics.md.
     """
 
-    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
-        super().__init__(options)
-        self.switches = InfluenceOptions.check(self.name, self.options)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.select == "rows" and self.one_step:
+            raise ConfigError(f"{self.name}: select is 'rows', which is solved in turns; allowed: compensation newton")
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Update the chosen parameters in place; no other bit of the model changes, but for the edges of a graph."""
@@ -54,7 +57,7 @@ class InfluenceFunction(UnlearnMethod):
         forgotten = context.withdrawal.forget
         adapter.drop_edges(context.rows.users[forgotten], context.rows.items[forgotten])
         reset_items(context, adapter)
-        user_rows = UserRows(context, adapter, rows, self.switches)
+        user_rows = UserRows(context, adapter, rows, self)
         results: list[NewtonResult] = []
         if update:
             shared = update.apply()
@@ -63,9 +66,8 @@ class InfluenceFunction(UnlearnMethod):
             results += user_rows.solve(context.partial)
         results += user_rows.solve_gone()
         adapter.parameters_changed()
-        switches = self.switches
-        given = {"select": switches.select, "collaborate": switches.collaborate, "ridge": switches.ridge}
-        told = {**given, "damping": switches.damping or 0.0, **merged(results, shared)}
+        given = {"select": self.select, "collaborate": self.collaborate, "ridge": self.ridge}
+        told = {**given, "damping": self.damping or 0.0, **merged(results, shared)}
         return Outcome(context.model, {**told, "approximate": approximate} if approximate else told)
 
     def _shared_update(self, context: UnlearnContext, adapter: ModelAdapter, rows: RequestRows) -> Update | None:
@@ -76,57 +78,82 @@ class InfluenceFunction(UnlearnMethod):
             return torch.from_numpy(values).to(device)
 
         users, items = adapter.names(adapter.user_tables), adapter.names(adapter.item_tables)
-        if self.switches.select == "all":
+        if self.select == "all":
             kept = np.setdiff1d(np.arange(adapter.user_tables[0].num_embeddings), context.gone)
             served = np.setdiff1d(np.arange(adapter.item_tables[0].num_embeddings), context.gone_items)
             chosen: dict[str, Tensor | None] = {name: ids(kept) for name in users}
             chosen |= {name: ids(served) for name in items}
             chosen |= dict.fromkeys(adapter.shared_names())
         else:
-            if not len(context.partial) and (self.switches.select == "users" or not len(context.affected)):
+            if not len(context.partial) and (self.select == "users" or not len(context.affected)):
                 return None
-            if self.switches.select == "users" and not adapter.has_graph:
+            if self.select == "users" and not adapter.has_graph:
                 return None
-            if self.switches.select == "rows":
+            if self.select == "rows":
                 adapter.check_item_blocks()
-            if adapter.has_item_blocks and not self.switches.one_step:
-                return BlockSweeps(context, adapter, rows, self.switches)
+            if adapter.has_item_blocks and not self.one_step:
+                return BlockSweeps(context, adapter, rows, self)
             chosen = {name: ids(context.partial) for name in users if len(context.partial)}
-            if self.switches.select == "users_items":
+            if self.select == "users_items":
                 forgotten = np.unique(context.rows.items[context.withdrawal.forget])
                 chosen |= {name: ids(np.setdiff1d(forgotten, context.gone_items)) for name in items}
-        return SharedUpdate(context, adapter, rows, self.switches, Selection(chosen))
+        return SharedUpdate(context, adapter, rows, self, Selection(chosen))
 
 
+@dataclass(frozen=True, kw_only=True)
 class IF(InfluenceFunction):
     """The influence function on all parameters (Koh and Liang 2017; Li et al. 2023, eq. 7).
 
     Formula: theta' = theta + (H + damping)^-1 b, with b the gradient of the withdrawn rows and H the curvature of the rest.
     Cost: up to `cg_steps` products with H for each damping tried, each about two passes over `curvature_rows` rows.
+
+    Use it as the classical reference. Options: those of ``InfluenceOptions``.
     """
 
     name = "IF"
 
+    select: Literal["users", "users_items", "rows", "all"] = "all"
+    collaborate: bool = False
+    compensation: Literal["newton", "none", "paper"] = "none"
+    shared_steps: int = option(1, least=1)
+    newton_tolerance: float = option(1e-4, above=0)
+    damping: float | None = option(None, least=0)
 
+
+@dataclass(frozen=True, kw_only=True)
 class SIF(InfluenceFunction):
     """IF on the rows of the users who lose data; on whole users it is ResetUE.
 
     Formula: that of SCIF without z-bar: e_u' = argmin of the loss of u's retained rows. Cost: that of SCIF.
+
+    Use it to see what z-bar adds. Options: those of ``InfluenceOptions``.
     """
 
     name = "SIF"
 
+    collaborate: bool = False
 
+
+@dataclass(frozen=True, kw_only=True)
 class CIF(InfluenceFunction):
     """IF with the collaborative component (Li et al. 2023, eq. 12).
 
     Formula: that of IF, with b the gradient of the withdrawn rows less that of the rows z-bar in their place.
     Cost: that of IF.
+
+    Use it to see what user selection adds. Options: those of ``InfluenceOptions``.
     """
 
     name = "CIF"
 
+    select: Literal["users", "users_items", "rows", "all"] = "all"
+    compensation: Literal["newton", "none", "paper"] = "none"
+    shared_steps: int = option(1, least=1)
+    newton_tolerance: float = option(1e-4, above=0)
+    damping: float | None = option(None, least=0)
 
+
+@dataclass(frozen=True, kw_only=True)
 class SCIF(InfluenceFunction):
     """User selection and collaborative component, solved exactly in each user's block.
 
@@ -135,25 +162,47 @@ class SCIF(InfluenceFunction):
     else in the model moves.
     Cost: for each touched user up to `newton_steps` d x d systems and passes over the user's rows; not the number of users
     of the data set, but for the means behind z-bar. With a graph users are coupled, and the cost is that of CIF.
+
+    Use it where a withdrawal must be served at once. Options: those of ``InfluenceOptions``.
     """
 
     name = "SCIF"
 
 
+@dataclass(frozen=True, kw_only=True)
 class SCIFItems(InfluenceFunction):
     """The rows of all users and items, drawn anew and solved in turns: for requests of many single interactions.
 
     Formula: e_u' = argmin over e_u with all items fixed, then e_i' with all users fixed, for `shared_steps` sweeps.
     Cost: a sweep is a pass over all retained rows and a d x d system per user and item.
+
+    Use it where single interactions are withdrawn. Options: those of ``InfluenceOptions``.
     """
 
     name = "SCIF-items"
 
+    select: Literal["users", "users_items", "rows", "all"] = "rows"
+    collaborate: bool = False
+    newton_steps: int = option(2, least=1)
+    shared_steps: int = option(1, least=1)
+    newton_tolerance: float = option(1e-4, above=0)
+    ridge: float = option(0.3, above=0)
+    start: Literal["auto", "fresh", "trained"] = "fresh"
 
+
+@dataclass(frozen=True, kw_only=True)
 class SCIFPaper(InfluenceFunction):
     """SCIF with the signs, Hessian and rows that the paper prints, for comparison; it does not descend.
 
     Formula: e_u' = e_u + (H + damping)^-1 (b + g), with H of the original objective. Cost: one d x d system per touched user.
+
+    Use it to see what the print gives. Options: those of ``InfluenceOptions``.
     """
 
     name = "SCIF-paper"
+
+    compensation: Literal["newton", "none", "paper"] = "paper"
+    hessian: Literal["new", "original"] = "original"
+    newton_tolerance: float = option(1e-4, above=0)
+    start: Literal["auto", "fresh", "trained"] = "trained"
+    zbar_rows: Literal["auto", "catalogue", "withdrawn"] = "withdrawn"

@@ -1,63 +1,96 @@
-"""The switches of the influence methods, checked once."""
+"""The options of methods: fields of dataclasses, checked when a method is made."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import math
+from dataclasses import dataclass, field, fields
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from recbole_unlearn.exceptions import ConfigError
 
-_CHOICES = {
-    "select": ("users", "users_items", "rows", "all"),
-    "compensation": ("newton", "none", "paper"),
-    "hessian": ("new", "original"),
-    "start": ("auto", "fresh", "trained"),
-    "zbar_rows": ("auto", "catalogue", "withdrawn"),
-    "curvature": ("gauss_newton", "hessian"),
-    "solver": ("cg", "lissa"),
-}
-_AT_LEAST = {"newton_steps": 1, "shared_steps": 1, "cg_steps": 1, "curvature_rows": 1, "damping": 0}
-_MORE_THAN = {"newton_tolerance": 0, "cg_tolerance": 0, "ridge": 0}
+
+def option(default: Any, least: float | None = None, above: float | None = None) -> Any:
+    """Return the field of a number with its range.
+
+    Args:
+        default: The default.
+        least: The least value that is allowed.
+        above: What it must be more than.
+    """
+    return field(default=default, metadata={"least": least, "above": above})
 
 
-@dataclass(frozen=True)
+def check_options(method: Any) -> None:
+    """Refuse an option of a wrong type, out of its range, or none of its choices.
+
+    Raises:
+        ConfigError: The message names the method, the option and what is allowed.
+    """
+    hints = get_type_hints(type(method))
+    for one in fields(method):
+        value = getattr(method, one.name)
+        problem = _problem(value, hints[one.name], one.metadata.get("least"), one.metadata.get("above"))
+        if problem:
+            raise ConfigError(f"{method.name}: {one.name} is {value!r}; allowed: {problem}")
+
+
+def _problem(value: Any, hint: Any, least: float | None, above: float | None) -> str | None:
+    """Return what is allowed in the place of a value, or None if it is right."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if value is None and NoneType in kinds:
+        return None
+    (kind,) = [kind for kind in kinds if kind is not NoneType]
+    if get_origin(kind) is Literal:
+        return None if value in get_args(kind) else ", ".join(get_args(kind))
+    right = isinstance(value, {float: int | float}.get(kind, kind)) and (kind is bool or not isinstance(value, bool))
+    if not right or (isinstance(value, float) and not math.isfinite(value)):
+        return {int: "a whole number", float: "a number", bool: "True or False"}.get(kind, f"a {kind.__name__}")
+    if least is not None and value < least:
+        return f"{least} or more"
+    return f"more than {above}" if above is not None and value <= above else None
+
+
+@dataclass(frozen=True, kw_only=True)
 class InfluenceOptions:
-    """One implementation, these switches; the yaml of each method says what they mean and sets them."""
+    """The switches of IF, SIF, CIF and SCIF, which are one implementation; the defaults are SCIF's.
 
-    select: str
-    collaborate: bool
-    compensation: str
-    hessian: str
-    newton_steps: int
-    shared_steps: int
-    newton_tolerance: float
-    ridge: float
-    damping: float | None
-    start: str
-    zbar_rows: str
-    curvature: str
-    curvature_rows: int
-    solver: str
-    cg_tolerance: float
-    cg_steps: int
+    Args:
+        select: Parameters that change: ``users`` (who lose rows), ``users_items`` (also those items), ``rows`` (of every user
+            and item), ``all``.
+        collaborate: Whether z-bar takes the place of the withdrawn rows.
+        compensation: Right-hand side: ``newton`` (b - g), ``none`` (b) or ``paper`` (b + g, the wrong sign of eq. 13).
+        hessian: Curvature of the ``new`` objective, or of the ``original`` one as the paper prints.
+        newton_steps: Newton steps of user blocks at most; 1 is a single step.
+        shared_steps: Newton steps at most where users and items are coupled: all parameters, or a graph.
+        newton_tolerance: Settled when a step lowers the objective by less than this share of it.
+        ridge: Pull towards 0 of a row that is solved, as a share of a retained user's mean rows of the loss.
+        damping: Added to the Hessian's diagonal; None: chosen by the loss of retained rows.
+        start: ``trained``, ``fresh`` (a new draw), or ``auto``: fresh for users with no row left, else trained.
+        zbar_rows: ``withdrawn`` (the paper), ``catalogue``, or ``auto``: catalogue for users with no row left.
+        curvature: Curvature where users and items are coupled: ``gauss_newton``, or ``hessian`` (may be indefinite).
+        curvature_rows: Observed rows at most for that curvature and for the choice of a damping; a sample.
+        solver: ``cg`` (conjugate gradients) or ``lissa`` (stochastic, one batch of rows per product).
+        cg_tolerance: Relative residual at which the solver stops; lissa's must be about .1.
+        cg_steps: Products with the curvature at most.
+    """
 
-    @classmethod
-    def check(cls, method: str, options: Mapping[str, Any]) -> InfluenceOptions:
-        """Return the options of a method; raises ConfigError for one that is out of its range."""
-        for name, allowed in _CHOICES.items():
-            if options[name] not in allowed:
-                raise ConfigError(f"{method}: {name} is {options[name]!r}; allowed: {', '.join(allowed)}")
-        for name, least in _AT_LEAST.items():
-            if options[name] is not None and options[name] < least:
-                raise ConfigError(f"{method}: {name} is {options[name]!r}; allowed: {least} or more")
-        for name, bound in _MORE_THAN.items():
-            if not options[name] > bound:
-                raise ConfigError(f"{method}: {name} is {options[name]!r}; allowed: more than {bound}")
-        checked = cls(**options)
-        if checked.select == "rows" and checked.one_step:
-            raise ConfigError(f"{method}: select is 'rows', which is solved in turns; allowed: compensation newton")
-        return checked
+    select: Literal["users", "users_items", "rows", "all"] = "users"
+    collaborate: bool = True
+    compensation: Literal["newton", "none", "paper"] = "newton"
+    hessian: Literal["new", "original"] = "new"
+    newton_steps: int = option(50, least=1)
+    shared_steps: int = option(5, least=1)
+    newton_tolerance: float = option(1e-3, above=0)
+    ridge: float = option(0.003, above=0)
+    damping: float | None = option(0.0, least=0)
+    start: Literal["auto", "fresh", "trained"] = "auto"
+    zbar_rows: Literal["auto", "catalogue", "withdrawn"] = "auto"
+    curvature: Literal["gauss_newton", "hessian"] = "gauss_newton"
+    curvature_rows: int = option(30000, least=1)
+    solver: Literal["cg", "lissa"] = "cg"
+    cg_tolerance: float = option(1e-2, above=0)
+    cg_steps: int = option(200, least=1)
 
     @property
     def catalogue(self) -> bool:

@@ -1,12 +1,13 @@
 """Methods and adapters from outside the package, named as ``my_pkg.module:Foo``.
 
-A method's options and their defaults stand in the yaml of a built-in method, and in the class attribute ``defaults`` of
-one's own. Naming such a class imports its module, which runs its code: names from a loaded model's file are never followed.
+A method's options are the fields of its dataclass; those of a built-in method stand with their meaning in its yaml, too.
+Naming such a class imports its module, which runs its code: names from a loaded model's file are never followed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, fields
 from importlib import import_module
 from typing import Any
 
@@ -31,7 +32,7 @@ def get_method(config: Any, method_name: str) -> UnlearnMethod:
     Raises:
         ConfigError: No such method, or an option is out of its range.
     """
-    return find_method(method_name)(config.method_options(method_name))
+    return find_method(method_name)(**config.method_options(method_name))
 
 
 def import_adapters(names: Iterable[str]) -> None:
@@ -46,7 +47,9 @@ def import_adapters(names: Iterable[str]) -> None:
 
 def method_defaults(name: str) -> dict[str, Any]:
     """Return the options of a method with their defaults."""
-    return dict(find_method(name).defaults) if presets.names_code(name) else presets.load("method", name)
+    if presets.names_code(name):
+        return {one.name: _default(one) for one in fields(find_method(name))}
+    return presets.load("method", name)
 
 
 def options_given(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,6 +57,10 @@ def options_given(given: Mapping[str, Any]) -> dict[str, Any]:
     methods, single = given.get("methods") or (), given.get("unlearn_method")
     outside = [name for name in [*methods, single] if presets.names_code(name)]
     return {key: default for name in outside for key, default in method_defaults(name).items()}
+
+
+def _default(one: Field[Any]) -> Any:
+    return None if one.default is MISSING else one.default
 
 
 def _import(name: str, base: type) -> Any:

@@ -1,37 +1,46 @@
 """RecEraser: shards of similar rows, aggregated by attention."""
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
+from recbole_unlearn.methods.options import option
 from recbole_unlearn.methods.sisa import SISA
 from recbole_unlearn.shards.aggregate import Aggregation
-from recbole_unlearn.shards.partition import KINDS
 
 
+@dataclass(frozen=True, kw_only=True)
 class RecEraser(SISA):
     """SISA with a partition that keeps similar rows together and an aggregator that is learned (Chen et al. 2022).
 
     Formula: shards vote by attention: user and item vectors are sums over the shards k of a_k W_k e_k; a and W are learned.
     Cost: touched / `shard_count` of training, and the aggregator. By user, one user touches one shard; a request of many
-    users touches them all.
+    users touches them all. Use it as SISA, where requests come one by one.
+
+    Args:
+        shard_count: Number of shards.
+        shard_partition: What stays together: ``user``, ``item``, ``interaction``, or ``random`` (which knows no row).
+        shard_aggregation: ``attention``, learned on the retained rows, or the ``mean`` of scores.
+        aggregator_epochs: Epochs of the attention's training.
+        aggregator_batches: Batches of such an epoch, whatever the number of rows.
+        aggregator_learning_rate: Its learning rate.
     """
 
     name = "RecEraser"
 
-    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
-        super().__init__(options)
-        for option, allowed in (("shard_partition", KINDS), ("shard_aggregation", ("mean", "attention"))):
-            if self.options[option] not in allowed:
-                raise self._refuse(option, ", ".join(allowed))
-        for option in ("aggregator_epochs", "aggregator_batches"):
-            if self.options[option] < 1:
-                raise self._refuse(option, "1 or more")
-        if self.options["aggregator_learning_rate"] <= 0:
-            raise self._refuse("aggregator_learning_rate", "above 0")
-        self.partition_kind = self.options["shard_partition"]
-        self.aggregation = Aggregation(
-            self.options["shard_aggregation"],
-            self.options["aggregator_epochs"],
-            self.options["aggregator_batches"],
-            self.options["aggregator_learning_rate"],
+    shard_partition: Literal["user", "item", "interaction", "random"] = "user"
+    shard_aggregation: Literal["mean", "attention"] = "attention"
+    aggregator_epochs: int = option(1, least=1)
+    aggregator_batches: int = option(24, least=1)
+    aggregator_learning_rate: float = option(0.004, above=0)
+
+    @property
+    def partition_kind(self) -> str:
+        """What stays together in a shard."""
+        return self.shard_partition
+
+    @property
+    def aggregation(self) -> Aggregation:
+        """How the shards are served."""
+        return Aggregation(
+            self.shard_aggregation, self.aggregator_epochs, self.aggregator_batches, self.aggregator_learning_rate
         )

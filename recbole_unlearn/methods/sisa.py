@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
+from recbole_unlearn.methods.options import option
 from recbole_unlearn.shards.aggregate import Aggregation
 from recbole_unlearn.shards.partition import partition
 
 _SINGLE_REQUESTS = 20
 
 
+@dataclass(frozen=True, kw_only=True)
 class SISA(UnlearnMethod):
     """Exact unlearning from sub-models on parts of the rows (Bourtoule et al. 2021; here without slices).
 
@@ -24,24 +26,31 @@ class SISA(UnlearnMethod):
 
     Formula: s(u, i) = mean of s_k(u, i) over the shards k; those with withdrawn rows are the argmin of the loss over
     what they keep. Cost: touched / `shard_count` of training. A user's rows lie in most random shards, so one user
-    touches nearly all.
+    touches nearly all. Use it where exactness matters and memory for the sub-models is there.
+
+    Args:
+        shard_count: Number of shards.
     """
 
     name = "SISA"
     needs_adapter = False
 
-    def __init__(self, options: Mapping[str, Any] | None = None) -> None:
-        super().__init__(options)
-        self.partition_kind = "random"
-        self.aggregation = Aggregation("mean")
-        if self.options["shard_count"] < 1:
-            raise self._refuse("shard_count", "1 or more")
+    shard_count: int = option(8, least=1)
+
+    @property
+    def partition_kind(self) -> str:
+        """What stays together in a shard: nothing, here."""
+        return "random"
+
+    @property
+    def aggregation(self) -> Aggregation:
+        """How the shards are served."""
+        return Aggregation("mean")
 
     def learn(self, workshop: Any) -> Any:
         """Return an ensemble of shards, trained on all rows of the workshop."""
-        shards = self.options["shard_count"]
-        assignment = partition(workshop.rows, self.partition_kind, shards, workshop.seed)
-        return workshop.learn(assignment, shards, self.aggregation)
+        assignment = partition(workshop.rows, self.partition_kind, self.shard_count, workshop.seed)
+        return workshop.learn(assignment, self.shard_count, self.aggregation)
 
     def check_model(self, model: Any, rows: int) -> None:
         """Refuse a model that is no ensemble of these rows."""

@@ -224,7 +224,7 @@ def _method(config: Config, model: Any, dataset: WithdrawalDataset, given: Mappi
     check_negatives(config, method)
     if method.needs_adapter:
         adapter = ModelAdapter.of(model)
-        if method.options.get("select") == "rows":
+        if getattr(method, "select", None) == "rows":
             adapter.check_item_blocks()
     method.check_model(model, len(dataset.interactions().users))
     return method

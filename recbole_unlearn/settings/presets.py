@@ -51,19 +51,28 @@ def names_code(value: Any) -> bool:
 def load(kind: str, name: str = "") -> dict[str, Any]:
     """Read ``properties/<kind>/<name>.yaml``, or ``properties/<kind>.yaml`` without a name; empty if there is none.
 
+    A file that says ``extends: NAME`` lists what differs from that one.
+
     >>> load("method", "SCIF")["newton_steps"]
     50
     """
     path = _path(kind, name)
-    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+    content = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+    base = content.pop("extends", None)
+    return {**load(kind, base), **content} if base else content
 
 
 def keys(kind: str, name: str = "") -> list[Key]:
     """Return the documented keys of a yaml file in the order of its lines."""
-    defaults = load(kind, name)
-    lines = _path(kind, name).read_text(encoding="utf-8").splitlines() if defaults else []
-    found = [match for line in lines if (match := _KEY_LINE.match(line))]
-    return [Key(m["key"], defaults[m["key"]], m["type"] or "", m["meaning"] or "") for m in found]
+    path, defaults = _path(kind, name), load(kind, name)
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8")
+    own = [match for line in text.splitlines() if (match := _KEY_LINE.match(line))]
+    base = (yaml.safe_load(text) or {}).get("extends")
+    found = {key.name: key._replace(default=defaults[key.name]) for key in (keys(kind, base) if base else [])}
+    found |= {m["key"]: Key(m["key"], defaults[m["key"]], m["type"] or "", m["meaning"] or "") for m in own}
+    return list(found.values())
 
 
 def _path(kind: str, name: str) -> Path:

@@ -56,7 +56,7 @@ def pull_of(context, share):
 
 
 def option(unlearner, **keys):
-    return SCIF({**unlearner.config.method_options("SCIF"), **keys})
+    return SCIF(**{**unlearner.config.method_options("SCIF"), **keys})
 
 
 REQUESTS = {
@@ -148,7 +148,7 @@ def test_on_a_graph_the_withdrawn_users_edges_and_rows_leave_no_trace(make_confi
         model.norm_adj_matrix = type(model.norm_adj_matrix)(rows.users, items, *sizes)
         context = context_of(unlearner, request, model)
         context = replace(context, rows=replace(rows, items=items))
-        method_class(method)(unlearner.config.method_options(method)).unlearn(context)
+        method_class(method)(**unlearner.config.method_options(method)).unlearn(context)
         found.append(model.state_dict())
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 

@@ -217,7 +217,7 @@ def test_a_withdrawn_item_keeps_its_draw(model, method):
         pytest.skip("no item blocks")
     unlearner = copy_of(original_of(model))
     context = context_of(unlearner, REQUESTS["items"])
-    method_class(method)(unlearner.config.method_options(method)).unlearn(context)
+    method_class(method)(**unlearner.config.method_options(method)).unlearn(context)
     tables = ModelAdapter.of(unlearner.model).item_tables
     drawn = draw_rows(ModelAdapter.of(unlearner.model), tables, ["i4"], context.seed)
     assert torch.equal(read_rows(tables, torch.from_numpy(context.gone_items)), drawn)
@@ -233,7 +233,7 @@ def test_nothing_withdrawn_changes_nothing(model, method):
     context = context_of(unlearner, REQUESTS["users"])
     empty = np.array([], dtype=np.int64)
     nothing = replace(context.withdrawal, forget=np.zeros_like(context.withdrawal.forget), users=empty, items=empty)
-    method_class(method)(unlearner.config.method_options(method)).unlearn(replace(context, withdrawal=nothing))
+    method_class(method)(**unlearner.config.method_options(method)).unlearn(replace(context, withdrawal=nothing))
     assert torch.equal(flat(unlearner.model), flat(original_of(model).model))
 
 
@@ -244,7 +244,7 @@ def test_the_diagnostics_are_those_of_the_worse_part():
     for steps in (1, 50):
         model = copy.deepcopy(unlearner.model)
         given = {**unlearner.config.method_options("CIF"), "newton_steps": steps, "ridge": 0.05}
-        told[steps] = method_class("CIF")(given).unlearn(context_of(unlearner, REQUESTS["users"], model)).diagnostics
+        told[steps] = method_class("CIF")(**given).unlearn(context_of(unlearner, REQUESTS["users"], model)).diagnostics
     assert told[50]["converged"] == 1.0
     assert told[50]["steps"] > 1
     assert told[1]["converged"] == 0.0

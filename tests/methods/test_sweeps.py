@@ -20,7 +20,7 @@ from tests.methods.test_scif import context_of, pull_of, state
 
 
 def method(unlearner, **keys):
-    return SCIFItems({**unlearner.config.method_options("SCIF-items"), **keys})
+    return SCIFItems(**{**unlearner.config.method_options("SCIF-items"), **keys})
 
 
 def present(unlearner):
