@@ -60,10 +60,12 @@ class Config(RecBoleConfig):
     def method_options(self, name: str) -> dict[str, Any]:
         """Return the options of one method: its yaml, overridden by what the user gave.
 
-        Several methods may share a key with different defaults, so a run with several asks for each one's own.
+        Several methods may share a key with different defaults, so a run with several asks for each one's own. A key such as
+        ``SCIF.ridge`` reaches one method alone.
         """
         given = {**self.external_config_dict, **self.set_later}
-        return {key: given.get(key, default) for key, default in method_defaults(name).items()}
+        defaults = method_defaults(name)
+        return {key: given.get(f"{name}.{key}", given.get(key, default)) for key, default in defaults.items()}
 
     def __str__(self) -> str:
         """Return RecBole's list of keys and values, which goes into logs, without the path of a request."""

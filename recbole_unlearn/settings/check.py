@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,7 @@ def check_keys(given: Iterable[str], internal: Iterable[str], listed: Iterable[s
     """
     known = _LAUNCH | set(internal) | set(listed) | set(our_keys())
     unknown = [key for key in given if key not in known and not key.startswith("alias_of_")]
+    unknown = [key for key in unknown if not _is_of_one_method(key, known)]
     if not unknown:
         return
     known |= _keys_read_by_recboles_core() | _keys_read_by(model_class)
@@ -93,6 +94,22 @@ def check_keys(given: Iterable[str], internal: Iterable[str], listed: Iterable[s
                 f"unknown key {key!r};{suggest(key, known)} Known are RecBole's keys for {model_class.__name__} and those "
                 f"of `python run_unlearn.py --help`; a flag of your own script must leave sys.argv before Config is made."
             )
+
+
+def _is_of_one_method(key: str, known: Set[str]) -> bool:
+    """Return whether a key is an option for one method, such as ``SCIF.ridge``.
+
+    Raises:
+        ConfigError: The method has no such option.
+    """
+    method, dot, option = key.rpartition(".")
+    options = known if presets.names_code(method) else presets.load("method", method)
+    if not dot or not (presets.names_code(method) or method in presets.names("method")):
+        return False
+    if option not in options:
+        allowed = ", ".join(presets.load("method", method)) or "none"
+        raise ConfigError(f"{key}: {method} has no option {option!r};{suggest(option, options)} allowed: {allowed}")
+    return True
 
 
 def check_values(values: Mapping[str, Any]) -> None:
