@@ -113,7 +113,7 @@ def as_dict(thing: Any) -> dict[Any, Any] | None:
         return thing
     if not isinstance(thing, StandIn) or not isinstance(thing.what, Global):
         return None
-    if thing.what.module.split(".")[0] in ("recbole", "recbole_unlearn"):
+    if _of_recbole(thing):
         return thing.attributes
     if thing.what.module not in _BUILT_IN or thing.what.name not in _DICTS:
         return None
@@ -123,6 +123,10 @@ def as_dict(thing: Any) -> dict[Any, Any] | None:
         return dict([*pairs, *thing.items])
     except TypeError as error:
         raise NotInspected("a dict with a key that is none") from error
+
+
+def _of_recbole(thing: StandIn) -> bool:
+    return thing.stands_for.split(".")[0] in ("recbole", "recbole_unlearn")
 
 
 def _is_pair(thing: Any) -> bool:
