@@ -9,7 +9,8 @@ import numpy as np
 
 from recbole_unlearn.production.arrays import numpy_array, read_npy
 from recbole_unlearn.production.files import display, open_regular, unpacked
-from recbole_unlearn.production.inert import Source, read_pickle
+from recbole_unlearn.production.inert import read_pickle
+from recbole_unlearn.production.source import Source
 from recbole_unlearn.production.stand_ins import Global, NotInspected, StandIn, walk
 from recbole_unlearn.production.tables import as_index, table_of
 from recbole_unlearn.production.torch_files import as_tensor, read_torch_file

@@ -19,7 +19,8 @@ import numpy as np
 
 from recbole_unlearn.production.arrays import count_of
 from recbole_unlearn.production.files import member, open_regular, open_zip
-from recbole_unlearn.production.inert import Source, read_pickle
+from recbole_unlearn.production.inert import read_pickle
+from recbole_unlearn.production.source import Source
 from recbole_unlearn.production.stand_ins import Global, NotInspected, StandIn, walk
 
 _LARGEST = 1 << 42  # bytes of a file of torch.save

@@ -1,0 +1,85 @@
+"""What the tests let workers do with a file."""
+
+import os
+import resource
+import sys
+import time
+
+from recbole_unlearn.production.contents import as_array, as_dict, as_list, as_table, read_content
+from recbole_unlearn.production.files import members, open_regular, unpacked
+from recbole_unlearn.production.stand_ins import NotInspected, walk
+from recbole_unlearn.production.torch_files import tensors
+
+
+def describe(path):
+    """Look at a file in every way there is; return how much memory that took."""
+    file = open_regular(path)
+    with file:
+        head = file.read(262 + 6)
+        file.seek(0)
+        if head[:2] == b"PK" and path.suffix != ".pth":
+            return [[name, len(stream.read())] for name, stream in members(file)] and usage()
+        if path.suffix in (".gz", ".bz2", ".xz", ".lzma"):
+            while unpacked(file).read(1 << 20):
+                pass
+            return usage()
+        if path.suffix in (".tar", ".tgz"):
+            return [[name, len(stream.read())] for name, stream in members(file)] and usage()
+    content = read_content(path)
+    seen = list(tensors(content))
+    for thing in walk(content):
+        for look in (as_dict, as_list, as_array, as_table):
+            try:
+                look(thing)
+            except NotInspected:
+                seen.append("not inspected")
+    return usage()
+
+
+def usage():
+    return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "torch": "torch" in sys.modules}
+
+
+def read(path, note=""):
+    return [note, path.read_text()]
+
+
+def misbehave(path, word=""):
+    """Do what the file says."""
+    told = path.read_text()
+    if told in DEEDS:
+        return DEEDS[told]()
+    return [told, word, os.getpid()]
+
+
+def break_():
+    raise KeyError("the token of a person")
+
+
+def recurse():
+    return recurse()
+
+
+def forge():
+    sys.stdout.write('{"found": "forged"}\n')
+    sys.stdout.flush()
+    os.write(1, b'{"found": "forged"}\n')
+    return ["print"]
+
+
+DEEDS = {
+    "die": os.abort,
+    "leave": lambda: sys.exit(3),
+    "sleep": lambda: time.sleep(60),
+    "spin": lambda: sum(range(1 << 40)),
+    "eat": lambda: len(bytearray(1 << 33)),
+    "raise": break_,
+    "recurse": recurse,
+    "print": forge,
+    "object": object,
+    "long": lambda: "x" * (1 << 25),
+}
+
+
+def modules(path):
+    return sorted({name.split(".")[0] for name in sys.modules})
