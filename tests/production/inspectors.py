@@ -20,7 +20,8 @@ def describe(path):
         if head[:2] == b"PK" and path.suffix != ".pth":
             return [[name, len(stream.read())] for name, stream in members(file)] and usage()
         if path.suffix in (".gz", ".bz2", ".xz", ".lzma"):
-            while unpacked(file).read(1 << 20):
+            stream = unpacked(file)
+            while stream.read(1 << 20):
                 pass
             return usage()
         if path.suffix in (".tar", ".tgz"):
@@ -37,7 +38,13 @@ def describe(path):
 
 
 def usage():
-    return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "torch": "torch" in sys.modules}
+    """Return the most memory that this process had, in bytes; getrusage would tell that of the process before it, too."""
+    try:
+        with open("/proc/self/status") as status:
+            peak = int(next(line for line in status if line.startswith("VmHWM")).split()[1])
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return {"peak": peak * 1024, "torch": "torch" in sys.modules}
 
 
 def read(path, note=""):
