@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from recbole_unlearn.production.arrays import numpy_array, read_npy
-from recbole_unlearn.production.files import display, open_regular, unpacked
+from recbole_unlearn.production.files import UNPACKED, display, open_regular, packer_of, unpacked
 from recbole_unlearn.production.inert import read_pickle
 from recbole_unlearn.production.source import Source
 from recbole_unlearn.production.stand_ins import Global, NotInspected, StandIn, walk
@@ -68,12 +69,14 @@ def _closing(file: IO[bytes], read: Any) -> Any:
         raise
 
 
-def _pickle_or_legacy(file: IO[bytes]) -> Any:
+def _pickle_or_legacy(file: io.BufferedReader) -> Any:
     """Return a pickle, packed or not; where it is a single number, it may be the first of the five that torch wrote."""
-    stream = unpacked(file)
-    if stream.peek(1)[:1] not in (b"\x80", b"(", b"]", b"}", b")", b"c"):  # nothing else begins one that holds rows
+    packed = packer_of(file) is not None
+    stream = unpacked(file) if packed else file
+    first = stream.peek(1)[:1]
+    if first not in (b"\x80", b"(", b"]", b"}", b")", b"c"):  # nothing else begins one that holds rows
         raise NotInspected("no pickle")
-    content = read_pickle(Source(stream, 1 << 40))
+    content = read_pickle(Source(stream, UNPACKED if packed else None))
     if type(content) is int and content > 1 << 64:
         file.seek(0)
         return read_torch_file(file)

@@ -49,7 +49,7 @@ def display(path: str | bytes | os.PathLike[Any]) -> str:
     return "".join(one if one.isprintable() and one != "\\" else ascii(one)[1:-1] for one in name)
 
 
-def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
+def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Open a regular file; a link, pipe, socket or device is not opened, and nothing waits for one.
 
     Raises:
@@ -139,13 +139,18 @@ class Capped(io.RawIOBase):
         return len(data)
 
 
-def unpacked(file: IO[bytes], most: int = UNPACKED) -> io.BufferedReader:
-    """Return a stream of what a gz, bz2, xz or lzma file holds, or of the file itself, through a cap."""
+def packer_of(file: IO[bytes]) -> Callable[[Any], Any] | None:
+    """Return what unpacks a gz, bz2, xz, lzma or zlib file, or None if it is none."""
     head = file.read(6)
     file.seek(0)
-    packer = next((kind for magic, kind in _PACKED.items() if head.startswith(magic)), None)
-    if packer is None and head[:1] == b"x" and int.from_bytes(head[:2], "big") % 31 == 0:
-        return io.BufferedReader(Capped(_Zlib(file), most))
+    if head[:1] == b"x" and int.from_bytes(head[:2], "big") % 31 == 0:
+        return _Zlib
+    return next((packer for magic, packer in _PACKED.items() if head.startswith(magic)), None)
+
+
+def unpacked(file: IO[bytes], most: int = UNPACKED) -> io.BufferedReader:
+    """Return a stream of what a packed file holds, or of the file itself, through a cap."""
+    packer = packer_of(file)
     return io.BufferedReader(Capped(file if packer is None else packer(file), most))
 
 

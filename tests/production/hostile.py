@@ -120,6 +120,14 @@ PICKLES = {
     "unknown opcode": b"\x80\x04\xfe.",
     "a list as a key": b"}]Ns.",
     "itself": b"]q\x00h\x00a.",
+    "an index of itself": b"cpandas.core.indexes.base\n_new_Index\n(cpandas\nIndex\n}q\x00tRq\x01h\x00S'data'\nh\x01s0.",
+    "an array of itself": b"cjoblib.numpy_pickle\nNumpyArrayWrapper\n)Rq\x00h\x00a.",
+    "a parameter of parameters": b"ctorch._utils\n_rebuild_parameter\nq\x00Nq\x01"
+    + b"h\x00h\x01\x85Rq\x01" * 3000
+    + b".",
+    "a type of types": b"cnumpy\ndtype\n(S'V8'\ntRq\x01"
+    + b"0cnumpy\ndtype\n(S'V8'\ntRq\x02(I3\nS'|'\n(h\x01(I1\nttNNtbq\x01" * 3000
+    + b"0cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR(I1\n(I1\nth\x01I00\nS'x'\ntb.",
     "a dict of itself": b"}q\x00S'a'\nh\x00s.",
 }
 
@@ -133,6 +141,12 @@ def torch_file(content=None, **members):
         for name, data in {**inside, **members}.items():
             if data is not None:
                 new.writestr(f"archive/{name}", data)
+    return made.getvalue()
+
+
+def legacy_file(content):
+    made = io.BytesIO()
+    torch.save(content, made, _use_new_zipfile_serialization=False)
     return made.getvalue()
 
 
@@ -242,10 +256,9 @@ def files():
         "cut off": torch_file()[:300],
     }
     yield from ((f"torch {name}.pth", data) for name, data in torches.items())
-    legacy = io.BytesIO()
-    torch.save({"w": torch.ones(2), "x": Calls(os.system, TOUCH)}, legacy, _use_new_zipfile_serialization=False)
-    yield "legacy.pth", legacy.getvalue()
-    yield "legacy cut off.pth", legacy.getvalue()[:-4]
+    legacy = legacy_file({"w": torch.ones(2), "x": Calls(os.system, TOUCH)})
+    yield "legacy.pth", legacy
+    yield "legacy cut off.pth", legacy[:-4]
     zips = {
         "absolute": zipped(("/etc/x", b"x")),
         "up": zipped(("../../x", b"x")),

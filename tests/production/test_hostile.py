@@ -1,15 +1,21 @@
 """Nothing in a hostile file runs, none of them takes the memory or the time of the others, none raises."""
 
+import contextlib
 import os
 import pickle
+import random
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from recbole_unlearn.lineage import traces
 from recbole_unlearn.production import inert, stand_ins
+from recbole_unlearn.production.contents import as_array, as_dict, as_list, as_table, read_content
 from recbole_unlearn.production.files import display, files_below
 from recbole_unlearn.production.inert import read_pickle
 from recbole_unlearn.production.stand_ins import Global, NotInspected, StandIn
@@ -38,6 +44,7 @@ def looked(tmp_path_factory):
 def test_no_code_runs_and_nothing_is_raised(looked):
     folder, before, found = looked
     assert len(found) == len(before) > 120
+    assert not {name for name, one in found.items() if "it broke" in (one.reason or "")}
     assert set(os.listdir(folder)) == before
     assert not any((place / hostile.CANARY).exists() for place in (folder, folder.parent, ROOT))
     assert {name for name, one in found.items() if "died" in (one.reason or "")} == set()
@@ -158,3 +165,42 @@ def test_folders_in_folders_in_folders_end(tmp_path):
             os.chdir("..")
             os.rmdir("d")
         os.chdir(here)
+
+
+def changed(data, draw):
+    """Return bytes with a few of them changed, left out or said twice."""
+    data = bytearray(data)
+    for _ in range(draw.choice([1, 1, 2, 5])):
+        place, how = draw.randrange(len(data)), draw.random()
+        if how < 0.6:
+            data[place] = draw.randrange(256)
+        elif how < 0.8:
+            del data[place : place + draw.randrange(1, 9)]
+        else:
+            data[place:place] = bytes(data[draw.randrange(len(data)) :][: draw.randrange(20)])
+    return bytes(data)
+
+
+def test_whatever_is_changed_in_a_file_it_is_read_or_not_inspected(tmp_path):
+    things = {
+        "objects": np.array(["x", None], dtype=object),
+        "frame": pd.DataFrame(
+            {"u": ["a", "b"], "c": pd.Categorical(["p", "q"]), "d": pd.to_datetime(["2020", "2021"])}
+        ),
+        "tensor": torch.ones(2, 3),
+        "records": np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
+    }
+    seeds = [pickle.dumps(things, protocol) for protocol in range(6)]
+    seeds += [hostile.torch_file(things), hostile.dumped(things), hostile.legacy_file(things)]
+    draw, path, read = random.Random(7), tmp_path / "x", 0
+    for number in range(1500):
+        path.write_bytes(changed(seeds[number % len(seeds)], draw))
+        try:
+            for thing in stand_ins.walk(read_content(path)):
+                read += 1
+                for look in (as_dict, as_list, as_array, as_table):
+                    with contextlib.suppress(NotInspected):
+                        look(thing)
+        except NotInspected:
+            pass
+    assert read > 1500
