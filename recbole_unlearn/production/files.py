@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from recbole_unlearn.production.found import NotInspected
 
+HEAD = 1 << 12  # bytes that say what packed a file
 UNPACKED = 1 << 30  # bytes that are unpacked of one file, at most
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -60,7 +61,7 @@ def display(path: str | bytes | os.PathLike[Any]) -> str:
     return "".join(one if one.isprintable() and one != "\\" else ascii(one)[1:-1] for one in name)
 
 
-def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
+def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Open a regular file; a link, pipe, socket or device is not opened, and nothing waits for one.
 
     Raises:
@@ -180,7 +181,7 @@ def _is_zlib(head: bytes) -> bool:
 
 def unpacked(file: IO[bytes], most: int = UNPACKED) -> io.BufferedReader:
     """Return a stream of what a packed file holds, or of the file itself, through a cap."""
-    head = file.read(1 << 12)
+    head = file.read(HEAD)
     file.seek(0)
     packer = packer_of(head)
     return io.BufferedReader(Metered(file if packer is None else packer(file), Budget(most)))
