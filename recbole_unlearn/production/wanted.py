@@ -59,7 +59,7 @@ class Wanted:
             "pair": {bytes.fromhex(one) for one in told.pair_hashes},
         }
         self._rows = {bytes.fromhex(one) for one in told.row_hashes}
-        self.digests = set(told.digests)
+        self.digests, self._anchors = set(told.digests), {(int(row), head) for row, head in told.anchors}
         self._key: Any = None
         if told.key:
             from recbole_unlearn.lineage.key import LedgerKey
@@ -102,6 +102,18 @@ class Wanted:
     def token(self, token: object) -> bool:
         """Return whether this is a user or an item that is looked for."""
         return self.user(token) or self.item(token)
+
+    def vouches(self, digest: str | None) -> bool:
+        """Return whether the ledger vouches for a model with weights of this digest."""
+        if digest is None or self._key is None:
+            return digest in self.digests
+        from recbole_unlearn.lineage.digest import keyed_weights
+
+        return not self.digests.isdisjoint((digest, keyed_weights(self._key, digest)))
+
+    def is_later(self, count: object, head: object) -> bool:
+        """Return whether this row of the ledger was written when all that is looked for had left."""
+        return type(count) is int and isinstance(head, str) and (count, head) in self._anchors
 
     def pair(self, user: object, item: object) -> bool:
         """Return whether this row of a user and an item is looked for by itself."""

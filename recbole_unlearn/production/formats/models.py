@@ -31,10 +31,15 @@ class Models:
         self.tables = self.other = self.clean = self.ours = self.caches = 0
         self.moments: list[tuple[int, ...]] = []
         self.sizes: set[int] = set()
+        self.trained_later, self.later = 0, set[str]()
+        told = wanted.told
+        sizes = [(told.n_users, told.n_items), *told.older_sizes]
+        self.known_sizes = {size for users, items in sizes if users for size in (users, users + (items or 0))}
 
     def look(self, thing: dict[Any, Any]) -> bool:
         """Look at a dict; return whether it is a state of a model or an optimizer, inside of which nobody else looks."""
         self._look_at_config(thing.get("config"))
+        self._look_at_lineage(thing.get("lineage"))
         for key, value in thing.items():
             self.caches += isinstance(key, str) and bool(_CACHES.fullmatch(key)) and not _is_empty(value)
             if key == "other_parameter":
@@ -68,8 +73,11 @@ class Models:
             if shape is not None and self.view.is_float(value) and self.holds_users(str(key), shape):
                 held += 1
                 self.sizes.add(shape[0])
-        if self.wanted.digests and self.view.digest(thing) in self.wanted.digests:
+        digest = self.view.digest(thing) if self.wanted.digests or self.wanted.told.anchors else None
+        if self.wanted.vouches(digest):
             self.clean += 1
+        elif digest is not None and digest in self.later:
+            self.trained_later += 1
         elif held:
             self.tables += held
         else:
@@ -77,12 +85,10 @@ class Models:
 
     def holds_users(self, name: str, shape: tuple[int, ...]) -> bool:
         """Return whether an array of this name and shape has a row per user of the data set."""
-        users, items = self.wanted.told.n_users, self.wanted.told.n_items
         about = bool(_ABOUT_USERS.search(name))
-        if users is None:
+        if not self.known_sizes:
             return about and len(shape) == 2
-        sizes = {users, users + items} if items else {users}
-        return bool(shape) and shape[0] in sizes and (len(shape) > 1 or about)
+        return bool(shape) and shape[0] in self.known_sizes and (len(shape) > 1 or about)
 
     def _look_at_optimizer(self, state: Any) -> None:
         inside = self.view.plain(state)
@@ -101,8 +107,21 @@ class Models:
             name = settings.get("dataset") if isinstance(settings, dict) else None
             self.ours += isinstance(name, str) and name == self.wanted.told.dataset
 
+    def _look_at_lineage(self, lineage: Any) -> None:
+        """Remember the digest of weights that say of themselves that they were trained when all had left."""
+        told = self.view.plain(lineage)
+        anchor = self.view.plain(told.get("ledger")) if isinstance(told, dict) else None
+        if isinstance(anchor, dict) and self.wanted.is_later(anchor.get("count"), anchor.get("head")):
+            self.later.add(str(told.get("weights")))
+
     def traces(self) -> Iterator[Trace]:
         """Yield what was found."""
+        if self.trained_later:
+            yield self.place.check(
+                "model",
+                "trained after the withdrawals by its own record",
+                "whether it was, the ledger does not know it",
+            )
         if self.tables:
             told = counted(self.tables, "table") + " with a row per user"
             yield self.place.must_fix("model", told, UNPROVEN)
