@@ -19,6 +19,7 @@ from typing import IO, Any
 from recbole_unlearn.production.found import NotInspected
 
 HEAD = 1 << 12  # bytes that say what packed a file
+_PIECE = 1 << 20  # bytes that are unpacked at once
 UNPACKED = 1 << 30  # bytes that are unpacked of one file, at most
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -167,7 +168,7 @@ class Metered(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Read into a buffer."""
         try:
-            data = self._stream.read(min(len(buffer), max(0, self._budget.left) + 1))
+            data = self._stream.read(min(len(buffer), _PIECE, max(0, self._budget.left) + 1))
         except NotInspected:
             raise
         except DAMAGED as error:
