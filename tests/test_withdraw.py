@@ -267,7 +267,14 @@ def nan(state):
     return state
 
 
+def elsewhere(state):
+    """Name a data set that RecBole knows where to download, and that is not there."""
+    state["config"].final_config_dict |= {"dataset": "ml-1m", "data_path": "nowhere/ml-1m"}
+    return state
+
+
 BAD = {
+    "a data set to download": (broken(elsewhere), {}, "a model's file alone makes nothing download"),
     "bare state_dict": (
         broken(lambda state: state["state_dict"]),
         {},
@@ -365,8 +372,8 @@ def test_a_comparing_run_of_scope_all_leaves_nothing_behind(here, capsys):
     ledger.close()
     for folder in ("new", "output", "log", "data/tiny/ledger"):
         capsys.readouterr()
-        assert main([f"--audit={folder}", "--withdraw=r.csv"]) == 1  # the request's own file
-        assert "1 traces in 1 files" in capsys.readouterr().out
+        assert main([f"--audit={folder}", "--withdraw=r.csv", "--dataset=tiny", "--data_path=data"]) == 0
+        assert "0 MUST FIX, 0 CHECK, 0 NOT INSPECTED" in capsys.readouterr().out
     assert main(command) == 2
     assert (
         "was withdrawn before" in capsys.readouterr().err
