@@ -52,7 +52,8 @@ def run_audit(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
     began = datetime.now(UTC)
     searched = search(folders, asked.spec, asked.apart, progress=True)
     code = exit_code(searched.traces)
-    out.write(rendered(searched, asked))
+    encoding = getattr(out, "encoding", None) or "utf-8"
+    out.write(rendered(searched, asked).encode(encoding, "backslashreplace").decode(encoding))
     if report is not None:
         content = json.dumps(_content(folders, asked, searched, began, code), indent=1) + "\n"
         write_atomically(report, lambda file: file.write(content.encode()), mode=0o600)

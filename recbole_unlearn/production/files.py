@@ -29,7 +29,7 @@ _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFLNK: "a link, which is not followed",
 }
-_OF_THE_SYSTEM = ("/proc", "/sys", "/dev")
+_OF_THE_SYSTEM, _BELOW_THE_SYSTEM = ("/proc", "/sys", "/dev"), ("/proc/", "/sys/")
 PACKED: tuple[tuple[bytes, str, Callable[[Any], Any]], ...] = (
     (b"\x1f\x8b", ".gz", lambda file: gzip.GzipFile(fileobj=file)),
     (b"BZh", ".bz2", bz2.BZ2File),
@@ -105,7 +105,7 @@ def files_below(
     waiting = [folder]
     while waiting:
         here = waiting.pop()
-        if os.path.abspath(here) in _OF_THE_SYSTEM:
+        if os.path.abspath(here).startswith(_BELOW_THE_SYSTEM) or os.path.abspath(here) in _OF_THE_SYSTEM:
             yield here, "a folder in which the operating system shows itself"
             continue
         try:
