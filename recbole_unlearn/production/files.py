@@ -251,7 +251,7 @@ def open_zip(file: IO[bytes], most: int = UNPACKED) -> zipfile.ZipFile:
 def member(archive: zipfile.ZipFile, name: str, most: int = UNPACKED) -> bytes:
     """Return the bytes of a member of a zip, through a cap."""
     with zip_stream(archive, name, most) as stream:
-        return stream.read()
+        return stream.read(archive.getinfo(name).file_size + 1)  # without a size, memory would be set aside twice
 
 
 def zip_stream(archive: zipfile.ZipFile, name: str, most: int = UNPACKED) -> IO[bytes]:

@@ -29,7 +29,7 @@ SECONDS = 60.0
 _FILES = 2000  # that a worker looks at before another takes its place
 _START = 30.0  # seconds that a worker may take to start
 _ANSWER = 1 << 24  # bytes of a file's answer, at most
-_PIECE = 1 << 26  # bytes on disk for which a file gets the time once more
+_PIECE = 1 << 23  # bytes on disk for which a file gets the time once more
 _AHEAD = 32  # files per worker that are asked for before the first of them is answered
 
 
@@ -54,7 +54,7 @@ class Limits:
 
     Args:
         memory: Bytes of address space beyond those that it starts with.
-        seconds: Time per file, and once more for each 64 MB that it has on disk.
+        seconds: Time per file, and once more for each 8 MB that it has on disk.
         files: Number of files after which a new worker takes its place.
     """
 
