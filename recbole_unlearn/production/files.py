@@ -21,13 +21,14 @@ from recbole_unlearn.production.found import NotInspected
 HEAD = 1 << 12  # bytes that say what packed a file
 _PIECE = 1 << 20  # bytes that are unpacked at once
 UNPACKED = 1 << 30  # bytes that are unpacked of one file, at most
+LINK = "a link, which is not followed"
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
     stat.S_IFDIR: "a folder",
-    stat.S_IFLNK: "a link, which is not followed",
+    stat.S_IFLNK: LINK,
 }
 _OF_THE_SYSTEM, _BELOW_THE_SYSTEM = ("/proc", "/sys", "/dev"), ("/proc/", "/sys/")
 PACKED: tuple[tuple[bytes, str, Callable[[Any], Any]], ...] = (

@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.production.files import files_below, open_regular
+from recbole_unlearn.production.files import LINK, files_below, open_regular
 from recbole_unlearn.production.formats.dispatch import inspect
 from recbole_unlearn.production.found import Place, Trace
 from recbole_unlearn.production.spec import Spec
@@ -128,7 +128,7 @@ def _walk(folders: Sequence[Path], left_out: list[Path]) -> Iterator[tuple[Path,
 def _not_opened(path: Path, reason: str, roots: Sequence[str], left_out: Sequence[Path]) -> list[Trace]:
     """Return the trace of what was not opened; a link to a file that is looked at itself is none."""
     place = Place(str(path))
-    if not path.is_symlink():
+    if reason != LINK:
         return [place.not_inspected("file", reason)]
     target = os.path.realpath(path)
     if not os.path.exists(target):

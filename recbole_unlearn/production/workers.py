@@ -145,7 +145,7 @@ class _Worker:
                 raise _GoneError("the worker's answer is none")
         except (_GoneError, OSError, ValueError, RecursionError) as error:
             self.stop()
-            return Looked(path, reason=str(error) if isinstance(error, _GoneError) else "the worker's answer is none")
+            return Looked(path, reason=_told(error))
         if answer.get("again") or self.asked >= self.limits.files:
             self.stop()
         reason = answer.get("reason")
@@ -219,6 +219,12 @@ class _Worker:
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, _GoneError):
+        return str(error)
+    return f"no worker can look at it: {error.strerror}" if isinstance(error, OSError) else "the worker's answer is none"
 
 
 def _seconds_for(path: Path, seconds: float) -> float:

@@ -223,6 +223,16 @@ def test_links_pipes_and_names(tmp_path, capsys):
     assert "not entered: in/.git" in others
 
 
+def test_what_the_operating_system_shows_is_listed(capsys):
+    if not Path("/proc/self").exists():
+        pytest.skip("this system has no /proc")
+    Path("r.csv").write_text("user_id\nu3\n")
+    code, found, _ = audited(capsys, "--withdraw=r.csv", folder="/proc/self,/proc")
+    assert (code, names(found[NOT_INSPECTED])) == (3, ["/proc"])
+    code, found, _ = audited(capsys, "--withdraw=r.csv", folder="/proc/self")
+    assert (code, names(found[NOT_INSPECTED])) == (3, ["/proc/self"])
+
+
 def test_version_control_and_environments_are_not_entered_but_told(capsys):
     Path("r.csv").write_text("user_id\nu3\n")
     for folder in (".git", "env", "lib/site-packages", "a/__pycache__", "mine"):
