@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from recbole_unlearn import WithdrawalRequest, cli
+from recbole_unlearn.production.asked import KEYS as AUDIT_KEYS
 from recbole_unlearn.settings import presets
 from recbole_unlearn.settings.check import _keys_read_by_recboles_core, our_keys
 
@@ -83,6 +84,7 @@ def test_a_command_has_keys_that_are_known(page, command):
     if arguments == ["--help"]:
         return
     known = {*our_keys(), *cli._LAUNCH, *_keys_read_by_recboles_core(), "benchmark", "benchmark_jobs", "benchmark_only"}
+    known |= {*AUDIT_KEYS, "report"}
     given = cli._parse(arguments)
     assert set(given) <= known
     methods = given.get("methods", "SCIF").split(",")

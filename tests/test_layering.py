@@ -48,7 +48,7 @@ FLOORS = (
     "testing",
     "cli",
 )
-INERT = ("arrays", "contents", "files", "inert", "stand_ins", "tables", "torch_files")
+INERT = ("arrays", "contents", "files", "inert", "source", "stand_ins", "tables", "torch_files", "worker", "workers")
 
 
 def imports(path, for_types=True):

@@ -38,7 +38,8 @@ def load_data_and_model(
     Args:
         model_file: A file of ours, or RecBole's pickle.
         trust: Whether a pickle may be loaded, which runs code; ``trust_checkpoint`` of ``config_dict`` by default.
-        config_dict: Keys that replace those of the checkpoint, such as ``data_path``.
+        config_dict: Keys that replace those of the checkpoint, such as ``data_path``. Only if ``dataset`` is among them may
+            RecBole download a data set that is not there.
 
     Returns:
         config, model, dataset, train_data, valid_data, test_data. ``Unlearner(config, model, dataset)`` unlearns from it.
@@ -59,7 +60,7 @@ def _load(model_file: str | os.PathLike[str], given: dict[str, Any]) -> tuple[Co
     source = (real_path(model_file), file_digest(model_file))
     checkpoint, config = read_model_file(model_file, given)
     try:
-        model, dataset = _model_and_data(model_file, checkpoint, config)
+        model, dataset = _model_and_data(model_file, checkpoint, config, "dataset" in given)
     except ConfigError:
         if not _is_stale(config, anchor_of(checkpoint)):
             raise
@@ -149,16 +150,16 @@ def load_for_withdrawal(
                 f"{str(model_file)!r} is of a comparison (withdraw_scope=train), which records nothing: nobody can tell what "
                 f"it forgot; withdraw from the model that it was made of, or from one that is trained anew"
             )
-        return (config, *_model_and_data(model_file, checkpoint, config))
+        return (config, *_model_and_data(model_file, checkpoint, config, "dataset" in given))
 
     return _while_it_is_replaced(model_file, load)
 
 
 def _model_and_data(
-    model_file: str | os.PathLike[str], checkpoint: Mapping[str, Any], config: Config
+    model_file: str | os.PathLike[str], checkpoint: Mapping[str, Any], config: Config, may_download: bool
 ) -> tuple[Any, WithdrawalDataset]:
     """Return a model with the rows that it was trained on, as far as the files and the ledger still tell."""
-    check_files(config)
+    check_files(config, may_download)
     check_trainer(config)
     refused: ConfigError | None = None
     for dataset in _data_sets(model_file, checkpoint, config):

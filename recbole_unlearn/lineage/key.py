@@ -75,6 +75,11 @@ class LedgerKey:
             raise LedgerError(f"{str(path)!r} holds no key of 32 bytes in hexadecimal digits")
         return cls(secret)
 
+    @property
+    def secret(self) -> bytes:
+        """The secret; a worker of an audit needs it, no file may hold it."""
+        return self._secret
+
     def user(self, token: object) -> bytes:
         """Return the hash of a user's token."""
         return self.hash("user", str(token).strip().encode())

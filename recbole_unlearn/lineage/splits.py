@@ -143,6 +143,18 @@ def kept_splits(ledger: Ledger, settings: str) -> list[KeptSplit]:
     return [_load(ledger, number) for (number,) in numbers]
 
 
+def sizes_of(ledger: Ledger, user_field: str, item_field: str) -> list[tuple[int, int]]:
+    """Return how many (users, items) the kept splits know, each with the padding, the newest first and each once."""
+    found: dict[int, dict[str, int]] = {}
+    if not ledger.db.execute("PRAGMA user_version").fetchone()[0]:
+        return []  # of an earlier version, which sealed nothing, and which nothing brings to this one while it is only read
+    for number, name, sealed in ledger.db.execute("SELECT split, field, hashes FROM split_tokens ORDER BY split DESC"):
+        size = len(ledger.key.unseal(sealed, _place(number, name.encode()))) // SIZE + 1
+        found.setdefault(number, {})[name] = size
+    told = [(sizes.get(user_field), sizes.get(item_field)) for sizes in found.values()]
+    return list(dict.fromkeys((users, items) for users, items in told if users and items))
+
+
 def _load(ledger: Ledger, number: int) -> KeptSplit:
     key = ledger.key
     found = ledger.db.execute("SELECT field, hashes FROM split_tokens WHERE split = ?", (number,))

@@ -39,7 +39,8 @@ def numpy_array(thing: Any) -> np.ndarray | None:
         return None
     name, arguments = thing.what.name, thing.arguments
     if name == "NumpyArrayWrapper" and len(thing.values) == 1:
-        return numpy_array(thing.values[0])
+        inner = thing.values[0]
+        return None if getattr(inner, "what", None) is thing.what else numpy_array(inner)
     if not _MODULES.fullmatch(thing.what.module):
         return None
     if name in _NEW_ARRAYS and thing.states and isinstance(thing.states[-1], tuple) and len(thing.states[-1]) == 5:
@@ -90,6 +91,15 @@ def as_dtype(thing: Any) -> np.dtype:
     Raises:
         NotInspected: It is no type that can be read without asking numpy for more than plain numbers, text and records.
     """
+    try:
+        return _dtype(thing)
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
+        if isinstance(error, NotInspected):
+            raise
+        raise NotInspected("an array whose type of items is not known") from error
+
+
+def _dtype(thing: Any) -> np.dtype:
     if not isinstance(thing, StandIn) or repr(thing.what) not in ("numpy.dtype", "numpy._dtype.dtype"):
         raise NotInspected("an array whose type of items is not known")
     code = thing.arguments[0] if thing.arguments else None

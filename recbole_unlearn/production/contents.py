@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from recbole_unlearn.production.arrays import numpy_array, read_npy
-from recbole_unlearn.production.files import display, open_regular, unpacked
+from recbole_unlearn.production.files import HEAD, UNPACKED, display, open_regular, packer_of, unpacked
 from recbole_unlearn.production.found import NotInspected
-from recbole_unlearn.production.inert import Source, read_pickle
+from recbole_unlearn.production.inert import read_pickle
+from recbole_unlearn.production.source import Source
 from recbole_unlearn.production.stand_ins import Global, StandIn, walk
 from recbole_unlearn.production.tables import as_index, table_of
 from recbole_unlearn.production.torch_files import as_tensor, read_torch, read_torch_file
@@ -59,12 +61,14 @@ def read_content(path: str | Path) -> Any:
     return read_torch(path)
 
 
-def _pickle_or_legacy(file: IO[bytes]) -> Any:
+def _pickle_or_legacy(file: io.BufferedReader) -> Any:
     """Return a pickle, packed or not; where it is a single number, it may be the first of the five that torch wrote."""
-    stream = unpacked(file)
-    if stream.peek(1)[:1] not in (b"\x80", b"(", b"]", b"}", b")", b"c"):  # nothing else begins one that holds rows
+    packed = packer_of(file.peek(HEAD)[:HEAD]) is not None
+    stream = unpacked(file) if packed else file
+    first = stream.peek(1)[:1]
+    if first not in (b"\x80", b"(", b"]", b"}", b")", b"c"):  # nothing else begins one that holds rows
         raise NotInspected("no pickle")
-    content = read_pickle(Source(stream, 1 << 40))
+    content = read_pickle(Source(stream, UNPACKED if packed else None))
     if type(content) is int and content > 1 << 64:
         file.seek(0)
         return read_torch_file(file)
@@ -105,7 +109,7 @@ def as_dict(thing: Any) -> dict[Any, Any] | None:
         return thing
     if not isinstance(thing, StandIn) or not isinstance(thing.what, Global):
         return None
-    if thing.what.module.split(".")[0] in ("recbole", "recbole_unlearn"):
+    if _of_recbole(thing):
         return thing.attributes
     if thing.what.module not in _BUILT_IN or thing.what.name not in _DICTS:
         return None
@@ -115,6 +119,10 @@ def as_dict(thing: Any) -> dict[Any, Any] | None:
         return dict([*pairs, *thing.items])
     except TypeError as error:
         raise NotInspected("a dict with a key that is none") from error
+
+
+def _of_recbole(thing: StandIn) -> bool:
+    return thing.stands_for.split(".")[0] in ("recbole", "recbole_unlearn")
 
 
 def _is_pair(thing: Any) -> bool:

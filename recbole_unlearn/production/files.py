@@ -18,15 +18,19 @@ from typing import IO, Any
 
 from recbole_unlearn.production.found import NotInspected
 
+HEAD = 1 << 12  # bytes that say what packed a file
+_PIECE = 1 << 20  # bytes that are unpacked at once
 UNPACKED = 1 << 30  # bytes that are unpacked of one file, at most
+LINK = "a link, which is not followed"
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
     stat.S_IFDIR: "a folder",
-    stat.S_IFLNK: "a link, which is not followed",
+    stat.S_IFLNK: LINK,
 }
+_OF_THE_SYSTEM, _BELOW_THE_SYSTEM = ("/proc", "/sys", "/dev"), ("/proc/", "/sys/")
 PACKED: tuple[tuple[bytes, str, Callable[[Any], Any]], ...] = (
     (b"\x1f\x8b", ".gz", lambda file: gzip.GzipFile(fileobj=file)),
     (b"BZh", ".bz2", bz2.BZ2File),
@@ -60,7 +64,7 @@ def display(path: str | bytes | os.PathLike[Any]) -> str:
     return "".join(one if one.isprintable() and one != "\\" else ascii(one)[1:-1] for one in name)
 
 
-def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
+def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Open a regular file; a link, pipe, socket or device is not opened, and nothing waits for one.
 
     Raises:
@@ -87,23 +91,32 @@ def _why_not(path: str | os.PathLike[str], error: Exception) -> str:
     return f"it cannot be opened: {getattr(error, 'strerror', None) or 'its name is none'}"
 
 
-def files_below(folder: Path, skip: frozenset[str] = frozenset()) -> Iterator[tuple[Path, str | None]]:
+def files_below(
+    folder: Path, skip: frozenset[str] = frozenset(), left_out: list[Path] | None = None
+) -> Iterator[tuple[Path, str | None]]:
     """Yield the files below a folder in order, each with the reason why it is not opened, or None.
 
     Folders that cannot be listed, links, pipes, sockets and devices have a reason; nothing is followed, nothing raised.
 
     Args:
         folder: Where to begin.
-        skip: Names of folders that are not entered.
+        skip: Names of folders that are not entered; nor are Python environments, of whatever name.
+        left_out: Gets the folders that were not entered.
     """
     waiting = [folder]
     while waiting:
         here = waiting.pop()
+        if os.path.abspath(here).startswith(_BELOW_THE_SYSTEM) or os.path.abspath(here) in _OF_THE_SYSTEM:
+            yield here, "a folder in which the operating system shows itself"
+            continue
         try:
             with os.scandir(here) as listed:
                 entries = sorted(listed, key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
             yield here, f"a folder that cannot be listed: {error.strerror}"
+            continue
+        if here != folder and skip and any(entry.name == "pyvenv.cfg" for entry in entries):
+            _append(left_out, here)
             continue
         folders = []
         for entry in entries:
@@ -112,11 +125,18 @@ def files_below(folder: Path, skip: frozenset[str] = frozenset()) -> Iterator[tu
             except OSError as error:
                 yield Path(here, entry.name), f"it cannot be looked at: {error.strerror}"
                 continue
-            if kind == stat.S_IFDIR:
-                folders += [Path(here, entry.name)] if entry.name not in skip else []
+            if kind == stat.S_IFDIR and entry.name in skip:
+                _append(left_out, Path(here, entry.name))
+            elif kind == stat.S_IFDIR:
+                folders.append(Path(here, entry.name))
             else:
                 yield Path(here, entry.name), _KINDS.get(kind)
         waiting.extend(reversed(folders))
+
+
+def _append(left_out: list[Path] | None, folder: Path) -> None:
+    if left_out is not None:
+        left_out.append(folder)
 
 
 class Budget:
@@ -149,7 +169,7 @@ class Metered(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Read into a buffer."""
         try:
-            data = self._stream.read(min(len(buffer), max(0, self._budget.left) + 1))
+            data = self._stream.read(min(len(buffer), _PIECE, max(0, self._budget.left) + 1))
         except NotInspected:
             raise
         except DAMAGED as error:
@@ -180,7 +200,7 @@ def _is_zlib(head: bytes) -> bool:
 
 def unpacked(file: IO[bytes], most: int = UNPACKED) -> io.BufferedReader:
     """Return a stream of what a packed file holds, or of the file itself, through a cap."""
-    head = file.read(1 << 12)
+    head = file.read(HEAD)
     file.seek(0)
     packer = packer_of(head)
     return io.BufferedReader(Metered(file if packer is None else packer(file), Budget(most)))
@@ -232,7 +252,7 @@ def open_zip(file: IO[bytes], most: int = UNPACKED) -> zipfile.ZipFile:
 def member(archive: zipfile.ZipFile, name: str, most: int = UNPACKED) -> bytes:
     """Return the bytes of a member of a zip, through a cap."""
     with zip_stream(archive, name, most) as stream:
-        return stream.read()
+        return stream.read(archive.getinfo(name).file_size + 1)  # without a size, memory would be set aside twice
 
 
 def zip_stream(archive: zipfile.ZipFile, name: str, most: int = UNPACKED) -> IO[bytes]:

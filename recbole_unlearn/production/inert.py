@@ -16,10 +16,10 @@ import numpy as np
 
 from recbole_unlearn.production.arrays import numpy_array, take_joblib_array
 from recbole_unlearn.production.found import NotInspected
+from recbole_unlearn.production.source import Source
 from recbole_unlearn.production.stand_ins import Global, StandIn
 
 _OPCODES = 30_000_000  # a million tokens are two million of them
-_LINE = 1 << 20
 _RECONSTRUCTORS = {"copyreg._reconstructor", "copy_reg._reconstructor", "copyreg.__newobj__", "copy_reg.__newobj__"}
 _BYTES = {"_codecs.encode", "builtins.bytes", "__builtin__.bytes"}
 _LARGEST_KEY = 200
@@ -32,37 +32,6 @@ _LITERALS = {
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
     *("UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"),
 }
-
-
-class Source:
-    """A file that gives at most so many bytes, and never sets memory aside for more than it has.
-
-    Args:
-        file: The file, at the place where reading starts.
-        most: How many bytes may be read; by default as many as are left in the file.
-    """
-
-    def __init__(self, file: IO[bytes], most: int | None = None) -> None:
-        if most is None:
-            here = file.tell()
-            most = file.seek(0, 2) - here
-            file.seek(here)
-        self._file, self._take, self.left = file, file.read, most
-
-    def read(self, size: int) -> bytes:
-        """Return so many bytes."""
-        self.left -= size
-        if self.left < 0 or size < 0:
-            raise NotInspected("it is cut off, or says that it is longer than it is")
-        return self._take(size)
-
-    def readline(self) -> bytes:
-        """Return a line, or the beginning of one that is longer than any that is written."""
-        line = self._file.readline(_LINE)
-        self.left -= len(line)
-        if self.left < 0:
-            raise NotInspected("it is longer than what is looked at")
-        return line
 
 
 def read_pickle(

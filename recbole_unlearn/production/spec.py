@@ -24,9 +24,12 @@ class Spec:
         user_columns: Further names of user columns.
         item_columns: Further names of item columns.
         encoding: Of text that is no utf-8.
-        digests: Digests of model weights that the ledger vouches for.
+        digests: Digests of model weights that the ledger vouches for, keyed as its rows hold them, or plain.
+        anchors: (number, hash) of the ledger's rows from which on all that is looked for had left; a model that was trained
+            later tells one of them.
         n_users: Number of users of the data set with the padding, that is of rows of a table of users.
         n_items: The same for items.
+        older_sizes: (users, items) of the same data set at other times or under other filters.
     """
 
     users: Collection[str] = ()
@@ -42,5 +45,7 @@ class Spec:
     item_columns: Collection[str] = ("item_id",)
     encoding: str | None = None
     digests: Collection[str] = ()
+    anchors: Collection[tuple[int, str]] = ()
     n_users: int | None = None
     n_items: int | None = None
+    older_sizes: Collection[tuple[int, int]] = ()

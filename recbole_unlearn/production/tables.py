@@ -97,8 +97,8 @@ def _range(start: int, stop: int, step: int) -> np.ndarray:
     return np.arange(start, stop, step)
 
 
-def as_index(thing: Any) -> np.ndarray | None:
-    """Return the values of a pandas index, or None if it is none."""
+def as_index(thing: Any, deep: int = 4) -> np.ndarray | None:
+    """Return the values of a pandas index, or None if it is none; at most so deep in others."""
     if _name(thing) != "_new_Index" or len(thing.arguments) != 2 or not isinstance(thing.arguments[1], dict):
         return None
     told = thing.arguments[1]
@@ -109,7 +109,7 @@ def as_index(thing: Any) -> np.ndarray | None:
         return _range(*bounds)
     if "data" not in told:
         raise NotInspected("an index of a kind that is not read")
-    return values_of(told["data"])
+    return values_of(told["data"], deep - 1)
 
 
 def values_of(thing: Any, deep: int = 4) -> np.ndarray:
@@ -119,7 +119,7 @@ def values_of(thing: Any, deep: int = 4) -> np.ndarray:
         NotInspected: It is of a kind that is not read, such as those of Arrow.
     """
     found = numpy_array(thing)
-    found = as_index(thing) if found is None else found
+    found = as_index(thing, deep) if found is None and deep else found
     if found is not None:
         return found
     if not isinstance(thing, StandIn) or not thing.stands_for.startswith("pandas.") or not deep:

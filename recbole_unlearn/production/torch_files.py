@@ -20,7 +20,8 @@ import numpy as np
 from recbole_unlearn.production.arrays import count_of
 from recbole_unlearn.production.files import member, open_regular, open_zip
 from recbole_unlearn.production.found import NotInspected
-from recbole_unlearn.production.inert import Source, read_pickle
+from recbole_unlearn.production.inert import read_pickle
+from recbole_unlearn.production.source import Source
 from recbole_unlearn.production.stand_ins import Global, StandIn, walk
 
 _LARGEST = 1 << 42  # bytes of a file of torch.save
@@ -178,8 +179,12 @@ def _told(name: Any) -> tuple[str, str, int]:
     return dtype, key, count
 
 
-def as_tensor(thing: Any) -> Tensor | None:
+def as_tensor(thing: Any, deep: int = 4) -> Tensor | None:
     """Return the tensor that a stand-in stands for, or None if it stands for none.
+
+    Args:
+        thing: What a file holds.
+        deep: How many parameters may stand around a tensor.
 
     Raises:
         NotInspected: It says that it is a tensor, but its shape, strides and storage do not fit together.
@@ -188,8 +193,8 @@ def as_tensor(thing: Any) -> Tensor | None:
     if not name.startswith("torch._utils._rebuild_"):
         return None
     kind = name.removeprefix("torch._utils._rebuild_")
-    if kind in ("parameter", "parameter_with_state") and arguments:
-        return as_tensor(arguments[0])
+    if kind in ("parameter", "parameter_with_state") and arguments and deep:
+        return as_tensor(arguments[0], deep - 1)
     if kind not in ("tensor", "tensor_v2", "tensor_v3", "qtensor") or len(arguments) < 4:
         return None
     storage = arguments[0] if isinstance(arguments[0], Storage) else pickled_storage(arguments[0])
@@ -253,5 +258,5 @@ def weights_digest(state: Mapping[str, Any]) -> str:
         if found is None:
             raise NotInspected("a model with something else than tensors in its state")
         digest.update(f"{name} torch.{found.dtype} {found.shape}".encode())
-        digest.update(np.ascontiguousarray(found.raw()).tobytes())
+        digest.update(np.ascontiguousarray(found.raw()).reshape(-1).view(np.uint8).data)  # no copy: tables may be large
     return digest.hexdigest()

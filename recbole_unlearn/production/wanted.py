@@ -10,8 +10,9 @@ from typing import Any
 from recbole_unlearn.production.columns import Names
 from recbole_unlearn.production.spec import Spec
 
-_MOST_CACHED = 1 << 20  # tokens
+_MOST_CACHED = 1 << 18  # tokens
 _WHOLE = re.compile(r"-?\d+\.0+")
+_POWER = re.compile(r"-?\d(\.\d*)?[eE]\+?\d{1,2}")
 _SHORTEST = 6  # characters of a token that says who it is wherever it stands
 _LONGEST = 1000  # characters of a token; what is longer is none
 
@@ -19,10 +20,13 @@ _LONGEST = 1000  # characters of a token; what is longer is none
 def normal(token: object) -> str:
     """Return a token as files may write it: without outer blanks and quotes, and whole numbers without a fraction.
 
-    >>> normal(' "196" '), normal(196.0), normal("196.50"), normal(b"u3")
-    ('196', '196', '196.50', 'u3')
+    >>> normal(' "196" '), normal(196.0), normal("196.50"), normal(b"u3"), normal("1.960e+02")
+    ('196', '196', '196.50', 'u3', '196')
     """
     text = unquoted(token)
+    if ("e" in text or "E" in text) and _POWER.fullmatch(text):  # as numpy.savetxt writes them
+        value = float(text)
+        return str(int(value)) if value.is_integer() and abs(value) < 1 << 53 else text
     return text.partition(".")[0] if "." in text and _WHOLE.fullmatch(text) else text
 
 
@@ -59,7 +63,7 @@ class Wanted:
             "pair": {bytes.fromhex(one) for one in told.pair_hashes},
         }
         self._rows = {bytes.fromhex(one) for one in told.row_hashes}
-        self.digests = set(told.digests)
+        self.digests, self._anchors = set(told.digests), {(int(row), head) for row, head in told.anchors}
         self._key: Any = None
         if told.key:
             from recbole_unlearn.lineage.key import LedgerKey
@@ -102,6 +106,18 @@ class Wanted:
     def token(self, token: object) -> bool:
         """Return whether this is a user or an item that is looked for."""
         return self.user(token) or self.item(token)
+
+    def vouches(self, digest: str | None) -> bool:
+        """Return whether the ledger vouches for a model with weights of this digest."""
+        if digest is None or self._key is None:
+            return digest in self.digests
+        from recbole_unlearn.lineage.digest import keyed_weights
+
+        return not self.digests.isdisjoint((digest, keyed_weights(self._key, digest)))
+
+    def is_later(self, count: object, head: object) -> bool:
+        """Return whether this row of the ledger was written when all that is looked for had left."""
+        return type(count) is int and isinstance(head, str) and (count, head) in self._anchors
 
     def pair(self, user: object, item: object) -> bool:
         """Return whether this row of a user and an item is looked for by itself."""

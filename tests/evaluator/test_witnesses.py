@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_unlearn import Unlearner, WithdrawalRequest, config_check
+from recbole_unlearn import Unlearner, WithdrawalRequest
 from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka, relative_cka
 from recbole_unlearn.evaluator.closeness import activity, distance, norm_attack, parameter_groups, top10
 from recbole_unlearn.evaluator.forgetting import mean_loss, mean_with_interval, rank, relearn_time, score_attack, taste
@@ -13,6 +13,7 @@ from recbole_unlearn.evaluator.served import Served, ndcg_of_lists, percentiles
 from recbole_unlearn.evaluator.utility import evaluate_by_group
 from recbole_unlearn.evaluator.witnesses import WITNESSES, witnesses_of
 from recbole_unlearn.quick_start import Assessment
+from recbole_unlearn.settings import check
 
 
 @pytest.fixture
@@ -231,7 +232,7 @@ def test_relearning_stops_at_the_originals_loss(trained, fresh_copy, assessment)
 
 
 def test_the_configs_choices_are_the_witnesses():
-    assert set(config_check._CHOICES["witnesses"]) == set(WITNESSES)
+    assert set(check._CHOICES["witnesses"]) == set(WITNESSES)
 
 
 def test_retrain_again_is_another_exact_model(trained, assessment):

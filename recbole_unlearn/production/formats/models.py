@@ -28,13 +28,18 @@ class Models:
 
     def __init__(self, place: Place, wanted: Wanted, view: View) -> None:
         self.place, self.wanted, self.view = place, wanted, view
-        self.tables = self.other = self.clean = self.ours = self.caches = 0
+        self.tables = self.other = self.clean = self.ours = self.others = self.caches = 0
         self.moments: list[tuple[int, ...]] = []
         self.sizes: set[int] = set()
+        self.trained_later, self.later = 0, set[str]()
+        told = wanted.told
+        sizes = [(told.n_users, told.n_items), *told.older_sizes]
+        self.known_sizes = {size for users, items in sizes if users for size in (users, users + (items or 0))}
 
     def look(self, thing: dict[Any, Any]) -> bool:
         """Look at a dict; return whether it is a state of a model or an optimizer, inside of which nobody else looks."""
         self._look_at_config(thing.get("config"))
+        self._look_at_lineage(thing.get("lineage"))
         for key, value in thing.items():
             self.caches += isinstance(key, str) and bool(_CACHES.fullmatch(key)) and not _is_empty(value)
             if key == "other_parameter":
@@ -68,8 +73,11 @@ class Models:
             if shape is not None and self.view.is_float(value) and self.holds_users(str(key), shape):
                 held += 1
                 self.sizes.add(shape[0])
-        if self.wanted.digests and self.view.digest(thing) in self.wanted.digests:
+        digest = self.view.digest(thing) if self.wanted.digests or self.wanted.told.anchors else None
+        if self.wanted.vouches(digest):
             self.clean += 1
+        elif digest is not None and digest in self.later:
+            self.trained_later += 1
         elif held:
             self.tables += held
         else:
@@ -77,12 +85,10 @@ class Models:
 
     def holds_users(self, name: str, shape: tuple[int, ...]) -> bool:
         """Return whether an array of this name and shape has a row per user of the data set."""
-        users, items = self.wanted.told.n_users, self.wanted.told.n_items
         about = bool(_ABOUT_USERS.search(name))
-        if users is None:
+        if not self.known_sizes:
             return about and len(shape) == 2
-        sizes = {users, users + items} if items else {users}
-        return bool(shape) and shape[0] in sizes and (len(shape) > 1 or about)
+        return bool(shape) and shape[0] in self.known_sizes and (len(shape) > 1 or about)
 
     def _look_at_optimizer(self, state: Any) -> None:
         inside = self.view.plain(state)
@@ -99,10 +105,28 @@ class Models:
         if isinstance(content, dict):
             settings = self.view.plain(content.get("final_config_dict", content))
             name = settings.get("dataset") if isinstance(settings, dict) else None
-            self.ours += isinstance(name, str) and name == self.wanted.told.dataset
+            known = self.wanted.told.dataset
+            self.ours += isinstance(name, str) and name == known
+            self.others += isinstance(name, str) and known is not None and name != known
+
+    def _look_at_lineage(self, lineage: Any) -> None:
+        """Remember the digest of weights that say of themselves that they were trained when all had left."""
+        told = self.view.plain(lineage)
+        anchor = self.view.plain(told.get("ledger")) if isinstance(told, dict) else None
+        if isinstance(anchor, dict) and self.wanted.is_later(anchor.get("count"), anchor.get("head")):
+            self.later.add(str(told.get("weights")))
 
     def traces(self) -> Iterator[Trace]:
         """Yield what was found."""
+        if self.trained_later:
+            yield self.place.check(
+                "model",
+                "trained after the withdrawals by its own record",
+                "whether it was, the ledger does not know it",
+            )
+        if self.others and not self.ours:
+            yield from self._of_another_data_set()
+            return
         if self.tables:
             told = counted(self.tables, "table") + " with a row per user"
             yield self.place.must_fix("model", told, UNPROVEN)
@@ -117,8 +141,20 @@ class Models:
             told = counted(self.caches, "part") + " computed from every training row"
             yield self.place.must_fix("cached embeddings", told, "save it without them, or delete it")
 
+    def _of_another_data_set(self) -> Iterator[Trace]:
+        """Yield what speaks against the config, which names another data set: tables of the size of ours."""
+        if self.known_sizes and (self.tables or self._moments_of_users()):
+            yield self.place.check(
+                "model",
+                "a table with as many rows as our users, by its config of another data set",
+                "whose users they are",
+            )
+
+    def _moments_of_users(self) -> list[tuple[int, ...]]:
+        return [shape for shape in self.moments if shape[0] in self.sizes or self.holds_users("", shape)]
+
     def _moments(self) -> Iterator[Trace]:
-        per_user = [shape for shape in self.moments if shape[0] in self.sizes or self.holds_users("", shape)]
+        per_user = self._moments_of_users()
         if per_user:
             told = counted(len(per_user), "moment") + " with a row per user"
             yield self.place.must_fix("optimizer moments", told, "save it without the optimizer, or delete it")
