@@ -20,9 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure.timing import environment
-
-ROOT = Path(__file__).parents[2]
-
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.production.found import CHECK, MUST_FIX, NOT_INSPECTED
 from recbole_unlearn.production.search import Searched, search
@@ -31,6 +28,8 @@ from recbole_unlearn.settings.revision import source_digest
 from tests.production import hostile
 from tests.production.decoys import DECOYS, repository
 from tests.production.planted import HEADERLESS_OURS, PLANTED, as_bytes, clear, hashed
+
+ROOT = Path(__file__).parents[2]
 
 _BROKEN = ("it broke", "died", "cannot be read (", "answer is none")
 
