@@ -1,0 +1,209 @@
+"""Rewrites text without the lines of those who withdrew; every other byte stays."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import IO, NamedTuple, Protocol
+
+from recbole_unlearn.production.formats.headerless import find_headerless
+from recbole_unlearn.production.formats.mentions import Mentions
+from recbole_unlearn.production.formats.tables import ATOMIC, Layout, cells_of, find_layout, records, tokens_of
+from recbole_unlearn.production.formats.text import HEAD, is_list, is_prose, sample_of
+from recbole_unlearn.production.found import Place
+from recbole_unlearn.production.purging.cut import UNPROVEN, Cut, Judge, LeftAlone, Rows, is_log
+from recbole_unlearn.production.purging.lines import Line, mark_of, raw_lines
+from recbole_unlearn.production.tally import is_ours
+from recbole_unlearn.production.wanted import is_number
+
+NO_LOG = "lines leave only files that end in .log: change it by hand"
+
+
+class Record(NamedTuple):
+    """A row of a text: its bytes, whether it is one (a header is none), and whether it goes."""
+
+    raw: bytes
+    row: bool
+    goes: bool
+
+
+class Reader(Protocol):
+    """Says of each row of a text whether it goes, and, after the last one, whether it may."""
+
+    def read(self, lines: Iterator[Line]) -> Iterator[Record]:
+        """Yield the rows."""
+
+    def check(self) -> None:
+        """Raise LeftAlone if the rows that were read may not go."""
+
+
+def rewrite_text(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> Rows:
+    """Write a text without the rows that name somebody; it is read twice, line by line.
+
+    Args:
+        place: Where it stands.
+        stream: It from its beginning; it can be rewound.
+        out: Where the rest is written.
+        cut: What is cut out.
+
+    Raises:
+        LeftAlone: No row of it can go.
+    """
+    head, encoding = stream.read(HEAD), cut.wanted.told.encoding
+    make = _reader(place, head, cut)
+    stream.seek(0)
+    judge, named = make(), 0
+    for record in judge.read(raw_lines(stream, head, encoding)):
+        named += record.goes
+    if named:
+        judge.check()
+    elif is_log(place):
+
+        def make() -> Reader:
+            return _LogLines(cut)
+
+    stream.seek(0)
+    return write_records(make().read(raw_lines(stream, head, encoding)), out, mark_of(head)[0])
+
+
+def write_records(records: Iterator[Record], out: IO[bytes], mark: bytes = b"") -> Rows:
+    """Write the rows that stay, behind a mark, and return how many there were and are."""
+    before = after = 0
+    out.write(mark)
+    for record in records:
+        before += record.row
+        if not record.goes:
+            after += record.row
+            out.write(record.raw)
+    return Rows(before, after)
+
+
+def _reader(place: Place, head: bytes, cut: Cut) -> Callable[[], Reader]:
+    """Return what makes a reader of a text: of the kind that the audit's reader took it for."""
+    sample = sample_of(head, cut.wanted.told.encoding)
+    if is_prose(place):
+        raise LeftAlone("a file for people or programs: change it by hand")
+    layout = find_layout(sample, place, cut.wanted)
+    if layout is not None:
+        return lambda: _Table(place, layout, cut)
+    if is_list(place, sample, cut.wanted):
+        return lambda: _List(place, cut)
+    if find_headerless(sample, place, cut.wanted) is not None:
+        shared = _Headerless(place, sample, cut)
+        return lambda: shared
+    if is_log(place):
+        return lambda: _LogLines(cut)
+    raise LeftAlone(NO_LOG)
+
+
+class _Table:
+    """A table with a header."""
+
+    def __init__(self, place: Place, layout: Layout, cut: Cut) -> None:
+        self.place, self.layout, self.cut, self.judge = place, layout, cut, Judge(cut)
+
+    def read(self, lines: Iterator[Line]) -> Iterator[Record]:
+        held: deque[bytes] = deque()
+        for _, raw in islice(lines, self.layout.header):
+            yield Record(raw, False, False)
+
+        def texts() -> Iterator[str]:
+            for text, raw in lines:
+                held.append(raw)
+                yield text
+
+        for row, count in records(texts(), self.layout.delimiter):
+            raw = b"".join(held.popleft() for _ in range(count))
+            yield Record(raw, any(row), self._goes(row))
+
+    def _goes(self, row: list[str]) -> bool:
+        columns = self.layout.columns
+        single = [[row[one] for one in places if one < len(row) and one not in columns.lists] for places in _both(columns)]
+        listed = [
+            tokens_of(row, tuple(one for one in places if one in columns.lists), columns) for places in _both(columns)
+        ]
+        users, items = ([*map(str, cells)] for cells in single)
+        if self.place.suffix == ".net":  # a row is what is between two users: it goes with either of them
+            return any([self.judge.names([user], []) for user in users])
+        return self.judge.names([*users], [*items], ([*listed[0]], [*listed[1]]))
+
+    def check(self) -> None:
+        place, layout = self.place, self.layout
+        stem = place.name.removesuffix(place.suffix) if place.suffix in ATOMIC else place.name
+        atomic = (place.suffix in ATOMIC or layout.typed) and is_ours(stem, self.cut.wanted)
+        ids = {*layout.columns.users, *layout.columns.items}
+        request = self.cut.is_request(place) and len(ids) == layout.width
+        self.judge.check(atomic or request or self.cut.is_ours(place))
+
+
+def _both(columns: object) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return columns.users, columns.items  # type: ignore[attr-defined]
+
+
+class _List:
+    """A list of tokens, one in each line."""
+
+    def __init__(self, place: Place, cut: Cut) -> None:
+        wanted, about = cut.wanted, cut.wanted.columns.of_stem(place.name)
+        self.looked = wanted.user if about == "user" else wanted.item if about == "item" else wanted.token
+        self.place, self.cut, self.sure = place, cut, 0
+
+    def read(self, lines: Iterator[Line]) -> Iterator[Record]:
+        for text, raw in lines:
+            token = text.strip(" \t,;[]")
+            goes = self.looked(token)
+            self.sure += goes and not is_number(token)
+            yield Record(raw, bool(token), goes)
+
+    def check(self) -> None:
+        if not (self.sure or self.cut.is_request(self.place) or self.cut.is_ours(self.place)):
+            raise LeftAlone(UNPROVEN)
+
+
+class _Headerless:
+    """A table without a header: read once to find where user and item stand, then to cut."""
+
+    def __init__(self, place: Place, sample: list[str], cut: Cut) -> None:
+        rows = find_headerless(sample, place, cut.wanted)
+        assert rows is not None
+        self.rows, self.cut, self.place, self.judge = rows, cut, place, Judge(cut)
+        self.order: tuple[int | None, int | None] | None = None
+
+    def read(self, lines: Iterator[Line]) -> Iterator[Record]:
+        for text, raw in lines:
+            if self.order is None:
+                self.rows.add(text)
+            row = cells_of(text, self.rows.delimiter)
+            yield Record(raw, any(row), self._goes(row) if self.order is not None else self._may_go(row))
+
+    def _may_go(self, row: list[str]) -> bool:
+        return any(map(self.cut.wanted.token, row[:3])) or self.cut.wanted.has_pairs
+
+    def _goes(self, row: list[str]) -> bool:
+        if self.rows.adjacent:
+            return bool(row) and self.cut.wanted.user(row[0])
+        user, item = (
+            None if place is None or place >= len(row) else row[place] for place in self.order or (None, None)
+        )
+        return self.cut.wanted.names(user, item) is not None
+
+    def check(self) -> None:
+        self.order = self.rows.order()
+        self.judge.tally = self.rows.tallies[self.order]
+        named = self.rows.known is not None and self.cut.wanted.told.dataset in self.rows.known[1]
+        self.judge.check(named or self.cut.is_ours(self.place))
+
+
+class _LogLines:
+    """The lines of a log."""
+
+    def __init__(self, cut: Cut) -> None:
+        self.mentions = Mentions(cut.wanted)
+
+    def read(self, lines: Iterator[Line]) -> Iterator[Record]:
+        for text, raw in lines:
+            yield Record(raw, True, self.mentions.names(text))
+
+    def check(self) -> None:
+        """Any line of a log may go."""
