@@ -103,7 +103,9 @@ class Judge:
     def __init__(self, cut: Cut) -> None:
         self.wanted, self.tally, self.sure_items, self.mixed = cut.wanted, Tally(cut.wanted), 0, 0
 
-    def names(self, users: list[object], items: list[object], more: tuple[list[object], list[object]] = ([], [])) -> bool:
+    def names(
+        self, users: list[object], items: list[object], more: tuple[list[object], list[object]] = ([], [])
+    ) -> bool:
         """Return whether a row names somebody.
 
         Args:
@@ -126,9 +128,7 @@ class Judge:
 
     def proves(self) -> bool:
         """Return whether the rows tell a copy of our data set, or our people, from others that have the same numbers."""
-        tally = self.tally
-        enough = max(tally.same, tally.pairs) >= _ENOUGH
-        return (enough and tally.is_copy) or tally.unmistakable > 0 or self.sure_items > 0
+        return is_copy(self.tally) or self.tally.unmistakable > 0 or self.sure_items > 0
 
     def check(self, proven: bool) -> None:
         """Raise LeftAlone if the rows cannot go.
@@ -142,3 +142,6 @@ class Judge:
             raise LeftAlone(UNPROVEN)
 
 
+def is_copy(tally: Tally) -> bool:
+    """Return whether so many of the rows left that this is no other data set by chance."""
+    return tally.is_copy and max(tally.same, tally.pairs) >= _ENOUGH

@@ -11,7 +11,7 @@ from recbole_unlearn.production.formats.json_files import json_kind
 from recbole_unlearn.production.formats.text import HEAD, sample_of
 from recbole_unlearn.production.formats.views import is_scalar
 from recbole_unlearn.production.found import Place
-from recbole_unlearn.production.purging.cut import UNPROVEN, Cut, LeftAlone, Rows, is_log
+from recbole_unlearn.production.purging.cut import Cut, LeftAlone, Rows, is_log
 from recbole_unlearn.production.purging.lines import Line, mark_of, raw_lines
 from recbole_unlearn.production.purging.people import Above, People
 from recbole_unlearn.production.purging.spans import Part, joined, parts_of, skip
@@ -66,9 +66,11 @@ def _whole(place: Place, stream: IO[bytes], head: bytes, out: IO[bytes], cut: Cu
             continue
     else:
         raise LeftAlone("its text is no utf-8: name its encoding, as in --encoding=latin-1")
-    editor = Editor(place, cut)
+    editor, again = Editor(place, cut), Editor(place, cut)
     try:
         told = editor.edited(text)
+        if editor.gone and (again.edited(told) != told or again.gone):
+            raise LeftAlone(_BY_HAND)
     except _BROKEN as error:
         raise LeftAlone("json that is broken: change it by hand") from error
     editor.check()
@@ -94,7 +96,7 @@ class _Lines:
         except _BROKEN:
             return Record(raw, bool(text.strip()), False)
         people = self.editor.people
-        if not people.named(content, ()):
+        if not people.named(content):
             return Record(raw, True, False)
         if not is_scalar(content) and people.goes(content):
             return Record(raw, True, True)
@@ -133,6 +135,9 @@ class Editor:
         value, end = json.JSONDecoder().raw_decode(text, start)
         if text[end:].strip(" \t\r\n") or not isinstance(value, dict | list):
             raise LeftAlone("json that is broken: change it by hand")
+        self.people.learn(value)
+        if isinstance(value, dict) and self.people.is_one(value):
+            raise LeftAlone("all of it is about one who withdrew: delete it")
         return text[:start] + self._value(text, start, end, value, ()) + text[end:]
 
     def _value(self, text: str, start: int, end: int, value: Any, above: Above) -> str:
@@ -152,7 +157,7 @@ class Editor:
             return self._without(text, start, parts, {one for one in gone if self.people.row(names, value[one])})
         kept = []
         for part in parts:
-            if not self.people.named(part.value, above):
+            if not self.people.named(part.value if above else [part.value], above):
                 kept.append((part, text[part.at : part.end]))
             elif self.people.goes(part.value, above):
                 self.gone += 1
@@ -175,7 +180,7 @@ class Editor:
             if self.people.keyed(key, above):
                 self.gone += 1
             else:
-                kept.append((part, text[part.begin : part.at] and self._member(text, part, (*above, key))))
+                kept.append((part, self._member(text, part, (*above, key))))
         return joined(text, start, parts, kept)
 
     def _member(self, text: str, part: Part, above: Above) -> str:
@@ -186,14 +191,14 @@ class Editor:
 
     def _request(self, text: str, start: int, parts: list[Part]) -> str:
         """Return a request without those who are withdrawn; others' requests stay."""
-        self.request = True
+        self.request = len({"interactions", "scope", "sample"} & {str(part.key) for part in parts}) > 0
         kept = []
         for part in parts:
             value = text[part.at : part.end]
             if part.key in ("users", "items", "interactions") and isinstance(part.value, list) and part.value:
                 inside, _ = parts_of(text, part.at)
                 self.before += len(inside)
-                gone = {place for place, one in enumerate(inside) if self.people.named({part.key: [one.value]}, ())}
+                gone = {place for place, one in enumerate(inside) if self.people.named({part.key: [one.value]})}
                 value = self._without(text, part.at, inside, gone)
             kept.append((part, value))
         return joined(text, start, parts, kept)
@@ -208,21 +213,28 @@ class Editor:
         split = value.get("columns"), value.get("data")
         if isinstance(split[0], list) and isinstance(split[1], list):
             return {name: one for name, one in value.items() if isinstance(one, list) and len(one) == len(split[1])}
-        cells = {name: one for name, one in value.items() if isinstance(one, list | dict) and one}
+        cells = {name: one for name, one in value.items() if _is_column(one)}
         roles = {name: self.people.wanted.columns.role(name) for name in cells}
         named = [name for name, role in roles.items() if role is not None]
         shape = next((_shape(cells[name]) for name in named), None)
         same = [name for name in cells if _shape(cells[name]) == shape]
         if len(same) < 2 or not named:
             return {}
-        if {getattr(roles[name], "who", "") for name in named} != {"user", "item"} and isinstance(cells[named[0]], list):
-            raise LeftAlone("lists of one length in it may belong together: change it by hand")
+        if {getattr(roles[name], "who", "") for name in named} != {"user", "item"} and isinstance(
+            cells[named[0]], list
+        ):
+            if self.people.named({name: cells[name] for name in named}):
+                raise LeftAlone("lists of one length in it may belong together: change it by hand")
+            return {}
         return {name: list(cells[name].values()) if isinstance(cells[name], dict) else cells[name] for name in same}
 
     def _table(self, text: str, start: int, parts: list[Part], columns: dict[str, list[Any]]) -> str:
         held = {str(part.key): part.value for part in parts}
         if "columns" in held and "data" in columns and isinstance(held["columns"], list):
-            names, rows = [str(one) for one in held["columns"]], [one for one in columns["data"] if isinstance(one, list)]
+            names, rows = (
+                [str(one) for one in held["columns"]],
+                [one for one in columns["data"] if isinstance(one, list)],
+            )
             columns = {name: one for name, one in columns.items() if name in ("data", "index")}
         else:
             names, rows = list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
@@ -243,6 +255,11 @@ class Editor:
 def _header(value: list[Any]) -> list[str] | None:
     first = value[0]
     return first if isinstance(first, list) and first and all(isinstance(cell, str) for cell in first) else None
+
+
+def _is_column(cells: Any) -> bool:
+    values = cells.values() if isinstance(cells, dict) else cells if isinstance(cells, list) else ()
+    return bool(values) and all(one is None or is_scalar(one) or isinstance(one, bool) for one in values)
 
 
 def _shape(cells: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from recbole_unlearn.production.formats.trees import Tree
 from recbole_unlearn.production.formats.views import is_scalar
 from recbole_unlearn.production.found import Place
-from recbole_unlearn.production.purging.cut import Cut, Judge
+from recbole_unlearn.production.purging.cut import Cut, Judge, is_copy
 from recbole_unlearn.production.spec import Spec
 from recbole_unlearn.production.wanted import Wanted, is_number
 
@@ -23,6 +23,9 @@ class _Everybody(Wanted):
 
     def user(self, token: object) -> bool:
         return True
+
+    def token(self, token: object) -> bool:
+        return False  # a word under no name is nobody
 
 
 class People:
@@ -43,19 +46,28 @@ class People:
     def __init__(self, place: Place, cut: Cut) -> None:
         self.wanted, self.judge, self.sure = cut.wanted, Judge(cut), False
         self._tree, self._all = Tree(place, cut.wanted), Tree(place, _Everybody(cut.wanted.told))
+        self._place, self.bare, self.by_key = place, False, False
 
-    def named(self, piece: Any, above: Above) -> bool:
+    def learn(self, content: Any) -> None:
+        """Learn from the whole whether rows without names, and bare numbers as names, are those that left."""
+        tree = Tree(self._place, self.wanted)
+        tree.look(content)
+        self.bare, self.by_key = (is_copy(tally) for tally in (tree.bare, tree.by_key))
+
+    def named(self, piece: Any, above: Above = ()) -> bool:
         """Return whether a piece that stands below these names names somebody who withdrew."""
-        return _grows(self._tree, _below(piece, above))
+        return _grows(self._tree, _below(piece, above) if above else piece)
 
     def keyed(self, key: str, above: Above) -> bool:
         """Return whether the name of a member is somebody's who withdrew; a bare number is a name only where names are."""
         tree = self._tree
         before = tree.sure_keys
         _look(tree, _below({key: None}, above, member=True))
-        if tree.sure_keys == before:
+        by_rows = self.by_key and self.wanted.user(key)
+        if tree.sure_keys == before and not by_rows:
             return False
         self._see(key)
+        self.sure = self.sure or by_rows
         return True
 
     def goes(self, piece: Any, above: Above = ()) -> bool:
@@ -64,7 +76,7 @@ class People:
             self._see(piece)
             return True
         if isinstance(piece, list):
-            bare = len(piece) > 1 and all(map(is_scalar, piece))
+            bare = self.bare and len(piece) > 1 and all(map(is_scalar, piece))
             return bare and self.judge.names(piece[:1], piece[1:2])
         if not isinstance(piece, dict):
             return False
@@ -73,20 +85,24 @@ class People:
         if not (users or items) or not self.judge.names(users, items) or self.judge.mixed > mixed:
             return False
         inside = {key: value for key, value in piece.items() if not is_scalar(value)}
-        return not _grows(self._all, _below(inside, above, member=True))
+        before = _sure(self._all)
+        _look(self._all, _below(inside, above, member=True))
+        return _sure(self._all) == before
+
+    def is_one(self, piece: dict[str, Any]) -> bool:
+        """Return whether an object is a record of one who withdrew."""
+        users = self._direct(piece, "user")
+        return len(users) == 1 and self.wanted.user(users[0])
 
     def row(self, names: list[str], cells: list[Any]) -> bool:
         """Return whether a row of a table with these columns names somebody, and nobody else."""
         columns = self.wanted.columns.header(names)
         if columns is None or len(cells) <= columns.last:
             return False
-        users, items = ([cells[one] for one in places if cells[one] is not None] for places in (columns.users, columns.items))
+        users, items = (
+            [cells[one] for one in places if cells[one] is not None] for places in (columns.users, columns.items)
+        )
         return all(map(is_scalar, (*users, *items))) and self.judge.names(users, items)
-
-    def see(self, tokens: list[Any]) -> None:
-        """Take note of tokens that go."""
-        for token in tokens:
-            self._see(token)
 
     def _see(self, token: Any) -> None:
         self.sure = self.sure or not is_number(token)
@@ -96,19 +112,13 @@ class People:
         roles = {key: self.wanted.columns.role(key) for key in piece}
         return [piece[key] for key, role in roles.items() if role and role.who == who and is_scalar(piece[key])]
 
-    def others(self, piece: Any) -> int:
-        """Return how many users are named in a piece."""
-        before = _total(self._all)
-        _look(self._all, piece)
-        return _total(self._all) - before
-
 
 def _below(piece: Any, above: Above, member: bool = False) -> Any:
     """Return a piece within the names under which it stands."""
     inside = piece if member else [piece]
     for name in reversed(above[-2:]):
         inside = {name: inside}
-    return inside if above or member else piece
+    return inside
 
 
 def _grows(tree: Tree, content: Any) -> bool:
@@ -120,6 +130,10 @@ def _grows(tree: Tree, content: Any) -> bool:
 def _look(tree: Tree, content: Any) -> None:
     tree.left = 0  # a tree limits what it looks at in one file; a piece is looked at several times
     tree.look(content)
+
+
+def _sure(tree: Tree) -> int:
+    return tree.rows.users + tree.keyed + tree.sure_keys
 
 
 def _total(tree: Tree) -> int:

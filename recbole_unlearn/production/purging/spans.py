@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import dataclass
@@ -76,12 +77,13 @@ def joined(text: str, place: int, parts: list[Part], kept: list[tuple[Part, str]
     >>> joined('[1,  2, 3 ]', 0, parts, [(part, str(part.value)) for part in parts[1:]])
     '[2, 3 ]'
     """
-    before = {id(parts[0]): text[place : parts[0].begin]} if parts else {}
-    before |= {id(part): text[last.end : part.begin] for last, part in zip(parts, parts[1:], strict=False)}
+    if not parts:
+        return text[place : text.index("]" if text[place] == "[" else "}", place) + 1]
+    before = {id(part): text[last.end : part.begin] for last, part in itertools.pairwise(parts)}
     end = text.index("]" if text[place] == "[" else "}", parts[-1].end) + 1
     told = []
     for number, (part, value) in enumerate(kept):
-        lead = text[place : parts[0].begin] if number == 0 else before[id(part)] if part is not parts[0] else ""
+        lead = text[place : parts[0].begin] if number == 0 else before[id(part)]
         told.append(lead + text[part.begin : part.at] + value)
     opening = "" if told else text[place]
     return opening + "".join(told) + text[parts[-1].end : end]

@@ -119,7 +119,9 @@ class _Table:
 
     def _goes(self, row: list[str]) -> bool:
         columns = self.layout.columns
-        single = [[row[one] for one in places if one < len(row) and one not in columns.lists] for places in _both(columns)]
+        single = [
+            [row[one] for one in places if one < len(row) and one not in columns.lists] for places in _both(columns)
+        ]
         listed = [
             tokens_of(row, tuple(one for one in places if one in columns.lists), columns) for places in _both(columns)
         ]
