@@ -40,7 +40,7 @@ SHELL = (
 )
 TOP = {f"recbole_unlearn.{name.replace('/', '.')}" for name in SHELL}
 MAY_IMPORT_TOP = {f"{name.rsplit('/')[-1]}.py" for name in SHELL} | {"__init__.py"}
-INERT = ("arrays", "contents", "files", "inert", "source", "stand_ins", "tables", "torch_files", "workers")
+INERT = ("arrays", "contents", "files", "inert", "source", "stand_ins", "tables", "torch_files", "worker", "workers")
 
 
 def imports(path):

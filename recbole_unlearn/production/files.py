@@ -28,6 +28,7 @@ _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFLNK: "a link, which is not followed",
 }
+_OF_THE_SYSTEM = ("/proc", "/sys", "/dev")
 PACKED: tuple[tuple[bytes, str, Callable[[Any], Any]], ...] = (
     (b"\x1f\x8b", ".gz", lambda file: gzip.GzipFile(fileobj=file, mode="rb")),
     (b"BZh", ".bz2", bz2.BZ2File),
@@ -88,23 +89,32 @@ def _why_not(path: str | os.PathLike[str], error: Exception) -> str:
     return f"it cannot be opened: {getattr(error, 'strerror', None) or 'its name is none'}"
 
 
-def files_below(folder: Path, skip: frozenset[str] = frozenset()) -> Iterator[tuple[Path, str | None]]:
+def files_below(
+    folder: Path, skip: frozenset[str] = frozenset(), left_out: list[Path] | None = None
+) -> Iterator[tuple[Path, str | None]]:
     """Yield the files below a folder in order, each with the reason why it is not opened, or None.
 
     Folders that cannot be listed, links, pipes, sockets and devices have a reason; nothing is followed, nothing raised.
 
     Args:
         folder: Where to begin.
-        skip: Names of folders that are not entered.
+        skip: Names of folders that are not entered; nor are Python environments, of whatever name.
+        left_out: Gets the folders that were not entered.
     """
     waiting = [folder]
     while waiting:
         here = waiting.pop()
+        if os.path.abspath(here) in _OF_THE_SYSTEM:
+            yield here, "a folder in which the operating system shows itself"
+            continue
         try:
             with os.scandir(here) as listed:
                 entries = sorted(listed, key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
             yield here, f"a folder that cannot be listed: {error.strerror}"
+            continue
+        if here != folder and skip and any(entry.name == "pyvenv.cfg" for entry in entries):
+            _append(left_out, here)
             continue
         folders = []
         for entry in entries:
@@ -113,11 +123,18 @@ def files_below(folder: Path, skip: frozenset[str] = frozenset()) -> Iterator[tu
             except OSError as error:
                 yield Path(here, entry.name), f"it cannot be looked at: {error.strerror}"
                 continue
-            if kind == stat.S_IFDIR:
-                folders += [Path(here, entry.name)] if entry.name not in skip else []
+            if kind == stat.S_IFDIR and entry.name in skip:
+                _append(left_out, Path(here, entry.name))
+            elif kind == stat.S_IFDIR:
+                folders.append(Path(here, entry.name))
             else:
                 yield Path(here, entry.name), _KINDS.get(kind)
         waiting.extend(reversed(folders))
+
+
+def _append(left_out: list[Path] | None, folder: Path) -> None:
+    if left_out is not None:
+        left_out.append(folder)
 
 
 class Budget:

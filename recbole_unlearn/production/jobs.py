@@ -61,7 +61,7 @@ def _told(result: dict[str, Any]) -> list[str]:
 
 
 def _audit(folder: str, values: dict[str, Any]) -> int:
-    from recbole_unlearn.lineage.audit import run_audit
+    from recbole_unlearn.production.audit import run_audit
 
     return run_audit(folder, values, sys.stdout)
 

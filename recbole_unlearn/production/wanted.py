@@ -10,7 +10,7 @@ from typing import Any
 from recbole_unlearn.production.columns import Names
 from recbole_unlearn.production.spec import Spec
 
-_MOST_CACHED = 1 << 20  # tokens
+_MOST_CACHED = 1 << 18  # tokens
 _WHOLE = re.compile(r"-?\d+\.0+")
 _SHORTEST = 6  # characters of a token that says who it is wherever it stands
 _LONGEST = 1000  # characters of a token; what is longer is none

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import selectors
 import signal
 import subprocess
@@ -19,18 +18,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
-from typing import IO, Any
+from typing import Any
+
+from recbole_unlearn.production import worker
 
 MEMORY = 1 << 30
 SECONDS = 60.0
 _FILES = 2000  # that a worker looks at before another takes its place
 _START = 30.0  # seconds that a worker may take to start
 _ANSWER = 1 << 24  # bytes of a file's answer, at most
+_PIECE = 1 << 26  # bytes on disk for which a file gets the time once more
 _AHEAD = 32  # files per worker that are asked for before the first of them is answered
-_NAMED = ("NotInspected", "UntrustedFileError")  # their messages quote nothing of a file
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Limits:
 
     Args:
         memory: Bytes of address space beyond those that it starts with.
-        seconds: Time per file.
+        seconds: Time per file, and once more for each 64 MB that it has on disk.
         files: Number of files after which a new worker takes its place.
     """
 
@@ -63,19 +63,18 @@ class Limits:
     files: int = _FILES
 
 
-def memory_is_limited() -> bool:
-    """Return whether this platform can limit the memory of a worker; Linux can, macOS takes the limit and ignores it."""
-    return sys.platform.startswith("linux")
-
-
 def look_into(
     paths: Iterable[Path],
     inspect: Callable[..., Any],
     options: Mapping[str, Any] | None = None,
     workers: int = 2,
     limits: Limits = Limits(),
+    prepare: Callable[..., Any] | None = None,
 ) -> Iterator[Looked]:
     """Call ``inspect(path, **options)`` for each file in a worker, and yield the results in the order of the files.
+
+    What is made of the options once per worker, and not per file, is made by ``prepare(**options)``, before the memory is
+    limited; then the call is ``inspect(path, prepared)``.
 
     Args:
         paths: The files; they are taken as they are needed.
@@ -83,21 +82,22 @@ def look_into(
         options: What it is called with beside the path, as json holds it.
         workers: Number of processes.
         limits: What each of them may use.
+        prepare: A function of the same module.
 
     Returns:
         One result per file. Nothing that happens in a worker is raised here.
     """
     idle: SimpleQueue[_Worker] = SimpleQueue()
-    crew = [_Worker(inspect, dict(options or {}), limits) for _ in range(workers)]
-    for worker in crew:
-        idle.put(worker)
+    crew = [_Worker(inspect, prepare, dict(options or {}), limits) for _ in range(workers)]
+    for one in crew:
+        idle.put(one)
 
     def ask(path: Path) -> Looked:
-        worker = idle.get()
+        one = idle.get()
         try:
-            return worker.ask(path)
+            return one.ask(path)
         finally:
-            idle.put(worker)
+            idle.put(one)
 
     waiting: deque[Future[Looked]] = deque()
     threads = ThreadPoolExecutor(workers)
@@ -111,22 +111,24 @@ def look_into(
     finally:
         for future in waiting:
             future.cancel()
-        for worker in crew:
-            worker.close()
+        for one in crew:
+            one.close()
         threads.shutdown()
-        for worker in crew:
-            worker.stop()
+        for one in crew:
+            one.stop()
 
 
 class _Worker:
     """A process that looks into one file after the other; another is started when it is gone."""
 
-    def __init__(self, inspect: Callable[..., Any], options: dict[str, Any], limits: Limits) -> None:
+    def __init__(
+        self, inspect: Callable[..., Any], prepare: Callable[..., Any] | None, options: dict[str, Any], limits: Limits
+    ) -> None:
         module, name = inspect.__module__, inspect.__qualname__
         file = Path(str(sys.modules[module].__file__)).resolve()
         root = file.parents[len(module.split(".")) - (0 if file.name == "__init__.py" else 1)]
         self.task: dict[str, Any] = {"module": module, "name": name, "options": options, "memory": limits.memory}
-        self.task |= {"seconds": limits.seconds, "root": str(root)}
+        self.task |= {"root": str(root), "prepare": None if prepare is None else prepare.__qualname__}
         self.limits, self.asked, self.closed = limits, 0, False
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -137,7 +139,8 @@ class _Worker:
         try:
             process = self.process or self._start()
             self.asked += 1
-            answer = self._answer(process, {"path": os.path.abspath(path)}, self.limits.seconds)
+            seconds = _seconds_for(path, self.limits.seconds)
+            answer = self._answer(process, {"path": os.path.abspath(path), "seconds": seconds}, seconds)
             if not isinstance(answer, dict) or not {"found", "reason", "again"} >= answer.keys():
                 raise _GoneError("the worker's answer is none")
         except (_GoneError, OSError, ValueError, RecursionError) as error:
@@ -152,7 +155,7 @@ class _Worker:
         self.asked = 0
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, "-P", __file__],  # -P: no module is imported from the folder that is looked at
+            [sys.executable, "-P", worker.__file__],  # -P: no module is imported from the folder that is looked at
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -172,16 +175,16 @@ class _Worker:
             process.stdin.flush()
         except OSError:
             raise _GoneError(self._death(process)) from None
-        return json.loads(self._line(process, time.monotonic() + seconds))
+        return json.loads(self._line(process, seconds))
 
-    def _line(self, process: subprocess.Popen[bytes], until: float) -> bytes:
+    def _line(self, process: subprocess.Popen[bytes], seconds: float) -> bytes:
         assert process.stdout is not None
-        line = bytearray()
+        line, until = bytearray(), time.monotonic() + seconds
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             while not line.endswith(b"\n"):
                 if not selector.select(max(0.0, until - time.monotonic())):
-                    raise _GoneError(f"it took longer than {self.limits.seconds:g} s")
+                    raise _GoneError(f"it took longer than {seconds:g} s")
                 part = os.read(process.stdout.fileno(), 1 << 16)
                 line += part
                 if not part:
@@ -194,7 +197,7 @@ class _Worker:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(5)
         if process.returncode == -signal.SIGALRM:
-            return f"it took longer than {self.limits.seconds:g} s"
+            return "it took longer than it may"
         how = f"signal {-process.returncode}" if (process.returncode or 0) < 0 else f"exit code {process.returncode}"
         return f"the worker that looked at it died ({how})"
 
@@ -218,65 +221,13 @@ class _Worker:
                     stream.close()
 
 
+def _seconds_for(path: Path, seconds: float) -> float:
+    """Return the time that a file may take, by what it has on disk: a hole in it takes no time there."""
+    try:
+        return seconds * (1 + os.lstat(path).st_blocks * 512 // _PIECE)
+    except (OSError, ValueError):
+        return seconds
+
+
 class _GoneError(Exception):
     """The worker is of no use any more; the message is the reason for the file at hand."""
-
-
-def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer one question after the other, as a worker does, until there are none."""
-    task = json.loads(questions.readline())
-    sys.path.insert(0, task["root"])
-    inspect: Any = import_module(task["module"])
-    for name in task["name"].split("."):
-        inspect = getattr(inspect, name)
-    limit_memory(task["memory"])
-    _write(answers, {"ready": True})
-    for line in questions:
-        signal.setitimer(signal.ITIMER_REAL, task["seconds"] + 5)  # ends it where nobody is left to do so
-        _write(answers, _looked(inspect, json.loads(line)["path"], task["options"]))
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def _looked(inspect: Callable[..., Any], path: str, options: dict[str, Any]) -> dict[str, Any]:
-    try:
-        answer = {"found": inspect(Path(path), **options)}
-        json.dumps(answer)
-    except (MemoryError, SystemError):  # the second where C code runs out of memory
-        return {"reason": "it needs more memory than it may", "again": True}
-    except Exception as error:
-        kind = type(error).__name__
-        named = kind in _NAMED and type(error).__module__.startswith("recbole_unlearn.")
-        told = str(error) if named else str(error.strerror) if isinstance(error, OSError) else f"it broke ({kind})"
-        return {"reason": told[:300]}
-    return answer
-
-
-def _write(answers: IO[bytes], answer: Mapping[str, Any]) -> None:
-    answers.write(json.dumps(answer).encode() + b"\n")
-    answers.flush()
-
-
-def limit_memory(more: int) -> None:
-    """Limit the address space of this process to what it has now and so many bytes more, where the platform can."""
-    if not memory_is_limited():
-        return
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    wanted = pages * resource.getpagesize() + more
-    wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (wanted, wanted))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _main() -> None:
-    """Keep the pipes, and give to whatever prints a place where nobody reads."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1):
-        os.dup2(nowhere, stream)
-    serve(questions, answers)
-
-
-if __name__ == "__main__":
-    _main()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from recbole_unlearn.production.workers import Limits, Looked, look_into, memory_is_limited
+from recbole_unlearn.production.worker import memory_is_limited
+from recbole_unlearn.production.workers import Limits, Looked, look_into
 from tests.production import inspectors
 
 TOLD = {

@@ -1,0 +1,141 @@
+"""``--audit``: what is left of those who withdrew in the files of some folders, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.lineage.store import write_atomically
+from recbole_unlearn.production.asked import KEYS, Asked, asked_of
+from recbole_unlearn.production.files import display
+from recbole_unlearn.production.found import CHECK, MUST_FIX, NOT_INSPECTED, Trace, counted
+from recbole_unlearn.production.search import Searched, folders_of, search
+from recbole_unlearn.version import __version__
+
+CLEAN, FOUND, NOT_ALL_INSPECTED = 0, 1, 3
+_REPORT = "audit of recbole_unlearn"
+_HEADINGS = {
+    MUST_FIX: "whoever withdrew is in these files",
+    CHECK: "these may be about whoever withdrew, or not: look for yourself",
+    NOT_INSPECTED: "nobody knows what is in these files",
+}
+
+
+def run_audit(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
+    """Run ``--audit``: write what was found, by what must be done about it, and one line that sums it up.
+
+    Args:
+        folder: Folders or files, with commas between them.
+        values: As ``asked_of`` takes them, and ``report``: where a json for an auditor is written.
+        out: Gets the lines.
+
+    Returns:
+        0 if everything was inspected and nothing found, 1 if anything must be fixed or checked, 3 if nothing was found and
+        something was not inspected.
+
+    Raises:
+        InputError: An argument cannot be used; nothing was looked at.
+    """
+    unknown = sorted(set(values) - {*KEYS, "report"})
+    if unknown:
+        raise ConfigError(f"--audit takes no --{unknown[0]}; allowed: {', '.join(sorted((*KEYS, 'report')))}")
+    report = Path(str(values["report"])) if "report" in values else None
+    if report is not None:
+        _check_report(report)
+    folders = folders_of(folder)
+    asked = asked_of(values)
+    began = datetime.now(UTC)
+    searched = search(folders, asked.spec, asked.request, progress=True)
+    code = exit_code(searched.traces)
+    out.write(rendered(searched, asked))
+    if report is not None:
+        content = json.dumps(_content(folders, asked, searched, began, code), indent=1) + "\n"
+        write_atomically(report, lambda file: file.write(content.encode()), mode=0o600)
+        out.write(f"report: {display(report)}\n")
+    return code
+
+
+def exit_code(traces: list[Trace]) -> int:
+    """Return the exit code that says what was found."""
+    groups = {trace.group for trace in traces}
+    if groups & {MUST_FIX, CHECK}:
+        return FOUND
+    return NOT_ALL_INSPECTED if groups else CLEAN
+
+
+def rendered(searched: Searched, asked: Asked) -> str:
+    """Return what was found as text, every name on one line.
+
+    Example:
+        >>> found = Searched([Trace("a.csv", "", MUST_FIX, "table", "1 row of withdrawn users", "rewrite it")], 2, 30)
+        >>> print(rendered(found, asked_of({"withdraw": "examples/requests.csv"})), end="")  # doctest: +SKIP
+        MUST FIX (1): whoever withdrew is in these files
+          a.csv: table: 1 row of withdrawn users; rewrite it
+    """
+    lines = []
+    for group, heading in _HEADINGS.items():
+        traces = [trace for trace in searched.traces if trace.group == group]
+        if traces:
+            lines.append(f"{group} ({len(traces)}): {heading}")
+            lines += [f"  {display(trace.line())}" for trace in traces]
+    if asked.request is not None:
+        lines.append(f"the request itself: {display(asked.request)}; delete it when it is carried out")
+    if searched.left_out:
+        lines.append(f"not entered: {', '.join(map(display, searched.left_out))}")
+    if asked.spec.dataset is None:
+        lines.append("no model can prove that it is clean without --dataset=NAME, whose ledger knows those that are")
+    numbers = Counter(trace.group for trace in searched.traces)
+    told = ", ".join(f"{numbers[group]} {group}" for group in _HEADINGS)
+    lines.append(f"{told}, in {counted(searched.files, 'file')} of {searched.bytes:,} bytes")
+    return "\n".join(lines) + "\n"
+
+
+def _content(folders: list[Path], asked: Asked, searched: Searched, began: datetime, code: int) -> dict[str, Any]:
+    """Return the report as an auditor reads it; it names nobody."""
+    spec = asked.spec
+    numbers = Counter(trace.group for trace in searched.traces)
+    return {
+        "report": _REPORT,
+        "schema": 1,
+        "version": __version__,
+        "began": began.isoformat(timespec="seconds"),
+        "seconds": round((datetime.now(UTC) - began).total_seconds(), 1),
+        "folders": [display(folder.absolute()) for folder in folders],
+        "looked_for": {
+            "dataset": spec.dataset,
+            "by_hash": {"users": len(spec.user_hashes), "items": len(spec.item_hashes), "pairs": len(spec.pair_hashes)},
+            "in_clear": {"users": len(spec.users), "items": len(spec.items), "pairs": len(spec.pairs)},
+            "rows_that_left": len(spec.row_hashes),
+            "models_vouched_for": len(spec.digests),
+            "user_columns": list(spec.user_columns),
+            "item_columns": list(spec.item_columns),
+            "encoding": spec.encoding,
+            "ledger": dict(asked.ledger) or None,
+            "request": None if asked.request is None else display(asked.request),
+        },
+        "files": searched.files,
+        "bytes": searched.bytes,
+        "not_entered": [display(folder) for folder in searched.left_out],
+        "found": {group: numbers[group] for group in _HEADINGS},
+        "traces": [{name: display(value) for name, value in trace.plain().items()} for trace in searched.traces],
+        "exit_code": code,
+    }
+
+
+def _check_report(path: Path) -> None:
+    """Refuse to write over anything but an earlier report."""
+    if not path.exists():
+        if path.parent.is_dir():
+            return
+        raise ConfigError(f"--report: there is no folder {display(path.parent)!r}")
+    try:
+        ours = json.loads(path.read_text("utf-8"))["report"] == _REPORT if path.is_file() else False
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        ours = False
+    if not ours:
+        raise ConfigError(f"--report={display(path)} is there and is no report of an audit; give another name")
