@@ -12,7 +12,7 @@ from recbole_unlearn.production.jobs import JOBS, run
 _SHORT = {
     "alpha": "withdraw_alpha",
 }
-_LAUNCH = ("model", "dataset", "config_files", "purge", "explain", *sorted(JOBS))
+_LAUNCH = ("model", "dataset", "config_files", "explain", *sorted(JOBS))
 
 _USAGE = """\
 Train a RecBole model, withdraw users, items or interactions from it, and measure how well it forgot.

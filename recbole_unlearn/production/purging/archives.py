@@ -33,13 +33,17 @@ def spool(folder: Path | None) -> IO[bytes]:
     return tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=None if folder is None else str(folder))
 
 
+def _unnamed(folder: Path | None) -> IO[bytes]:
+    return tempfile.TemporaryFile(dir=folder)
+
+
 def spooled(stream: IO[bytes], folder: Path | None) -> IO[bytes]:
     """Return the content of a stream, from its beginning, in memory or in a file without a name."""
     try:
         data = stream.read(_IN_MEMORY)
         if len(data) < _IN_MEMORY:
             return io.BytesIO(data)
-        held: IO[bytes] = tempfile.TemporaryFile(dir=folder)
+        held = _unnamed(folder)
         held.write(data)
         shutil.copyfileobj(stream, held)
     except NotInspected as error:

@@ -40,6 +40,9 @@ class Rows:
         return Rows(self.before + other.before, self.after + other.after)
 
 
+NO_ROWS = Rows()
+
+
 @dataclass(frozen=True)
 class Cut:
     """What is cut out of a file.

@@ -55,7 +55,7 @@ def rewrite(path: str, stream: IO[bytes], out: IO[bytes] | None, cut: Cut) -> Ro
         with open(os.devnull, "w+b") as nowhere:
             return _rewritten(path, stream, nowhere, cut, False)
     rows = _rewritten(path, stream, out, cut, True)
-    _look_again(path, stream, out, cut.wanted)
+    look_again(path, stream, out, cut.wanted)
     return rows
 
 
@@ -69,7 +69,7 @@ def _rewritten(path: str, stream: IO[bytes], out: IO[bytes], cut: Cut, checks: b
     return rows
 
 
-def _look_again(path: str, old: IO[bytes], new: IO[bytes], wanted: Wanted) -> None:
+def look_again(path: str, old: IO[bytes], new: IO[bytes], wanted: Wanted) -> None:
     """Refuse what was written if it still holds traces, or parts that cannot be read while they could be."""
     found: list[list[Trace]] = []
     for stream in (old, new):
