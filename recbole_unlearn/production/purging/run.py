@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -83,20 +84,16 @@ def run_purge(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
         return _Run(folders, asked, purge, ledger, Report(report, folders, told), out).run(yes)
 
 
+@dataclass
 class _Run:
-    def __init__(
-        self, folders: Sequence[Path], asked: Asked, purge: Purge, ledger: Ledger, report: Path | None, out: IO[str]
-    ) -> None:
-        self.folders, self.asked, self.purge, self.ledger, self.report, self.out = (
-            folders,
-            asked,
-            purge,
-            ledger,
-            report,
-            out,
-        )
-        self.began, self.done, self.finished, self.code = datetime.now(UTC), list[Done](), False, 1
-        self.left: list[Trace] = []
+    folders: Sequence[Path]
+    asked: Asked
+    purge: Purge
+    ledger: Ledger
+    report: Report
+    out: IO[str]
+    done: list[Done] = field(default_factory=list)
+    left: list[Trace] = field(default_factory=list)
 
     def run(self, yes: bool) -> int:
         """Plan for every file, and carry it out if that is wanted; return the exit code."""
