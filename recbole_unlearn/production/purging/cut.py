@@ -11,6 +11,7 @@ from recbole_unlearn.production.tally import Tally
 from recbole_unlearn.production.wanted import Wanted, is_number
 
 _ENOUGH = 3  # rows that left, from which on a table is no other data set by chance
+_SHORT = 100  # rows
 _LOG = re.compile(r".+\.log([.-][\d.-]{1,20})?")
 _REQUEST = re.compile(r"withdraw|forget|request|unlearn|erase|opt_?out|gdpr")
 UNPROVEN = (
@@ -77,6 +78,15 @@ def is_log(place: Place) -> bool:
     return bool(_LOG.fullmatch(place.name))
 
 
+def is_short(named: int, rows: int) -> bool:
+    """Return whether a list of nothing but names is taken for a request: a short one, a tenth of which withdrew.
+
+    >>> is_short(1, 3), is_short(40, 943), is_short(1, 100)
+    (True, False, False)
+    """
+    return rows <= _SHORT and 10 * named >= rows
+
+
 def is_named_after(path: str, dataset: str | None) -> bool:
     """Return whether a file or its folder says the name of the data set.
 
@@ -116,9 +126,9 @@ class Judge:
             items: The items that are.
             more: Users and items that are named in lists.
         """
-        before = self._total()
+        before = self.total()
         self.tally.add_row([*users, *more[0]], [*items, *more[1]])
-        if self._total() == before:
+        if self.total() == before:
             return False
         self.sure_items += any(not is_number(item) and self.wanted.item(item) for item in items)
         direct = any(self.wanted.names(user, item) for user in users or [None] for item in items or [None])
@@ -126,7 +136,8 @@ class Judge:
         self.mixed += not direct or others
         return True
 
-    def _total(self) -> int:
+    def total(self) -> int:
+        """Return how many rows named somebody."""
         return self.tally.users + self.tally.items + self.tally.pairs
 
     def proves(self) -> bool:
@@ -141,7 +152,7 @@ class Judge:
         """
         if self.mixed:
             raise LeftAlone(IN_A_LIST)
-        if self._total() and not proven and not self.proves():
+        if self.total() and not proven and not self.proves():
             raise LeftAlone(UNPROVEN)
 
 

@@ -11,7 +11,7 @@ from recbole_unlearn.production.formats.json_files import json_kind
 from recbole_unlearn.production.formats.text import HEAD, sample_of
 from recbole_unlearn.production.formats.views import is_scalar
 from recbole_unlearn.production.found import Place
-from recbole_unlearn.production.purging.cut import Cut, LeftAlone, Rows, is_log
+from recbole_unlearn.production.purging.cut import Cut, LeftAlone, Rows, is_log, is_short
 from recbole_unlearn.production.purging.lines import Line, mark_of, raw_lines
 from recbole_unlearn.production.purging.people import Above, People
 from recbole_unlearn.production.purging.spans import Part, joined, parts_of, skip
@@ -191,7 +191,7 @@ class Editor:
 
     def _request(self, text: str, start: int, parts: list[Part]) -> str:
         """Return a request without those who are withdrawn; others' requests stay."""
-        self.request = len({"interactions", "scope", "sample"} & {str(part.key) for part in parts}) > 0
+        told = bool({"interactions", "scope", "sample"} & {str(part.key) for part in parts})
         kept = []
         for part in parts:
             value = text[part.at : part.end]
@@ -199,8 +199,11 @@ class Editor:
                 inside, _ = parts_of(text, part.at)
                 self.before += len(inside)
                 gone = {place for place, one in enumerate(inside) if self.people.named({part.key: [one.value]})}
+                for one in gone:
+                    self.people.note(inside[one].value if is_scalar(inside[one].value) else "")
                 value = self._without(text, part.at, inside, gone)
             kept.append((part, value))
+        self.request = told or is_short(self.gone, self.before)
         return joined(text, start, parts, kept)
 
     def _without(self, text: str, start: int, parts: list[Part], gone: set[int]) -> str:

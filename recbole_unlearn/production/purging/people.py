@@ -66,14 +66,14 @@ class People:
         by_rows = self.by_key and self.wanted.user(key)
         if tree.sure_keys == before and not by_rows:
             return False
-        self._see(key)
+        self.note(key)
         self.sure = self.sure or by_rows
         return True
 
     def goes(self, piece: Any, above: Above = ()) -> bool:
         """Return whether an element that names somebody is about nobody else, so that all of it goes."""
         if is_scalar(piece):
-            self._see(piece)
+            self.note(piece)
             return True
         if isinstance(piece, list):
             bare = self.bare and len(piece) > 1 and all(map(is_scalar, piece))
@@ -104,7 +104,8 @@ class People:
         )
         return all(map(is_scalar, (*users, *items))) and self.judge.names(users, items)
 
-    def _see(self, token: Any) -> None:
+    def note(self, token: Any) -> None:
+        """Take note of a token that goes."""
         self.sure = self.sure or not is_number(token)
         self.judge.tally.users += 1
 

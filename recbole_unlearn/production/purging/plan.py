@@ -76,6 +76,11 @@ class Purge:
     keep: Collection[Path] = ()
     request: Path | None = None
 
+    def keeps(self, path: Path) -> bool:
+        """Return whether a file belongs to the ledger."""
+        real = Path(os.path.realpath(path))
+        return real in self.keep or any(folder in real.parents for folder in self.keep)
+
     def cut(self, path: Path) -> Cut:
         """Return what is cut out of a file."""
         wanted, real = self.models.wanted, Path(os.path.realpath(path))
@@ -96,7 +101,7 @@ def plan(path: Path, traces: Sequence[Trace], purge: Purge) -> Action:
         kinds = {trace.kind for trace in traces if trace.group == MUST_FIX}
         whole = not any(trace.member for trace in traces if trace.group == MUST_FIX)
         with open_regular(path) as stream:
-            if whole and (kinds <= MODEL or kinds <= PICKLED):
+            if whole and (kinds <= MODEL or PICKLED in kinds):
                 does, rows = fate_of(path, traces, purge.models), NO_ROWS
             else:
                 does, rows = REWRITE, rewrite(str(path), stream, None, purge.cut(path))
@@ -129,7 +134,7 @@ def _refuse(path: Path, traces: Sequence[Trace], purge: Purge) -> None:
     real = Path(os.path.realpath(path))
     if not stat.S_ISREG(told.st_mode):
         raise LeftAlone("no regular file: look for yourself")
-    if real in purge.keep or any(folder in real.parents for folder in purge.keep):
+    if purge.keeps(path):
         raise LeftAlone("it belongs to the ledger")
     if path.name.endswith(".withdrawing"):
         raise LeftAlone("a withdrawal is writing it, or was cut off: the next run finishes it")

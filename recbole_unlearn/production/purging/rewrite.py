@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import io
 import shutil
-from typing import IO
+from typing import IO, Any
 
 from recbole_unlearn.exceptions import UntrustedFileError
 from recbole_unlearn.production.files import packer_of
@@ -52,11 +52,31 @@ def rewrite(path: str, stream: IO[bytes], out: IO[bytes] | None, cut: Cut) -> Ro
         (Rows(before=2, after=1), b'user_id,n\\r\\n22,1')
     """
     if out is None:
-        with open(os.devnull, "w+b") as nowhere:
-            return _rewritten(path, stream, nowhere, cut, False)
+        return _rewritten(path, stream, Nowhere(), cut, False)  # type: ignore[arg-type]
     rows = _rewritten(path, stream, out, cut, True)
     look_again(path, stream, out, cut.wanted)
     return rows
+
+
+class Nowhere(io.RawIOBase):
+    """A file that keeps nothing and knows how much was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._at = 0
+
+    def writable(self) -> bool:
+        """Return that it can be written."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Count bytes."""
+        self._at += memoryview(data).nbytes
+        return memoryview(data).nbytes
+
+    def tell(self) -> int:
+        """Return how many there were."""
+        return self._at
 
 
 def _rewritten(path: str, stream: IO[bytes], out: IO[bytes], cut: Cut, checks: bool) -> Rows:
@@ -143,13 +163,12 @@ class _Rewriting:
         """Refuse what was written if it has other rows, read again, than the file without those that went."""
         out.flush()
         out.seek(0)
-        with open(os.devnull, "wb") as nowhere:
-            try:
-                again = rewrite_text(place, out, nowhere, cut)
-            except LeftAlone as error:
-                if rows.after:
-                    raise LeftAlone(_LOST) from error
-                again = Rows()
+        try:
+            again = rewrite_text(place, out, Nowhere(), cut)  # type: ignore[arg-type]
+        except LeftAlone as error:
+            if rows.after:
+                raise LeftAlone(_LOST) from error
+            again = Rows()
         out.seek(0, 2)
         if again.after != rows.after or again.before != again.after:
             raise LeftAlone(_LOST)

@@ -114,6 +114,8 @@ class _Run:
         return code
 
     def _one(self, path: Path, traces: list[Trace], yes: bool) -> None:
+        if self.purge.keeps(path):
+            return
         if not any(trace.group == MUST_FIX for trace in traces):
             self.left += traces
             return
@@ -140,7 +142,7 @@ class _Run:
             return carry_out(action, self.purge)
 
     def _sum_up(self, yes: bool, files: int) -> None:
-        for group in (MUST_FIX, CHECK, NOT_INSPECTED) if yes else (CHECK, NOT_INSPECTED):
+        for group in (CHECK, NOT_INSPECTED):
             traces = [trace for trace in self.left if trace.group == group]
             if traces:
                 self.out.write(f"{group} ({len(traces)}), left to you:\n")

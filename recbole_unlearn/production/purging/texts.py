@@ -12,7 +12,7 @@ from recbole_unlearn.production.formats.mentions import Mentions
 from recbole_unlearn.production.formats.tables import ATOMIC, Layout, cells_of, find_layout, records, tokens_of
 from recbole_unlearn.production.formats.text import HEAD, is_list, is_prose, sample_of
 from recbole_unlearn.production.found import Place
-from recbole_unlearn.production.purging.cut import UNPROVEN, Cut, Judge, LeftAlone, Rows, is_log
+from recbole_unlearn.production.purging.cut import UNPROVEN, Cut, Judge, LeftAlone, Rows, is_log, is_short
 from recbole_unlearn.production.purging.lines import Line, mark_of, raw_lines
 from recbole_unlearn.production.tally import is_ours
 from recbole_unlearn.production.wanted import is_number
@@ -34,6 +34,9 @@ class Reader(Protocol):
     def read(self, lines: Iterator[Line]) -> Iterator[Record]:
         """Yield the rows."""
 
+    def named(self) -> int:
+        """Return how many rows that were read name somebody."""
+
     def check(self) -> None:
         """Raise LeftAlone if the rows that were read may not go."""
 
@@ -53,11 +56,10 @@ def rewrite_text(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> R
     head, encoding = stream.read(HEAD), cut.wanted.told.encoding
     make = _reader(place, head, cut)
     stream.seek(0)
-    judge, named = make(), 0
-    for record in judge.read(raw_lines(stream, head, encoding)):
-        named += record.goes
-    if named:
-        judge.check()
+    first = make()
+    deque(first.read(raw_lines(stream, head, encoding)), maxlen=0)
+    if first.named():
+        first.check()
     elif is_log(place):
 
         def make() -> Reader:
@@ -101,7 +103,7 @@ class _Table:
     """A table with a header."""
 
     def __init__(self, place: Place, layout: Layout, cut: Cut) -> None:
-        self.place, self.layout, self.cut, self.judge = place, layout, cut, Judge(cut)
+        self.place, self.layout, self.cut, self.judge, self.rows = place, layout, cut, Judge(cut), 0
 
     def read(self, lines: Iterator[Line]) -> Iterator[Record]:
         held: deque[bytes] = deque()
@@ -115,6 +117,7 @@ class _Table:
 
         for row, count in records(texts(), self.layout.delimiter):
             raw = b"".join(held.popleft() for _ in range(count))
+            self.rows += any(row)
             yield Record(raw, any(row), self._goes(row))
 
     def _goes(self, row: list[str]) -> bool:
@@ -130,12 +133,15 @@ class _Table:
             return any([self.judge.names([user], []) for user in users])
         return self.judge.names([*users], [*items], ([*listed[0]], [*listed[1]]))
 
+    def named(self) -> int:
+        return self.judge.total()
+
     def check(self) -> None:
         place, layout = self.place, self.layout
         stem = place.name.removesuffix(place.suffix) if place.suffix in ATOMIC else place.name
         atomic = (place.suffix in ATOMIC or layout.typed) and is_ours(stem, self.cut.wanted)
         ids = {*layout.columns.users, *layout.columns.items}
-        request = self.cut.is_request(place) and len(ids) == layout.width
+        request = len(ids) == layout.width and (self.cut.is_request(place) or is_short(self.named(), self.rows))
         self.judge.check(atomic or request or self.cut.is_ours(place))
 
 
@@ -149,14 +155,18 @@ class _List:
     def __init__(self, place: Place, cut: Cut) -> None:
         wanted, about = cut.wanted, cut.wanted.columns.of_stem(place.name)
         self.looked = wanted.user if about == "user" else wanted.item if about == "item" else wanted.token
-        self.place, self.cut, self.sure = place, cut, 0
+        self.place, self.cut, self.sure, self.held = place, cut, 0, 0
 
     def read(self, lines: Iterator[Line]) -> Iterator[Record]:
         for text, raw in lines:
             token = text.strip(" \t,;[]")
             goes = self.looked(token)
+            self.held += goes
             self.sure += goes and not is_number(token)
             yield Record(raw, bool(token), goes)
+
+    def named(self) -> int:
+        return self.held
 
     def check(self) -> None:
         if not (self.sure or self.cut.is_request(self.place) or self.cut.is_ours(self.place)):
@@ -174,25 +184,24 @@ class _Headerless:
 
     def read(self, lines: Iterator[Line]) -> Iterator[Record]:
         for text, raw in lines:
+            row = cells_of(text, self.rows.delimiter)
             if self.order is None:
                 self.rows.add(text)
-            row = cells_of(text, self.rows.delimiter)
-            yield Record(raw, any(row), self._goes(row) if self.order is not None else self._may_go(row))
+            yield Record(raw, any(row), self.order is not None and self._goes(row, self.order))
+        if self.order is None:
+            self.order = self.rows.order()
+            self.judge.tally = self.rows.tallies[self.order]
 
-    def _may_go(self, row: list[str]) -> bool:
-        return any(map(self.cut.wanted.token, row[:3])) or self.cut.wanted.has_pairs
-
-    def _goes(self, row: list[str]) -> bool:
+    def _goes(self, row: list[str], order: tuple[int | None, int | None]) -> bool:
         if self.rows.adjacent:
             return bool(row) and self.cut.wanted.user(row[0])
-        user, item = (
-            None if place is None or place >= len(row) else row[place] for place in self.order or (None, None)
-        )
+        user, item = (None if place is None or place >= len(row) else row[place] for place in order)
         return self.cut.wanted.names(user, item) is not None
 
+    def named(self) -> int:
+        return self.judge.total()
+
     def check(self) -> None:
-        self.order = self.rows.order()
-        self.judge.tally = self.rows.tallies[self.order]
         named = self.rows.known is not None and self.cut.wanted.told.dataset in self.rows.known[1]
         self.judge.check(named or self.cut.is_ours(self.place))
 
@@ -201,11 +210,16 @@ class _LogLines:
     """The lines of a log."""
 
     def __init__(self, cut: Cut) -> None:
-        self.mentions = Mentions(cut.wanted)
+        self.mentions, self.held = Mentions(cut.wanted), 0
 
     def read(self, lines: Iterator[Line]) -> Iterator[Record]:
         for text, raw in lines:
-            yield Record(raw, True, self.mentions.names(text))
+            goes = self.mentions.names(text)
+            self.held += goes
+            yield Record(raw, True, goes)
+
+    def named(self) -> int:
+        return self.held
 
     def check(self) -> None:
         """Any line of a log may go."""

@@ -19,7 +19,7 @@ from recbole_unlearn.production.torch_files import weights_digest
 from recbole_unlearn.production.wanted import Wanted
 
 MODEL = {"model", "optimizer moments", "cached embeddings"}
-PICKLED = {"data set or dataloaders"}
+PICKLED = "data set or dataloaders"
 _SHARD = {"digest", "state", "seconds"}
 _PER_USER = "with a row per user"
 _BY_HAND = "unlearn it (--model_file), or delete it by hand"
@@ -52,7 +52,7 @@ def fate_of(path: Path, traces: Collection[Trace], models: Models) -> str:
     kinds = {trace.kind for trace in traces if trace.group == MUST_FIX}
     try:
         content = read_content(path)
-        if kinds <= PICKLED:
+        if PICKLED in kinds:
             _check_pickle(content, models.wanted)
             return "delete"
         return _fate_of_model(path, content, traces, models)
