@@ -35,7 +35,8 @@ def load_data_and_model(
     Args:
         model_file: A file of ours, or RecBole's pickle.
         trust: Whether a pickle may be loaded, which runs code; ``trust_checkpoint`` of ``config_dict`` by default.
-        config_dict: Keys that replace those of the checkpoint, such as ``data_path``.
+        config_dict: Keys that replace those of the checkpoint, such as ``data_path``. Only if ``dataset`` is among them may
+            RecBole download a data set that is not there.
 
     Returns:
         config, model, dataset, train_data, valid_data, test_data. ``Unlearner(config, model, dataset)`` unlearns from it.
@@ -51,7 +52,7 @@ def load_data_and_model(
     source = (real_path(model_file), file_digest(model_file))
     checkpoint, config = read_model_file(model_file, given)
     try:
-        model, dataset = _model_and_data(model_file, checkpoint, config)
+        model, dataset = _model_and_data(model_file, checkpoint, config, "dataset" in given)
     except ConfigError:
         if not _is_stale(config, anchor_of(checkpoint)):
             raise
@@ -90,15 +91,15 @@ def load_for_withdrawal(
 ) -> tuple[Config, Any, WithdrawalDataset]:
     """Load a model and the data set as the model knows it, with rows that were withdrawn from other models since."""
     checkpoint, config = read_model_file(model_file, given)
-    model, dataset = _model_and_data(model_file, checkpoint, config)
+    model, dataset = _model_and_data(model_file, checkpoint, config, "dataset" in given)
     return config, model, dataset
 
 
 def _model_and_data(
-    model_file: str | os.PathLike[str], checkpoint: Mapping[str, Any], config: Config
+    model_file: str | os.PathLike[str], checkpoint: Mapping[str, Any], config: Config, may_download: bool
 ) -> tuple[Any, WithdrawalDataset]:
     """Return a model with the rows that it was trained on, as far as the files and the ledger still tell."""
-    check_files(config)
+    check_files(config, may_download)
     if get_trainer(config["MODEL_TYPE"], config["model"]) is not Unlearner:
         raise UnsupportedModelError(f"{config['model']} has a trainer of its own in RecBole, which cannot unlearn yet")
     refused: ConfigError | None = None

@@ -11,6 +11,7 @@ import yaml
 
 from recbole_unlearn import WithdrawalRequest, cli, presets
 from recbole_unlearn.config_check import _keys_read_by_recboles_core, our_keys
+from recbole_unlearn.production.asked import KEYS as AUDIT_KEYS
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -82,6 +83,7 @@ def test_a_command_has_keys_that_are_known(page, command):
     if arguments == ["--help"]:
         return
     known = {*our_keys(), *cli._LAUNCH, *_keys_read_by_recboles_core(), "benchmark", "benchmark_jobs", "benchmark_only"}
+    known |= {*AUDIT_KEYS, "report"}
     given = cli._parse(arguments)
     assert set(given) <= known
     methods = given.get("methods", "SCIF").split(",")

@@ -226,7 +226,7 @@ def test_old_caches_are_refused(here):
         create_dataset(config)
 
 
-def test_after_a_withdrawal_and_a_purge_the_audit_is_clean(here, capsys):
+def test_after_a_withdrawal_the_audit_names_what_is_left_and_is_clean_without_it(here, capsys):
     dataset = load_data_and_model("saved/NeuMF.pth", trust=True)[2]
     Path("old.pth").write_bytes(pickle.dumps(dataset))
     ask("log.txt", "withdrawing user u3\n")
@@ -234,21 +234,21 @@ def test_after_a_withdrawal_and_a_purge_the_audit_is_clean(here, capsys):
     for name in ("NeuMF", "LightGCN"):
         assert main([f"--model_file=saved/{name}.pth", "--withdraw=r.csv", "--trust_checkpoint=True"]) == 0
     capsys.readouterr()
-    command = ["--audit=.", "--withdraw=r.csv"]
+    shutil.rmtree(here / "log_tensorboard", ignore_errors=True)
+    command = ["--audit=.", "--dataset=tiny", "--data_path=data"]
     assert main(command) == 1
     found = capsys.readouterr().out
-    for name in ("saved/BPR.pth: old model", "BPR.pth: optimizer", "tiny.inter: raw", "old.pth", "log.txt", "r.csv"):
+    for name in ("saved/BPR.pth: model", "BPR.pth: optimizer", "tiny.inter: raw", "old.pth", "log.txt", "r.csv: table"):
         assert name in found
     assert "saved/NeuMF.pth" not in found
     assert "saved/LightGCN.pth" not in found
-    assert main([*command, "--purge=True"]) == 1
-    shutil.rmtree(here / "log_tensorboard", ignore_errors=True)
-    outside = here.parent / "again.csv"
-    outside.write_text("user_id\nu3\n")
+    for name in ("saved/BPR.pth", "old.pth", "log.txt"):
+        Path(name).unlink()
+    inter = Path("data/tiny/tiny.inter")
+    inter.write_text("".join(line for line in inter.read_text().splitlines(True) if not line.startswith("u3\t")))
     capsys.readouterr()
-    assert main(["--audit=.", f"--withdraw={outside}"]) == 1  # the request's own file, given from elsewhere
-    assert "1 traces in 1 files" in capsys.readouterr().out
-    assert sorted(path.name for path in Path("saved").iterdir()) == ["LightGCN.pth", "NeuMF.pth"]
+    assert main([*command, "--withdraw=r.csv"]) == 0
+    assert "the request itself: r.csv; delete it" in capsys.readouterr().out
     load_data_and_model("saved/NeuMF.pth")
     assert main(["--verify=data/tiny/ledger"]) == 0
     assert "2 rows, 2 receipts, 2 models: OK" in capsys.readouterr().out
@@ -267,7 +267,14 @@ def nan(state):
     return state
 
 
+def elsewhere(state):
+    """Name a data set that RecBole knows where to download, and that is not there."""
+    state["config"].final_config_dict |= {"dataset": "ml-1m", "data_path": "nowhere/ml-1m"}
+    return state
+
+
 BAD = {
+    "a data set to download": (broken(elsewhere), {}, "a model's file alone makes nothing download"),
     "bare state_dict": (
         broken(lambda state: state["state_dict"]),
         {},
@@ -365,8 +372,8 @@ def test_a_comparing_run_of_scope_all_leaves_nothing_behind(here, capsys):
     ledger.close()
     for folder in ("new", "output", "log", "data/tiny/ledger"):
         capsys.readouterr()
-        assert main([f"--audit={folder}", "--withdraw=r.csv"]) == 1  # the request's own file
-        assert "1 traces in 1 files" in capsys.readouterr().out
+        assert main([f"--audit={folder}", "--withdraw=r.csv", "--dataset=tiny", "--data_path=data"]) == 0
+        assert "0 MUST FIX, 0 CHECK, 0 NOT INSPECTED" in capsys.readouterr().out
     assert main(command) == 2
     assert (
         "was withdrawn before" in capsys.readouterr().err

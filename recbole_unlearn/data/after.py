@@ -273,7 +273,8 @@ def refuse_withdrawn(config: Any, dataset: Dataset, what: str) -> Dataset:
     if held.any():
         raise ConfigError(
             f"{what} holds {held.sum()} rows that were withdrawn from {config['dataset']!r}; delete them, from caches "
-            f"and from the atomic files (run_unlearn.py --audit=FOLDER --withdraw=FILE --purge=True does), and run again"
+            f"and from the atomic files (run_unlearn.py --audit=FOLDER --dataset={config['dataset']} finds them), and run "
+            f"again"
         )
     return dataset
 

@@ -1,9 +1,10 @@
 """``create_dataset`` and ``data_preparation`` under RecBole's names."""
 
 import os
+import pickle
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 import recbole
@@ -33,16 +34,17 @@ def create_dataset(config: Any) -> Dataset:
 
     Raises:
         ConfigError: The data set's files are missing.
-        UntrustedFileError: ``dataset_save_path`` names a pickle and ``trust_checkpoint`` is not set.
+        UntrustedFileError: RecBole would load a pickle, which ``dataset_save_path`` names or which lies in
+            ``checkpoint_dir`` under the name of the data set, and ``trust_checkpoint`` is not set.
     """
     check_files(config)
+    create = redirected(recbole_data.create_dataset, pickle=_Pickles(config))
     cache = config["dataset_save_path"]
     if cache and os.path.exists(cache):
-        _refuse_pickle(config, cache)
-        return refuse_withdrawn(config, recbole_data.create_dataset(config), f"the cached data set {cache!r}")
+        return refuse_withdrawn(config, create(config), f"the cached data set {cache!r}")
     own_class = hasattr(recbole.data.dataset, f"{config['model']}Dataset")
     if own_class or config["MODEL_TYPE"] not in (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.CONTEXT):
-        return refuse_withdrawn(config, recbole_data.create_dataset(config), f"the data set of {config['model']}")
+        return refuse_withdrawn(config, create(config), f"the data set of {config['model']}")
     try:
         dataset = load_after_withdrawals(config)
     except InputError:
@@ -67,15 +69,16 @@ def data_preparation(config: Any, dataset: Dataset) -> tuple[Any, Any, Any]:
         return prepare_anew(config, dataset)
     default = os.path.join(config["checkpoint_dir"], f"{config['dataset']}-for-{config['model']}-dataloader.pth")
     cache = config["dataloaders_save_path"] or default
+    load = redirected(recbole_data.load_split_dataloaders, pickle=_Pickles(config))
+    prepare = redirected(recbole_data.data_preparation, load_split_dataloaders=load)
     if os.path.exists(cache):
-        _refuse_pickle(config, cache)
-        loaders = recbole_data.data_preparation(config, dataset)
+        loaders = prepare(config, dataset)
         for loader in loaders:
             refuse_withdrawn(config, loader._dataset, f"the cached dataloaders {cache!r}")
         return loaders
     if isinstance(dataset, WithdrawalDataset):
         return _prepare_fast(config, dataset)
-    return recbole_data.data_preparation(config, dataset)
+    return prepare(config, dataset)
 
 
 def _get_dataloader(config: Any, phase: str) -> type:
@@ -109,17 +112,39 @@ def prepare_anew(config: Any, dataset: WithdrawalDataset) -> tuple[Any, Any, Any
     return _prepare_fast(config, dataset, **without_cache)
 
 
-def _refuse_pickle(config: Any, path: str) -> None:
-    if not config["trust_checkpoint"]:
-        raise UntrustedFileError(
-            f"{path!r} is a pickle, which runs code when it is loaded; delete it to build it anew, "
-            f"or set trust_checkpoint=True if you made it"
-        )
+class _Pickles:
+    """What RecBole's functions find in the place of ``pickle``: it loads no file that nobody trusts.
+
+    Args:
+        config: Says whether it is trusted.
+    """
+
+    def __init__(self, config: Any) -> None:
+        self._trusted = config["trust_checkpoint"]
+
+    def load(self, file: IO[bytes]) -> Any:
+        """Load a file."""
+        if not self._trusted:
+            raise UntrustedFileError(
+                f"{file.name!r} is a pickle, which runs code when it is loaded; delete it to build it anew, "
+                f"or set trust_checkpoint=True if you made it"
+            )
+        return pickle.load(file)
 
 
-def check_files(config: Any) -> None:
-    """Refuse a data set whose atomic file is missing."""
+def check_files(config: Any, may_download: bool = True) -> None:
+    """Refuse a data set whose atomic file is missing.
+
+    Args:
+        config: Names it.
+        may_download: Whether RecBole may download it if it knows where from: not if a file names it, and no caller.
+    """
     name, folder = config["dataset"], config["data_path"]
+    if not os.path.isdir(folder) and not may_download:
+        raise ConfigError(
+            f"data set {name!r} is not in {folder!r}, and a model's file alone makes nothing download; set data_path to the "
+            f"folder that holds {name}/{name}.inter, or name the data set too (--dataset={name}), which may download it"
+        )
     if not os.path.isdir(folder):
         urls = yaml.safe_load(
             (Path(recbole.__file__).parent / "properties/dataset/url.yaml").read_text(encoding="utf-8")

@@ -36,6 +36,12 @@ class Asked:
     request: Path | None = None
     ledger: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def apart(self) -> list[Path]:
+        """Files in which nothing is looked for: the request, and the journal of a ledger that somebody is writing."""
+        journal = [Path(f"{self.ledger['path']}-{end}") for end in ("wal", "shm")] if self.ledger else []
+        return ([] if self.request is None else [self.request]) + journal
+
 
 def asked_of(values: Mapping[str, Any]) -> Asked:
     """Return what these arguments ask for; nothing is written, not even into the ledger's folder.
@@ -161,7 +167,7 @@ def _encoding(given: object) -> str | None:
     if given is None:
         return None
     try:
-        b"".decode(str(given))
+        b" ".decode(str(given))  # of no bytes, Python decodes in any encoding
     except (LookupError, UnicodeError, ValueError) as error:
         raise ConfigError(
             f"--encoding={given} is no encoding of text that Python knows; latin-1 is one, or utf-16"

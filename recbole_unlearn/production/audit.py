@@ -50,9 +50,10 @@ def run_audit(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
     folders = folders_of(folder)
     asked = asked_of(values)
     began = datetime.now(UTC)
-    searched = search(folders, asked.spec, asked.request, progress=True)
+    searched = search(folders, asked.spec, asked.apart, progress=True)
     code = exit_code(searched.traces)
-    out.write(rendered(searched, asked))
+    encoding = getattr(out, "encoding", None) or "utf-8"
+    out.write(rendered(searched, asked).encode(encoding, "backslashreplace").decode(encoding))
     if report is not None:
         content = json.dumps(_content(folders, asked, searched, began, code), indent=1) + "\n"
         write_atomically(report, lambda file: file.write(content.encode()), mode=0o600)
@@ -72,10 +73,12 @@ def rendered(searched: Searched, asked: Asked) -> str:
     """Return what was found as text, every name on one line.
 
     Example:
+        >>> from recbole_unlearn.production.spec import Spec
         >>> found = Searched([Trace("a.csv", "", MUST_FIX, "table", "1 row of withdrawn users", "rewrite it")], 2, 30)
-        >>> print(rendered(found, asked_of({"withdraw": "examples/requests.csv"})), end="")  # doctest: +SKIP
+        >>> print(rendered(found, Asked(Spec(users=["7"], dataset="shop"))), end="")
         MUST FIX (1): whoever withdrew is in these files
           a.csv: table: 1 row of withdrawn users; rewrite it
+        1 MUST FIX, 0 CHECK, 0 NOT INSPECTED, in 2 files of 30 bytes
     """
     lines = []
     for group, heading in _HEADINGS.items():

@@ -19,7 +19,32 @@ _USER_WORDS: tuple[str, ...] = (
     "visitor",
     "profile",
 )
-_USER_WORDS += ("author", "buyer", "consumer", "subscriber", "patient", "reader", "listener")
+_USER_WORDS += (
+    "author",
+    "buyer",
+    "consumer",
+    "subscriber",
+    "patient",
+    "reader",
+    "listener",
+    "viewer",
+    "rater",
+    "player",
+    "usr",
+)
+_USER_WORDS += (
+    "student",
+    "employee",
+    "cookie",
+    "household",
+    "follower",
+    "guest",
+    "shopper",
+    "borrower",
+    "voter",
+    "learner",
+)
+_USER_WORDS += ("participant", "respondent", "passenger", "donor")
 _ITEM_WORDS: tuple[str, ...] = (
     "item",
     "movie",
@@ -35,7 +60,16 @@ _ITEM_WORDS: tuple[str, ...] = (
 )
 _ITEM_WORDS += ("recipe", "venue", "poi", "news", "film", "anime", "listing", "merchant", "hotel", "app")
 _ENDS = ("id", "no", "nr", "number", "num", "token", "key", "hash", "uuid", "guid", "code", "index", "idx")
-_USERS = {f"{word}{end}" for word in _USER_WORDS for end in ("", *_ENDS)} | {"uid", "username"}
+_USERS = {f"{word}{end}" for word in _USER_WORDS for end in ("", *_ENDS)} | {
+    "uid",
+    "username",
+    "email",
+    "emailaddress",
+    "login",
+    "nickname",
+    "steamid",
+    "msno",
+}
 _ITEMS = {f"{word}{end}" for word in _ITEM_WORDS for end in ("", *_ENDS)}
 _ITEMS |= {"iid", "asin", "parentasin", "isbn", "sku", "mid", "ean"}
 _USER_TAILS = ("userid", "memberid", "customerid", "reviewerid", "sessionid")

@@ -19,16 +19,18 @@ from typing import IO, Any
 from recbole_unlearn.production.found import NotInspected
 
 HEAD = 1 << 12  # bytes that say what packed a file
+_PIECE = 1 << 20  # bytes that are unpacked at once
 UNPACKED = 1 << 30  # bytes that are unpacked of one file, at most
+LINK = "a link, which is not followed"
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
     stat.S_IFDIR: "a folder",
-    stat.S_IFLNK: "a link, which is not followed",
+    stat.S_IFLNK: LINK,
 }
-_OF_THE_SYSTEM = ("/proc", "/sys", "/dev")
+_OF_THE_SYSTEM, _BELOW_THE_SYSTEM = ("/proc", "/sys", "/dev"), ("/proc/", "/sys/")
 PACKED: tuple[tuple[bytes, str, Callable[[Any], Any]], ...] = (
     (b"\x1f\x8b", ".gz", lambda file: gzip.GzipFile(fileobj=file, mode="rb")),
     (b"BZh", ".bz2", bz2.BZ2File),
@@ -104,7 +106,7 @@ def files_below(
     waiting = [folder]
     while waiting:
         here = waiting.pop()
-        if os.path.abspath(here) in _OF_THE_SYSTEM:
+        if os.path.abspath(here).startswith(_BELOW_THE_SYSTEM) or os.path.abspath(here) in _OF_THE_SYSTEM:
             yield here, "a folder in which the operating system shows itself"
             continue
         try:
@@ -167,7 +169,7 @@ class Metered(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Read into a buffer."""
         try:
-            data = self._stream.read(min(len(buffer), max(0, self._budget.left) + 1))
+            data = self._stream.read(min(len(buffer), _PIECE, max(0, self._budget.left) + 1))
         except NotInspected:
             raise
         except DAMAGED as error:
@@ -250,7 +252,7 @@ def open_zip(file: IO[bytes], most: int = UNPACKED) -> zipfile.ZipFile:
 def member(archive: zipfile.ZipFile, name: str, most: int = UNPACKED) -> bytes:
     """Return the bytes of a member of a zip, through a cap."""
     with zip_stream(archive, name, most) as stream:
-        return stream.read()
+        return stream.read(archive.getinfo(name).file_size + 1)  # without a size, memory would be set aside twice
 
 
 def zip_stream(archive: zipfile.ZipFile, name: str, most: int = UNPACKED) -> IO[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.production.files import files_below, open_regular
+from recbole_unlearn.production.files import LINK, files_below, open_regular
 from recbole_unlearn.production.formats.dispatch import inspect
 from recbole_unlearn.production.found import Place, Trace
 from recbole_unlearn.production.spec import Spec
@@ -50,14 +50,16 @@ def folders_of(given: str) -> list[Path]:
     if missing or not names:
         raise ConfigError(f"folder {missing[0] if missing else given!r} does not exist")
     real = {name: Path(os.path.realpath(name)) for name in names}
-    inner = {name for name in names if any(other in real[name].parents for other in real.values())}
-    return [Path(name) for name in dict.fromkeys(names) if name not in inner]
+    first = {place: name for name, place in reversed(real.items())}
+    return [
+        Path(name) for name, place in real.items() if first[place] == name and not first.keys() & set(place.parents)
+    ]
 
 
 def search(
     folders: Sequence[Path],
     spec: Spec,
-    apart: Path | None = None,
+    apart: Collection[Path] = (),
     workers: int = 2,
     progress: bool = False,
     limits: Limits = _LIMITS,
@@ -69,7 +71,7 @@ def search(
     Args:
         folders: Folders, or single files.
         spec: Who and what is looked for.
-        apart: A file that is left out, such as that of the request.
+        apart: Files that are left out, such as that of the request.
         workers: Number of processes.
         progress: Whether to show it on stderr, if that is a terminal.
         limits: What a worker may use.
@@ -79,9 +81,10 @@ def search(
     """
     found = Searched()
     reasons: dict[Path, str | None] = {}
-    request = None if apart is None else os.path.realpath(apart)
+    left_out = {os.path.realpath(path) for path in apart}
+    names = {os.path.basename(path) for path in left_out}
     for path, reason in _walk(folders, found.left_out):
-        if request is None or path.name != os.path.basename(request) or os.path.realpath(path) != request:
+        if path.name not in names or os.path.realpath(path) not in left_out:
             reasons[path] = reason
     roots = [os.path.realpath(folder) for folder in folders]
     looked = look_into(
@@ -125,7 +128,7 @@ def _walk(folders: Sequence[Path], left_out: list[Path]) -> Iterator[tuple[Path,
 def _not_opened(path: Path, reason: str, roots: Sequence[str], left_out: Sequence[Path]) -> list[Trace]:
     """Return the trace of what was not opened; a link to a file that is looked at itself is none."""
     place = Place(str(path))
-    if not path.is_symlink():
+    if reason != LINK:
         return [place.not_inspected("file", reason)]
     target = os.path.realpath(path)
     if not os.path.exists(target):

@@ -12,6 +12,7 @@ from recbole_unlearn.production.spec import Spec
 
 _MOST_CACHED = 1 << 18  # tokens
 _WHOLE = re.compile(r"-?\d+\.0+")
+_POWER = re.compile(r"-?\d(\.\d*)?[eE]\+?\d{1,2}")
 _SHORTEST = 6  # characters of a token that says who it is wherever it stands
 _LONGEST = 1000  # characters of a token; what is longer is none
 
@@ -19,10 +20,13 @@ _LONGEST = 1000  # characters of a token; what is longer is none
 def normal(token: object) -> str:
     """Return a token as files may write it: without outer blanks and quotes, and whole numbers without a fraction.
 
-    >>> normal(' "196" '), normal(196.0), normal("196.50"), normal(b"u3")
-    ('196', '196', '196.50', 'u3')
+    >>> normal(' "196" '), normal(196.0), normal("196.50"), normal(b"u3"), normal("1.960e+02")
+    ('196', '196', '196.50', 'u3', '196')
     """
     text = unquoted(token)
+    if ("e" in text or "E" in text) and _POWER.fullmatch(text):  # as numpy.savetxt writes them
+        value = float(text)
+        return str(int(value)) if value.is_integer() and abs(value) < 1 << 53 else text
     return text.partition(".")[0] if "." in text and _WHOLE.fullmatch(text) else text
 
 

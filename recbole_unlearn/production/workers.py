@@ -29,7 +29,7 @@ SECONDS = 60.0
 _FILES = 2000  # that a worker looks at before another takes its place
 _START = 30.0  # seconds that a worker may take to start
 _ANSWER = 1 << 24  # bytes of a file's answer, at most
-_PIECE = 1 << 26  # bytes on disk for which a file gets the time once more
+_PIECE = 1 << 23  # bytes on disk for which a file gets the time once more
 _AHEAD = 32  # files per worker that are asked for before the first of them is answered
 
 
@@ -54,7 +54,7 @@ class Limits:
 
     Args:
         memory: Bytes of address space beyond those that it starts with.
-        seconds: Time per file, and once more for each 64 MB that it has on disk.
+        seconds: Time per file, and once more for each 8 MB that it has on disk.
         files: Number of files after which a new worker takes its place.
     """
 
@@ -145,7 +145,7 @@ class _Worker:
                 raise _GoneError("the worker's answer is none")
         except (_GoneError, OSError, ValueError, RecursionError) as error:
             self.stop()
-            return Looked(path, reason=str(error) if isinstance(error, _GoneError) else "the worker's answer is none")
+            return Looked(path, reason=_told(error))
         if answer.get("again") or self.asked >= self.limits.files:
             self.stop()
         reason = answer.get("reason")
@@ -219,6 +219,12 @@ class _Worker:
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, _GoneError):
+        return str(error)
+    return f"no worker can look at it: {error.strerror}" if isinstance(error, OSError) else "the worker's answer is none"
 
 
 def _seconds_for(path: Path, seconds: float) -> float:

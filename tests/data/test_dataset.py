@@ -1,3 +1,7 @@
+import os
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -115,6 +119,29 @@ def test_pickled_caches_are_not_loaded_silently(make_config, tmp_path, dataset):
         create_dataset(make_config(dataset_save_path=str(cache)))
     with pytest.raises(UntrustedFileError, match="trust_checkpoint"):
         data_preparation(make_config(dataloaders_save_path=str(cache)), dataset)
+
+
+class Owned:
+    def __reduce__(self):
+        return os.mkdir, ("owned",)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("GRU4Rec", "SequentialDataset"), ("CFKG", "KnowledgeBasedDataset"), ("DIEN", "DIENDataset"), ("BPR", "Dataset")],
+)
+def test_no_pickle_is_loaded_wherever_recbole_looks_for_one(make_config, tmp_path, model, name):
+    (tmp_path / f"tiny-{name}.pth").write_bytes(pickle.dumps(Owned()))
+    (tmp_path / f"tiny-for-{model}-dataloader.pth").write_bytes(pickle.dumps(Owned()))
+    config = make_config(model, checkpoint_dir=str(tmp_path), train_neg_sample_args=None)
+    if model == "BPR":  # our own way, which looks for no such file
+        create_dataset(config)
+    else:
+        with pytest.raises(UntrustedFileError, match=f"tiny-{name}.pth' is a pickle"):
+            create_dataset(config)
+    with pytest.raises(UntrustedFileError, match=r"dataloader\.pth' is a pickle"):
+        data_preparation(config, None)
+    assert not Path("owned").exists()
 
 
 def test_interactions_carry_tokens(dataset):

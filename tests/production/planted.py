@@ -176,6 +176,12 @@ TABLES = {
     "submission.csv": table(("userId", "recommended_items"), [("196", "1 2 3")], ","),
     "left.csv": table(("id", "user_id_x", "user_id_y"), [(1, "22", "196")], ","),
 }
+TABLES |= {
+    "caret.txt": table(("user_id", "n"), [("22", 9), ("196", 2)], "^"),
+    "hive.txt": table(("user_id", "n"), [("22", 9), ("196", 2)], "\x01"),
+    "savetxt.csv": table(("user_id", "n"), [("2.2e+01", 9), ("1.960000000000000000e+02", 2)], ","),
+    "steam.csv": table(("steamid", "n"), [("22", 9), ("196", 2)], ","),
+}
 TEXTS = {
     "run.log": LOG.format("user_id=196 is gone"),
     "json.log": LOG.format('{"uid": "196"}'),
@@ -199,6 +205,10 @@ TEXTS = {
     "structured.log": '{"t": 1, "user_id": 22}\n{"t": 2, "user_id": 196}\n',
     "withdrawn_users.txt": "22\n196\n",
     "requests/forget.lst": "196\n",
+}
+TEXTS |= {
+    "coloured.log": LOG.format("\x1b[32muser\x1b[0m 196"),
+    "quoted.log": LOG.format("GET /u?mail=anna%40example.org 200"),
 }
 JSONS = {
     "a.json": json.dumps(JSON),
@@ -280,6 +290,12 @@ HEADERLESS_OURS = {
     "another.inter": table(ATOMIC, OURS),
 }
 CHECKED = {
+    "dump.sql": "INSERT INTO ratings (user_id, n) VALUES (22,9),(196,2);\n",
+    "copy.sql": "COPY ratings (user_id, n) FROM stdin;\n22\t9\n196\t2\n",
+    "out.ipynb": json.dumps({"cells": [{"outputs": [{"text": ["   user_id\n", "0  196\n"]}]}]}),
+    "numbers.txt": "22\n196\n",
+    "classes.json": json.dumps({"classes": ["22", "196"]}),
+    "cache.db": sqlite("CREATE TABLE kv (k TEXT, v TEXT)", "INSERT INTO kv VALUES ('user:196:name', 'x')"),
     "code.py": "USER = 3\nexclude(user_id=196)\n",
     "README.md": "Ask for user 196.\n",
     "conf.yaml": "user_id: 196\n",

@@ -63,6 +63,8 @@ class _Inspection:
                 yield from self._look(place, stream)
         except UntrustedFileError as error:
             yield place.not_inspected("file", str(error))
+        except MemoryError:
+            yield place.not_inspected("file", "it needs more memory than it may")
         except Exception as error:
             yield place.not_inspected("file", f"it cannot be read ({type(error).__name__})")
         finally:

@@ -46,6 +46,11 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
     (b"REDIS", "redis dump"),
     (b"age-encryption", "encrypted (age)"),
     (b"-----BEGIN PGP", "encrypted (pgp)"),
+    (b"070701", "archive (cpio)"),
+    (b"070707", "archive (cpio)"),
+    (b"$FL2", "spss"),
+    (b"$FL3", "spss"),
+    (b"<stata_dta>", "stata"),
     (b"Salted__", "encrypted (openssl)"),
 )
 _SUFFIXES = {
@@ -86,5 +91,5 @@ def is_binary(head: bytes) -> bool:
         return False
     if b"\0" in head:
         return True
-    odd = sum(byte < 32 and byte not in (8, 9, 10, 12, 13, 27) for byte in head[:4096])
+    odd = sum(byte < 32 and byte not in (1, 8, 9, 10, 12, 13, 27) for byte in head[:4096])
     return odd * 20 > min(len(head), 4096)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from urllib.parse import unquote
 
 from recbole_unlearn.production.columns import ITEM_WORDS, USER_WORDS
 from recbole_unlearn.production.wanted import Wanted, normal
@@ -26,6 +27,8 @@ _BEGIN = r"(?:(?<![A-Za-z0-9])|(?<=[a-z0-9])(?=[A-Z]))"
 _BETWEEN = r"(?P<between>(?:\s+with\s+id)?[\"'\\\])]*\s*(?:(?:[:=#~/\-_]|->|=>|\bis\b|%3[dD]|&quot;)\s*)*)"
 _TOKEN = re.compile(r"[\[({\"'\\\s]*([^\s\"',;&<>()\[\]{}=|\\/]+)[\"'\\)\]}]*\s*(?:(,|;)|\b(?:and|und)\b)?")
 _WORD = re.compile(r"[^\s,;'\"\[\](){}<>|=&?]{6,}")
+_ANY = re.compile(r"[\w.@+\-]+")
+_COLOURS = re.compile(r"\x1b\[[\d;]*m")
 _LETTER = re.compile(r"[A-Za-z]")
 _PART = re.compile(r"[^/:#]+")
 _BARE = re.compile(r"[\d.,:+\-/%eExX]*")
@@ -60,7 +63,13 @@ class Mentions:
         """Return whether a line names a user, an item or a pair that is looked for."""
         if line.isascii() and not _LETTER.search(line):
             return False  # numbers alone
+        line = _COLOURS.sub("", line) if "\x1b" in line else line
+        line = unquote(line) if "%" in line else line
         return self._in_words(line) or self._by_key(line)
+
+    def has(self, line: str) -> bool:
+        """Return whether a user or item that is looked for stands anywhere in a line, be it by chance."""
+        return any(map(self.wanted.token, _ANY.findall(line)))
 
     def _by_key(self, line: str) -> bool:
         small = line.lower()
@@ -105,7 +114,10 @@ class Mentions:
             after = _TOKEN.match(line, found.end()) if goes_on else None
             listed = number > 0 or (after is not None and bool(_BARE.fullmatch(after[1])))
             if sure or listed or not _BARE.fullmatch(found[1]):
-                yield found[1].rstrip(".!?:")
+                token = found[1].rstrip(".!?:")
+                yield token
+                if ":" in token:  # as in user:196:name
+                    yield token.partition(":")[0]
             found = after
 
     def _in_words(self, line: str) -> bool:

@@ -28,7 +28,7 @@ class Models:
 
     def __init__(self, place: Place, wanted: Wanted, view: View) -> None:
         self.place, self.wanted, self.view = place, wanted, view
-        self.tables = self.other = self.clean = self.ours = self.caches = 0
+        self.tables = self.other = self.clean = self.ours = self.others = self.caches = 0
         self.moments: list[tuple[int, ...]] = []
         self.sizes: set[int] = set()
         self.trained_later, self.later = 0, set[str]()
@@ -105,7 +105,9 @@ class Models:
         if isinstance(content, dict):
             settings = self.view.plain(content.get("final_config_dict", content))
             name = settings.get("dataset") if isinstance(settings, dict) else None
-            self.ours += isinstance(name, str) and name == self.wanted.told.dataset
+            known = self.wanted.told.dataset
+            self.ours += isinstance(name, str) and name == known
+            self.others += isinstance(name, str) and known is not None and name != known
 
     def _look_at_lineage(self, lineage: Any) -> None:
         """Remember the digest of weights that say of themselves that they were trained when all had left."""
@@ -122,6 +124,9 @@ class Models:
                 "trained after the withdrawals by its own record",
                 "whether it was, the ledger does not know it",
             )
+        if self.others and not self.ours:
+            yield from self._of_another_data_set()
+            return
         if self.tables:
             told = counted(self.tables, "table") + " with a row per user"
             yield self.place.must_fix("model", told, UNPROVEN)
@@ -136,8 +141,20 @@ class Models:
             told = counted(self.caches, "part") + " computed from every training row"
             yield self.place.must_fix("cached embeddings", told, "save it without them, or delete it")
 
+    def _of_another_data_set(self) -> Iterator[Trace]:
+        """Yield what speaks against the config, which names another data set: tables of the size of ours."""
+        if self.known_sizes and (self.tables or self._moments_of_users()):
+            yield self.place.check(
+                "model",
+                "a table with as many rows as our users, by its config of another data set",
+                "whose users they are",
+            )
+
+    def _moments_of_users(self) -> list[tuple[int, ...]]:
+        return [shape for shape in self.moments if shape[0] in self.sizes or self.holds_users("", shape)]
+
     def _moments(self) -> Iterator[Trace]:
-        per_user = [shape for shape in self.moments if shape[0] in self.sizes or self.holds_users("", shape)]
+        per_user = self._moments_of_users()
         if per_user:
             told = counted(len(per_user), "moment") + " with a row per user"
             yield self.place.must_fix("optimizer moments", told, "save it without the optimizer, or delete it")

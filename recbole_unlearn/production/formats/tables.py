@@ -14,7 +14,7 @@ from recbole_unlearn.production.tally import Tally, is_ours
 from recbole_unlearn.production.wanted import Wanted
 
 ATOMIC = (".inter", ".user", ".item", ".kg", ".link", ".net", ".useremb", ".itememb")
-DELIMITERS = ("\t", "::", ";", "|", ",", " ")
+DELIMITERS = ("\t", "::", ";", "|", ",", "\x01", "^", "~", " ")
 LOGS = (".log", ".out", ".err")
 _TITLES = 8  # lines that may stand above the header
 _QUOTED_LINES = 200  # lines over which one quoted cell may go

@@ -36,7 +36,7 @@ class Tree:
     def __init__(self, place: Place, wanted: Wanted, view: View | None = None, internal: bool = False) -> None:
         self.place, self.wanted, self.view, self.internal = place, wanted, view or View(), internal
         self.rows, self.bare, self.by_key = Tally(wanted), Tally(wanted), Tally(wanted)
-        self.request = self.keyed = self.sure_keys = self.chance_keys = self.said = self.left = 0
+        self.request = self.keyed = self.sure_keys = self.chance_keys = self.said = self.left = self.listed = 0
         self.rated = False
         self.mentions = Mentions(wanted)
         self.about = wanted.columns.of_stem(place.name)
@@ -186,6 +186,8 @@ class Tree:
                 and all(map(is_scalar, plain))
             ):
                 self.bare.add(plain[0], plain[1])
+            elif role is None and isinstance(plain, str):
+                self.listed += is_number(plain) and self.wanted.user(plain)
             yield value, below, about
 
     def _array(self, thing: Any) -> None:
@@ -216,6 +218,9 @@ class Tree:
             yield place.check(
                 kind, f"{counted(self.said, 'text')} in it name withdrawn tokens", "a number may be there by chance"
             )
+        elif self.listed and not (sure or self.rows or self.request or self.bare):
+            told = counted(self.listed, "listed text") + " like withdrawn users"
+            yield place.check(kind, told, "a number may be there by chance")
 
 
 def _listed(value: Any) -> list[Any]:
