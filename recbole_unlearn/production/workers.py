@@ -224,7 +224,9 @@ class _Worker:
 def _told(error: Exception) -> str:
     if isinstance(error, _GoneError):
         return str(error)
-    return f"no worker can look at it: {error.strerror}" if isinstance(error, OSError) else "the worker's answer is none"
+    return (
+        f"no worker can look at it: {error.strerror}" if isinstance(error, OSError) else "the worker's answer is none"
+    )
 
 
 def _seconds_for(path: Path, seconds: float) -> float:

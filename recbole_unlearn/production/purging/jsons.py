@@ -12,10 +12,10 @@ from recbole_unlearn.production.formats.text import HEAD, sample_of
 from recbole_unlearn.production.formats.views import is_scalar
 from recbole_unlearn.production.found import Place
 from recbole_unlearn.production.purging.cut import Cut, LeftAlone, Rows, is_log, is_short
-from recbole_unlearn.production.purging.lines import Line, mark_of, raw_lines
+from recbole_unlearn.production.purging.lines import Line, mark_of
 from recbole_unlearn.production.purging.people import Above, People
 from recbole_unlearn.production.purging.spans import Part, joined, parts_of, skip
-from recbole_unlearn.production.purging.texts import Record, write_records
+from recbole_unlearn.production.purging.texts import Record, copy_rest, marked
 
 _AT_ONCE = 1 << 26  # bytes
 _REQUEST = {"users", "items", "interactions", "sample", "scope"}
@@ -45,11 +45,9 @@ def rewrite_json(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> R
     if kind == "whole":
         return _whole(place, stream, head, out, cut)
     lines = _Lines(place, cut, kind == "literals")
-    for _ in lines.read(raw_lines(stream, head, cut.wanted.told.encoding)):
-        pass
-    lines.editor.check()
-    stream.seek(0)
-    return write_records(lines.read(raw_lines(stream, head, cut.wanted.told.encoding)), out, mark_of(head)[0])
+    found = marked(lines, stream, head, cut)
+    lines.check()
+    return copy_rest(found, stream, out)
 
 
 def _whole(place: Place, stream: IO[bytes], head: bytes, out: IO[bytes], cut: Cut) -> Rows:
@@ -89,6 +87,12 @@ class _Lines:
     def read(self, lines: Iterator[Line]) -> Iterator[Record]:
         for text, raw in lines:
             yield self._record(text, raw)
+
+    def named(self) -> int:
+        return self.editor.people.judge.total()
+
+    def check(self) -> None:
+        self.editor.check()
 
     def _record(self, text: str, raw: bytes) -> Record:
         try:

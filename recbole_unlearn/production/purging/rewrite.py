@@ -91,15 +91,21 @@ def _rewritten(path: str, stream: IO[bytes], out: IO[bytes], cut: Cut, checks: b
 
 def look_again(path: str, old: IO[bytes], new: IO[bytes], wanted: Wanted) -> None:
     """Refuse what was written if it still holds traces, or parts that cannot be read while they could be."""
-    found: list[list[Trace]] = []
-    for stream in (old, new):
-        stream.flush()
-        size = stream.seek(0, 2)
-        stream.seek(0)
-        found.append(inspect(path, stream, size, wanted))
-    unread = [{trace.kind for trace in traces if trace.group == NOT_INSPECTED} - {"array"} for traces in found]
-    if any(trace.group == MUST_FIX for trace in found[1]) or not unread[1] <= unread[0]:
+    found = _found(path, new, wanted)
+    unread = _unread(found)
+    if any(trace.group == MUST_FIX for trace in found) or (unread and not unread <= _unread(_found(path, old, wanted))):
         raise LeftAlone("it would still hold some of them: change it by hand")
+
+
+def _found(path: str, stream: IO[bytes], wanted: Wanted) -> list[Trace]:
+    stream.flush()
+    size = stream.seek(0, 2)
+    stream.seek(0)
+    return inspect(path, stream, size, wanted)
+
+
+def _unread(traces: list[Trace]) -> set[str]:
+    return {trace.kind for trace in traces if trace.group == NOT_INSPECTED} - {"array"}
 
 
 class _Rewriting:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import IO, NamedTuple, Protocol
 
@@ -17,6 +19,7 @@ from recbole_unlearn.production.purging.lines import Line, mark_of, raw_lines
 from recbole_unlearn.production.tally import is_ours
 from recbole_unlearn.production.wanted import is_number
 
+_PIECE = 1 << 20  # bytes
 NO_LOG = "lines leave only files that end in .log: change it by hand"
 
 
@@ -42,7 +45,7 @@ class Reader(Protocol):
 
 
 def rewrite_text(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> Rows:
-    """Write a text without the rows that name somebody; it is read twice, line by line.
+    """Write a text without the rows that name somebody; it is read line by line.
 
     Args:
         place: Where it stands.
@@ -53,49 +56,72 @@ def rewrite_text(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> R
     Raises:
         LeftAlone: No row of it can go.
     """
-    head, encoding = stream.read(HEAD), cut.wanted.told.encoding
-    make = _reader(place, head, cut)
-    stream.seek(0)
-    first = make()
-    deque(first.read(raw_lines(stream, head, encoding)), maxlen=0)
-    if first.named():
-        first.check()
+    head = stream.read(HEAD)
+    reader = _reader(place, head, cut)
+    found = marked(reader, stream, head, cut)
+    if reader.named():
+        reader.check()
+        found = marked(reader, stream, head, cut) if isinstance(reader, _Headerless) else found
     elif is_log(place):
+        found = marked(_LogLines(cut), stream, head, cut)
+    return copy_rest(found, stream, out)
 
-        def make() -> Reader:
-            return _LogLines(cut)
 
+@dataclass
+class Marked:
+    """What was found in a text: its rows, those that stay, and from which byte to which byte the others stand."""
+
+    before: int = 0
+    after: int = 0
+    spans: list[tuple[int, int]] = field(default_factory=list)
+
+
+def marked(reader: Reader, stream: IO[bytes], head: bytes, cut: Cut) -> Marked:
+    """Read a text from its beginning, line by line, and return what goes."""
     stream.seek(0)
-    return write_records(make().read(raw_lines(stream, head, encoding)), out, mark_of(head)[0])
+    found, at = Marked(), len(mark_of(head)[0])
+    for record in reader.read(raw_lines(stream, head, cut.wanted.told.encoding)):
+        end = at + len(record.raw)
+        found.before += record.row
+        if record.goes:
+            found.spans.append((at, end))
+        else:
+            found.after += record.row
+        at = end
+    return found
 
 
-def write_records(records: Iterator[Record], out: IO[bytes], mark: bytes = b"") -> Rows:
-    """Write the rows that stay, behind a mark, and return how many there were and are."""
-    before = after = 0
-    out.write(mark)
-    for record in records:
-        before += record.row
-        if not record.goes:
-            after += record.row
-            out.write(record.raw)
-    return Rows(before, after)
+def copy_rest(found: Marked, stream: IO[bytes], out: IO[bytes]) -> Rows:
+    """Write all bytes of a text but those that go."""
+    here = 0
+    stream.seek(0)
+    for begin, end in found.spans:
+        _copy(stream, out, begin - here)
+        here = stream.seek(end)
+    shutil.copyfileobj(stream, out)
+    return Rows(found.before, found.after)
 
 
-def _reader(place: Place, head: bytes, cut: Cut) -> Callable[[], Reader]:
-    """Return what makes a reader of a text: of the kind that the audit's reader took it for."""
+def _copy(stream: IO[bytes], out: IO[bytes], count: int) -> None:
+    while count and (data := stream.read(min(count, _PIECE))):
+        out.write(data)
+        count -= len(data)
+
+
+def _reader(place: Place, head: bytes, cut: Cut) -> Reader:
+    """Return a reader of a text: of the kind that the audit's reader took it for."""
     sample = sample_of(head, cut.wanted.told.encoding)
     if is_prose(place):
         raise LeftAlone("a file for people or programs: change it by hand")
     layout = find_layout(sample, place, cut.wanted)
     if layout is not None:
-        return lambda: _Table(place, layout, cut)
+        return _Table(place, layout, cut)
     if is_list(place, sample, cut.wanted):
-        return lambda: _List(place, cut)
+        return _List(place, cut)
     if find_headerless(sample, place, cut.wanted) is not None:
-        shared = _Headerless(place, sample, cut)
-        return lambda: shared
+        return _Headerless(place, sample, cut)
     if is_log(place):
-        return lambda: _LogLines(cut)
+        return _LogLines(cut)
     raise LeftAlone(NO_LOG)
 
 
