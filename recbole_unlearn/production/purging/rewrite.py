@@ -84,6 +84,10 @@ def _rewritten(path: str, stream: IO[bytes], out: IO[bytes], cut: Cut, checks: b
         rows = _Rewriting(checks).part(Place(path), stream, out, cut)
     except UntrustedFileError as error:
         raise LeftAlone(f"{error}: change it by hand") from error
+    except (LeftAlone, OSError):
+        raise
+    except Exception as error:  # whatever a file of others holds, the purge goes on
+        raise LeftAlone(f"it cannot be taken apart ({type(error).__name__}): change it by hand") from error
     if rows is None or rows.before == rows.after:
         raise LeftAlone("no row, line or element of it can go by itself: change it by hand")
     return rows

@@ -58,6 +58,10 @@ def fate_of(path: Path, traces: Collection[Trace], models: Models) -> str:
         return _fate_of_model(path, content, traces, models)
     except UntrustedFileError as error:
         raise LeftAlone(f"{error}: look for yourself, or delete it") from error
+    except (LeftAlone, OSError):
+        raise
+    except Exception as error:  # whatever a file of others holds, the purge goes on
+        raise LeftAlone(f"it cannot be read ({type(error).__name__}): look for yourself, or delete it") from error
 
 
 def _check_pickle(content: Any, wanted: Wanted) -> None:
