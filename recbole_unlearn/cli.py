@@ -41,7 +41,7 @@ A comparison, without --model_file, records nothing unless it is told --withdraw
 
 Without arguments: NeuMF on ml-100k (inside the recbole package), half of each user's rows for training, all rows of 5 %
 of the users withdrawn. Every key of RecBole can be given as --key=value. --alpha is short for --withdraw_alpha.
-Exit code, but for --audit and --purge: 0 done, 2 something given cannot be used (nothing is written then), 1 any other failure.
+Exit code, but for --audit and --purge: 0 done, 2 something given cannot be used (nothing is written then), 1 other failures.
 """
 
 
