@@ -81,7 +81,7 @@ def readmit(request_file: str | os.PathLike[str], given: Mapping[str, Any]) -> d
 
 
 @taking_turns
-def undo(model_file: str | os.PathLike[str], given: Mapping[str, Any]) -> int:
+def undo(model_file: str | os.PathLike[str], given: Mapping[str, Any]) -> dict[str, Any]:
     """Take back what a model owes: requests that were accepted and, since a crash cut them off, not carried out.
 
     A withdrawal whose new model was written completely is finished instead: it is carried out and cannot be undone.
@@ -91,20 +91,22 @@ def undo(model_file: str | os.PathLike[str], given: Mapping[str, Any]) -> int:
         given: As for ``withdraw_from_model``, without a request; ``dataset`` if the file is gone.
 
     Returns:
-        How many users, items and interactions are owed no more.
+        ``taken_back`` (how many users, items and interactions are owed no more) and ``finished`` (whether a withdrawal was
+        finished instead).
     """
     config = read_model_file(model_file, dict(given))[1] if os.path.exists(model_file) else _config(given, "undo")
     ledger = find_ledger(config)
     if ledger is None:
-        return 0
+        return {"taken_back": 0, "finished": False}
     with closing(ledger), ledger.exclusive():
-        recover(ledger)
+        finished = recover(ledger)
         requests = owed(ledger, model_file)
         with ledger.transaction():
             for request in requests:
                 settle(ledger, model_file, request)
         ledger.tidy()
-    return sum(len(digests) for request in requests for digests in request.values())
+    taken_back = sum(len(digests) for request in requests for digests in request.values())
+    return {"taken_back": taken_back, "finished": finished}
 
 
 def _config(given: Mapping[str, Any], job: str) -> Config:

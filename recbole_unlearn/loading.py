@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -12,16 +12,20 @@ import torch
 from recbole.utils import init_seed
 
 from recbole_unlearn.config import Config
-from recbole_unlearn.data.after import datasets_of_model, find_ledger
+from recbole_unlearn.data.after import datasets_of_model, find_ledger, split_settings
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.utils import check_files, prepare_anew
 from recbole_unlearn.exceptions import ConfigError, LedgerError, UnlearnError, UnsupportedModelError, reason
+from recbole_unlearn.lineage.ledger import Ledger, Tombstones
 from recbole_unlearn.lineage.lock import taking_turns
+from recbole_unlearn.lineage.splits import kept_splits
 from recbole_unlearn.lineage.store import file_digest, real_path
 from recbole_unlearn.model_file import BROKEN, anchor_of, read_model_file
 from recbole_unlearn.pending import named_by
 from recbole_unlearn.trainer import Unlearner
 from recbole_unlearn.utils import get_model, get_trainer
+
+_TRIES = 5
 
 
 @taking_turns
@@ -49,6 +53,11 @@ def load_data_and_model(
     given = dict(config_dict or {})
     if trust is not None:
         given["trust_checkpoint"] = trust
+    config, model, dataset = _while_it_is_replaced(model_file, lambda: _load(model_file, given))
+    return config, model, dataset, *prepare_anew(config, dataset)
+
+
+def _load(model_file: str | os.PathLike[str], given: dict[str, Any]) -> tuple[Config, Any, WithdrawalDataset]:
     source = (real_path(model_file), file_digest(model_file))
     checkpoint, config = read_model_file(model_file, given)
     try:
@@ -59,11 +68,26 @@ def load_data_and_model(
     else:
         if not _is_stale(config, dataset.anchor):
             dataset.model_source = source
-            return config, model, dataset, *prepare_anew(config, dataset)
+            return config, model, dataset
     raise LedgerError(
         f"{str(model_file)!r} was trained with rows that were withdrawn from {config['dataset']!r} since; carry that out "
         f"first: run_unlearn.py --model_file={model_file}"
     )
+
+
+_Loaded = tuple[Config, Any, WithdrawalDataset]
+
+
+def _while_it_is_replaced(model_file: str | os.PathLike[str], load: Callable[[], _Loaded]) -> _Loaded:
+    """Load again where the commit of another process replaced the file meanwhile, or this one finished a cut-off commit."""
+    for _ in range(_TRIES):
+        before = file_digest(model_file)
+        try:
+            return load()
+        except (ConfigError, LedgerError):
+            if file_digest(model_file) == before:
+                raise
+    raise LedgerError(f"{str(model_file)!r} changes while it is loaded; run again")
 
 
 def _is_stale(config: Config, anchor: Mapping[str, Any]) -> bool:
@@ -75,24 +99,61 @@ def _is_stale(config: Config, anchor: Mapping[str, Any]) -> bool:
         return any(ledger.tombstones(after=anchor["count"]).values())
 
 
-def _catch_up_with_nothing(config: Config, dataset: WithdrawalDataset) -> None:
-    """Move a data set on in its ledger if nobody who left since is in it: the model has nothing to forget of them."""
+def _catch_up_with_nothing(
+    model_file: str | os.PathLike[str], checkpoint: Mapping[str, Any], config: Config, dataset: WithdrawalDataset
+) -> None:
+    """Move a data set on in its ledger if nobody who left since is in it: the model has nothing to forget of them.
+
+    Raises:
+        LedgerError: It is a model of stock RecBole, and nobody can tell whether it was trained with rows that are gone from
+            the files now.
+    """
     ledger = find_ledger(config)
     if ledger is None:
         return
     with closing(ledger):
         since, anchor = ledger.tombstones(after=dataset.anchor["count"]), ledger.anchor
-        if any(since.values()) and not named_by(ledger, dataset, since):
-            dataset.anchor = anchor
+        if named_by(ledger, dataset, since):
+            return
+        is_stock = checkpoint.get("lineage", {}).get("data") is None
+        if any(since.values()) and is_stock and not _is_smaller(ledger, dataset, since, config):
+            raise LedgerError(
+                f"{str(model_file)!r} is of stock RecBole, and rows that were withdrawn from {config['dataset']!r} are gone "
+                f"from the files: whether it was trained with them cannot be told. Train it anew by run_unlearn or "
+                f"train_model, whose files say so"
+            )
+        dataset.anchor = anchor
+        dataset.caught_up = any(ledger.tombstones(after=anchor_of(checkpoint)["count"]).values())
+
+
+def _is_smaller(ledger: Ledger, dataset: WithdrawalDataset, since: Tombstones, config: Config) -> bool:
+    """Return whether a model that fits a data set has other tables than with the users and items that left since.
+
+    Of single interactions the tables tell nothing.
+    """
+    if since["pair"]:
+        return False
+    fields = (dataset.uid_field, dataset.iid_field)
+    now = [dataset.num(field) - 1 for field in fields]
+    splits = kept_splits(ledger, split_settings(config))
+    return bool(splits) and all([len(split.tokens[field]) for field in fields] != now for split in splits)
 
 
 def load_for_withdrawal(
     model_file: str | os.PathLike[str], given: dict[str, Any]
 ) -> tuple[Config, Any, WithdrawalDataset]:
     """Load a model and the data set as the model knows it, with rows that were withdrawn from other models since."""
-    checkpoint, config = read_model_file(model_file, given)
-    model, dataset = _model_and_data(model_file, checkpoint, config, "dataset" in given)
-    return config, model, dataset
+
+    def load() -> _Loaded:
+        checkpoint, config = read_model_file(model_file, given)
+        if checkpoint.get("lineage", {}).get("compared"):
+            raise ConfigError(
+                f"{str(model_file)!r} is of a comparison (withdraw_scope=train), which records nothing: nobody can tell what "
+                f"it forgot; withdraw from the model that it was made of, or from one that is trained anew"
+            )
+        return (config, *_model_and_data(model_file, checkpoint, config, "dataset" in given))
+
+    return _while_it_is_replaced(model_file, load)
 
 
 def _model_and_data(
@@ -109,10 +170,7 @@ def _model_and_data(
         except ConfigError as error:
             refused = refused or error
             continue
-        if (
-            checkpoint.get("lineage", {}).get("data") is not None
-        ):  # a stock model may know rows that are gone from the files
-            _catch_up_with_nothing(config, dataset)
+        _catch_up_with_nothing(model_file, checkpoint, config, dataset)
         dataset.ledger_key = checkpoint.get("lineage", {}).get("key")
         if dataset.newer_rows is not None and len(dataset.newer_rows):
             logging.getLogger(__name__).warning(

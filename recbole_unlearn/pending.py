@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ class Job:
 
     Args:
         request: Who and what leaves.
-        known: The part of it that the model has seen; the rest came after its training and is only recorded.
+        known: The part of it that the model has seen; the rest is only recorded: it came
+            later, was filtered, or left row by row.
         origin: ``ledger`` (it left before, by way of another model), ``owed`` (a crash cut it off) or ``given``.
         unnamed: Hashes of what an owed request names and the data set does not hold any more: it is only recorded.
     """
@@ -39,23 +40,24 @@ class Job:
 def earlier_jobs(ledger: Ledger, dataset: WithdrawalDataset, model_file: str | Path) -> list[Job]:
     """Return what a model still has to forget: later withdrawals from its data set, and requests cut off by a crash."""
     named = named_by(ledger, dataset, ledger.tombstones(after=dataset.anchor["count"]))
-    jobs = [job_of(dataset, named, "ledger")] if named else []
+    jobs = [job_of(dataset, named, ledger, "ledger")] if named else []
     for kinds in owed(ledger, model_file):
         whole = named_by(ledger, dataset, _tombstones(ledger, kinds))
         request = _minus(whole, named)  # nobody is withdrawn twice
         there = request_hashes(ledger.key, whole)
         unnamed = {kind: [digest for digest in kinds[kind] if digest not in there[kind]] for kind in kinds}
         if request or any(unnamed.values()):
-            jobs.append(replace(job_of(dataset, request, "owed"), unnamed=unnamed))
+            jobs.append(replace(job_of(dataset, request, ledger, "owed"), unnamed=unnamed))
         named |= request
     return jobs
 
 
-def job_of(dataset: WithdrawalDataset, request: WithdrawalRequest, origin: str = "given") -> Job:
+def job_of(
+    dataset: WithdrawalDataset, request: WithdrawalRequest, ledger: Ledger | None = None, origin: str = "given"
+) -> Job:
     """Return the job of a request; what nobody knows stays in its known part, which then cannot be resolved."""
-    newer = _newer(dataset, request)
-    only_newer = _minus(newer, _known(dataset, request))
-    return Job(request, _minus(request, only_newer), origin)
+    only_outside = _minus(_outside(dataset, request, ledger), _known(dataset, request))
+    return Job(request, _minus(request, only_outside), origin)
 
 
 def without_owed(request: WithdrawalRequest, ledger: Ledger, model_file: str | Path) -> WithdrawalRequest:
@@ -69,10 +71,9 @@ def _tombstones(ledger: Ledger, kinds: Mapping[str, Sequence[bytes]]) -> dict[st
     return {**{kind: set(kinds[kind]) for kind in kinds}, "pair": {ledger.key.pair_of(pair) for pair in kinds["pair"]}}
 
 
-def present(dataset: WithdrawalDataset, request: WithdrawalRequest) -> WithdrawalRequest:
-    """Return the part of a request that the data set knows, with the rows that came after the model's training."""
-    known, newer = _known(dataset, request), _newer(dataset, request)
-    return known | newer
+def present(dataset: WithdrawalDataset, request: WithdrawalRequest, ledger: Ledger | None = None) -> WithdrawalRequest:
+    """Return the part of a request that the data set knows, with the rows of its files that the model does not."""
+    return _known(dataset, request) | _outside(dataset, request, ledger)
 
 
 def in_batches(request: WithdrawalRequest, size: int | None) -> Iterator[WithdrawalRequest]:
@@ -112,12 +113,17 @@ def _known(dataset: WithdrawalDataset, request: WithdrawalRequest) -> Withdrawal
     )
 
 
-def _newer(dataset: WithdrawalDataset, request: WithdrawalRequest) -> WithdrawalRequest:
-    """Return the part of a request that names rows which came after the model's training."""
-    users, items, pairs = dataset.names_of_newer_rows
+def _outside(dataset: WithdrawalDataset, request: WithdrawalRequest, ledger: Ledger | None) -> WithdrawalRequest:
+    """Return the part of a request of which the model knows no row: it came later, was filtered, or left row by row."""
+    users, items, pairs = dataset.names_outside
+    user_hashes, item_hashes = map(dataset.hashes_of_ids, (dataset.uid_field, dataset.iid_field))
+
+    def has_id(kind: str, token: str, hashes: Set[bytes]) -> bool:
+        return ledger is not None and bool(hashes) and getattr(ledger.key, kind)(token) in hashes
+
     return WithdrawalRequest(
-        tuple(user for user in request.user_tokens if user in users),
-        tuple(item for item in request.item_tokens if item in items),
+        tuple(user for user in request.user_tokens if user in users or has_id("user", user, user_hashes)),
+        tuple(item for item in request.item_tokens if item in items or has_id("item", item, item_hashes)),
         tuple(pair for pair in request.pair_tokens if pair in pairs),
     )
 

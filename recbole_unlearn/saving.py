@@ -20,7 +20,7 @@ from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.report import finite
-from recbole_unlearn.exceptions import LedgerError, StorageError
+from recbole_unlearn.exceptions import ConfigError, LedgerError, StorageError
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN, digest_of
 from recbole_unlearn.lineage.commit import Withdrawn, buried, commit, recover
 from recbole_unlearn.lineage.digest import keyed_weights, weights_digest
@@ -126,6 +126,7 @@ def public(settings: Mapping[str, Any]) -> dict[str, Any]:
 def model_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return what a file of ours holds: numbers, strings, lists, dicts and tensors only, no optimizer, no caches."""
     model, dataset = unlearner.model, unlearner.dataset
+    whole = unlearner.compared or dataset  # a comparison goes on with the files as they are
     other = {name: value for name, value in model.other_parameter().items() if not name.startswith("restore_")}
     known = anchor or getattr(dataset, "anchor", NOTHING_WITHDRAWN)
     state = model.state_dict()
@@ -135,7 +136,8 @@ def model_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict
         "other_parameter": other,
         "lineage": {
             "ledger": dict(known),
-            "data": dataset.digest if isinstance(dataset, WithdrawalDataset) else None,
+            "data": whole.digest if isinstance(whole, WithdrawalDataset) else None,
+            "compared": unlearner.compared is not None,
             "key": getattr(dataset, "ledger_key", None),
             "read": dict(getattr(dataset, "rows_read", {})),
             "weights": weights_digest(state),
@@ -164,9 +166,15 @@ def save_model(unlearner: Any, path: str | os.PathLike[str]) -> list[Path]:
         The receipts that were written, one per withdrawal.
 
     Raises:
+        ConfigError: The model also forgot a request of scope ``train``, and a comparison's model replaces no other.
         LedgerError: The file or the ledger changed since the model and its data set were loaded.
         StorageError: The disk refused; the old file is still there.
     """
+    if unlearner.compared is not None and (unlearner.unsaved or _expected(unlearner, path) is not None):
+        raise ConfigError(
+            f"a request of scope train is for comparisons and is not recorded: its model cannot replace {str(path)!r}, nor "
+            f"be saved with a withdrawal of scope all; save it under another name, or withdraw with scope all"
+        )
     make = stock_state if unlearner.config["save_format"] == "recbole" else model_state
     expected = _expected(unlearner, path)
     if not unlearner.unsaved:

@@ -72,6 +72,7 @@ class Unlearner(Trainer):
         self.withdrawn_users = getattr(dataset, "withdrawn_users", np.array([], dtype=np.int64))
         self.unsaved: list[Unsaved] = []
         self.source: tuple[Path, str | None] | None = getattr(dataset, "model_source", None)
+        self.compared: WithdrawalDataset | None = None  # the data set before the first request of scope train
         self.last_cost: Cost | None = None
         self.stale_model_file: str | None = None
         self.alone = False  # whether shards are trained one after the other, each to be timed alone
@@ -200,7 +201,9 @@ class Unlearner(Trainer):
         if "nothing_to_do" not in outcome.diagnostics:
             self._forget_the_way_here()
         assert withdrawal is not None
-        if withdrawal.scope == "all":
+        if withdrawal.scope == "train" and withdrawal.forget.any():
+            self.compared = self.compared or dataset
+        elif withdrawal.scope == "all":
             self.unsaved.append(unsaved(self, dataset, withdrawal, method.name, outcome, before))
         return outcome
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
@@ -29,6 +28,10 @@ from recbole_unlearn.pending import Job, earlier_jobs, in_batches, job_of, numbe
 from recbole_unlearn.saving import check_storage, recorded_only, request_hashes
 from recbole_unlearn.trainer import Unlearner
 from recbole_unlearn.utils import get_method
+
+_STAYS_OWED = (
+    "; the disk let nothing be taken back: the next run on this model carries the request out, --undo={} takes it back"
+)
 
 
 @dataclass
@@ -73,7 +76,8 @@ def withdraw_from_model(model_file: str | Path, given: Mapping[str, Any]) -> dic
 
     Returns:
         ``model_file``, ``ledger`` (its file), ``withdrawals`` (the ledger's entries), ``receipts`` (their files), ``gone``,
-        ``owed`` and ``missing``; with ``dry_run`` also ``plan`` (see ``dry_run.what_would_go``), and nothing is done.
+        ``owed`` and ``missing``, ``caught_up`` (whether others left since of whom the model knows nothing); with ``dry_run``
+        also ``plan`` (see ``dry_run.what_would_go``), and nothing is done.
 
     Raises:
         InputError: Something given cannot be used; nothing has been written then, and nothing is owed.
@@ -85,6 +89,8 @@ def withdraw_from_model(model_file: str | Path, given: Mapping[str, Any]) -> dic
     if plan.config["dry_run"]:
         return {**_result(model_file, plan), "plan": _described(plan)}
     if not plan.jobs:
+        if plan.dataset.caught_up:
+            _unlearner(model_file, plan).save(model_file)  # it knows from now on that nothing is left to forget
         return _result(model_file, plan)
     ledger = open_ledger(plan.config)
     try:
@@ -100,34 +106,41 @@ def withdraw_from_model(model_file: str | Path, given: Mapping[str, Any]) -> dic
 
 def _carry_out(model_file: str | Path, plan: Plan, ledger: Ledger) -> tuple[list[Row], list[Path]]:
     """Carry out the jobs; what only a crash may leave owed is taken back where an error is told to the caller."""
-    unlearner = Unlearner(plan.config, plan.model, plan.dataset)
-    unlearner.source = (real_path(model_file), plan.digest)
+    unlearner = _unlearner(model_file, plan)
     given = [request_hashes(ledger.key, job.request) for job in plan.jobs if job.origin == "given"]
     begin, receipts = ledger.anchor["count"], []
     with ledger.transaction():
-        owe(ledger, model_file, given)
+        owe(ledger, model_file, given, plan.digest)
     try:
         for job in plan.jobs:
             _carry_out_one(unlearner, job, plan.method)
             receipts += unlearner.save(model_file)
     except Exception as error:
-        _take_back(ledger, model_file, given)
+        stays = "" if _take_back(ledger, model_file, given) else _STAYS_OWED.format(model_file)
         done = ledger.anchor["count"] - begin
-        if isinstance(error, UnlearnError) and (done or job.origin == "owed"):
+        if isinstance(error, UnlearnError) and (done or stays or job.origin == "owed"):
             parts = f"{done} of {len(plan.jobs)} parts are recorded, the others are taken back: " if done else ""
             undo = f"; an earlier run accepted it, --undo={model_file} takes it back" if job.origin == "owed" else ""
-            raise type(error)(f"{parts}{error}{undo}") from error
+            raise type(error)(f"{parts}{error}{undo or stays}") from error
         raise
     return ledger.rows(after=begin), receipts
 
 
-def _take_back(ledger: Ledger, model_file: str | Path, given: Sequence[Mapping[str, Any]]) -> None:
+def _unlearner(model_file: str | Path, plan: Plan) -> Unlearner:
+    unlearner = Unlearner(plan.config, plan.model, plan.dataset)
+    unlearner.source = (real_path(model_file), plan.digest)
+    return unlearner
+
+
+def _take_back(ledger: Ledger, model_file: str | Path, given: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether the disk let the requests be taken back; else the error that is on its way says that they are owed."""
     try:
         with ledger.transaction():
             for hashes in given:
                 settle(ledger, model_file, hashes)
-    except StorageError as error:  # it stays owed, and the error that is on its way says why
-        logging.getLogger(__name__).warning(f"the request stays remembered: {error}")
+    except StorageError:
+        return False
+    return True
 
 
 def _carry_out_one(unlearner: Unlearner, job: Job, method: UnlearnMethod) -> None:
@@ -167,8 +180,8 @@ def _plan(model_file: str | Path, given: dict[str, Any]) -> Plan:
                     "and leave the scope out"
                 )
             left = _left(plan, request, ledger, model_file)
-            plan.jobs += [job_of(dataset, part) for part in in_batches(left, config["withdraw_batch"])]
-        elif not plan.jobs:
+            plan.jobs += [job_of(dataset, part, ledger) for part in in_batches(left, config["withdraw_batch"])]
+        elif not plan.jobs and not dataset.caught_up:
             raise ConfigError("there is nothing to withdraw; name the request's file with --withdraw=FILE")
     everything = _joined(plan)
     if everything:
@@ -217,7 +230,7 @@ def _left(plan: Plan, request: WithdrawalRequest, ledger: Ledger | None, model_f
         left = without_owed(left, ledger, model_file)
         plan.owed = number_named(before) - number_named(left)
     if plan.config["on_missing"] == "skip":
-        before, left = left, present(plan.dataset, left)
+        before, left = left, present(plan.dataset, left, ledger)
         plan.missing = number_named(before) - number_named(left)
     return left
 
@@ -237,4 +250,5 @@ def _result(
         "gone": plan.gone,
         "owed": plan.owed,
         "missing": plan.missing,
+        "caught_up": plan.dataset.caught_up,
     }

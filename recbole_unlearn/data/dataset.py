@@ -30,6 +30,9 @@ class WithdrawalDataset(RememberingDataset):
     _gone: np.ndarray = np.array([], dtype=np.int64)
     anchor: dict[str, Any] = NOTHING_WITHDRAWN
     model_source: tuple[Path, str | None] | None = None  # the file of the model that it was loaded with, and its digest
+    caught_up: bool = (
+        False  # whether the anchor moved on since the model was saved: others left, of whom it knows nothing
+    )
     ledger_key: str | None = None  # the fingerprint of the key of the ledger that the anchor is of
 
     def build(self) -> list[Dataset]:

@@ -65,12 +65,20 @@ class RememberingDataset(FastDataset):
                 yield key.user(user), key.item(item)
 
     @cached_property
-    def names_of_newer_rows(self) -> tuple[set[str], set[str], set[tuple[str, str]]]:
-        """The users, the items and the pairs of rows that came after the model's training."""
-        if self.newer_rows is None:
-            return set(), set(), set()
-        users, items = (self.newer_rows[field].astype(str).str.strip() for field in (self.uid_field, self.iid_field))
-        return set(users), set(items), set(zip(users, items, strict=True))
+    def names_outside(self) -> tuple[set[str], set[str], set[tuple[str, str]]]:
+        """The users, the items and the pairs of rows of the files that are not loaded: filtered, withdrawn, or new."""
+        found: tuple[set[str], set[str], set[tuple[str, str]]] = set(), set(), set()
+        for rows in (self.newer_rows, self._dropped):
+            if rows is not None:
+                users, items = (rows[field].astype(str).str.strip() for field in (self.uid_field, self.iid_field))
+                found[0].update(users)
+                found[1].update(items)
+                found[2].update(zip(users, items, strict=True))
+        return found
+
+    def hashes_of_ids(self, field: str) -> frozenset[bytes]:
+        """Return the hashes of the tokens that have an id in the kept split; such a token may have no row any more."""
+        return frozenset(self._kept_tokens[field]) if self._kept_tokens else frozenset()
 
     def rows_of_users(self, tokens: Collection[str]) -> Iterator[tuple[str, str]]:
         """Yield user and item of each row of these users, those that a filter left out and those that came since included."""

@@ -9,6 +9,7 @@ from typing import Any
 from recbole_unlearn.data.tokens import is_missing
 from recbole_unlearn.exceptions import RequestError, reason, suggest
 
+_SUFFIXES = (".csv", ".tsv", ".json", ".inter", ".user", ".item", ".txt")
 _JSON_KEYS = ("users", "items", "interactions", "sample", "scope")
 
 
@@ -21,8 +22,11 @@ def read_request_file(path: Path, user_field: str, item_field: str) -> dict[str,
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
+        # A user's token that was given in place of a file must not get into a log.
+        name = f" {str(path)!r}" if path.suffix.lower() in _SUFFIXES else ""
         raise RequestError(
-            f"request file {str(path)!r} does not exist; give the path of a csv, tsv or json file"
+            f"request file{name} does not exist; give the path of a file ({', '.join(_SUFFIXES)}) that names who or what "
+            f"leaves"
         ) from error
     except UnicodeDecodeError as error:
         raise RequestError(

@@ -105,9 +105,10 @@ def commit(
                 return rows  # the disk refused once; recovering finished it
             if not isinstance(error, OSError | sqlite3.Error | StorageError):
                 raise
+            written = (ledger.state(_STATE) or {}).get("stage") == "written"
+            then = "its new version is complete, so that the next run records it" if written else "the old model stays"
             raise StorageError(
-                f"{str(model_file)!r}: the disk refuses to write ({_told(error)}); the withdrawal is not recorded, and the "
-                f"next run finishes it or leaves the old model"
+                f"{str(model_file)!r}: the disk refuses to write ({_told(error)}); the withdrawal is not recorded: {then}"
             ) from error
     return rows
 
@@ -165,7 +166,7 @@ def _recover(ledger: Ledger, disk: Disk) -> bool:
     with ledger.transaction():
         if state["stage"] == "written":
             real = [kinds for kinds, buries in zip(state["hashes"], _buries(state), strict=True) if buries]
-            owe(ledger, target, [from_hex(kinds) for kinds in real])
+            owe(ledger, target, [from_hex(kinds) for kinds in real], state["before"])
         ledger.remember(_STATE, None)
     return False
 
@@ -202,7 +203,7 @@ def _finish(ledger: Ledger, disk: Disk) -> None:
             ledger.bury(row.seq, buried(ledger, hashes, buries))
             if buries:
                 drop_from_splits(ledger, hashes)
-            settle(ledger, target, hashes)
+            settle(ledger, target, hashes, state["after"])
         ledger.remember(_STATE, None)
     ledger.tidy()
 

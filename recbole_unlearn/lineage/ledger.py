@@ -102,7 +102,7 @@ class Ledger:
                     numbers = numbers_of_receipts(self.path)
                     write_receipts(self, [row for row in self.rows() if row.seq not in numbers])
             except (StorageError, OSError) as error:
-                logging.getLogger(__name__).warning(f"receipts of this ledger are missing: {error}")
+                logging.getLogger(__name__).warning(f"receipts of this ledger are missing or torn: {error}")
 
     def close(self) -> None:
         """Close the file."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recbole_unlearn.lineage.key import KINDS, SIZE
-from recbole_unlearn.lineage.store import real_path
+from recbole_unlearn.lineage.store import file_digest, real_path
 
 if TYPE_CHECKING:
     from recbole_unlearn.lineage.ledger import Ledger
@@ -22,22 +22,45 @@ _STATE = "request "
 
 def owed(ledger: Ledger, model_file: str | os.PathLike[str]) -> list[Hashes]:
     """Return the requests that a model owes, oldest first, each by the hashes of its users, items and pairs."""
-    found = []
-    for name in dict.fromkeys((_name(model_file), f"{_STATE}{Path(model_file).absolute()}")):
-        for kinds in (ledger.state(name) or {"requests": []})["requests"]:
-            found.append({kind: [bytes.fromhex(digest) for digest in kinds.get(kind, ())] for kind in KINDS})
-    return found
+    return _owed(ledger, _names(ledger, model_file))
 
 
-def owe(ledger: Ledger, model_file: str | os.PathLike[str], requests: Sequence[Mapping[str, Sequence[bytes]]]) -> None:
-    """Remember requests behind those that the model owes already, without what these name; call it inside a transaction."""
-    before = owed(ledger, model_file)
-    _remember(ledger, model_file, before + [_without(request, before) for request in requests])
+def owe(
+    ledger: Ledger,
+    model_file: str | os.PathLike[str],
+    requests: Sequence[Mapping[str, Sequence[bytes]]],
+    digest: str | None = None,
+) -> None:
+    """Remember requests behind those that the model owes already, without what these name; call it inside a transaction.
+
+    Args:
+        ledger: The ledger.
+        model_file: The model.
+        requests: By the hashes of what they name.
+        digest: SHA-256 of the model's file, by which it is known again where it is moved.
+    """
+    names = _names(ledger, model_file)
+    before = _owed(ledger, names)
+    _remember(ledger, model_file, names, before + [_without(request, before) for request in requests], digest)
 
 
-def settle(ledger: Ledger, model_file: str | os.PathLike[str], done: Mapping[str, Sequence[bytes]]) -> None:
-    """Take what was carried out, or was refused, from what a model owes; call it inside a transaction."""
-    _remember(ledger, model_file, [_without(request, [done]) for request in owed(ledger, model_file)])
+def settle(
+    ledger: Ledger,
+    model_file: str | os.PathLike[str],
+    done: Mapping[str, Sequence[bytes]],
+    digest: str | None = None,
+) -> None:
+    """Take what was carried out, or was refused, from what a model owes; call it inside a transaction.
+
+    Args:
+        ledger: The ledger.
+        model_file: The model.
+        done: By the hashes of what it names.
+        digest: SHA-256 of the model's file from now on; as it was by default.
+    """
+    names = _names(ledger, model_file)
+    known = digest or next((told["file"] for told in map(ledger.state, names) if told and told.get("file")), None)
+    _remember(ledger, model_file, names, [_without(request, [done]) for request in _owed(ledger, names)], known)
 
 
 def models_that_owe(ledger: Ledger) -> dict[Path, int]:
@@ -45,9 +68,27 @@ def models_that_owe(ledger: Ledger) -> dict[Path, int]:
     found = {}
     for name in ledger.states():
         if name.startswith(_STATE):
-            model = Path(name.removeprefix(_STATE))
-            found[model] = sum(len(digests) for request in owed(ledger, model) for digests in request.values())
+            requests = _owed(ledger, [name])
+            found[Path(name.removeprefix(_STATE))] = sum(len(one) for request in requests for one in request.values())
     return found
+
+
+def _owed(ledger: Ledger, names: Sequence[str]) -> list[Hashes]:
+    return [
+        {kind: [bytes.fromhex(digest) for digest in kinds.get(kind, ())] for kind in KINDS}
+        for name in names
+        for kinds in (ledger.state(name) or {"requests": []})["requests"]
+    ]
+
+
+def _names(ledger: Ledger, model_file: str | os.PathLike[str]) -> list[str]:
+    """Return under which names the debts of a model are remembered: its path, and that from which it was moved."""
+    names = [_name(model_file), f"{_STATE}{Path(model_file).absolute()}"]
+    others = [name for name in ledger.states() if name.startswith(_STATE) and name not in names]
+    gone = [name for name in others if not os.path.exists(name.removeprefix(_STATE))]
+    digest = file_digest(model_file) if gone else None
+    names += [name for name in gone if digest is not None and (ledger.state(name) or {}).get("file") == digest]
+    return list(dict.fromkeys(names))
 
 
 def _without(request: Mapping[str, Sequence[bytes]], others: Sequence[Mapping[str, Sequence[bytes]]]) -> Hashes:
@@ -59,16 +100,22 @@ def _without(request: Mapping[str, Sequence[bytes]], others: Sequence[Mapping[st
     return left
 
 
-def _remember(ledger: Ledger, model_file: str | os.PathLike[str], requests: Sequence[Hashes]) -> None:
+def _remember(
+    ledger: Ledger,
+    model_file: str | os.PathLike[str],
+    names: Sequence[str],
+    requests: Sequence[Hashes],
+    digest: str | None,
+) -> None:
     left = [
         {kind: [digest.hex() for digest in request[kind]] for kind in KINDS}
         for request in requests
         if any(request.values())
     ]
-    for name in (_name(model_file), f"{_STATE}{Path(model_file).absolute()}"):
+    for name in names:
         ledger.remember(name, None)
     if left:
-        ledger.remember(_name(model_file), {"requests": left})
+        ledger.remember(_name(model_file), {"requests": left, "file": digest})
 
 
 def _name(model_file: str | os.PathLike[str]) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recbole_unlearn.exceptions import StorageError
 from recbole_unlearn.lineage.store import private_folder, write_atomically
 
 if TYPE_CHECKING:
@@ -37,22 +39,31 @@ def as_range(count: int) -> str:
 
 
 def write_receipts(ledger: Ledger, rows: Iterable[Row]) -> list[Path]:
-    """Write the receipts of rows that have none, json and markdown, mode 0600; returns the json files.
+    """Write the receipts of rows that have none, json and markdown, mode 0600; returns where the json files are.
 
-    Raises:
-        StorageError: The disk refuses.
+    Where the disk refuses them they are written when the ledger is opened next: what they tell is recorded already.
     """
-    written = []
+    paths = []
     for row in rows:
         path = _path(ledger.path, row.seq)
-        private_folder(path.parent)
-        content = receipt(ledger, row)
-        told = json.dumps(content, indent=1, sort_keys=True) + "\n"
-        for file, text in ((path.with_suffix(".md"), render(content)), (path, told)):
-            if not file.exists():
-                write_atomically(file, lambda out, text=text: out.write(text.encode()), mode=0o600)  # type: ignore[misc]
-        written.append(path)
-    return written
+        paths.append(path)
+        try:
+            _write(ledger, row, path)
+        except (StorageError, OSError) as error:
+            logging.getLogger(__name__).warning(
+                f"row {row.seq} of the ledger is RECORDED, its receipt cannot be written yet: {error}; the next run "
+                f"writes it"
+            )
+    return paths
+
+
+def _write(ledger: Ledger, row: Row, path: Path) -> None:
+    private_folder(path.parent)
+    content = receipt(ledger, row)
+    told = json.dumps(content, indent=1, sort_keys=True) + "\n"
+    for file, text in ((path.with_suffix(".md"), render(content)), (path, told)):
+        if not file.exists():
+            write_atomically(file, lambda out, text=text: out.write(text.encode()), mode=0o600)  # type: ignore[misc]
 
 
 def numbers_of_receipts(ledger: Path) -> set[int]:

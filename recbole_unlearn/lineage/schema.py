@@ -9,12 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from recbole_unlearn.exceptions import LedgerError
+from recbole_unlearn.exceptions import LedgerError, StorageError, UnlearnError
 from recbole_unlearn.lineage.key import LedgerKey
 from recbole_unlearn.lineage.splits import seal_split
 from recbole_unlearn.lineage.store import write_atomically
 
 VERSION = 1
+_OF_DISK = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}
 _TOMBSTONES = """
 CREATE TABLE tombstones (kind TEXT, hash BLOB, seq INTEGER NOT NULL, PRIMARY KEY (kind, hash, seq)) WITHOUT ROWID;
 """
@@ -84,8 +92,19 @@ def connect(path: Path, key: LedgerKey, read_only: bool = False) -> sqlite3.Conn
             db.close()
             raise
     except sqlite3.Error as error:
-        raise LedgerError(f"ledger {str(path)!r} cannot be read: {error}") from error
+        raise _unreadable(path, error) from error
     return db
+
+
+def _unreadable(path: Path, error: sqlite3.Error) -> UnlearnError:
+    """Return the error that says that a ledger cannot be read: it is the disk's, or the file's."""
+    kind = StorageError if _is_of_disk(error) else LedgerError
+    return kind(f"ledger {str(path)!r} cannot be read: {error}")
+
+
+def _is_of_disk(error: Exception) -> bool:
+    """Return whether it is the disk, or another process, that refuses."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_DISK
 
 
 def _is_tidy(path: Path) -> bool:
@@ -151,6 +170,8 @@ def reading(method: _Method) -> _Method:
         try:
             return method(self, *args, **kwargs)
         except (sqlite3.DatabaseError, ValueError) as error:
+            if isinstance(error, sqlite3.Error) and _is_of_disk(error):
+                raise _unreadable(self.path, error) from error
             if isinstance(error, sqlite3.IntegrityError | sqlite3.OperationalError | LedgerError):
                 raise
             raise damaged(self.path, error) from error

@@ -112,7 +112,7 @@ def nearest_folder(folder: Path) -> Path:
 
 def refusal(path: str | os.PathLike[str], error: OSError) -> StorageError:
     """Return the error that says that a file cannot be written, and why."""
-    return StorageError(f"{str(path)!r} cannot be written ({error.strerror or error}); what was there is still there")
+    return StorageError(f"{str(path)!r} cannot be written ({error.strerror or error}); nothing was changed")
 
 
 def _replace(target: Path, write: Callable[[IO[Any]], object], mode: int | None, disk: Disk, mark: str) -> None:

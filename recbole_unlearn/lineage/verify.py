@@ -86,7 +86,7 @@ def problems_of(ledger: Ledger) -> tuple[str, list[str]]:
             )
         problems += [
             f"{model} owes a request of {number} users, items or interactions; run_unlearn.py --model_file={model} carries "
-            f"it out, --undo={model} takes it back"
+            f"it out, --undo={model} takes it back{'' if model.exists() else ' (if it was moved, give its new path)'}"
             for model, number in models_that_owe(ledger).items()
         ]
     return f"{count} rows, {len(receipts)} receipts, {len(models)} models", problems
@@ -126,6 +126,9 @@ def _model(ledger: Ledger, model: Path, last: Row) -> str | None:
     problem = ledger.problem_with({"count": count, "head": head})
     if problem:
         return f"{model} {problem}"
+    behind = _behind(ledger, model, count)
+    if behind:
+        return behind
     if key not in (None, ledger.key.fingerprint):
         return f"{model} was made with another key"
     if last.entry["model_after"] in (keyed_weights(ledger.key, weights), weights):  # earlier versions had no key in it
@@ -136,6 +139,18 @@ def _model(ledger: Ledger, model: Path, last: Row) -> str | None:
         None
         if count > last.seq
         else f"{_NOTE}{model} was trained or saved anew since row {last.seq}, by its own record"
+    )
+
+
+def _behind(ledger: Ledger, model: Path, count: int) -> str | None:
+    """Return which withdrawals, carried out on other models since, a model may still know."""
+    since = ledger.tombstones(after=count)
+    rows = {seq for kind in since.values() for seq in kind.values()}
+    if not rows:
+        return None
+    return (
+        f"{model} has not carried out {len(rows)} withdrawals that other models did since (up to row {max(rows)}); "
+        f"run_unlearn.py --model_file={model} does"
     )
 
 

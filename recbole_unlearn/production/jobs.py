@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -38,9 +39,10 @@ def _withdraw(model_file: str, values: dict[str, Any]) -> int:
 def _told(result: dict[str, Any]) -> list[str]:
     lines = []
     for entry, receipt in zip(result["withdrawals"], result["receipts"], strict=True):
+        later = "" if os.path.exists(receipt) else " (not written yet; the next run does)"
         lines.append(
             f"withdrawn with {entry['method']} in {entry['seconds']:.3f} s: {entry['users']} users, {entry['items']} items, "
-            f"{entry['pairs']} interactions ({entry['rows']} training rows); receipt {receipt}"
+            f"{entry['pairs']} interactions ({entry['rows']} training rows); receipt {receipt}{later}"
         )
         if entry["approximate"]:
             lines.append("approximate: " + str(entry["report"].get("approximate")))
@@ -51,6 +53,11 @@ def _told(result: dict[str, Any]) -> list[str]:
     ):
         if number:
             lines.append(f"{number} of what the request names {what}")
+    if result["caught_up"] and not result["withdrawals"]:
+        return [
+            *lines,
+            f"{result['model_file']} knows nothing of those who left since; it is saved and records that now",
+        ]
     if not result["withdrawals"]:
         return [*lines, f"nothing to do; {result['model_file']} is as it was"]
     return [
@@ -92,9 +99,12 @@ def _readmit(request: str, values: dict[str, Any]) -> int:
 def _undo(model_file: str, values: dict[str, Any]) -> int:
     from recbole_unlearn.consent import undo
 
-    taken_back = undo(model_file, values)
+    result = undo(model_file, values)
+    taken_back = result["taken_back"]
+    if result["finished"]:
+        sys.stdout.write("an interrupted withdrawal was complete but for its record: it is RECORDED now, not undone\n")
     sys.stdout.write(
-        f"took back {taken_back} users, items or interactions that {model_file} owed; nothing was withdrawn\n"
+        f"took back {taken_back} users, items or interactions that {model_file} owed; they were not withdrawn\n"
         if taken_back
         else f"{model_file} owes nothing; what is carried out cannot be undone\n"
     )

@@ -258,5 +258,5 @@ def weights_digest(state: Mapping[str, Any]) -> str:
         if found is None:
             raise NotInspected("a model with something else than tensors in its state")
         digest.update(f"{name} torch.{found.dtype} {found.shape}".encode())
-        digest.update(np.ascontiguousarray(found.raw()).reshape(-1).view(np.uint8))  # no copy: tables may be large
+        digest.update(np.ascontiguousarray(found.raw()).reshape(-1).view(np.uint8).data)  # no copy: tables may be large
     return digest.hexdigest()

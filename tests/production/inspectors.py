@@ -55,6 +55,15 @@ def read(path, note=""):
     return [note, path.read_text()]
 
 
+def made_once(word):
+    return [word]
+
+
+def with_what_was_made(path, made):
+    made.append(path.name)
+    return made
+
+
 def misbehave(path, word=""):
     """Do what the file says."""
     told = path.read_text()

@@ -444,3 +444,22 @@ def test_progress_is_shown_on_a_terminal_alone(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr", terminal)
     assert main(["--audit=.", "--withdraw=r.csv"]) == 0
     assert "Audit" in terminal.getvalue()
+
+
+def test_an_output_that_is_no_utf_8_gets_every_line():
+    Path("in").mkdir()
+    Path("in/é→.csv").write_text(CSV)
+    values = {"withdraw": written("r.csv", "user_id\nu3\n")}
+    out = io.TextIOWrapper(io.BytesIO(), "cp1252")
+    assert audit.run_audit("in", values, out) == 1
+    out.seek(0)
+    assert "in/é\\u2192.csv: table: 1 row" in out.read()
+
+
+def test_a_report_goes_through_no_link_to_another_file(capsys):
+    Path("in").mkdir()
+    Path("mine.txt").write_text("mine")
+    Path("audit.json").symlink_to("mine.txt")
+    Path("r.csv").write_text("user_id\nu3\n")
+    assert main(["--audit=in", "--withdraw=r.csv", "--report=audit.json"]) == 2
+    assert Path("mine.txt").read_text() == "mine"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from recbole_unlearn.production import workers
 from recbole_unlearn.production.worker import memory_is_limited
 from recbole_unlearn.production.workers import Limits, Looked, look_into
 from tests.production import inspectors
@@ -62,6 +63,24 @@ def test_workers_are_replaced(files):
     assert numbers[::2] == numbers[1::2]
     assert len(set(numbers)) == 3
     assert os.getpid() not in numbers
+
+
+def test_what_is_prepared_is_made_once_per_worker(files):
+    paths = files(*"abc")
+    found = list(
+        look_into(paths, inspectors.with_what_was_made, {"word": "w"}, workers=1, prepare=inspectors.made_once)
+    )
+    assert [one.found for one in found] == [["w", *(path.name for path in paths[:k])] for k in (1, 2, 3)]
+
+
+def test_a_large_file_may_take_longer_by_what_it_has_on_disk(files, tmp_path):
+    (small,) = files("sleep")
+    with open(tmp_path / "hole", "wb") as hole:
+        hole.truncate(1 << 40)
+    (tmp_path / "large").write_bytes(bytes(range(256)) * (3 << 15))
+    assert workers._seconds_for(small, 2.0) == workers._seconds_for(tmp_path / "hole", 2.0) == 2
+    assert workers._seconds_for(tmp_path / "large", 2.0) == 8
+    assert workers._seconds_for(tmp_path / "gone", 2.0) == 2
 
 
 def test_a_worker_starts_light_and_imports_nothing_from_where_it_looks(files, tmp_path, monkeypatch):
