@@ -84,7 +84,7 @@ def test_a_command_has_keys_that_are_known(page, command):
     if arguments == ["--help"]:
         return
     known = {*our_keys(), *cli._LAUNCH, *_keys_read_by_recboles_core(), "benchmark", "benchmark_jobs", "benchmark_only"}
-    known |= {*AUDIT_KEYS, "report"}
+    known |= {*AUDIT_KEYS, "report", "yes"}
     given = cli._parse(arguments)
     assert set(given) <= known
     methods = given.get("methods", "SCIF").split(",")

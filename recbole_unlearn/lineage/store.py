@@ -68,7 +68,11 @@ DISK = Disk()
 
 
 def write_atomically(
-    path: str | os.PathLike[str], write: Callable[[IO[Any]], object], mode: int | None = None, disk: Disk = DISK
+    path: str | os.PathLike[str],
+    write: Callable[[IO[Any]], object],
+    mode: int | None = None,
+    disk: Disk = DISK,
+    mark: str = "",
 ) -> None:
     """Call ``write`` with a binary file that replaces ``path`` once it is complete and on disk.
 
@@ -80,6 +84,7 @@ def write_atomically(
         write: Writes the content.
         mode: Permissions; those of the file that is replaced, or 0600, by default.
         disk: Does the steps.
+        mark: Ends the name of the file while it is written: by it is found what a crash left.
 
     Raises:
         StorageError: The disk refuses; what was there is still there.
@@ -87,7 +92,7 @@ def write_atomically(
     target = real_path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _replace(target, write, mode, disk)
+        _replace(target, write, mode, disk, mark)
     except OSError as error:
         raise refusal(path, error) from error
 
@@ -110,8 +115,8 @@ def refusal(path: str | os.PathLike[str], error: OSError) -> StorageError:
     return StorageError(f"{str(path)!r} cannot be written ({error.strerror or error}); nothing was changed")
 
 
-def _replace(target: Path, write: Callable[[IO[Any]], object], mode: int | None, disk: Disk) -> None:
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+def _replace(target: Path, write: Callable[[IO[Any]], object], mode: int | None, disk: Disk, mark: str) -> None:
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=mark)
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -32,7 +32,7 @@ _KINDS = {
 }
 _OF_THE_SYSTEM, _BELOW_THE_SYSTEM = ("/proc", "/sys", "/dev"), ("/proc/", "/sys/")
 PACKED: tuple[tuple[bytes, str, Callable[[Any], Any]], ...] = (
-    (b"\x1f\x8b", ".gz", lambda file: gzip.GzipFile(fileobj=file)),
+    (b"\x1f\x8b", ".gz", lambda file: gzip.GzipFile(fileobj=file, mode="rb")),
     (b"BZh", ".bz2", bz2.BZ2File),
     (b"\xfd7zXZ\x00", ".xz", lzma.LZMAFile),
     (b"]\x00\x00", ".lzma", lzma.LZMAFile),

@@ -73,6 +73,12 @@ def _audit(folder: str, values: dict[str, Any]) -> int:
     return run_audit(folder, values, sys.stdout)
 
 
+def _purge(folder: str, values: dict[str, Any]) -> int:
+    from recbole_unlearn.production.purging.run import run_purge
+
+    return run_purge(folder, values, sys.stdout)
+
+
 def _verify(folder: str, values: dict[str, Any]) -> int:
     from recbole_unlearn.production.verify import run_verify
 
@@ -119,4 +125,11 @@ def _from_files(files: list[str]) -> dict[str, Any]:
     return values
 
 
-JOBS = {"model_file": _withdraw, "audit": _audit, "verify": _verify, "readmit": _readmit, "undo": _undo}
+JOBS = {
+    "model_file": _withdraw,
+    "audit": _audit,
+    "purge": _purge,
+    "verify": _verify,
+    "readmit": _readmit,
+    "undo": _undo,
+}

@@ -21,13 +21,22 @@ def packed(
     place: Place, stream: IO[bytes], packer: Callable[[Any], Any], budget: Budget, look: Look
 ) -> Iterator[Trace]:
     """Yield what the one file in a packed one holds."""
+    yield from look(inside_of(place), io.BufferedReader(Metered(packer(stream), budget)))
+
+
+def inside_of(place: Place) -> Place:
+    """Return the place of the one file in a packed one.
+
+    >>> inside_of(Place("x/a.csv.gz")).member, inside_of(Place("a.tgz")).member
+    ('a.csv', 'a.tar')
+    """
     end = place.suffix
     stem = (
         place.name.removesuffix(end)
         if end in _TYPES or any(end == one for _, one, _ in PACKED) or end == ".z"
         else place.name
     )
-    yield from look(place.inside(stem + _TYPES.get(end, "")), io.BufferedReader(Metered(packer(stream), budget)))
+    return place.inside(stem + _TYPES.get(end, ""))
 
 
 def is_tar(head: bytes) -> bool:

@@ -60,8 +60,12 @@ class Headerless:
 
     def traces(self) -> Iterator[Trace]:
         """Yield what was found, in the order that the rows prove, else in the first."""
-        best = max(self.tallies.values(), key=lambda tally: (tally.same, tally.pairs))
-        yield from (best if best.is_copy else self.first).traces(self.place, "table without a header", self._is_known())
+        yield from self.tallies[self.order()].traces(self.place, "table without a header", self._is_known())
+
+    def order(self) -> tuple[int | None, int | None]:
+        """Return where user and item stand: as the rows prove, else in the first two cells."""
+        best = max(self.tallies, key=lambda order: (self.tallies[order].same, self.tallies[order].pairs))
+        return best if self.tallies[best].is_copy else next(iter(self.tallies))
 
     def _is_known(self) -> bool:
         if self.known is None:

@@ -76,7 +76,7 @@ def _layout(sample: list[str], number: int, delimiter: str, place: Place, wanted
         columns = Columns((0, 1), ())
     if columns is None:
         return None
-    rows = [row for row in _records(sample[number + 1 :], delimiter) if any(row)]
+    rows = [row for row, _ in records(sample[number + 1 :], delimiter) if any(row)]
     if not rows and (number or place.suffix in LOGS):
         return None
     if delimiter in ("", " ") and not _is_plain(header, rows, delimiter):
@@ -101,24 +101,30 @@ def _is_plain(header: list[str], rows: list[list[str]], delimiter: str) -> bool:
     return widths == {len(header)} or (widths == {len(header) + 1} and all(row[0].strip('"').isdigit() for row in rows))
 
 
-def _records(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
-    """Yield the rows; a quoted cell may go over several lines, but a single quotation mark swallows none."""
+def records(lines: Iterable[str], delimiter: str) -> Iterator[tuple[list[str], int]]:
+    """Yield the rows of a table, each with the number of its lines.
+
+    A quoted cell may go over several lines, but a single quotation mark swallows none.
+
+    >>> list(records(['1,"a', 'b"', "2,c"], ","))
+    [(['1', 'a b'], 2), (['2', 'c'], 1)]
+    """
     if delimiter in ("", "\t", " ", "::"):
-        yield from (cells_of(line, delimiter) for line in lines)
+        yield from ((cells_of(line, delimiter), 1) for line in lines)
         return
     held: list[str] = []
     for line in lines:
         if not held and line.count('"') % 2 == 0:
-            yield cells_of(line, delimiter)
+            yield cells_of(line, delimiter), 1
             continue
         held.append(line)
         if len(held) > 1 and line.count('"') % 2:
-            yield cells_of(" ".join(held), delimiter)
+            yield cells_of(" ".join(held), delimiter), len(held)
             held = []
         elif len(held) >= _QUOTED_LINES:
-            yield from (one.split(delimiter) for one in held)
+            yield from ((one.split(delimiter), 1) for one in held)
             held = []
-    yield from (one.split(delimiter) for one in held)
+    yield from ((one.split(delimiter), 1) for one in held)
 
 
 def table(place: Place, lines: Iterable[str], layout: Layout, wanted: Wanted, log: bool = False) -> Iterator[Trace]:
@@ -136,13 +142,13 @@ def table(place: Place, lines: Iterable[str], layout: Layout, wanted: Wanted, lo
     atomic = place.suffix in ATOMIC or layout.typed
     counter = _Counter(lines, None if atomic else Mentions(wanted), layout.header)
     try:
-        for row in _records(counter.rows(), layout.delimiter):
+        for row, _ in records(counter.rows(), layout.delimiter):
             count += 1
             if len(row) <= last:
                 ragged += any(row)
                 if not row:
                     continue
-            tally.add_row(_tokens(row, columns.users, columns), _tokens(row, columns.items, columns))
+            tally.add_row(tokens_of(row, columns.users, columns), tokens_of(row, columns.items, columns))
     except (NotInspected, csv.Error) as error:
         failure = str(error) if isinstance(error, NotInspected) else "a row that is no csv"
     if atomic:
@@ -175,7 +181,8 @@ class _Counter:
                 yield line
 
 
-def _tokens(row: list[str], places: tuple[int, ...], columns: Columns) -> list[str]:
+def tokens_of(row: list[str], places: tuple[int, ...], columns: Columns) -> list[str]:
+    """Return the tokens that stand in some columns of a row."""
     if len(places) == 1 and places[0] not in columns.lists:
         return [row[places[0]]] if places[0] < len(row) else []
     found: list[str] = []

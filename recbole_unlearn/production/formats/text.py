@@ -41,7 +41,7 @@ def text(place: Place, stream: IO[bytes], head: bytes, wanted: Wanted) -> Iterat
     layout = None if is_prose(place) else find_layout(sample, place, wanted)
     if layout is not None:
         yield from table(place, lines, layout, wanted, is_log(place, sample))
-    elif _is_list(place, sample, wanted):
+    elif is_list(place, sample, wanted):
         yield from _list(place, lines, wanted)
     else:
         yield from _running(place, lines, sample, wanted)
@@ -77,7 +77,8 @@ def is_log(place: Place, sample: list[str]) -> bool:
     return bool(lines) and 2 * sum(bool(_LOG_LINE.match(line)) for line in lines) >= len(lines)
 
 
-def _is_list(place: Place, sample: list[str], wanted: Wanted) -> bool:
+def is_list(place: Place, sample: list[str], wanted: Wanted) -> bool:
+    """Return whether a text is a list of tokens, one in each line, by its name and its first lines."""
     lines = [line.strip() for line in sample if line.strip()]
     about = wanted.columns.of_stem(place.name) or _ABOUT_PEOPLE.search(place.name)
     return bool(about and lines) and not is_prose(place) and all(len(re.split(r"[\s,;]+", line)) == 1 for line in lines)

@@ -1,0 +1,156 @@
+"""Says of each file in which somebody was found what becomes of it: a plan, which changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from recbole_unlearn.exceptions import UntrustedFileError
+from recbole_unlearn.production.files import TOO_MUCH, open_regular
+from recbole_unlearn.production.formats.text import is_prose
+from recbole_unlearn.production.found import MUST_FIX, Place, Trace
+from recbole_unlearn.production.purging.cut import NO_ROWS, Cut, LeftAlone, Rows, is_named_after
+from recbole_unlearn.production.purging.rewrite import rewrite
+from recbole_unlearn.production.purging.whole import MODEL, PICKLED, Models, fate_of
+
+REWRITE, DELETE, STRIP, LEAVE = "rewrite", "delete", "strip", "leave"
+_CODE = ("recbole_unlearn", "tests", "docs", "benchmarks", "examples", "properties")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a file was when it was planned for: a change since then is noticed.
+
+    Args:
+        device: Of its file system.
+        inode: Its number there.
+        size: In bytes.
+        changed: Time of the last change, in nanoseconds.
+        digest: SHA-256 of its bytes.
+    """
+
+    device: int
+    inode: int
+    size: int
+    changed: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Action:
+    """What becomes of a file.
+
+    Args:
+        path: The file.
+        does: ``rewrite``, ``delete``, ``strip`` (a current model loses its optimizer) or ``leave``.
+        reason: Why, and for a file that is left alone what to do by hand.
+        rows: How many rows it has and will have.
+        seen: What it was; None if it is left alone.
+    """
+
+    path: Path
+    does: str
+    reason: str
+    rows: Rows = NO_ROWS
+    seen: Seen | None = None
+
+
+@dataclass(frozen=True)
+class Purge:
+    """What a purge knows.
+
+    Args:
+        models: Who withdrew, by the ledger, and its models.
+        own: The data set's own folder, if there is one.
+        keep: Files and folders of the ledger, which nothing touches.
+        request: The file of which whoever runs the purge says that it is a request for this data set.
+    """
+
+    models: Models
+    own: Path | None = None
+    keep: Collection[Path] = ()
+    request: Path | None = None
+
+    def keeps(self, path: Path) -> bool:
+        """Return whether a file belongs to the ledger."""
+        real = Path(os.path.realpath(path))
+        return real in self.keep or any(folder in real.parents for folder in self.keep)
+
+    def cut(self, path: Path) -> Cut:
+        """Return what is cut out of a file."""
+        wanted, real = self.models.wanted, Path(os.path.realpath(path))
+        ours = (self.own is not None and self.own in real.parents) or is_named_after(str(real), wanted.told.dataset)
+        return Cut(wanted, ours, self.request is not None and real == self.request, real.parent)
+
+
+def plan(path: Path, traces: Sequence[Trace], purge: Purge) -> Action:
+    """Return what becomes of a file in which somebody was found.
+
+    Args:
+        path: The file.
+        traces: What was found in it.
+        purge: What the purge knows.
+    """
+    try:
+        _refuse(path, traces, purge)
+        kinds = {trace.kind for trace in traces if trace.group == MUST_FIX}
+        whole = not any(trace.member for trace in traces if trace.group == MUST_FIX)
+        with open_regular(path) as stream:
+            if whole and (kinds <= MODEL or PICKLED in kinds):
+                does, rows = fate_of(path, traces, purge.models), NO_ROWS
+            else:
+                does, rows = REWRITE, rewrite(str(path), stream, None, purge.cut(path))
+            return Action(path, does, _REASONS[does], rows, seen(stream))
+    except (LeftAlone, UntrustedFileError) as error:
+        return Action(path, LEAVE, str(error))
+    except OSError as error:
+        return Action(path, LEAVE, f"it cannot be read ({error.strerror}): look for yourself")
+
+
+_REASONS = {
+    REWRITE: "the rest of it stays as it is",
+    DELETE: "of this data set, made with those who withdrew, and made anew where it is needed",
+    STRIP: "a current model: its optimizer and what it computed go, its weights stay",
+}
+
+
+def seen(stream: IO[bytes]) -> Seen:
+    """Return what an open file is now."""
+    told = os.fstat(stream.fileno())
+    stream.seek(0)
+    digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+    stream.seek(0)
+    return Seen(told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, digest)
+
+
+def _refuse(path: Path, traces: Sequence[Trace], purge: Purge) -> None:
+    """Raise LeftAlone for a file that no purge touches."""
+    told = os.lstat(path)
+    real = Path(os.path.realpath(path))
+    if not stat.S_ISREG(told.st_mode):
+        raise LeftAlone("no regular file: look for yourself")
+    if purge.keeps(path):
+        raise LeftAlone("it belongs to the ledger")
+    if path.name.endswith(".withdrawing"):
+        raise LeftAlone("a withdrawal is writing it, or was cut off: the next run finishes it")
+    if is_prose(Place(str(path))) or _is_code(real):
+        raise LeftAlone("a file for people or programs: change it by hand")
+    if told.st_nlink > 1:
+        raise LeftAlone("it has another name (a hard link), under which it would stay as it is: change it by hand")
+    if not told.st_mode & 0o222 or not os.access(path, os.W_OK):
+        raise LeftAlone("it is read-only: let it be written, and run again")
+    if any(TOO_MUCH in trace.what for trace in traces):
+        raise LeftAlone(f"{TOO_MUCH}: unpack it, and run again")
+
+
+def _is_code(path: Path) -> bool:
+    """Return whether a file is part of this project's own code, tests and docs, of whatever checkout."""
+    for folder in path.parents:
+        if (folder / "run_unlearn.py").is_file() and (folder / "recbole_unlearn" / "__init__.py").is_file():
+            return path.parent == folder or path.relative_to(folder).parts[0] in _CODE
+    return False

@@ -1,0 +1,251 @@
+"""Rewrites text without the lines of those who withdrew; every other byte stays."""
+
+from __future__ import annotations
+
+import shutil
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import IO, NamedTuple, Protocol
+
+from recbole_unlearn.production.formats.headerless import find_headerless
+from recbole_unlearn.production.formats.mentions import Mentions
+from recbole_unlearn.production.formats.tables import ATOMIC, Layout, cells_of, find_layout, records, tokens_of
+from recbole_unlearn.production.formats.text import HEAD, is_list, is_prose, sample_of
+from recbole_unlearn.production.found import Place
+from recbole_unlearn.production.purging.cut import UNPROVEN, Cut, Judge, LeftAlone, Rows, is_log, is_short
+from recbole_unlearn.production.purging.lines import Line, mark_of, raw_lines
+from recbole_unlearn.production.tally import is_ours
+from recbole_unlearn.production.wanted import is_number
+
+_PIECE = 1 << 20  # bytes
+NO_LOG = "lines leave only files that end in .log: change it by hand"
+
+
+class Record(NamedTuple):
+    """A row of a text: its bytes, whether it is one (a header is none), and whether it goes."""
+
+    raw: bytes
+    row: bool
+    goes: bool
+
+
+class Reader(Protocol):
+    """Says of each row of a text whether it goes, and, after the last one, whether it may."""
+
+    def read(self, lines: Iterator[Line]) -> Iterator[Record]:
+        """Yield the rows."""
+
+    def named(self) -> int:
+        """Return how many rows that were read name somebody."""
+
+    def check(self) -> None:
+        """Raise LeftAlone if the rows that were read may not go."""
+
+
+def rewrite_text(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> Rows:
+    """Write a text without the rows that name somebody; it is read line by line.
+
+    Args:
+        place: Where it stands.
+        stream: It from its beginning; it can be rewound.
+        out: Where the rest is written.
+        cut: What is cut out.
+
+    Raises:
+        LeftAlone: No row of it can go.
+    """
+    head = stream.read(HEAD)
+    reader = _reader(place, head, cut)
+    found = marked(reader, stream, head, cut)
+    if reader.named():
+        reader.check()
+        found = marked(reader, stream, head, cut) if isinstance(reader, _Headerless) else found
+    elif is_log(place):
+        found = marked(_LogLines(cut), stream, head, cut)
+    return copy_rest(found, stream, out)
+
+
+@dataclass
+class Marked:
+    """What was found in a text: its rows, those that stay, and from which byte to which byte the others stand."""
+
+    before: int = 0
+    after: int = 0
+    spans: list[tuple[int, int]] = field(default_factory=list)
+
+
+def marked(reader: Reader, stream: IO[bytes], head: bytes, cut: Cut) -> Marked:
+    """Read a text from its beginning, line by line, and return what goes."""
+    stream.seek(0)
+    found, at = Marked(), len(mark_of(head)[0])
+    for record in reader.read(raw_lines(stream, head, cut.wanted.told.encoding)):
+        end = at + len(record.raw)
+        found.before += record.row
+        if record.goes:
+            found.spans.append((at, end))
+        else:
+            found.after += record.row
+        at = end
+    return found
+
+
+def copy_rest(found: Marked, stream: IO[bytes], out: IO[bytes]) -> Rows:
+    """Write all bytes of a text but those that go."""
+    here = 0
+    stream.seek(0)
+    for begin, end in found.spans:
+        _copy(stream, out, begin - here)
+        here = stream.seek(end)
+    shutil.copyfileobj(stream, out)
+    return Rows(found.before, found.after)
+
+
+def _copy(stream: IO[bytes], out: IO[bytes], count: int) -> None:
+    while count and (data := stream.read(min(count, _PIECE))):
+        out.write(data)
+        count -= len(data)
+
+
+def _reader(place: Place, head: bytes, cut: Cut) -> Reader:
+    """Return a reader of a text: of the kind that the audit's reader took it for."""
+    sample = sample_of(head, cut.wanted.told.encoding)
+    if is_prose(place):
+        raise LeftAlone("a file for people or programs: change it by hand")
+    layout = find_layout(sample, place, cut.wanted)
+    if layout is not None:
+        return _Table(place, layout, cut)
+    if is_list(place, sample, cut.wanted):
+        return _List(place, cut)
+    if find_headerless(sample, place, cut.wanted) is not None:
+        return _Headerless(place, sample, cut)
+    if is_log(place):
+        return _LogLines(cut)
+    raise LeftAlone(NO_LOG)
+
+
+class _Table:
+    """A table with a header."""
+
+    def __init__(self, place: Place, layout: Layout, cut: Cut) -> None:
+        self.place, self.layout, self.cut, self.judge, self.rows = place, layout, cut, Judge(cut), 0
+
+    def read(self, lines: Iterator[Line]) -> Iterator[Record]:
+        held: deque[bytes] = deque()
+        for _, raw in islice(lines, self.layout.header):
+            yield Record(raw, False, False)
+
+        def texts() -> Iterator[str]:
+            for text, raw in lines:
+                held.append(raw)
+                yield text
+
+        for row, count in records(texts(), self.layout.delimiter):
+            raw = b"".join(held.popleft() for _ in range(count))
+            self.rows += any(row)
+            yield Record(raw, any(row), self._goes(row))
+
+    def _goes(self, row: list[str]) -> bool:
+        columns = self.layout.columns
+        single = [
+            [row[one] for one in places if one < len(row) and one not in columns.lists] for places in _both(columns)
+        ]
+        listed = [
+            tokens_of(row, tuple(one for one in places if one in columns.lists), columns) for places in _both(columns)
+        ]
+        users, items = ([*map(str, cells)] for cells in single)
+        if self.place.suffix == ".net":  # a row is what is between two users: it goes with either of them
+            return any([self.judge.names([user], []) for user in users])
+        return self.judge.names([*users], [*items], ([*listed[0]], [*listed[1]]))
+
+    def named(self) -> int:
+        return self.judge.total()
+
+    def check(self) -> None:
+        place, layout = self.place, self.layout
+        stem = place.name.removesuffix(place.suffix) if place.suffix in ATOMIC else place.name
+        atomic = (place.suffix in ATOMIC or layout.typed) and is_ours(stem, self.cut.wanted)
+        ids = {*layout.columns.users, *layout.columns.items}
+        request = len(ids) == layout.width and (self.cut.is_request(place) or is_short(self.named(), self.rows))
+        self.judge.check(atomic or request or self.cut.is_ours(place))
+
+
+def _both(columns: object) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return columns.users, columns.items  # type: ignore[attr-defined]
+
+
+class _List:
+    """A list of tokens, one in each line."""
+
+    def __init__(self, place: Place, cut: Cut) -> None:
+        wanted, about = cut.wanted, cut.wanted.columns.of_stem(place.name)
+        self.looked = wanted.user if about == "user" else wanted.item if about == "item" else wanted.token
+        self.place, self.cut, self.sure, self.held = place, cut, 0, 0
+
+    def read(self, lines: Iterator[Line]) -> Iterator[Record]:
+        for text, raw in lines:
+            token = text.strip(" \t,;[]")
+            goes = self.looked(token)
+            self.held += goes
+            self.sure += goes and not is_number(token)
+            yield Record(raw, bool(token), goes)
+
+    def named(self) -> int:
+        return self.held
+
+    def check(self) -> None:
+        if not (self.sure or self.cut.is_request(self.place) or self.cut.is_ours(self.place)):
+            raise LeftAlone(UNPROVEN)
+
+
+class _Headerless:
+    """A table without a header: read once to find where user and item stand, then to cut."""
+
+    def __init__(self, place: Place, sample: list[str], cut: Cut) -> None:
+        rows = find_headerless(sample, place, cut.wanted)
+        assert rows is not None
+        self.rows, self.cut, self.place, self.judge = rows, cut, place, Judge(cut)
+        self.order: tuple[int | None, int | None] | None = None
+
+    def read(self, lines: Iterator[Line]) -> Iterator[Record]:
+        for text, raw in lines:
+            row = cells_of(text, self.rows.delimiter)
+            if self.order is None:
+                self.rows.add(text)
+            yield Record(raw, any(row), self.order is not None and self._goes(row, self.order))
+        if self.order is None:
+            self.order = self.rows.order()
+            self.judge.tally = self.rows.tallies[self.order]
+
+    def _goes(self, row: list[str], order: tuple[int | None, int | None]) -> bool:
+        if self.rows.adjacent:
+            return bool(row) and self.cut.wanted.user(row[0])
+        user, item = (None if place is None or place >= len(row) else row[place] for place in order)
+        return self.cut.wanted.names(user, item) is not None
+
+    def named(self) -> int:
+        return self.judge.total()
+
+    def check(self) -> None:
+        named = self.rows.known is not None and self.cut.wanted.told.dataset in self.rows.known[1]
+        self.judge.check(named or self.cut.is_ours(self.place))
+
+
+class _LogLines:
+    """The lines of a log."""
+
+    def __init__(self, cut: Cut) -> None:
+        self.mentions, self.held = Mentions(cut.wanted), 0
+
+    def read(self, lines: Iterator[Line]) -> Iterator[Record]:
+        for text, raw in lines:
+            goes = self.mentions.names(text)
+            self.held += goes
+            yield Record(raw, True, goes)
+
+    def named(self) -> int:
+        return self.held
+
+    def check(self) -> None:
+        """Any line of a log may go."""
