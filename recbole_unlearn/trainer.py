@@ -71,7 +71,8 @@ class Unlearner(Trainer):
         self._view: Callable[[], WithdrawalDataset | None] = lambda: dataset
         self.withdrawn_users = getattr(dataset, "withdrawn_users", np.array([], dtype=np.int64))
         self.unsaved: list[Unsaved] = []
-        self.source: tuple[Path, str | None] | None = getattr(dataset, "model_source", None)
+        self.carried_out = WithdrawalRequest(scope="all")  # of scope all: what is named again is recorded once
+        self.source: tuple[Path, Path, str | None] | None = getattr(dataset, "model_source", None)
         self.compared: WithdrawalDataset | None = None  # the data set before the first request of scope train
         self.last_cost: Cost | None = None
         self.stale_model_file: str | None = None
@@ -203,8 +204,9 @@ class Unlearner(Trainer):
         assert withdrawal is not None
         if withdrawal.scope == "train" and withdrawal.forget.any():
             self.compared = self.compared or dataset
-        elif withdrawal.scope == "all":
-            self.unsaved.append(unsaved(self, dataset, withdrawal, method.name, outcome, before))
+        elif withdrawal.scope == "all" and (new := withdrawal.request.minus(self.carried_out)):
+            self.unsaved.append(unsaved(self, dataset, new, int(withdrawal.forget.sum()), method.name, outcome, before))
+            self.carried_out |= new
         return outcome
 
     def _forget_the_way_here(self) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ def load_data_and_model(
 
 
 def _load(model_file: str | os.PathLike[str], given: dict[str, Any]) -> tuple[Config, Any, WithdrawalDataset]:
-    source = (real_path(model_file), file_digest(model_file))
+    source = (Path(model_file).absolute(), real_path(model_file), file_digest(model_file))
     checkpoint, config = read_model_file(model_file, given)
     try:
         model, dataset = _model_and_data(model_file, checkpoint, config, "dataset" in given)
@@ -185,7 +186,7 @@ def _data_sets(
 ) -> Iterator[WithdrawalDataset]:
     """Yield the data sets that may be the model's, loaded and split with its seed as RecBole's scripts do."""
     read = checkpoint.get("lineage", {}).get("read")
-    found = datasets_of_model(config, anchor_of(checkpoint), read)
+    found = datasets_of_model(config, anchor_of(checkpoint), read, model_file)
     while True:
         try:
             init_seed(config["seed"], config["reproducibility"])

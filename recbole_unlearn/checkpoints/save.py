@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,9 @@ from recbole_unlearn.data.after import check_names, keep, ledger_folder, open_le
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.hashes import request_hashes
 from recbole_unlearn.data.request import WithdrawalRequest
-from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.report import finite
 from recbole_unlearn.exceptions import ConfigError, LedgerError, StorageError
-from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN, digest_of
+from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN, Row, digest_of
 from recbole_unlearn.lineage.commit import Withdrawn, buried, commit, recover
 from recbole_unlearn.lineage.digest import keyed_weights, weights_digest
 from recbole_unlearn.lineage.key import LedgerKey
@@ -62,7 +62,13 @@ class Unsaved:
 
 
 def unsaved(
-    unlearner: Any, dataset: WithdrawalDataset, withdrawal: Withdrawal, method: str, outcome: Outcome, before: str
+    unlearner: Any,
+    dataset: WithdrawalDataset,
+    request: WithdrawalRequest,
+    rows: int,
+    method: str,
+    outcome: Outcome,
+    before: str,
 ) -> Unsaved:
     """Return what there is to record of a withdrawal that an Unlearner has just carried out."""
     told = outcome.diagnostics
@@ -74,7 +80,7 @@ def unsaved(
         "approximate": bool(told.get("approximate", False)),
         "report": finite(plain({name: told[name] for name in _TOLD if name in told})),
     }
-    return Unsaved(withdrawal.request, dataset, int(withdrawal.forget.sum()), finite(entry))
+    return Unsaved(replace(request, sample=None), dataset, rows, finite(entry))
 
 
 def recorded_only(unlearner: Any, dataset: WithdrawalDataset, method: str) -> Unsaved:
@@ -172,16 +178,20 @@ def save_model(unlearner: Any, path: str | os.PathLike[str]) -> list[Path]:
     if not unlearner.unsaved:
         if expected is not None and file_digest(path) not in (expected, None):
             raise LedgerError(f"{str(path)!r} changed since it was loaded; load it again, or save under another name")
+        _refuse_to_go_back(unlearner, path)
         write_atomically(path, lambda file: torch.save(make(unlearner), file))
-        unlearner.source = (real_path(path), file_digest(path))
+        unlearner.source = (Path(path).absolute(), real_path(path), file_digest(path))
         return []
     check_names(unlearner.unsaved[0].dataset)
     check_storage(path, unlearner.model, ledger_folder(unlearner.config))
     ledger = open_ledger(unlearner.config)
     try:
         with ledger.exclusive():
-            recover(ledger)
+            recover(ledger, model_file=path)
             withdrawn = _to_record(unlearner, ledger, path)
+            finished = _recorded_already(unlearner, ledger, withdrawn)
+            if finished:
+                return _settled(unlearner, ledger, path, finished)
             view = split_to_keep(unlearner.unsaved[0].dataset, ledger)
             unlearner.dataset.ledger_key = ledger.key.fingerprint
             rows = commit(
@@ -192,18 +202,54 @@ def save_model(unlearner: Any, path: str | os.PathLike[str]) -> list[Path]:
                 replaces=expected,
                 keep=lambda: keep(view, ledger),
             )
-            unlearner.unsaved = []
-            unlearner.dataset.anchor = ledger.anchor
-            unlearner.source = (real_path(path), file_digest(path))
-            with ledger.committing():
-                receipts = write_receipts(ledger, rows)
+            return _settled(unlearner, ledger, path, rows)
     finally:
         ledger.close()
+
+
+def _settled(unlearner: Any, ledger: Ledger, path: str | os.PathLike[str], rows: Sequence[Row]) -> list[Path]:
+    """Note that withdrawals are recorded, say so, and return their receipts."""
+    unlearner.unsaved = []
+    unlearner.dataset.anchor = ledger.anchor
+    unlearner.dataset.ledger_key = ledger.key.fingerprint
+    unlearner.source = (Path(path).absolute(), real_path(path), file_digest(path))
+    with ledger.committing():
+        receipts = write_receipts(ledger, rows)
     logging.getLogger(__name__).warning(
         f"RECORDED: {len(rows)} withdrawals in the ledger {str(ledger.path)!r}, for good: what was withdrawn stays out of "
         f"this data set"
     )
     return receipts
+
+
+def _recorded_already(unlearner: Any, ledger: Ledger, withdrawn: Sequence[Withdrawn]) -> list[Row]:
+    """Return the ledger's rows of these withdrawals if an earlier call was cut off and they were recorded meanwhile."""
+    told = ("model", "request", "model_before", "model_after", "users", "items", "pairs")
+    rows = ledger.rows(after=unlearner.unsaved[0].dataset.anchor["count"])[-len(withdrawn) :]
+    same = [[row.entry.get(name) for name in told] for row in rows] == [
+        [one.entry[name] for name in told] for one in withdrawn
+    ]
+    return rows if same else []
+
+
+def _refuse_to_go_back(unlearner: Any, path: str | os.PathLike[str]) -> None:
+    """Refuse to replace a model by one that knows fewer withdrawals of the same ledger.
+
+    Raises:
+        LedgerError: It does.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            other = torch.load(path, map_location="cpu", weights_only=True, mmap=True).get("lineage", {})
+        count, key = int(other["ledger"]["count"]), other.get("key")
+    except Exception:  # no file of ours: whoever names it may replace it
+        return
+    known = getattr(unlearner.dataset, "anchor", NOTHING_WITHDRAWN)["count"]
+    if count > known and key in (getattr(unlearner.dataset, "ledger_key", None), None):
+        raise LedgerError(
+            f"{str(path)!r} knows {count} rows of the ledger and this model {known}: withdrawn rows would come back; load "
+            f"it again, or save under another name"
+        )
 
 
 def check_not_older(checkpoint: Mapping[str, Any], dataset: Any, path: str | os.PathLike[str]) -> None:
@@ -222,8 +268,16 @@ def check_not_older(checkpoint: Mapping[str, Any], dataset: Any, path: str | os.
 
 
 def _expected(unlearner: Any, path: str | os.PathLike[str]) -> str | None:
-    """Return the digest of the file from which the model was loaded, if it is the one to replace."""
-    source, digest = unlearner.source or (None, None)
+    """Return the digest of the file from which the model was loaded, if it is the one to replace.
+
+    Raises:
+        LedgerError: It is a link that points to another file by now.
+    """
+    named, source, digest = unlearner.source or (None, None, None)
+    if named == Path(path).absolute() and source != real_path(path):
+        raise LedgerError(
+            f"{str(path)!r} is another file than when it was loaded; load it again and repeat the request"
+        )
     return digest if source == real_path(path) else None
 
 
@@ -251,7 +305,8 @@ def _filled_hashes(key: LedgerKey, one: Unsaved) -> Hashes:
     """
     named = request_hashes(key, one.request)
     hashes = {kind: [*named[kind], *one.unnamed.get(kind, ())] for kind in named}
-    rows = sorted({key.pair(user, item) for user, item in one.dataset.rows_of_users(one.request.user_tokens)})
+    users = () if one.catches_up else one.request.user_tokens
+    rows = sorted({key.pair(user, item) for user, item in one.dataset.rows_of_users(users)})
     pairs = sorted(hashes["pair"])
     return {**hashes, "row": filled(key, rows), "filler": filled(key, pairs)[len(pairs) :]}
 

@@ -26,6 +26,7 @@ from recbole_unlearn.lineage.commit import recover
 from recbole_unlearn.lineage.key import LedgerKey
 from recbole_unlearn.lineage.ledger import Ledger, Tombstones
 from recbole_unlearn.lineage.splits import KeptSplit, kept_splits
+from recbole_unlearn.lineage.store import is_there
 
 _TRIES = 5
 
@@ -45,9 +46,9 @@ def ledger_folder(config: Any) -> Path:
     old, name = Path("ledger"), f"{config['dataset']}.sqlite"
     if Path(os.path.realpath(recbole.__file__)).parent in beside.parents:
         return old
-    if not (old / name).exists() or old.resolve() == beside:
+    if not is_there(old / name) or old.resolve() == beside:
         return beside
-    if (beside / name).exists():
+    if is_there(beside / name):
         raise LedgerError(
             f"there are two ledgers of {config['dataset']!r}, {str(old / name)!r} in the working directory and "
             f"{str(beside / name)!r}; name the right one with ledger_dir"
@@ -130,7 +131,10 @@ def load_after_withdrawals(config: Any) -> WithdrawalDataset:
 
 
 def datasets_of_model(
-    config: Any, anchor: Mapping[str, Any], read: Mapping[str, int] | None = None
+    config: Any,
+    anchor: Mapping[str, Any],
+    read: Mapping[str, int] | None = None,
+    model_file: str | os.PathLike[str] | None = None,
 ) -> Iterator[WithdrawalDataset]:
     """Yield the data sets that a model may have been trained on, the likeliest first.
 
@@ -141,12 +145,13 @@ def datasets_of_model(
         config: Of the model.
         anchor: Count and head of the ledger as the model knows them.
         read: Rows of each atomic file when it was trained, if it is known.
+        model_file: Its file.
 
     Raises:
         LedgerError: The model knows a ledger, and there is none, a shorter one or another one.
     """
     ledger = find_ledger(config)
-    check_anchor(ledger, anchor, "the model", config)
+    check_anchor(ledger, anchor, "the model", config, model_file)
     if ledger is None:
         yield from _read_anew(config, [read])
         return
@@ -196,7 +201,13 @@ def _read_anew(config: Any, reads: list[Mapping[str, int] | None]) -> Iterator[W
         yield dataset
 
 
-def check_anchor(ledger: Ledger | None, anchor: Mapping[str, Any], who: str, config: Any) -> None:
+def check_anchor(
+    ledger: Ledger | None,
+    anchor: Mapping[str, Any],
+    who: str,
+    config: Any,
+    model_file: str | os.PathLike[str] | None = None,
+) -> None:
     """Refuse a ledger that somebody knows better.
 
     Raises:
@@ -211,7 +222,7 @@ def check_anchor(ledger: Ledger | None, anchor: Mapping[str, Any], who: str, con
         if found is None:
             return
         with ledger.committing():  # the model may be newer by a moment than what was read of the ledger
-            recover(ledger)
+            recover(ledger, model_file=model_file)
         found = ledger.problem_with(anchor)
         if found is None:
             return

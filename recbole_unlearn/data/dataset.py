@@ -29,7 +29,9 @@ class WithdrawalDataset(RememberingDataset):
     _parts: list[Dataset] | None = None
     _gone: np.ndarray = np.array([], dtype=np.int64)
     anchor: dict[str, Any] = NOTHING_WITHDRAWN
-    model_source: tuple[Path, str | None] | None = None  # the file of the model that it was loaded with, and its digest
+    model_source: tuple[Path, Path, str | None] | None = (
+        None  # the file of the model that it was loaded with, and its digest
+    )
     caught_up: bool = (
         False  # whether the anchor moved on since the model was saved: others left, of whom it knows nothing
     )

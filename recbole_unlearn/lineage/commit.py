@@ -17,6 +17,7 @@ owed by it.
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import secrets
@@ -82,7 +83,8 @@ def commit(
     """
     target = real_path(model_file)
     with ledger.exclusive(), ledger.committing():
-        recover(ledger, disk)
+        recover(ledger, disk, target)
+        _recover(ledger, disk, gives_up=True)
         before = file_digest(target)
         if replaces is not None and before != replaces:
             raise LedgerError(f"{str(model_file)!r} changed since it was loaded; load it again and repeat the request")
@@ -90,6 +92,7 @@ def commit(
         rows = ledger.chain(_entries(ledger, withdrawn))
         content = {
             "target": str(target),
+            "ledger": str(ledger.path),
             "temporary": f".{target.name}.{secrets.token_hex(8)}.withdrawing",
             "rows": [row.entry for row in rows],
             "hashes": [in_hex(one.hashes) for one in withdrawn],
@@ -121,15 +124,22 @@ def _steps(
     disk: Disk,
 ) -> None:
     """Steps 1 to 5."""
-    target, temporary = _places(content)
-    _remember(ledger, {name: content[name] for name in ("target", "temporary")} | {"stage": "writing"})
+    target, temporary = _places(ledger, content)
+    for torn in target.parent.glob(f".{glob.escape(target.name)}.*.withdrawing"):
+        torn.unlink(missing_ok=True)  # of a crash after which the model, or the ledger, was moved
+    _remember(ledger, {name: content[name] for name in ("target", "ledger", "temporary")} | {"stage": "writing"})
     after = _write(temporary, write, target, disk)
     _remember(ledger, {**content, "after": after, "stage": "written"}, keep)
     _finish(ledger, disk)
 
 
-def recover(ledger: Ledger, disk: Disk = DISK) -> bool:
+def recover(ledger: Ledger, disk: Disk = DISK, model_file: str | os.PathLike[str] | None = None) -> bool:
     """Finish or roll back a commit that was interrupted; returns whether one was finished.
+
+    Args:
+        ledger: The ledger.
+        disk: Does the steps.
+        model_file: A model that is at hand; it may be the new one, moved since.
 
     Raises:
         StorageError: The disk refuses; the next run tries again.
@@ -138,6 +148,8 @@ def recover(ledger: Ledger, disk: Disk = DISK) -> bool:
         return False
     try:
         with ledger.committing():
+            if model_file is not None:
+                _follow(ledger, real_path(model_file))
             return _recover(ledger, disk)
     except (OSError, sqlite3.Error, StorageError) as error:
         raise StorageError(
@@ -146,13 +158,15 @@ def recover(ledger: Ledger, disk: Disk = DISK) -> bool:
         ) from error
 
 
-def _recover(ledger: Ledger, disk: Disk) -> bool:
+def _recover(ledger: Ledger, disk: Disk, gives_up: bool = False) -> bool:
     state = ledger.state(_STATE)
     if state is None:  # another process was quicker
         return False
-    target, temporary = _places(state)
+    target, temporary = _places(ledger, state)
     if state["stage"] == "written":
         now, new = file_digest(target), file_digest(temporary)
+        if now is None and new is None and not gives_up:
+            return False  # it was moved: whoever names its new place finishes it
         if now == state["after"] or (new == state["after"] and now in (state["before"], None)):
             logging.getLogger(__name__).warning(f"finishing the interrupted withdrawal from {str(target)!r}")
             _finish(ledger, disk)
@@ -171,10 +185,19 @@ def _recover(ledger: Ledger, disk: Disk) -> bool:
     return False
 
 
+def _follow(ledger: Ledger, model: Path) -> None:
+    """Note that the new model of an interrupted commit stands under another name by now."""
+    state = ledger.state(_STATE)
+    if state is None or state["stage"] != "written" or _places(ledger, state)[0] == model:
+        return
+    if file_digest(_places(ledger, state)[0]) is None and file_digest(model) == state["after"]:
+        _remember(ledger, {**state, "target": str(model), "ledger": str(ledger.path)})
+
+
 def interrupted(ledger: Ledger) -> Path | None:
     """Return the model whose withdrawal was interrupted in the middle of its commit, or None."""
     state = ledger.state(_STATE)
-    return None if state is None else Path(state["target"])
+    return None if state is None else _places(ledger, state)[0]
 
 
 def in_hex(hashes: Mapping[str, Iterable[bytes]]) -> dict[str, list[str]]:
@@ -190,8 +213,9 @@ def from_hex(kinds: Mapping[str, Iterable[str]]) -> Hashes:
 def _finish(ledger: Ledger, disk: Disk) -> None:
     """Steps 4 and 5, from what the ledger remembers; doing them again does no harm."""
     state = ledger.state(_STATE)
-    assert state is not None
-    target, temporary = _places(state)
+    if state is None:
+        raise LedgerError("the ledger was changed by another process in the middle of a withdrawal; run --verify")
+    target, temporary = _places(ledger, state)
     if temporary.exists():
         disk.rename(temporary, target)
     disk.fsync_folder(target.parent)
@@ -208,9 +232,15 @@ def _finish(ledger: Ledger, disk: Disk) -> None:
     ledger.tidy()
 
 
-def _places(state: Mapping[str, Any]) -> tuple[Path, Path]:
-    """Return the model and the file beside it of a state, also of one that an earlier version wrote."""
+def _places(ledger: Ledger, state: Mapping[str, Any]) -> tuple[Path, Path]:
+    """Return the model and the file beside it of a state, also of one that an earlier version wrote.
+
+    Where the ledger was moved or copied they are sought beside it: the files of the place where it was are another's.
+    """
     target = Path(state["target"])
+    home = Path(state.get("ledger", ledger.path))
+    if home != ledger.path:
+        target = Path(os.path.normpath(ledger.path.parent / os.path.relpath(target, home.parent)))
     name = str(state.get("temporary", f".{target.name}.withdrawing"))
     if os.path.basename(name) != name or not name.endswith(".withdrawing"):
         raise LedgerError(f"the ledger's state names {name!r}, which is no file that a withdrawal writes")
@@ -273,10 +303,10 @@ def buried(ledger: Ledger, hashes: Mapping[str, Sequence[bytes]], all_kinds: boo
     Args:
         ledger: The ledger.
         hashes: Of a withdrawal.
-        all_kinds: Or only the single rows, for a model that catches up: its users left before, or came back since.
+        all_kinds: Or none, for a model that catches up: its users left before, or came back since.
     """
     if not all_kinds:
-        return {"row": list(hashes.get("row", ()))}
+        return {}
     found = {kind: list(digests) for kind, digests in hashes.items() if kind != "filler"}
     pairs = [ledger.key.pair_of(pair) for pair in hashes.get("pair", ()) if len(pair) == 2 * SIZE]
     return {**found, "pair": pairs + list(hashes.get("filler", ()))}

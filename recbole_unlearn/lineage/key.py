@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from recbole_unlearn.exceptions import LedgerError, StorageError
 from recbole_unlearn.lineage.lock import exclusive
-from recbole_unlearn.lineage.store import private_folder, write_atomically
+from recbole_unlearn.lineage.store import is_there, private_folder, write_atomically
 
 SIZE = 16  # bytes of a hash
 KINDS = ("user", "item", "pair")  # what a request names
@@ -121,6 +121,20 @@ class LedgerKey:
     def fingerprint(self) -> str:
         """Tells keys apart and nothing else."""
         return self.hash("fingerprint", b"").hex()
+
+
+def check_key(path: Path) -> None:
+    """Refuse a key that is there and cannot be one, or that cannot be made, before anything is written.
+
+    Raises:
+        LedgerError: It is a folder, or no key, or stands below a file.
+    """
+    if not path.parent.is_dir() and is_there(path.parent):
+        raise LedgerError(
+            f"the ledger's key cannot be in {str(path.parent)!r}, which is no folder; name another ledger_key"
+        )
+    if is_there(path) and (path.is_dir() or path.stat().st_size):
+        LedgerKey.load(path)
 
 
 def knows_of_ledger(path: Path, ledger: Path) -> bool:

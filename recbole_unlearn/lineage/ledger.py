@@ -16,12 +16,12 @@ from typing import Any
 
 from recbole_unlearn.exceptions import LedgerError, StorageError
 from recbole_unlearn.lineage.chain import GENESIS, NOTHING_WITHDRAWN, Row, digest_of
-from recbole_unlearn.lineage.key import KINDS, LedgerKey, remember_ledger
+from recbole_unlearn.lineage.key import KINDS, LedgerKey, check_key, remember_ledger
 from recbole_unlearn.lineage.lock import exclusive
 from recbole_unlearn.lineage.place import files_of, refuse_lost, torn_files
 from recbole_unlearn.lineage.receipt import numbers_of_receipts, read_receipt, write_receipts
 from recbole_unlearn.lineage.schema import connect, damaged, make, reading
-from recbole_unlearn.lineage.store import DISK, Disk, private_folder
+from recbole_unlearn.lineage.store import DISK, Disk, is_there, private_folder
 
 Tombstones = dict[str, dict[bytes, int]]  # kind (user, item, pair) -> hash -> number of the ledger row
 _AT_A_TIME = 500  # SQLite takes so many values in one query everywhere
@@ -53,11 +53,12 @@ class Ledger:
             StorageError: It cannot be made.
         """
         path, key_path = files_of(folder, dataset, key_file)
-        if not path.exists():
+        if not is_there(path):
             refuse_lost(path, key_path)
+            check_key(key_path)
             private_folder(path.parent)
             with exclusive(path.with_suffix(".commit")):
-                if not path.exists():
+                if not is_there(path):
                     make(
                         path,
                         LedgerKey.load(key_path, create=key_path.parent != path.parent or not _ledgers_in(path.parent)),
@@ -79,7 +80,7 @@ class Ledger:
             LedgerError: It cannot be read, was shortened, or its key or its receipts know of one that is gone.
         """
         path, key_path = files_of(folder, dataset, key_file)
-        if not path.exists():
+        if not is_there(path):
             refuse_lost(path, key_path)
             return None
         return cls.open(folder, dataset, key_file)

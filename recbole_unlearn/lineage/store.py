@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from recbole_unlearn.exceptions import StorageError
+from recbole_unlearn.exceptions import ConfigError, StorageError
 
 
 class Disk:
@@ -149,9 +149,33 @@ def private_folder(folder: Path) -> None:
 
 
 def file_digest(path: str | os.PathLike[str]) -> str | None:
-    """Return the SHA-256 of a file's bytes, or None if there is no such file."""
+    """Return the SHA-256 of a file's bytes, or None if there is no such file.
+
+    Raises:
+        ConfigError: It is a folder, may not be read, or its name can be none.
+    """
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         return None
+    except (OSError, ValueError) as error:
+        told = getattr(error, "strerror", None) or "its name cannot be that of a file"
+        raise ConfigError(f"{str(path)[:200]!r} cannot be read ({told}); give the path of a file") from error
+
+
+def is_there(path: Path) -> bool:
+    """Return whether there is such a file or folder.
+
+    Raises:
+        StorageError: Nobody may look: to take that for nothing there would let people return.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StorageError(
+            f"{str(path)!r} cannot be looked at ({error.strerror}); run this as whom it belongs to"
+        ) from error
+    return True

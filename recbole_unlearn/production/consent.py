@@ -9,19 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recbole_unlearn.checkpoints.model_file import config_of, read_model_file
+from recbole_unlearn.checkpoints.model_file import BROKEN, config_of, read_model_file
 from recbole_unlearn.checkpoints.save import filled
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.after import find_ledger
 from recbole_unlearn.data.raw import rows_in_file
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import check_files
-from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError
+from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError, UnlearnError, reason
 from recbole_unlearn.lineage.chain import digest_of
 from recbole_unlearn.lineage.commit import recover
 from recbole_unlearn.lineage.lock import taking_turns
-from recbole_unlearn.lineage.owed import owed, settle
+from recbole_unlearn.lineage.owed import models_that_owe, owed, settle
 from recbole_unlearn.lineage.receipt import write_receipts
+from recbole_unlearn.lineage.store import file_digest
 from recbole_unlearn.version import __version__
 
 
@@ -53,7 +54,7 @@ def readmit(request_file: str | os.PathLike[str], given: Mapping[str, Any]) -> d
     if ledger is None:
         raise LedgerError(f"nothing was ever withdrawn from {config['dataset']!r}, so nobody can be readmitted")
     check_files(config)
-    old = rows_in_file(config, set(request.user_tokens))
+    old = _rows_in_file(config, request)
     with closing(ledger), ledger.exclusive(), ledger.committing():
         recover(ledger)
         users = [ledger.key.user(token) for token in request.user_tokens]
@@ -75,9 +76,20 @@ def readmit(request_file: str | os.PathLike[str], given: Mapping[str, Any]) -> d
         with ledger.transaction():
             ledger.append([row])
             ledger.bury(row.seq, {"readmitted": users, "row": rows})
+            for model in models_that_owe(ledger):  # the ledger says it to models of before; those of after owe nothing
+                settle(ledger, model, {"user": users})
         ledger.tidy()
         (receipt,) = write_receipts(ledger, [row])
     return {"users": len(users), "ledger": str(ledger.path), "receipt": str(receipt)}
+
+
+def _rows_in_file(config: Config, request: WithdrawalRequest) -> list[tuple[str, str]]:
+    try:
+        return rows_in_file(config, set(request.user_tokens))
+    except UnlearnError:
+        raise
+    except BROKEN as error:
+        raise ConfigError(f"the data set {config['dataset']!r} cannot be read: {reason(error)}") from error
 
 
 @taking_turns
@@ -94,7 +106,9 @@ def undo(model_file: str | os.PathLike[str], given: Mapping[str, Any]) -> dict[s
         ``taken_back`` (how many users, items and interactions are owed no more) and ``finished`` (whether a withdrawal was
         finished instead).
     """
-    config = read_model_file(model_file, dict(given))[1] if os.path.exists(model_file) else _config(given, "undo")
+    config = (
+        read_model_file(model_file, dict(given))[1] if file_digest(model_file) is not None else _config(given, "undo")
+    )
     ledger = find_ledger(config)
     if ledger is None:
         return {"taken_back": 0, "finished": False}

@@ -39,7 +39,7 @@ def earlier_jobs(ledger: Ledger, dataset: WithdrawalDataset, model_file: str | P
     jobs = [job_of(dataset, named, ledger, "ledger")] if named else []
     for kinds in owed(ledger, model_file):
         whole = named_by(ledger, dataset, _tombstones(ledger, kinds))
-        request = _minus(whole, named)  # nobody is withdrawn twice
+        request = whole.minus(named)  # nobody is withdrawn twice
         there = request_hashes(ledger.key, whole)
         unnamed = {kind: [digest for digest in kinds[kind] if digest not in there[kind]] for kind in kinds}
         if request or any(unnamed.values()):
@@ -52,8 +52,8 @@ def job_of(
     dataset: WithdrawalDataset, request: WithdrawalRequest, ledger: Ledger | None = None, origin: str = "given"
 ) -> Job:
     """Return the job of a request; what nobody knows stays in its known part, which then cannot be resolved."""
-    only_outside = _minus(_outside(dataset, request, ledger), _known(dataset, request))
-    return Job(request, _minus(request, only_outside), origin)
+    only_outside = _outside(dataset, request, ledger).minus(_known(dataset, request))
+    return Job(request, request.minus(only_outside), origin)
 
 
 def without_owed(request: WithdrawalRequest, ledger: Ledger, model_file: str | Path) -> WithdrawalRequest:
@@ -88,15 +88,6 @@ def in_batches(request: WithdrawalRequest, size: int | None) -> Iterator[Withdra
 def number_named(request: WithdrawalRequest) -> int:
     """Return how many users, items and interactions a request names."""
     return len(request.user_tokens) + len(request.item_tokens) + len(request.pair_tokens)
-
-
-def _minus(request: WithdrawalRequest, other: WithdrawalRequest) -> WithdrawalRequest:
-    users, items, pairs = set(other.user_tokens), set(other.item_tokens), set(other.pair_tokens)
-    return WithdrawalRequest(
-        tuple(user for user in request.user_tokens if user not in users),
-        tuple(item for item in request.item_tokens if item not in items),
-        tuple(pair for pair in request.pair_tokens if pair not in pairs),
-    )
 
 
 def _known(dataset: WithdrawalDataset, request: WithdrawalRequest) -> WithdrawalRequest:

@@ -15,6 +15,7 @@ from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import models_that_owe
 from recbole_unlearn.lineage.place import files_of, key_file_of
 from recbole_unlearn.lineage.receipt import datasets_with_receipts, numbers_of_receipts, read_receipts
+from recbole_unlearn.lineage.store import is_there
 from recbole_unlearn.production.contents import as_dict
 from recbole_unlearn.production.torch_files import read_torch, weights_digest
 
@@ -51,7 +52,7 @@ def run_verify(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
 
 def _verify(folder: Path, name: str, key_file: Any) -> tuple[str, list[str]]:
     path, key_path = files_of(folder, name, key_file)
-    if not path.exists():
+    if not is_there(path):
         return "missing", ["it is missing: its key or its receipts know it; put it back from a copy"]
     try:
         ledger = Ledger(path, LedgerKey.load(key_path), read_only=True)

@@ -137,7 +137,7 @@ def _carry_out(model_file: str | Path, plan: Plan, ledger: Ledger) -> tuple[list
 
 def _unlearner(model_file: str | Path, plan: Plan) -> Unlearner:
     unlearner = Unlearner(plan.config, plan.model, plan.dataset)
-    unlearner.source = (real_path(model_file), plan.digest)
+    unlearner.source = (Path(model_file).absolute(), real_path(model_file), plan.digest)
     return unlearner
 
 
