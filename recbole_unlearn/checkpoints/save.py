@@ -95,9 +95,12 @@ def check_storage(path: str | os.PathLike[str], model: Any, ledger: Path) -> Non
     """Refuse a disk on which the new model and the ledger cannot be written, before anything is remembered.
 
     Raises:
+        ConfigError: The path is that of a folder.
         StorageError: A folder cannot be written, or there is too little room for a second copy of the model.
     """
     target, ledger = real_path(path), ledger.absolute()
+    if target.is_dir():
+        raise ConfigError(f"{str(path)!r} is a folder; give the path of a file")
     for folder in map(nearest_folder, (target.parent, ledger)):
         if not os.access(folder, os.W_OK | os.X_OK):
             raise StorageError(
@@ -226,10 +229,8 @@ def _recorded_already(unlearner: Any, ledger: Ledger, withdrawn: Sequence[Withdr
     """Return the ledger's rows of these withdrawals if an earlier call was cut off and they were recorded meanwhile."""
     told = ("model", "request", "model_before", "model_after", "users", "items", "pairs")
     rows = ledger.rows(after=unlearner.unsaved[0].dataset.anchor["count"])[-len(withdrawn) :]
-    same = [[row.entry.get(name) for name in told] for row in rows] == [
-        [one.entry[name] for name in told] for one in withdrawn
-    ]
-    return rows if same else []
+    asked = [[one.entry[name] for name in told] for one in withdrawn]
+    return rows if [[row.entry.get(name) for name in told] for row in rows] == asked else []
 
 
 def _refuse_to_go_back(unlearner: Any, path: str | os.PathLike[str]) -> None:

@@ -19,28 +19,30 @@ def read_request_file(path: Path, user_field: str, item_field: str) -> dict[str,
     Raises:
         RequestError: The file cannot be read; the message names the file and, in a table, the line.
     """
+    name = _named(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        # A user's token that was given in place of a file must not get into a log.
-        name = f" {str(path)!r}" if path.suffix.lower() in _SUFFIXES else ""
         raise RequestError(
             f"request file{name} does not exist; give the path of a file ({', '.join(_SUFFIXES)}) that names who or what "
             f"leaves"
         ) from error
     except UnicodeDecodeError as error:
         raise RequestError(
-            f"request file {str(path)!r} cannot be read as utf-8 text, from byte {error.start} on; save it as utf-8"
+            f"request file{name} cannot be read as utf-8 text, from byte {error.start} on; save it as utf-8"
         ) from error
-    except OSError as error:
-        raise RequestError(f"request file {str(path)!r} cannot be read: {reason(error)}") from error
+    except (OSError, ValueError) as error:
+        raise RequestError(f"request file{name} cannot be read: {reason(error)}") from error
     if not text.strip():
-        raise RequestError(
-            f"request file {str(path)!r} is empty; its first line must be a header such as {user_field!r}"
-        )
+        raise RequestError(f"request file{name} is empty; its first line must be a header such as {user_field!r}")
     if path.suffix.lower() == ".json" or text.lstrip()[0] in "{[":
         return _read_json(path, text)
     return _read_table(path, text, user_field, item_field)
+
+
+def _named(path: Path) -> str:
+    """Return the name of a file for a message; what may be a token that was given in its place is not repeated."""
+    return f" {str(path)!r}" if path.suffix.lower() in _SUFFIXES and len(str(path)) < 256 else ""
 
 
 def _read_json(path: Path, text: str) -> dict[str, Any]:

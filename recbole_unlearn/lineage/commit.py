@@ -125,6 +125,7 @@ def _steps(
 ) -> None:
     """Steps 1 to 5."""
     target, temporary = _places(ledger, content)
+    target.parent.mkdir(parents=True, exist_ok=True)
     for torn in target.parent.glob(f".{glob.escape(target.name)}.*.withdrawing"):
         torn.unlink(missing_ok=True)  # of a crash after which the model, or the ledger, was moved
     _remember(ledger, {name: content[name] for name in ("target", "ledger", "temporary")} | {"stage": "writing"})

@@ -98,8 +98,15 @@ def write_atomically(
 
 
 def real_path(path: str | os.PathLike[str]) -> Path:
-    """Return the absolute path of a file, or of what it links to."""
-    return Path(os.path.realpath(path))
+    """Return the absolute path of a file, or of what it links to.
+
+    Raises:
+        ConfigError: No file can have this name.
+    """
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError as error:
+        raise ConfigError("a path holds a zero byte, which no name of a file has; give the path of a file") from error
 
 
 def nearest_folder(folder: Path) -> Path:

@@ -40,6 +40,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "timing_runs": (lambda value: value >= 1, "it must be 1 or more"),
     "methods": (lambda value: len(value) > 0, "name at least one method, such as --methods=Retrain,SCIF"),
 }
+_OF_PEOPLE = ("withdraw",)
 _LAUNCH = {"model", "dataset", "config_files", "nproc", "ip", "port", "world_size", "offset", "local_rank"}
 _TEXTS_OF_RECBOLE = (
     "data_path",
@@ -235,4 +236,6 @@ def _check_type(key: presets.Key, value: Any) -> None:
     if isinstance(value, float):
         right = right and math.isfinite(value)
     if not right:
-        raise ConfigError(f"{key.name} is {value!r}; it must be of type {key.type}: {key.meaning}")
+        # Somebody's token may stand where a file's name belongs.
+        given = f"a {type(value).__name__}" if key.name in _OF_PEOPLE else repr(value)
+        raise ConfigError(f"{key.name} is {given}; it must be of type {key.type}: {key.meaning}")
