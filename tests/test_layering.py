@@ -11,6 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "recbole_unlearn"
 WITHOUT_RECBOLE = (
     "influence",
+    "data/column_names.py",
     "data/frozen.py",
     "data/request.py",
     "data/request_file.py",

@@ -241,12 +241,12 @@ def _refuse_to_go_back(unlearner: Any, path: str | os.PathLike[str]) -> None:
     """
     try:
         with warnings.catch_warnings(action="ignore"):
-            other = torch.load(path, map_location="cpu", weights_only=True, mmap=True).get("lineage", {})
-        count, key = int(other["ledger"]["count"]), other.get("key")
+            other = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        name, count = other["config"]["dataset"], int(other["lineage"]["ledger"]["count"])
     except Exception:  # no file of ours: whoever names it may replace it
         return
     known = getattr(unlearner.dataset, "anchor", NOTHING_WITHDRAWN)["count"]
-    if count > known and key in (getattr(unlearner.dataset, "ledger_key", None), None):
+    if count > known and name == unlearner.config["dataset"]:
         raise LedgerError(
             f"{str(path)!r} knows {count} rows of the ledger and this model {known}: withdrawn rows would come back; load "
             f"it again, or save under another name"

@@ -156,7 +156,7 @@ def datasets_of_model(
         yield from _read_anew(config, [read])
         return
     with closing(ledger):
-        recover(ledger)
+        recover(ledger, model_file=model_file)
         now, since = Past.of(ledger, split_settings(config)), ledger.tombstones(after=anchor["count"])
         # Which state of the files a stock model was trained on is not known; the first one is the likeliest.
         splits = list(now.splits if read is not None else reversed(now.splits))

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from recbole_unlearn.data.column_names import ITEM_NAMES, USER_NAMES, plain_name
 from recbole_unlearn.data.tokens import is_missing
 from recbole_unlearn.exceptions import RequestError, reason, suggest
 
@@ -110,7 +111,7 @@ def _read_table(path: Path, text: str, user_field: str, item_field: str) -> dict
 
 
 def _check_header(path: Path, header: list[str], user_field: str, item_field: str) -> None:
-    """Refuse a header in which one of the two columns may be misspelt: a pair must not become a whole user."""
+    """Refuse a header in which one of the two columns has another name: a pair must not become a whole user or item."""
     if len(set(header)) < len(header):
         raise RequestError(f"{path}: line 1 names a column twice, among {len(header)}; name each once")
     for field in {user_field, item_field} - set(header):
@@ -118,4 +119,13 @@ def _check_header(path: Path, header: list[str], user_field: str, item_field: st
             if name not in (user_field, item_field) and suggest(name, [field]):
                 raise RequestError(
                     f"{path}: line 1 has another name for column {place}; did you mean {field!r}? Rename it or leave it out"
+                )
+            if (
+                field not in header
+                and name not in (user_field, item_field)
+                and plain_name(name) in USER_NAMES | ITEM_NAMES
+            ):
+                raise RequestError(
+                    f"{path}: column {place} of line 1 has a name of users or items, and the data set's columns are "
+                    f"{user_field!r} and {item_field!r}; rename it if it is one of them, else leave it out"
                 )

@@ -189,10 +189,14 @@ def _recover(ledger: Ledger, disk: Disk, gives_up: bool = False) -> bool:
 def _follow(ledger: Ledger, model: Path) -> None:
     """Note that the new model of an interrupted commit stands under another name by now."""
     state = ledger.state(_STATE)
-    if state is None or state["stage"] != "written" or _places(ledger, state)[0] == model:
+    if state is None or state["stage"] != "written":
         return
-    if file_digest(_places(ledger, state)[0]) is None and file_digest(model) == state["after"]:
-        _remember(ledger, {**state, "target": str(model), "ledger": str(ledger.path)})
+    target, temporary = _places(ledger, state)
+    if target == model or file_digest(target) is not None or file_digest(temporary) is not None:
+        return
+    now, beside = file_digest(model), file_digest(model.with_name(temporary.name))
+    if state["after"] in (now, beside if now == state["before"] else None):
+        _remember(ledger, {"was": state["target"], **state, "target": str(model), "ledger": str(ledger.path)})
 
 
 def interrupted(ledger: Ledger) -> Path | None:
@@ -228,7 +232,8 @@ def _finish(ledger: Ledger, disk: Disk) -> None:
             ledger.bury(row.seq, buried(ledger, hashes, buries))
             if buries:
                 drop_from_splits(ledger, hashes)
-            settle(ledger, target, hashes, state["after"])
+            for model in {str(target), state["target"], state.get("was", state["target"])}:
+                settle(ledger, model, hashes, state["after"])
         ledger.remember(_STATE, None)
     ledger.tidy()
 

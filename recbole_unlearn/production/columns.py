@@ -5,82 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from recbole_unlearn.data.column_names import ITEM_NAMES, TYPE, USER_NAMES, plain_name
 from recbole_unlearn.production.spec import Spec
 
-_USER_WORDS: tuple[str, ...] = (
-    "user",
-    "member",
-    "customer",
-    "session",
-    "reviewer",
-    "account",
-    "client",
-    "person",
-    "visitor",
-    "profile",
-)
-_USER_WORDS += (
-    "author",
-    "buyer",
-    "consumer",
-    "subscriber",
-    "patient",
-    "reader",
-    "listener",
-    "viewer",
-    "rater",
-    "player",
-    "usr",
-)
-_USER_WORDS += (
-    "student",
-    "employee",
-    "cookie",
-    "household",
-    "follower",
-    "guest",
-    "shopper",
-    "borrower",
-    "voter",
-    "learner",
-)
-_USER_WORDS += ("participant", "respondent", "passenger", "donor")
-_ITEM_WORDS: tuple[str, ...] = (
-    "item",
-    "movie",
-    "product",
-    "business",
-    "track",
-    "song",
-    "artist",
-    "book",
-    "article",
-    "video",
-    "game",
-)
-_ITEM_WORDS += ("recipe", "venue", "poi", "news", "film", "anime", "listing", "merchant", "hotel", "app")
-_ENDS = ("id", "no", "nr", "number", "num", "token", "key", "hash", "uuid", "guid", "code", "index", "idx")
-_USERS = {f"{word}{end}" for word in _USER_WORDS for end in ("", *_ENDS)} | {
-    "uid",
-    "username",
-    "email",
-    "emailaddress",
-    "login",
-    "nickname",
-    "steamid",
-    "msno",
-}
-_ITEMS = {f"{word}{end}" for word in _ITEM_WORDS for end in ("", *_ENDS)}
-_ITEMS |= {"iid", "asin", "parentasin", "isbn", "sku", "mid", "ean"}
 _USER_TAILS = ("userid", "memberid", "customerid", "reviewerid", "sessionid")
 _ITEM_TAILS = ("itemid", "movieid", "productid", "businessid")
 _MANY = ("list", "seq", "set", "history", "s")  # endings of a name under which several tokens stand
-_TYPE = re.compile(r":\s*(token|float|token_seq|float_seq)\s*[\"']?\s*$")
 _COUNTS = {"n", "num", "number", "count", "max", "min", "total", "mean", "avg", "is", "has", "per", "of", "by", "nb"}
 _WORDS = re.compile(r"[A-Za-z][\w. -]{0,40}[A-Za-z]")
 _MERGED = re.compile(r"_[xy]$")  # what pandas writes behind names that both tables have
 _PLAIN = re.compile(r"[\w .:/#()\-\"'\ufeff]{1,80}")
-USER_WORDS, ITEM_WORDS = _USER_WORDS, _ITEM_WORDS
 
 
 @dataclass(frozen=True)
@@ -94,16 +28,6 @@ class Role:
 
     who: str
     many: bool = False
-
-
-def plain_name(name: object) -> str:
-    """Return a name in small letters and digits alone, without the type that RecBole writes behind it.
-
-    >>> plain_name('"User_ID:token"'), plain_name("reviewerID"), plain_name("alias_of_user_id")
-    ('userid', 'reviewerid', 'aliasofuserid')
-    """
-    text = _TYPE.sub("", str(name)).lower()
-    return "".join(letter for letter in text if letter.isalnum())
 
 
 def words_of(name: str) -> list[str]:
@@ -128,8 +52,8 @@ class Names:
     """
 
     def __init__(self, told: Spec) -> None:
-        self._users = _USERS | {plain_name(name) for name in told.user_columns}
-        self._items = _ITEMS | {plain_name(name) for name in told.item_columns}
+        self._users = USER_NAMES | {plain_name(name) for name in told.user_columns}
+        self._items = ITEM_NAMES | {plain_name(name) for name in told.item_columns}
         self._known: dict[object, Role | None] = {}
 
     def role(self, name: object) -> Role | None:
@@ -206,7 +130,7 @@ class Names:
 
 
 def _is_sequence(name: str) -> bool:
-    found = _TYPE.search(name)
+    found = TYPE.search(name)
     return bool(found) and found.group(1).endswith("_seq") if found else False
 
 

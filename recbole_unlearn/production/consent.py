@@ -19,6 +19,7 @@ from recbole_unlearn.data.utils import check_files
 from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError, UnlearnError, reason
 from recbole_unlearn.lineage.chain import digest_of
 from recbole_unlearn.lineage.commit import recover
+from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.owed import models_that_owe, owed, settle
 from recbole_unlearn.lineage.receipt import write_receipts
@@ -53,37 +54,41 @@ def readmit(request_file: str | os.PathLike[str], given: Mapping[str, Any]) -> d
     ledger = find_ledger(config)
     if ledger is None:
         raise LedgerError(f"nothing was ever withdrawn from {config['dataset']!r}, so nobody can be readmitted")
-    check_files(config)
-    old = _rows_in_file(config, request)
-    with closing(ledger), ledger.exclusive(), ledger.committing():
-        recover(ledger)
-        users = [ledger.key.user(token) for token in request.user_tokens]
-        others = sum(not ledger.is_buried("user", user) for user in users)
-        if others:
-            raise RequestError(
-                f"{others} of the {len(users)} users are not withdrawn; name those who are, and nobody else"
-            )
-        rows = filled(ledger.key, sorted({ledger.key.pair(*pair) for pair in old}))
-        entry = {
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "dataset": ledger.path.stem,
-            "readmitted": len(users),
-            "request": digest_of(users),
-            "version": __version__,
-            "tombstones": digest_of({*users, *(set(rows) - ledger.buried_of("row", rows))}),
-        }
-        (row,) = ledger.chain([entry])
-        with ledger.transaction():
-            ledger.append([row])
-            ledger.bury(row.seq, {"readmitted": users, "row": rows})
-            for model in models_that_owe(ledger):  # the ledger says it to models of before; those of after owe nothing
-                settle(ledger, model, {"user": users})
-        ledger.tidy()
-        (receipt,) = write_receipts(ledger, [row])
-    return {"users": len(users), "ledger": str(ledger.path), "receipt": str(receipt)}
+    with closing(ledger), ledger.exclusive():
+        old = _rows_in_file(config, request)
+        with ledger.committing():
+            recover(ledger)
+            receipt = _record(ledger, [ledger.key.user(token) for token in request.user_tokens], old)
+    return {"users": len(request.user_tokens), "ledger": str(ledger.path), "receipt": str(receipt)}
+
+
+def _record(ledger: Ledger, users: list[bytes], old: list[tuple[str, str]]) -> Path:
+    """Record that users come back without these rows, and return the receipt."""
+    others = sum(not ledger.is_buried("user", user) for user in users)
+    if others:
+        raise RequestError(f"{others} of the {len(users)} users are not withdrawn; name those who are, and nobody else")
+    rows = filled(ledger.key, sorted({ledger.key.pair(*pair) for pair in old}))
+    entry = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "dataset": ledger.path.stem,
+        "readmitted": len(users),
+        "request": digest_of(users),
+        "version": __version__,
+        "tombstones": digest_of({*users, *(set(rows) - ledger.buried_of("row", rows))}),
+    }
+    (row,) = ledger.chain([entry])
+    with ledger.transaction():
+        ledger.append([row])
+        ledger.bury(row.seq, {"readmitted": users, "row": rows})
+        for model in models_that_owe(ledger):  # models of before learn it from the ledger, those of after owe nothing
+            settle(ledger, model, {"user": users})
+    ledger.tidy()
+    (receipt,) = write_receipts(ledger, [row])
+    return receipt
 
 
 def _rows_in_file(config: Config, request: WithdrawalRequest) -> list[tuple[str, str]]:
+    check_files(config)
     try:
         return rows_in_file(config, set(request.user_tokens))
     except UnlearnError:
@@ -113,7 +118,7 @@ def undo(model_file: str | os.PathLike[str], given: Mapping[str, Any]) -> dict[s
     if ledger is None:
         return {"taken_back": 0, "finished": False}
     with closing(ledger), ledger.exclusive():
-        finished = recover(ledger)
+        finished = recover(ledger, model_file=model_file)
         requests = owed(ledger, model_file)
         with ledger.transaction():
             for request in requests:

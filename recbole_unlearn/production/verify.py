@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from recbole_unlearn.exceptions import ConfigError, LedgerError, UntrustedFileError
+from recbole_unlearn.exceptions import ConfigError, LedgerError, StorageError, UntrustedFileError
 from recbole_unlearn.lineage.chain import Row
 from recbole_unlearn.lineage.commit import interrupted
 from recbole_unlearn.lineage.digest import keyed_weights
@@ -35,6 +36,8 @@ def run_verify(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
     if unknown:
         raise ConfigError(f"--verify takes no --{sorted(unknown)[0]}; allowed: ledger_key")
     place = Path(folder).absolute()
+    if is_there(place) and place.is_dir() and not os.access(place, os.R_OK | os.X_OK):
+        raise StorageError(f"{folder!r} may not be read; run this as whom the ledger belongs to")
     key_path = key_file_of(place, values.get("ledger_key"))
     remembered = {path.stem for path in ledgers_of_key(key_path) if path.parent == place}
     names = {path.stem for path in place.glob("*.sqlite")} | datasets_with_receipts(place) | remembered

@@ -104,7 +104,7 @@ def withdraw_from_model(model_file: str | Path, given: Mapping[str, Any]) -> dic
     ledger = open_ledger(plan.config)
     try:
         with ledger.exclusive():
-            recover(ledger)
+            recover(ledger, model_file=model_file)
             if file_digest(model_file) != plan.digest or _seen(ledger, model_file) != plan.seen:
                 plan = _plan(model_file, given)  # another process was quicker
             rows, receipts = _carry_out(model_file, plan, ledger)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from recbole_unlearn.production.columns import ITEM_WORDS, USER_WORDS
+from recbole_unlearn.data.column_names import ITEM_WORDS, USER_WORDS
 from recbole_unlearn.production.wanted import Wanted, normal
 
 _ABOUT: tuple[str, ...] = (
