@@ -323,7 +323,7 @@ def test_a_model_that_another_process_replaces_is_read_again(here, monkeypatch):
     dataset = load_data_and_model(NEUMF)[2]
     assert file_digest(NEUMF) != before
     assert not {"u3", "u9"} & users_of(dataset)
-    assert dataset.model_source[1] == file_digest(NEUMF)
+    assert dataset.model_source[2] == file_digest(NEUMF)
 
 
 def test_the_first_load_after_a_crash_at_the_rename_loads_the_new_model(here, monkeypatch):

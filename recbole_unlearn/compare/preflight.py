@@ -53,7 +53,7 @@ def prepare(config: Config) -> tuple[WithdrawalDataset, Withdrawal, dict[str, Un
                 f"{key} is True; run_unlearn writes no cache, which would keep the withdrawn rows: leave it False"
             )
     init_seed(config["seed"], config["reproducibility"])
-    data = create_dataset(config)
+    data = create_dataset(config, keep=False)
     if not isinstance(data, WithdrawalDataset):
         raise UnsupportedModelError(
             f"{config['model']} uses its own data set class, from which no rows can be withdrawn yet"
@@ -76,6 +76,10 @@ def prepare(config: Config) -> tuple[WithdrawalDataset, Withdrawal, dict[str, Un
         check_matplotlib()
     _check_folders(config, withdrawal.scope)
     _try_model(config, data)
+    if data.is_to_keep and not config["dry_run"]:
+        init_seed(config["seed"], config["reproducibility"])
+        data = create_dataset(config)
+        withdrawal = request.resolve(data.interactions(), withdrawal.scope)
     return data, withdrawal, methods
 
 

@@ -29,6 +29,7 @@ from recbole_unlearn.lineage.splits import KeptSplit, kept_splits
 from recbole_unlearn.lineage.store import is_there
 
 _TRIES = 5
+_PLACE = "data"
 
 
 def ledger_folder(config: Any) -> Path:
@@ -62,12 +63,40 @@ def ledger_folder(config: Any) -> Path:
 
 def find_ledger(config: Any) -> Ledger | None:
     """Return the ledger of the config's data set, or None if nothing was ever withdrawn from it."""
-    return Ledger.find(ledger_folder(config), config["dataset"], config["ledger_key"])
+    ledger = Ledger.find(ledger_folder(config), config["dataset"], config["ledger_key"])
+    if ledger is not None:
+        _check_place(ledger, config)
+    return ledger
 
 
 def open_ledger(config: Any) -> Ledger:
     """Return the ledger of the config's data set; it is made if need be."""
-    return Ledger.open(ledger_folder(config), config["dataset"], config["ledger_key"])
+    ledger = Ledger.open(ledger_folder(config), config["dataset"], config["ledger_key"])
+    here = _check_place(ledger, config)
+    if here is not None and ledger.state(_PLACE) != here:
+        with ledger.transaction():
+            ledger.remember(_PLACE, here)
+    return ledger
+
+
+def _check_place(ledger: Ledger, config: Any) -> dict[str, str] | None:
+    """Return where the data of a ledger lie that ``ledger_dir`` names, or None if it lies beside them.
+
+    Raises:
+        LedgerError: It is that of another data set of this name, which is there as well.
+    """
+    if not config["ledger_dir"]:
+        return None
+    here = {"folder": os.path.realpath(config["data_path"])}
+    known = ledger.state(_PLACE) or here
+    if known != here and os.path.isdir(known["folder"]):
+        ledger.close()
+        raise LedgerError(
+            f"the ledger {str(ledger.path)!r} is of the {config['dataset']!r} in {known['folder']!r}, and this one is in "
+            f"{here['folder']!r}: nobody in it asked for anything; give each of them a ledger_dir of its own, or name the "
+            f"right data_path"
+        )
+    return here
 
 
 def without_buried(request: WithdrawalRequest, ledger: Ledger) -> WithdrawalRequest:
@@ -103,11 +132,15 @@ def split_settings(config: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def load_after_withdrawals(config: Any) -> WithdrawalDataset:
+def load_after_withdrawals(config: Any, keep: bool = True) -> WithdrawalDataset:
     """Load the data set of a config, to train on it, without the rows that were withdrawn from it.
 
     The other rows are where they were. If the split of these settings was not kept yet, or rows came since, RecBole splits
     with the withdrawn rows present, if they still are, and the split is kept from then on.
+
+    Args:
+        config: RecBole's or ours.
+        keep: Whether such a split is kept now; a run that may still be refused keeps it later.
     """
     ledger = find_ledger(config)
     if ledger is None:
@@ -123,6 +156,9 @@ def load_after_withdrawals(config: Any) -> WithdrawalDataset:
                 return dataset
             view = _without_withdrawn(dataset, past)
             check_names(view)
+            if not keep:
+                view.anchor, view.is_to_keep = dict(past.anchor), True
+                return view
             with ledger.committing():
                 if ledger.anchor == past.anchor:  # else rows that have left meanwhile would be kept
                     with ledger.transaction():

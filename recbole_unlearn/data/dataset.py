@@ -32,6 +32,7 @@ class WithdrawalDataset(RememberingDataset):
     model_source: tuple[Path, Path, str | None] | None = (
         None  # the file of the model that it was loaded with, and its digest
     )
+    is_to_keep: bool = False  # whether its split is to be kept in the ledger before anything is trained on it
     caught_up: bool = (
         False  # whether the anchor moved on since the model was saved: others left, of whom it knows nothing
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -25,8 +26,8 @@ class RememberingDataset(FastDataset):
     Args:
         config: RecBole's or ours.
         past: The earlier withdrawals; without any, everything is as RecBole does it.
-        read_only: Rows of each atomic file (``inter``, ``user``, ``item``) to read, from its beginning: those that were there
-            when a model was trained. All by default.
+        read_only: Rows of each atomic file (``inter``, ``user``, ``item``, or a ready-made part's name) to read, from its
+            beginning: those that were there when a model was trained. All by default.
 
     ``rows_read`` says how many rows each file had when the split was made, ``newer_rows`` holds the users and items of rows
     that came since, which are not loaded.
@@ -102,12 +103,15 @@ class RememberingDataset(FastDataset):
     def _load_feat(self, filepath: str, source: Any) -> Any:
         feat = super()._load_feat(filepath, source)
         name = getattr(source, "value", source)
-        if feat is None or self.benchmark_filename_list is not None:
+        if feat is None:
             return feat
+        if name == "inter" and self.benchmark_filename_list is not None:
+            name = os.path.basename(filepath)
         limit = self._read_only.get(name, len(feat))
         self.rows_read[name] = min(limit, len(feat))
-        if name == "inter" and limit < len(feat):
-            self.newer_rows = feat.loc[limit:, [self.uid_field, self.iid_field]]
+        if name.endswith("inter") and limit < len(feat):
+            newer = feat.iloc[limit:][[self.uid_field, self.iid_field]]
+            self.newer_rows = newer if self.newer_rows is None else pd.concat([self.newer_rows, newer])
         return feat.iloc[:limit].copy() if limit < len(feat) else feat
 
     def build(self) -> list[Dataset]:

@@ -23,11 +23,12 @@ from recbole_unlearn.fast.redirect import redirected
 from recbole_unlearn.fast.sampler import VectorSampler
 
 
-def create_dataset(config: Any) -> Dataset:
+def create_dataset(config: Any, keep: bool = True) -> Dataset:
     """Create the data set of a run, as RecBole's function of that name.
 
     Args:
         config: A ``recbole_unlearn.Config`` or RecBole's.
+        keep: Whether a new split is kept in the ledger, if there is one; see ``load_after_withdrawals``.
 
     Returns:
         A ``WithdrawalDataset`` where RecBole uses its plain ``Dataset``; else RecBole's own class.
@@ -46,7 +47,7 @@ def create_dataset(config: Any) -> Dataset:
     if own_class or config["MODEL_TYPE"] not in (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.CONTEXT):
         return refuse_withdrawn(config, create(config), f"the data set of {config['model']}")
     try:
-        dataset = load_after_withdrawals(config)
+        dataset = load_after_withdrawals(config, keep)
     except InputError:
         raise
     except (LookupError, ValueError, TypeError, AttributeError, pd.errors.ParserError) as error:

@@ -129,7 +129,7 @@ def check_key(path: Path) -> None:
     Raises:
         LedgerError: It is a folder, or no key, or stands below a file.
     """
-    if not path.parent.is_dir() and is_there(path.parent):
+    if is_there(path.parent) and not path.parent.is_dir():
         raise LedgerError(
             f"the ledger's key cannot be in {str(path.parent)!r}, which is no folder; name another ledger_key"
         )

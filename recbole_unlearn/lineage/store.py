@@ -1,5 +1,6 @@
 """Files appear whole or not at all."""
 
+import errno
 import hashlib
 import os
 import sqlite3
@@ -182,6 +183,8 @@ def is_there(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
         raise StorageError(
             f"{str(path)!r} cannot be looked at ({error.strerror}); run this as whom it belongs to"
         ) from error

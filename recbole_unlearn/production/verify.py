@@ -40,6 +40,8 @@ def run_verify(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
         raise StorageError(f"{folder!r} may not be read; run this as whom the ledger belongs to")
     key_path = key_file_of(place, values.get("ledger_key"))
     remembered = {path.stem for path in ledgers_of_key(key_path) if path.parent == place}
+    if not is_there(place):
+        raise LedgerError(f"--verify: there is no ledger in {folder[:200]!r}; name the folder that ledger_dir names")
     names = {path.stem for path in place.glob("*.sqlite")} | datasets_with_receipts(place) | remembered
     if not names:
         raise LedgerError(f"--verify: there is no ledger in {folder!r}; name the folder that ledger_dir names")
