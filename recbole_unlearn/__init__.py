@@ -13,12 +13,24 @@ from recbole_unlearn.version import __version__
 compat.apply()
 
 _PUBLIC = {
+    "CIF": "recbole_unlearn.methods.influence_function",
     "Config": "recbole_unlearn.config",
+    "FineTune": "recbole_unlearn.methods.finetune",
+    "IF": "recbole_unlearn.methods.influence_function",
+    "RecEraser": "recbole_unlearn.methods.receraser",
+    "Report": "recbole_unlearn.evaluator.frame",
+    "ResetUE": "recbole_unlearn.methods.reset",
+    "Retrain": "recbole_unlearn.methods.retrain",
+    "SCIF": "recbole_unlearn.methods.influence_function",
+    "SCIFItems": "recbole_unlearn.methods.influence_function",
+    "SIF": "recbole_unlearn.methods.influence_function",
+    "SISA": "recbole_unlearn.methods.sisa",
     "Unlearner": "recbole_unlearn.trainer",
     "WithdrawalRequest": "recbole_unlearn.data.request",
     "load_data_and_model": "recbole_unlearn.checkpoints.load",
     "objective_function": "recbole_unlearn.compare.tuning",
     "run_unlearn": "recbole_unlearn.quick_start",
+    "train_model": "recbole_unlearn.trainer",
     "withdraw_from_model": "recbole_unlearn.production.withdraw",
 }
 

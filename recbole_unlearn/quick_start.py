@@ -22,6 +22,7 @@ from recbole_unlearn.config import Config, RunConfig
 from recbole_unlearn.data.after import ledger_folder
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.withdrawal import Withdrawal
+from recbole_unlearn.evaluator.frame import Report
 from recbole_unlearn.evaluator.page import save_page
 from recbole_unlearn.evaluator.plots import save_plots
 from recbole_unlearn.evaluator.report import make_report, save_report
@@ -46,8 +47,9 @@ def run_unlearn(
 
     Returns:
         RecBole's dict (``best_valid_score``, ``valid_score_bigger``, ``best_valid_result``, ``test_result``, of the original
-        model) with ``unlearn``, the content of ``report.json``, and ``ledger``, the folder in which the withdrawal was
-        recorded: only with ``withdraw_scope: all``, else None. With ``dry_run`` only ``plan``, what would go.
+        model) with ``unlearn``, the content of ``report.json`` (a ``Report``, with ``to_frame()``), and ``ledger``, the folder
+        in which the withdrawal was recorded: only with ``withdraw_scope: all``, else None. With ``dry_run`` only ``plan``,
+        what would go.
 
     Raises:
         InputError: Something given cannot be used; nothing has been written then.
@@ -88,7 +90,7 @@ def run_unlearn(
         "valid_score_bigger": config["valid_metric_bigger"],
         "best_valid_result": original.best_valid_result,
         "test_result": results["Original"]["utility"]["all"],
-        "unlearn": report,
+        "unlearn": Report(report),
         "ledger": str(ledger_folder(config)) if saved and withdrawal.scope == "all" else None,
     }
 
