@@ -47,7 +47,7 @@ def run_unlearn(
 
     Returns:
         RecBole's dict (``best_valid_score``, ``valid_score_bigger``, ``best_valid_result``, ``test_result``, of the original
-        model) with ``unlearn``, the content of ``report.json`` (a ``Report``, with ``to_frame()``), and ``ledger``, the folder
+        model) with ``unlearn``, the content of ``report.json`` (a ``Report``), and ``ledger``, the folder
         in which the withdrawal was recorded: only with ``withdraw_scope: all``, else None. With ``dry_run`` only ``plan``,
         what would go.
 
