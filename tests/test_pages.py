@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = ("recbole_unlearn", "tests", "benchmarks", "docs", "examples", "properties")
 PATHS = [path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*")]
 NAMES = {f"/{path}" for path in (*PATHS, *(path.relative_to(ROOT) for path in ROOT.iterdir()))}
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # What a reader has, makes, or finds in other projects.
 FOREIGN = (
     "dataset/",
