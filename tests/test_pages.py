@@ -11,7 +11,12 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = ("recbole_unlearn", "tests", "benchmarks", "docs", "examples", "properties")
 PATHS = [path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*")]
 NAMES = {f"/{path}" for path in (*PATHS, *(path.relative_to(ROOT) for path in ROOT.iterdir()))}
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "benchmarks" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 # What a reader has, makes, or finds in other projects.
 FOREIGN = (
     "dataset/",
@@ -51,3 +56,13 @@ def test_the_architecture_names_every_part_from_top_to_bottom():
 def test_the_picture_of_the_architecture_has_every_part():
     picture = (ROOT / "docs" / "architecture.svg").read_text()
     assert all(re.search(rf"\b{name}\b", picture) for name in FLOORS)
+
+
+def test_the_glossary_defines_each_term_once_and_says_where_it_is():
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    rows = [line.strip("|").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    rows = [row for row in rows if row[0].strip() != "term"]
+    terms = [term.strip(" `") for row in rows for term in row[0].split(",")]
+    assert len(rows) > 70
+    assert sorted(set(terms)) == sorted(terms)
+    assert all(len(row) == 3 and row[2].strip() for row in rows)
