@@ -18,7 +18,5 @@ if __name__ == "__main__":
         unlearner.unlearn(request, method="SCIF", scope="all")
         left = len(unlearner.dataset.interactions().users)
         print(request.kind, "rows", before - left, "seconds", f"{unlearner.last_cost.seconds:.3f}", "left", left)
-    receipts = unlearner.save(
-        "saved/unlearned.pth"
-    )  # one commit: the model, the ledger, and one receipt for each request
+    receipts = unlearner.save("saved/unlearned.pth")  # one commit: the model, the ledger, a receipt for each request
     print("receipts", len(receipts))
