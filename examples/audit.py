@@ -1,4 +1,4 @@
-"""What is left on disk of withdrawn users: find it, and check the ledger."""
+"""Find what is left on disk of withdrawn users, and check the ledger."""
 
 import sys
 from pathlib import Path
@@ -14,10 +14,10 @@ if __name__ == "__main__":
     trained = train_model(config, create_dataset(config))
     Unlearner(config, trained.model, trained.dataset).save("saved/model.pth")
     Path("withdraw.csv").write_text("user_id\n196\n22\n")
-    Path("saved/old-recommendations.csv").write_text("user_id,item_id\n196,302\n7,50\n")  # somebody's forgotten export
+    Path("saved/old-recommendations.csv").write_text("user_id,item_id\n196,302\n7,50\n")  # an old export
 
     assert main(["--model_file=saved/model.pth", "--withdraw=withdraw.csv"]) == 0
-    Path("withdraw.csv").unlink()  # the ledger knows them by their hashes
+    Path("withdraw.csv").unlink()  # the ledger knows the users by keyed hashes
     audit = ["--audit=saved", "--dataset=ml-100k", f"--ledger_dir={ledger_folder(config)}"]
     print("found", main(audit))  # 1: the export still names user 196
     Path("saved/old-recommendations.csv").unlink()

@@ -1,4 +1,4 @@
-"""A data set of one's own: a tab-separated file with a typed header, in a folder of its name."""
+"""A data set of your own: a tab-separated file with a typed header, in a folder of its name."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from recbole_unlearn import run_unlearn
 
 
 def write(folder: Path, users: int = 80, items: int = 50) -> None:
-    """Write dataset/shop/shop.inter: who bought what; half of the users like the even items, half the odd ones."""
+    """Write dataset/shop/shop.inter: who bought what. Half of the users buy the even items, half the odd ones."""
     rng = np.random.default_rng(0)
     lines = ["user_id:token\titem_id:token"]
     for user in range(users):

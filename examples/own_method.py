@@ -1,4 +1,4 @@
-"""A method of one's own: one class. Run it with `--methods=Retrain,own_method:MeanRow` and this folder on PYTHONPATH."""
+"""A method of your own is one class. Run it with `--methods=Retrain,own_method:MeanRow` and this folder on PYTHONPATH."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ from recbole_unlearn.model.adapter import ModelAdapter, read_rows, write_rows
 
 @dataclass(frozen=True, kw_only=True)
 class MeanRow(UnlearnMethod):
-    """Give users with no row left the mean row of the users who stay, `shrink` times.
+    """Give users with no row left the mean embedding of the other users, multiplied by `shrink`.
 
-    Formula: e_u' = shrink * mean of e_v over the users v with rows. Cost: a mean of the user table.
+    Formula: e_u' = shrink * mean of e_v over the users v with rows. Cost: one mean over the user table.
     """
 
     name = "MeanRow"

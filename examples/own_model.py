@@ -1,4 +1,4 @@
-"""A model of one's own: a RecBole model, and an adapter that tells where its embeddings are."""
+"""A model of your own: a RecBole model, and an adapter that says where its embeddings are."""
 
 import torch
 from recbole.model.abstract_recommender import GeneralRecommender
@@ -9,7 +9,7 @@ from recbole_unlearn.model.dot import BPRAdapter
 
 
 class PlainMF(GeneralRecommender):
-    """Matrix factorisation with BPR's loss: what RecBole asks of a model, and nothing more."""
+    """Matrix factorisation with BPR's loss, with the methods that RecBole requires of a model."""
 
     input_type = InputType.PAIRWISE
 
@@ -36,7 +36,7 @@ class PlainMF(GeneralRecommender):
 
 
 class PlainMFAdapter(BPRAdapter):
-    """The tables have BPR's names and its loss, so its adapter fits; another model writes its own."""
+    """The tables have the names and the loss of BPR, so BPR's adapter fits. Another model needs its own."""
 
     model_name = "PlainMF"
 

@@ -1,4 +1,4 @@
-"""Requests that come one after the other: each starts from the model and the data that the last one left."""
+"""Requests one after the other: each starts from the model and the data that the request before left."""
 
 from recbole_unlearn import Config, Unlearner, WithdrawalRequest
 from recbole_unlearn.data import create_dataset
@@ -18,5 +18,5 @@ if __name__ == "__main__":
         unlearner.unlearn(request, method="SCIF", scope="all")
         left = len(unlearner.dataset.interactions().users)
         print(request.kind, "rows", before - left, "seconds", f"{unlearner.last_cost.seconds:.3f}", "left", left)
-    receipts = unlearner.save("saved/unlearned.pth")  # one commit: the model, the ledger and a receipt each
+    receipts = unlearner.save("saved/unlearned.pth")  # one commit: the model, the ledger, a receipt for each request
     print("receipts", len(receipts))

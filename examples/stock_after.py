@@ -1,4 +1,4 @@
-"""The same script with other imports; what unlearns is the last paragraph."""
+"""The same script with other imports; only the last paragraph unlearns."""
 
 from recbole.utils import init_seed
 

@@ -26,7 +26,7 @@ PAGES = {
         "Shards": "shards.md",
     },
     "Figures": {"Results": "results.md", "All tables": "results_tables.md", "Performance": "performance.md"},
-    "Look up": {"Keys": "keys.md"},
+    "Look up": {"Keys": "keys.md", "Glossary": "glossary.md"},
     "Extend": {"Extend": "extend.md", "Architecture": "architecture.md"},
 }
 _GENERATED = {"keys.md"}
