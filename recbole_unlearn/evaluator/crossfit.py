@@ -146,7 +146,7 @@ def auc_with_interval(question: Points, answers: np.ndarray, rng: np.random.Gene
         "auc": float(roc_auc_score(question.labels, answers)),
         "auc_low": float(low),
         "auc_high": float(high),
-        "resampled": np.array(resampled),
+        "resampled": resampled,
     }
 
 

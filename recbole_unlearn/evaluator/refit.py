@@ -102,7 +102,7 @@ def _figures(adapter: ModelAdapter, halves: Halves, seed: int) -> dict[str, Any]
         "pooled": _pooled_auc(halves, scores),
         "users": len(halves.users),
         "of": halves.candidates,
-        "resampled": resampled,
+        "resampled": resampled.tolist(),
     }
 
 

@@ -66,7 +66,7 @@ def power_of_refit(results: Mapping[str, Any]) -> dict[str, Any]:
     if told["auc"] is None or reference is None:
         return {"auc": told["auc"], "informative": False}
     value, resampled = reference
-    excess, error = told["auc"] - value, float(np.std(told["resampled"] - resampled))
+    excess, error = told["auc"] - value, float(np.std(np.asarray(told["resampled"]) - resampled))
     return {"auc": told["auc"], "informative": excess > ERRORS * error, "excess": excess, "error": error}
 
 
@@ -93,7 +93,7 @@ def _reference(results: Mapping[str, Any]) -> tuple[float, np.ndarray] | None:
         ((results.get(name) or {}).get("mio") or {}).get("refit") or {} for name in ("Retrain", "Original")
     )
     if retrain.get("auc") is not None:
-        return retrain["auc"], retrain["resampled"]
+        return retrain["auc"], np.asarray(retrain["resampled"])
     return (0.5, np.zeros(1)) if original.get("calibrated") else None
 
 
