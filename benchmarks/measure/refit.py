@@ -1,10 +1,10 @@
-"""What items and layers remember after each method: the refit oracle, beside Retrain, with the time that it takes.
+"""What items and layers remember after each method: the refit oracle, beside Retrain, with its time.
 
     python -m benchmarks.measure.refit NeuMF ml-100k 5 [--methods=Retrain,SCIF] [--mio_protocols=refit] [--key=value ...]
 
 rand@5, protocol `paper`. One json line per seed is appended to benchmarks/results/refit-MODEL-DATASET.jsonl: for each method
-its looks, what it remembers over Retrain, utility and seconds; ``refit_seconds`` is one asking of the original with its control.
-Seeds that stand there already are not run again.
+its looks, what it remembers over Retrain, utility and seconds; ``refit_seconds`` is one asking of the original
+with its control. Seeds that stand there already are not run again.
 """
 
 import time
