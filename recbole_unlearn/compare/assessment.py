@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -15,7 +15,9 @@ from recbole_unlearn.config import Config
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.utils import data_preparation
 from recbole_unlearn.data.withdrawal import Withdrawal
-from recbole_unlearn.evaluator.mio import Membership, Rows, membership_oracle
+from recbole_unlearn.evaluator.halves import halves_of
+from recbole_unlearn.evaluator.mio import Membership, Rows, blind_by_construction, membership_oracle
+from recbole_unlearn.evaluator.refit import NEGATIVES, RefitQuestion, refit_oracle
 from recbole_unlearn.evaluator.report import environment
 from recbole_unlearn.evaluator.served import Served
 from recbole_unlearn.evaluator.utility import evaluate_by_group, popularity_model
@@ -34,7 +36,7 @@ class Assessment:
     """
 
     def __init__(self, config: Config, data: WithdrawalDataset, withdrawal: Withdrawal) -> None:
-        self.config = config
+        self.config, self._data = config, data
         self.retained_view = data.without(replace(withdrawal, scope="train"))
         self.test_data = data_preparation(config, self.retained_view)[2]
         self.rows = rows = data.interactions()
@@ -88,8 +90,28 @@ class Assessment:
         )
 
     def _oracles(self, model: Any) -> dict[str, Any]:
-        protocols = self.config["mio_protocols"]
-        return {name: membership_oracle(model, self.membership, name, self.config["seed"]) for name in protocols}
+        seed, found = self.config["seed"], {}
+        for name in self.config["mio_protocols"]:
+            if name == "refit":
+                found[name] = refit_oracle(model, self.refit_question, seed)
+            else:
+                found[name] = membership_oracle(model, self.membership, name, seed)
+        gone = np.setdiff1d(self.withdrawn_users, self.membership.members.users)
+        if "strong" in found and len(gone):
+            found["strong"]["blind"] = blind_by_construction(model, gone, self.rows.user_tokens, seed)
+        return found
+
+    @cached_property
+    def refit_question(self) -> RefitQuestion:
+        """What the refit oracle asks of every model of this run."""
+        test, parts = self.membership.others, [self.rows, *(self._data.interactions(part) for part in (1, 2))]
+        known = Rows(*(np.concatenate([getattr(part, ids) for part in parts]) for ids in ("users", "items")))
+        lost = np.isin(self.membership.members.users, self.withdrawn_users)
+        ask = partial(halves_of, test=test, known=known, table=self.rows, negatives=NEGATIVES, seed=self.config["seed"])
+        withdrawn = ask(self.membership.withdrawn)
+        retained = ask(self.membership.members.where(~lost), most=len(withdrawn.users))
+        whole = not lost.any() and self.membership.by == "users"
+        return RefitQuestion(withdrawn, retained, whole and self.config["eval_args"]["order"] == "RO")
 
 
 def carry_out(

@@ -82,7 +82,7 @@ def cross_fit(training: Points, question: Points, schedule: Schedule, seed: int)
     probabilities are averaged. All networks of all folds train side by side.
 
     Returns:
-        ``acc`` (threshold .5), ``auc``, ``auc_low``, ``auc_high`` and ``roc``; or ``auc`` None with a ``reason``.
+        ``acc`` (threshold .5), ``auc``, ``auc_low``, ``auc_high``, ``resampled``, ``roc``; or ``auc`` None with a ``reason``.
     """
     if set(np.unique(question.labels)) != {0, 1}:
         return unknown("there is nobody to ask about who has both withdrawn and test rows")
@@ -130,8 +130,11 @@ def roc(labels: np.ndarray, answers: np.ndarray) -> dict[str, list[float]]:
     return {"fpr": np.round(fpr[places], 3).tolist(), "tpr": np.round(tpr[places], 3).tolist()}
 
 
-def auc_with_interval(question: Points, answers: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
+def auc_with_interval(question: Points, answers: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
     """Return ``auc`` with the 95 % interval of a bootstrap over owners, ``auc_low`` and ``auc_high``.
+
+    ``resampled`` holds the AUC of each draw; two models that are asked the same with generators in the same state get the
+    same draws, so that the differences of these figures are a paired bootstrap.
 
     With fewer than 5 owners their points are drawn instead, each class by itself; that ignores how points of one
     owner depend on each other, so the interval is too narrow then.
@@ -143,6 +146,7 @@ def auc_with_interval(question: Points, answers: np.ndarray, rng: np.random.Gene
         "auc": float(roc_auc_score(question.labels, answers)),
         "auc_low": float(low),
         "auc_high": float(high),
+        "resampled": resampled,
     }
 
 

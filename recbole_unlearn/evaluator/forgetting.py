@@ -49,7 +49,9 @@ def score_attack(served: Served, rng: np.random.Generator) -> dict[str, Any]:
     if set(np.unique(served.withdrawn)) != {0, 1}:
         return unknown("no user has both withdrawn and test rows that are ranked")
     points = Points(served.owners, served.withdrawn, torch.empty(len(served.owners), 0))
-    return auc_with_interval(points, served.scores, rng)
+    figures = auc_with_interval(points, served.scores, rng)
+    figures.pop("resampled")
+    return figures
 
 
 def rank(served: Served, rng: np.random.Generator) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from torch import Tensor
 from recbole_unlearn.evaluator.attackers import Schedule
 from recbole_unlearn.evaluator.crossfit import Points, cross_fit, unknown
 from recbole_unlearn.exceptions import UnsupportedModelError
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.methods.reset import draw_rows
+from recbole_unlearn.model.adapter import ModelAdapter, read_rows
 
 SCHEDULES = {
     "paper": Schedule("sgd", learning_rate=1e-3, epochs=100, batch_size=256, rows_per_class=5_000),
@@ -104,10 +105,10 @@ def membership_oracle(model: Any, data: Membership, protocol: str, seed: int) ->
 
     Returns:
         ``acc`` (threshold .5) and ``auc`` of withdrawn rows (1) against test rows of the same users (0), with ``auc_low``
-        and ``auc_high``, the 95 % interval of a bootstrap over users, and the curve, ``roc``; under ``whole_user``
-        (``whole_item`` where items were withdrawn) the same figures, but for the curve, for one point per user and label,
-        [e_u ; mean of e_i over the items]. Where there is nothing to ask or to learn from, or the model has no adapter,
-        ``auc`` is None and ``reason`` says why.
+        and ``auc_high``, the 95 % interval of a bootstrap over users (``resampled``), and the curve, ``roc``; under
+        ``whole_user`` (``whole_item`` where items were withdrawn) ``acc`` and the AUC with its interval for one point per
+        user and label, [e_u ; mean of e_i over the items]. Where there is nothing to ask or to learn from, or the model has
+        no adapter, ``auc`` is None and ``reason`` says why.
 
     Reference: Li et al. (2023), sections 5.2 and 6.4.1.
     """
@@ -146,8 +147,33 @@ def _by_owners(features: _Features, data: Membership, schedule: Schedule, seed: 
         _means(features, data, rows, data.whole, label) for label, rows in ((1, data.withdrawn), (0, data.others))
     ]
     figures = cross_fit(_join(training), _join(question), schedule, seed)
-    figures.pop("roc", None)  # a point per user makes no curve
+    for unused in ("roc", "resampled"):  # a point per user makes no curve
+        figures.pop(unused, None)
     return figures
+
+
+def blind_by_construction(model: Any, users: np.ndarray, tokens: np.ndarray, seed: int) -> str:
+    """Return why the strong oracle can see little whatever items and layers remember; empty where there is no reason.
+
+    Where all withdrawn users have the same row, or rows that no data touched, the features of a pair are those of its item
+    and of chance.
+
+    Args:
+        model: The assessed model.
+        users: Ids of the users who have no row left, shape [users].
+        tokens: Token of each user id.
+        seed: With which the methods draw fresh rows.
+    """
+    try:
+        adapter = ModelAdapter.of(model)
+        tables = adapter.user_tables
+    except UnsupportedModelError:
+        return ""
+    rows = read_rows(tables, torch.from_numpy(users).to(tables[0].weight.device))
+    if len(rows) > 1 and bool((rows == rows[0]).all()):
+        return "its withdrawn users share one row"
+    drawn = draw_rows(adapter, tables, tokens[users], seed)
+    return "the rows of its withdrawn users are bare draws" if torch.equal(rows, drawn) else ""
 
 
 class _Features:

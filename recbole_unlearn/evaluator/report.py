@@ -15,6 +15,7 @@ import psutil
 import tabulate
 import torch
 
+from recbole_unlearn.evaluator.verdict import judged, notes_of_refit, notes_of_verdict, power_of_refit
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.version import __version__
 
@@ -53,12 +54,14 @@ def make_report(facts: Mapping[str, Any], results: dict[str, Any], popularity: M
         protocol: {"auc": figures["auc"], "informative": figures["auc"] is not None and figures["auc"] >= least}
         for protocol, figures in results["Original"]["mio"].items()
     }
+    if "refit" in power:
+        power["refit"] = power_of_refit(results)
     report = {
         "schema": 1,
         **facts,
         "oracle_power": power,
         "references": {"popularity": popularity},
-        "methods": results,
+        "methods": judged(results),
     }
     report = finite(report)
     report["nulls"]["methods.Original.seconds"] = "it was trained, not unlearned"
@@ -116,6 +119,7 @@ def render(report: Mapping[str, Any]) -> str:
 _HEADERS = (
     "\nmethod",
     "P1 oracle AUC → .5\nstrong [95 % interval]",
+    "refit → Retrain's\n[95 % interval]",
     "\npaper",
     "P2 time\n(s) ↓",
     "speed-\nup ↑",
@@ -129,18 +133,18 @@ _ALIGN = ("left", *["right"] * (len(_HEADERS) - 1))
 
 
 def table_rows(report: Mapping[str, Any]) -> list[list[str]]:
-    """Return the cells of the table: name, strong and paper oracle, seconds, speed-up, peak memory, four of utility."""
+    """Return the cells of the table: name, strong, refit and paper oracle, seconds, speed-up, memory, four of utility."""
     methods, popular, headline = report["methods"], report["references"]["popularity"], report["headline"]
     retrain = methods.get("Retrain", {}).get("utility", {})
     rows = []
     for name, result in {**methods, "(popularity)": {"utility": popular}}.items():
-        strong, paper = (_oracle(result, protocol) for protocol in ("strong", "paper"))
-        auc = f"{_number(strong.get('auc'))} [{_number(strong.get('auc_low'))}, {_number(strong.get('auc_high'))}]"
+        strong, refit, paper = (_oracle(result, protocol) for protocol in ("strong", "refit", "paper"))
         utility = {group: figures.get(headline) for group, figures in result["utility"].items()}
         rows.append(
             [
                 name,
-                auc if strong.get("auc") is not None else "",
+                _auc(strong),
+                _auc(refit) + "?" * (refit.get("tells") is False),
                 _number(paper.get("auc")),
                 _number(result.get("seconds"), 3),
                 _number(result.get("speedup"), 1, "x"),
@@ -167,10 +171,11 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
             notes.append(
                 f"The {protocol} oracle has no figure: {report['methods']['Original']['mio'][protocol]['reason']}"
             )
-        elif not power["informative"]:
+        elif not power["informative"] and protocol != "refit":
             notes.append(
                 f"The {protocol} oracle reads {power['auc']:.3f} on the original model: too weak to be informative."
             )
+    notes += [*notes_of_refit(report), *notes_of_verdict(report)]
     for name, result in report["methods"].items():
         if clocks := result.get("clocks"):
             read = ", ".join(f"{clock} {_number(seconds, 3)} s" for clock, seconds in clocks.items())
@@ -186,6 +191,12 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
 
 def _oracle(result: Mapping[str, Any], protocol: str) -> Mapping[str, Any]:
     return (result.get("mio") or {}).get(protocol) or {}
+
+
+def _auc(figures: Mapping[str, Any]) -> str:
+    if figures.get("auc") is None:
+        return ""
+    return f"{_number(figures['auc'])} [{_number(figures.get('auc_low'))}, {_number(figures.get('auc_high'))}]"
 
 
 def _share(value: float | None, base: float | None) -> str:

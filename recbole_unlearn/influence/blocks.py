@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -64,3 +66,27 @@ class LogisticBlocks:
     def _gradient(self, vectors: Tensor, logits: Tensor, jacobian: Tensor) -> Tensor:
         slope = self.weights * (logits.sigmoid() - self.targets)
         return (jacobian.mT @ slope.unsqueeze(-1)).squeeze(-1).double() + self.ridge.unsqueeze(1) * vectors.double()
+
+
+_CHUNK_ENTRIES = 1 << 23  # Jacobian entries at a time: 32 MB of float32
+
+
+def batches_of_like_length(lengths: np.ndarray, dims: int, entries: int | None = None) -> Iterator[np.ndarray]:
+    """Yield the positions of lists of like length, as many at a time as fit, padded, into the memory of a chunk.
+
+    Args:
+        lengths: Rows of each list, shape [lists].
+        dims: Entries of the Jacobian for each row.
+        entries: Entries of the Jacobian at a time; none: 32 MB of float32. Fewer pad less where lengths differ much.
+
+    >>> [batch.tolist() for batch in batches_of_like_length(np.array([3, 1, 2]), 1)]
+    [[0, 1, 2]]
+    """
+    entries = _CHUNK_ENTRIES if entries is None else entries
+    order = np.argsort(lengths, kind="stable")
+    longest = lengths[order] * dims
+    begin = 0
+    for end in range(1, len(order) + 1):
+        if end == len(order) or longest[end] * (end + 1 - begin) > entries:
+            yield np.sort(order[begin:end])
+            begin = end

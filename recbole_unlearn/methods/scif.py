@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_unlearn.influence.blocks import LogisticBlocks
+from recbole_unlearn.influence.blocks import LogisticBlocks, batches_of_like_length
 from recbole_unlearn.influence.newton import NewtonResult, influence_step, newton
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.methods.base import UnlearnContext
@@ -20,7 +20,6 @@ from recbole_unlearn.methods.reset import draw_rows
 from recbole_unlearn.methods.rows import RequestRows, by_user
 from recbole_unlearn.model.adapter import ModelAdapter, read_rows, write_rows
 
-_CHUNK_ENTRIES = 1 << 23  # Jacobian entries at a time: 32 MB of float32
 _SHARED_DRAW = "recbole_unlearn: the row of every withdrawn user"
 
 
@@ -120,18 +119,11 @@ class UserRows:
 
     def _chunks(self, users: np.ndarray) -> Iterator[np.ndarray]:
         """Yield users with lists of like length, as many at a time as fit into the memory of a chunk."""
-        if not len(users):
-            return
         rows = self.context.rows.users
         place = np.searchsorted(users, rows[np.isin(rows, users)])  # users ascend
         sizes = np.bincount(place, minlength=len(users))
-        order = np.argsort(sizes, kind="stable")
-        longest = sizes[order] * (1 + self.context.negatives) * self.dims
-        begin = 0
-        for end in range(1, len(order) + 1):
-            if end == len(order) or longest[end] * (end + 1 - begin) > _CHUNK_ENTRIES:
-                yield np.sort(users[order[begin:end]])
-                begin = end
+        for batch in batches_of_like_length(sizes * (1 + self.context.negatives), self.dims):
+            yield users[batch]
 
     def _fresh(self, users: np.ndarray) -> Tensor:
         if not len(users):

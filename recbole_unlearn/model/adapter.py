@@ -131,6 +131,18 @@ class ModelAdapter(ABC):
         With a graph this holds for users without edges only, whose rows move nothing else.
         """
 
+    @property
+    def serving(self) -> list[ModelAdapter]:
+        """The adapters of the models whose mean score is served: the model's own, or those of an ensemble."""
+        return [self]
+
+    def fresh_blocks(self, items: Tensor) -> UserBlocks:
+        """Return the logits s of padded pairs, shape [users, rows], as a function of new rows of users who have no edge.
+
+        It is what the refit oracle fits: the items as they are, and nothing of the users' own rows.
+        """
+        return self.user_blocks(items)
+
     def item_blocks(self, users: Tensor) -> UserBlocks:
         """Return x of padded rows, shape [items, rows], as a function of the items' rows."""
         raise NotImplementedError

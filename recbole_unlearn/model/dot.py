@@ -126,6 +126,10 @@ class LightGCNAdapter(BPRAdapter):
         """A user without edges scores with e_u / (K + 1): the layers above 0 are empty."""
         return 1.0 / (self.model.n_layers + 1)
 
+    def fresh_blocks(self, items: Tensor) -> DotBlocks:
+        """Return q . e with q the items' rows before propagation: no edge of any user is part of what is asked."""
+        return DotBlocks(self.model.item_embedding.weight.detach()[items])
+
     def embeddings(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Return ego and propagated vectors of each pair, side by side."""
         user, item = super().embeddings(users, items)

@@ -25,7 +25,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 _CHOICES = {
     "withdraw_sample": ("rand", "core", "edge", "interactions"),
     "withdraw_scope": ("train", "all", None),
-    "mio_protocols": ("paper", "strong"),
+    "mio_protocols": ("paper", "strong", "refit"),
     "parallel_backend": ("loky", "dask"),
     "save_format": ("safe", "recbole"),
     "on_missing": ("error", "skip"),

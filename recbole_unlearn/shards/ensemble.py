@@ -113,17 +113,18 @@ class ShardEnsembleAdapter(ModelAdapter):
     model_name = "ShardEnsemble"
 
     @property
-    def _serving(self) -> list[ModelAdapter]:
+    def serving(self) -> list[ModelAdapter]:
+        """The adapter of the aggregated model, or those of all shards, whose scores are averaged."""
         served = self.model.served
         return [ModelAdapter.of(model) for model in (self.model.shards if served is None else [served])]
 
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
         """Return the logit of each pair, the mean over the shards where they serve side by side."""
-        return torch.stack([adapter.logits(users, items) for adapter in self._serving]).mean(dim=0)
+        return torch.stack([adapter.logits(users, items) for adapter in self.serving]).mean(dim=0)
 
     def embeddings(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Return the vectors of each pair's user and item."""
-        parts = [adapter.embeddings(users, items) for adapter in self._serving]
+        parts = [adapter.embeddings(users, items) for adapter in self.serving]
         user, item = (torch.cat(side, dim=-1) for side in zip(*parts, strict=True))
         return user, item
 

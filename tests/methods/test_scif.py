@@ -313,7 +313,7 @@ def test_chunks_cover_every_user_once_and_give_the_same_model(fresh_copy, monkey
     request = WithdrawalRequest.random(20, 1, "interactions")
     whole, parts = copy.deepcopy(fresh_copy.model), copy.deepcopy(fresh_copy.model)
     option(fresh_copy).unlearn(context_of(fresh_copy, request, whole))
-    monkeypatch.setattr("recbole_unlearn.methods.scif._CHUNK_ENTRIES", 1000)
+    monkeypatch.setattr("recbole_unlearn.influence.blocks._CHUNK_ENTRIES", 1000)
     context = context_of(fresh_copy, request, parts)
     chunks = list(user_rows_of(fresh_copy, context)._chunks(context.partial))
     assert len(chunks) > 5

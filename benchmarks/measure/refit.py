@@ -1,0 +1,75 @@
+"""What items and layers remember after each method: the refit oracle, beside Retrain, with its time.
+
+    python -m benchmarks.measure.refit NeuMF ml-100k 5 [--methods=Retrain,SCIF] [--mio_protocols=refit] [--key=value ...]
+
+rand@5, protocol `paper`. One json line per seed is appended to benchmarks/results/refit-MODEL-DATASET.jsonl: for each method
+its looks, what it remembers over Retrain, utility and seconds; ``refit_seconds`` is one asking of the original
+with its control. Seeds that stand there already are not run again.
+"""
+
+import time
+
+from recbole.utils import init_seed
+
+from benchmarks.measure.seeds import by_seed
+from benchmarks.measure.trained import trained
+from recbole_unlearn.compare.assessment import Assessment, carry_out, facts_of
+from recbole_unlearn.config import Config
+from recbole_unlearn.data import create_dataset
+from recbole_unlearn.evaluator.refit import refit_oracle
+from recbole_unlearn.evaluator.report import make_report
+from recbole_unlearn.exceptions import UnsupportedModelError
+from recbole_unlearn.methods.plugins import get_method
+from recbole_unlearn.quick_start import request_of
+from recbole_unlearn.settings.revision import git_revision
+from recbole_unlearn.trainer import learn
+
+METHODS = "Retrain,RetrainAgain,ResetUE,SCIF,IF,CIF,FineTune,SCIF-items"
+KEPT = ("mio", "remembers", "complete", "seconds", "peak_mb")
+
+
+def run(model, dataset, seed, given):
+    """Return a line: what each look says of each method."""
+    settings = {
+        "protocol": "paper",
+        "seed": seed,
+        "mio_protocols": "strong,refit",
+        "methods": METHODS,
+        "state": "WARNING",
+    }
+    config = Config(model, dataset, config_dict={**settings, "timing_runs": 1, "show_progress": False, **given})
+    init_seed(seed, True)
+    data = create_dataset(config)
+    withdrawal = request_of(config).resolve(data.interactions())
+    assessment = Assessment(config, data, withdrawal)
+    original, cost = trained(config, data, "original")
+    start = time.perf_counter()
+    refit_oracle(original.model, assessment.refit_question, seed)
+    seconds = time.perf_counter() - start
+    results, refused = {"Original": {**assessment(original), "seconds": None}}, {}
+    for name in config["methods"]:
+        method = get_method(config, name)
+        try:
+            learned = learn(config, data, method, saved=False)
+            results[name] = carry_out(original, withdrawal, method, assessment, learned)[1]
+        except UnsupportedModelError as error:
+            refused[name] = str(error)
+    report = make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())
+    for name, result in report["methods"].items():
+        looks = {
+            look: {key: part for key, part in told.items() if key != "roc"} for look, told in result["mio"].items()
+        }
+        kept = {key: result.get(key) for key in KEPT} | {"mio": looks}
+        report["methods"][name] = kept | {"ndcg": result["utility"]["retained"][report["headline"]]}
+        print(seed, name, looks["refit"]["auc"], kept["remembers"], kept["complete"], flush=True)
+    return {
+        **report,
+        "refused": refused,
+        "refit_seconds": seconds,
+        "training_seconds": cost["seconds"],
+        "commit": git_revision(),
+    }
+
+
+if __name__ == "__main__":
+    by_seed("refit", run)

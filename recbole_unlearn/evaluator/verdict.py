@@ -1,0 +1,187 @@
+"""What the looks of P1 say about a method beside Retrain: its excess, and whether the method may be called complete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+MARGIN = 0.05  # of AUC; a convention, said beside every verdict
+ERRORS = 3.0  # standard errors from which a difference is no chance
+
+
+def judged(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts of the methods with what P1 says about each beside Retrain, and without the resampled figures.
+
+    Args:
+        results: For ``Original`` and each method its ``mio``, as the oracles return it.
+
+    Returns:
+        The same with ``mio.refit.tells`` (whether the refit oracle can tell anything about this model), ``remembers`` (the
+        excess of each look over Retrain; None without Retrain) and ``complete``, see ``is_complete``.
+    """
+    informative = bool(power_of_refit(results).get("informative"))
+    retrain = (results.get("Retrain") or {}).get("mio")
+    found = {}
+    for name, result in results.items():
+        looks = dict(result.get("mio") or {})
+        told = looks.get("refit")
+        tells = None if told is None else informative and sees_retained(told, results)
+        if told is not None:
+            looks["refit"] = {**told, "tells": tells}
+        remembers = None
+        if retrain and name != "Retrain":
+            remembers = {look: excess_over_retrain(figures, retrain.get(look) or {}) for look, figures in looks.items()}
+        verdict = {"remembers": remembers, "complete": is_complete(remembers, tells)}
+        found[name] = without_draws({**result, "mio": looks, **verdict})
+    return found
+
+
+def without_draws(value: Any) -> Any:
+    """Return a value without the figures of single draws, ``resampled``, at any depth.
+
+    >>> without_draws({"mio": {"strong": {"auc": 0.5, "resampled": [0.4, 0.6]}}})
+    {'mio': {'strong': {'auc': 0.5}}}
+    """
+    if not isinstance(value, Mapping):
+        return value
+    return {key: without_draws(part) for key, part in value.items() if key != "resampled"}
+
+
+def power_of_refit(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return whether the refit oracle sees the withdrawn rows in the original model; empty if it was not asked.
+
+    Args:
+        results: For ``Original`` and each method its ``mio``; the refit oracle's figures still hold ``resampled``.
+
+    Returns:
+        ``auc`` on the original, ``informative``: whether it exceeds Retrain's (where Retrain did not run, .5 if the split
+        allows that) by more than three standard errors, ``excess``, and ``error``, its standard error.
+    """
+    told = (results["Original"].get("mio") or {}).get("refit")
+    if told is None:
+        return {}
+    reference = _reference(results)
+    if told["auc"] is None or reference is None:
+        return {"auc": told["auc"], "informative": False}
+    value, resampled = reference
+    excess, error = told["auc"] - value, float(np.std(np.asarray(told["resampled"]) - resampled))
+    return {"auc": told["auc"], "informative": excess > ERRORS * error, "excess": excess, "error": error}
+
+
+def sees_retained(told: Mapping[str, Any], results: Mapping[str, Any]) -> bool:
+    """Return whether the refit oracle sees as many retained users in a model, beyond three standard errors.
+
+    Retained and withdrawn users are other people, so that their errors add.
+
+    Args:
+        told: What the refit oracle said about the model.
+        results: As for ``power_of_refit``.
+    """
+    control, reference = told.get("retained") or {}, _reference(results)
+    if control.get("auc") is None or reference is None:
+        return False
+    value, resampled = reference
+    error = float(np.hypot(np.std(control["resampled"]), np.std(resampled)))
+    return bool(control["auc"] - value > ERRORS * error)
+
+
+def _reference(results: Mapping[str, Any]) -> tuple[float, np.ndarray] | None:
+    """Return what a model reads that never saw the rows: Retrain's figure and its resampled ones, or .5 without error."""
+    retrain, original = (
+        ((results.get(name) or {}).get("mio") or {}).get("refit") or {} for name in ("Retrain", "Original")
+    )
+    if retrain.get("auc") is not None:
+        return retrain["auc"], np.asarray(retrain["resampled"])
+    return (0.5, np.zeros(1)) if original.get("calibrated") else None
+
+
+def excess_over_retrain(told: Mapping[str, Any], retrain: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return by how much a look's AUC exceeds Retrain's, with the 95 % interval of the paired bootstrap over users.
+
+    Args:
+        told: What the look said about the method; its ``resampled`` figures are of the same draws of users as Retrain's.
+        retrain: What it said about Retrain.
+
+    Returns:
+        ``excess``, ``low`` and ``high``; None where one of the two has no figure.
+
+    >>> one, two = ({"auc": value, "resampled": np.full(9, value)} for value in (0.75, 0.5))
+    >>> excess_over_retrain(one, two)
+    {'excess': 0.25, 'low': 0.25, 'high': 0.25}
+    """
+    if told.get("auc") is None or retrain.get("auc") is None or "resampled" not in told or "resampled" not in retrain:
+        return None
+    low, high = np.quantile(np.asarray(told["resampled"]) - np.asarray(retrain["resampled"]), [0.025, 0.975])
+    return {"excess": told["auc"] - retrain["auc"], "low": float(low), "high": float(high)}
+
+
+def is_complete(remembers: Mapping[str, Any] | None, tells: bool | None) -> bool | None:
+    """Return whether a method may be called complete: every look's whole interval lies within the margin around Retrain.
+
+    Args:
+        remembers: The excess of each look, or None for a look without a figure.
+        tells: Whether the refit oracle can tell; None if it was not asked.
+
+    Returns:
+        False as soon as one look's interval reaches beyond the margin; None where nobody can tell: without Retrain, without
+        a figure of some look, or where the refit oracle is blind.
+
+    >>> inside, outside = {"excess": 0.0, "low": -0.02, "high": 0.02}, {"excess": 0.2, "low": 0.1, "high": 0.3}
+    >>> is_complete({"refit": inside}, True), is_complete({"refit": inside, "strong": outside}, True)
+    (True, False)
+    >>> is_complete({"refit": inside}, False), is_complete(None, True)
+    (None, None)
+    """
+    if not remembers:
+        return None
+    found = [look for look in remembers.values() if look is not None]
+    if any(look["low"] < -MARGIN or look["high"] > MARGIN for look in found):
+        return False
+    return True if tells and len(found) == len(remembers) else None
+
+
+def notes_of_refit(report: Mapping[str, Any]) -> list[str]:
+    """Return what must be read with the refit oracle's figures: whom it asked, what speaks, and where it cannot tell."""
+    told = {name: ((result.get("mio") or {}).get("refit") or {}) for name, result in report["methods"].items()}
+    original, power = told["Original"], report["oracle_power"].get("refit") or {}
+    if original.get("auc") is None:
+        return []
+    notes = [
+        f"The refit oracle asked {original['users']} of {original['of']} users who withdrew. "
+        + (
+            "A model that never saw their rows reads .5."
+            if original["calibrated"]
+            else "Only the difference to Retrain speaks: the split is not random, or no whole users were withdrawn."
+        )
+    ]
+    if not power.get("informative"):
+        beside = f"{power['error']:.3f} is the standard error" if "error" in power else "Retrain did not run"
+        excess = f" {power['excess']:+.3f} over the reference" if "excess" in power else ""
+        return [
+            *notes,
+            f"The refit oracle cannot tell: it reads {power['auc']:.3f} on the original,{excess} ({beside}).",
+        ]
+    blind = [name for name, figures in told.items() if figures.get("tells") is False and figures.get("auc") is not None]
+    if blind:
+        notes.append(
+            f"?: of {', '.join(blind)} the refit oracle cannot tell, since it does not see retained users in it either."
+        )
+    return notes
+
+
+def notes_of_verdict(report: Mapping[str, Any]) -> list[str]:
+    """Return which looks are blind by construction, what each method remembers, and which may be called complete."""
+    notes = []
+    for name, result in report["methods"].items():
+        if blind := ((result.get("mio") or {}).get("strong") or {}).get("blind"):
+            notes.append(f"The strong oracle is nearly blind by construction to {name}: {blind}.")
+    for name, result in report["methods"].items():
+        looks = {look: told for look, told in (result.get("remembers") or {}).items() if told}
+        if not looks:
+            continue
+        told = ", ".join(f"{look} {f['excess']:+.3f} [{f['low']:+.3f}, {f['high']:+.3f}]" for look, f in looks.items())
+        word = {True: "complete", False: "not complete", None: "cannot be called complete: a look cannot tell"}
+        notes.append(f"{name} over Retrain: {told}; within {MARGIN:g}: {word[result.get('complete')]}.")
+    return notes
