@@ -10,8 +10,9 @@ import joblib
 import pytest
 import yaml
 
+from recbole_unlearn.benchmark import runner
 from recbole_unlearn.benchmark.grid import Cell, Grid, chosen
-from recbole_unlearn.benchmark.runner import Clock, run_benchmark, runner
+from recbole_unlearn.benchmark.runner import Clock, run_benchmark
 from recbole_unlearn.cli import main
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.lines import append_line, read_lines

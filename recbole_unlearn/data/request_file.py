@@ -43,7 +43,8 @@ def read_request_file(path: Path, user_field: str, item_field: str) -> dict[str,
 
 def _named(path: Path) -> str:
     """Return the name of a file for a message; what may be a token that was given in its place is not repeated."""
-    return f" {str(path)!r}" if path.suffix.lower() in _SUFFIXES and len(str(path)) < 256 else ""
+    is_path = path.suffix.lower() in _SUFFIXES or str(path) == "."
+    return f" {str(path)!r}" if is_path and len(str(path)) < 256 else ""
 
 
 def _read_json(path: Path, text: str) -> dict[str, Any]:
@@ -114,14 +115,15 @@ def _check_header(path: Path, header: list[str], user_field: str, item_field: st
     """Refuse a header in which one of the two columns has another name: a pair must not become a whole user or item."""
     if len(set(header)) < len(header):
         raise RequestError(f"{path}: line 1 names a column twice, among {len(header)}; name each once")
-    for field in {user_field, item_field} - set(header):
+    columns = {user_field, item_field} & set(header)
+    for field in {user_field, item_field} - columns:
         for place, name in enumerate(header, start=1):
             if name not in (user_field, item_field) and suggest(name, [field]):
                 raise RequestError(
                     f"{path}: line 1 has another name for column {place}; did you mean {field!r}? Rename it or leave it out"
                 )
             if (
-                field not in header
+                len(columns) == 1
                 and name not in (user_field, item_field)
                 and plain_name(name) in USER_NAMES | ITEM_NAMES
             ):

@@ -51,9 +51,6 @@ class _PandasReadingInC:
                 f"{path!r}: its rows have one field more than line 1 has names, and the first fields, which would be names "
                 f"of the rows, repeat; name every column in line 1"
             )
-        texts = table.select_dtypes(object)
-        if any(texts[name].astype(str).str.contains("\0", regex=False).any() for name in texts):
-            raise ConfigError(f"{path!r} holds zero bytes, which numpy drops at the end of a name; take them out")
         return table
 
 

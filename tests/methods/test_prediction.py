@@ -81,7 +81,7 @@ def test_the_predicted_change_of_the_scores_is_the_real_one(start):
     real = scores(context.model, train_to_the_end(rest, first), update.selection)
     update.selection.write(context.model, original)
     before = scores(context.model, original, update.selection)
-    outcome = IF(given).unlearn(context)
+    outcome = IF(**given).unlearn(context)
     predicted = scores(context.model, update.selection.values(context.model), update.selection)
     users = context.affected - 1
     change, real_change = ((after - before)[users].flatten() for after in (predicted, real))

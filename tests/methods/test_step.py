@@ -131,7 +131,7 @@ def test_a_sample_of_rows_stands_for_all_and_is_order_free(trained):
 def test_a_method_on_a_sample_says_how_it_went(trained, which):
     given = {**trained.config.method_options("IF"), "solver": which, "curvature_rows": 200, "cg_steps": 60}
     model = copy.deepcopy(trained.model)
-    told = IF(given).unlearn(context_of(trained, REQUEST, model)).diagnostics
+    told = IF(**given).unlearn(context_of(trained, REQUEST, model)).diagnostics
     assert told["damping"] > 0
     assert 0 < told["products"] <= 60
     assert told["converged"] == 1.0 or told["note"]

@@ -118,7 +118,7 @@ def test_zbar_rows_are_part_of_the_objective_only_with_collaboration(fresh_copy,
     request, _, _ = present(fresh_copy)
     context = context_of(fresh_copy, request)
     rows = RequestRows(context, False, torch.float32, torch.device("cpu"))
-    options = replace(method(fresh_copy).switches, collaborate=collaborate)
+    options = replace(method(fresh_copy), collaborate=collaborate)
     sweeps = BlockSweeps(context, ModelAdapter.of(fresh_copy.model), rows, options)
     targets = sweeps._loss_rows(0).targets
     labels = int(((targets > 0) & (targets < 1)).sum())
