@@ -10,6 +10,7 @@ for each token. Exit code 1: a planted file passed in silence, a decoy must be f
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import tempfile
@@ -26,6 +27,7 @@ from recbole_unlearn.production.search import Searched, search
 from recbole_unlearn.production.spec import Spec
 from recbole_unlearn.settings.revision import source_digest
 from tests.production import hostile
+from tests.production import purged as purging
 from tests.production.decoys import DECOYS, repository
 from tests.production.planted import HEADERLESS_OURS, PLANTED, as_bytes, clear, hashed
 
@@ -82,6 +84,29 @@ def decoys(folder: Path) -> dict[str, Any]:
         for where, found in (("decoys", ours), ("this checkout", theirs))
     }
     return {"files": len(DECOYS), "files of this checkout": len(checkout), **told}
+
+
+def purged(folder: Path) -> dict[str, Any]:
+    """Return what a purge did to the planted files and to the decoys, in the folder of a data set with a ledger."""
+    data = folder / "data"
+    purging.withdraw(data)
+    result: dict[str, Any] = {}
+    contents = {name: data for name, (data, _) in PLANTED.items()}
+    for name, files in (("planted", contents), ("decoys", DECOYS)):
+        place = data / "shop" / name
+        before = purging.write(place, files)
+        with contextlib.redirect_stdout(io.StringIO()):
+            _, report = purging.purge(place, data=data)
+        after = purging.on_disk(place)
+        actions = Counter(str(line["action"]) for line in report["files"])
+        changed = sum(before[path] != after.get(path) for path in before)
+        result[name] = {
+            "files": len(files),
+            "changed or deleted": changed,
+            "actions": dict(actions),
+            "left": len(report["left"]),
+        }
+    return result
 
 
 def hostile_files(folder: Path) -> dict[str, Any]:
@@ -177,6 +202,7 @@ def wrong(result: dict[str, Any]) -> list[str]:
     limits = {
         "a planted file passed in silence": any(result["planted"][way]["silent"] for way in ("in clear", "by hashes")),
         "a decoy must be fixed": any(result["decoys"][where][MUST_FIX] for where in ("decoys", "this checkout")),
+        "the purge changed a decoy": result["purge"]["decoys"]["changed or deleted"],
         "a hostile file ran code": result["hostile"]["code ran"],
         "a hostile file broke its reader": result["hostile"]["tracebacks"],
         "a worker took 1 GB": result["hostile"]["peak memory of a worker in MB"] >= 1000,
@@ -196,6 +222,7 @@ def main() -> int:
     parts = {
         "planted": planted,
         "decoys": decoys,
+        "purge": purged,
         "hostile": hostile_files,
         "many": lambda folder: many(folder, options.files),
         "hashes": lambda folder: hashes(folder, options.tokens),
