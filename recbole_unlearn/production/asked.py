@@ -66,7 +66,7 @@ def asked_of(values: Mapping[str, Any]) -> Asked:
             "say whom to look for: --dataset=NAME for all that its ledger records as withdrawn, --withdraw=FILE for what "
             "a request names, or both"
         )
-    fields = (str(values.get("USER_ID_FIELD", "user_id")), str(values.get("ITEM_ID_FIELD", "item_id")))
+    fields = fields_of(values)
     users, items = _columns(values.get("audit_columns", ()))
     spec = Spec(
         dataset=str(values["dataset"]) if "dataset" in values else None,
@@ -87,6 +87,11 @@ def asked_of(values: Mapping[str, Any]) -> Asked:
     with closing(ledger), ledger.snapshot():
         told = {"path": str(ledger.path), **ledger.anchor, "key": ledger.key.fingerprint}
         return Asked(_with_ledger(spec, ledger, fields), request, told)
+
+
+def fields_of(values: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the names of the user and of the item column of the data set."""
+    return str(values.get("USER_ID_FIELD", "user_id")), str(values.get("ITEM_ID_FIELD", "item_id"))
 
 
 def _ledger(values: Mapping[str, Any]) -> Ledger | None:

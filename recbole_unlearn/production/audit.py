@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,15 +9,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.production.asked import KEYS, Asked, asked_of
 from recbole_unlearn.production.files import display
 from recbole_unlearn.production.found import CHECK, MUST_FIX, NOT_INSPECTED, Trace, counted
+from recbole_unlearn.production.reports import place_of, shown, title, write_report
 from recbole_unlearn.production.search import Searched, folders_of, search
 from recbole_unlearn.version import __version__
 
 CLEAN, FOUND, NOT_ALL_INSPECTED = 0, 1, 3
-_REPORT = "audit of recbole_unlearn"
 _HEADINGS = {
     MUST_FIX: "whoever withdrew is in these files",
     CHECK: "these may be about whoever withdrew, or not: look for yourself",
@@ -44,9 +42,7 @@ def run_audit(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
     unknown = sorted(set(values) - {*KEYS, "report"})
     if unknown:
         raise ConfigError(f"--audit takes no --{unknown[0]}; allowed: {', '.join(sorted((*KEYS, 'report')))}")
-    report = Path(str(values["report"])) if "report" in values else None
-    if report is not None:
-        _check_report(report)
+    report = place_of(values, "audit")
     folders = folders_of(folder)
     asked = asked_of(values)
     began = datetime.now(UTC)
@@ -55,8 +51,7 @@ def run_audit(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
     encoding = getattr(out, "encoding", None) or "utf-8"
     out.write(rendered(searched, asked).encode(encoding, "backslashreplace").decode(encoding))
     if report is not None:
-        content = json.dumps(_content(folders, asked, searched, began, code), indent=1) + "\n"
-        write_atomically(report, lambda file: file.write(content.encode()), mode=0o600)
+        write_report(report, _content(folders, asked, searched, began, code))
         out.write(f"report: {display(report)}\n")
     return code
 
@@ -103,7 +98,7 @@ def _content(folders: list[Path], asked: Asked, searched: Searched, began: datet
     spec = asked.spec
     numbers = Counter(trace.group for trace in searched.traces)
     return {
-        "report": _REPORT,
+        "report": title("audit"),
         "schema": 1,
         "version": __version__,
         "began": began.isoformat(timespec="seconds"),
@@ -125,20 +120,6 @@ def _content(folders: list[Path], asked: Asked, searched: Searched, began: datet
         "bytes": searched.bytes,
         "not_entered": [display(folder) for folder in searched.left_out],
         "found": {group: numbers[group] for group in _HEADINGS},
-        "traces": [{name: display(value) for name, value in trace.plain().items()} for trace in searched.traces],
+        "traces": shown(searched.traces),
         "exit_code": code,
     }
-
-
-def _check_report(path: Path) -> None:
-    """Refuse to write over anything but an earlier report."""
-    if not path.exists():
-        if path.parent.is_dir():
-            return
-        raise ConfigError(f"--report: there is no folder {display(path.parent)!r}")
-    try:
-        ours = json.loads(path.read_text("utf-8"))["report"] == _REPORT if path.is_file() else False
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        ours = False
-    if not ours:
-        raise ConfigError(f"--report={display(path)} is there and is no report of an audit; give another name")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,10 +134,11 @@ def _not_opened(path: Path, reason: str, roots: Sequence[str], left_out: Sequenc
     if not os.path.exists(target):
         return [place.not_inspected("link", "it points to nothing that is there")]
     hidden = [os.path.realpath(folder) for folder in left_out]
-    if _below(target, roots) and not _below(target, hidden):
+    if is_below(target, roots) and not is_below(target, hidden):
         return []
     return [place.not_inspected("link", "what it points to lies outside of what is looked at")]
 
 
-def _below(path: str, folders: Sequence[str]) -> bool:
+def is_below(path: str, folders: Iterable[str]) -> bool:
+    """Return whether a real path is one of these, or below one of them."""
     return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)

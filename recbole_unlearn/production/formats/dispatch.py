@@ -24,7 +24,7 @@ from recbole_unlearn.production.wanted import Wanted
 
 _DEEPEST = 6  # containers in containers; a .tar.gz is two
 _OLD_PICKLE = re.compile(rb"\(?[dlitp](p\d+)?\r?\n|c[A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n|[\]}(][q(]\x00")
-_PICKLES = (".pkl", ".pickle", ".pth", ".pt", ".joblib", ".dill")
+PICKLES = (".pkl", ".pickle", ".pth", ".pt", ".joblib", ".dill")
 
 
 def inspect(name: str, stream: IO[bytes] | bytes, size: int | None, wanted: Wanted) -> list[Trace]:
@@ -97,7 +97,7 @@ class _Inspection:
         if packer is not None:
             yield from containers.packed(place, stream, packer, self.budget, self.safely)
             return
-        if _OLD_PICKLE.match(head) or place.suffix in _PICKLES:
+        if _OLD_PICKLE.match(head) or place.suffix in PICKLES:
             yield from pickled(place, rewindable(stream), self.wanted)
             return
         kind = unread_kind(head, place.name)

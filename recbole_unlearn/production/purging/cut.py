@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from recbole_unlearn.exceptions import UntrustedFileError
 from recbole_unlearn.production.found import Place
 from recbole_unlearn.production.tally import Tally
 from recbole_unlearn.production.wanted import Wanted, is_number
@@ -23,6 +26,27 @@ IN_A_LIST = "rows of others name them in a list or in a second column: take them
 
 class LeftAlone(Exception):
     """A file stays as it is; the message is the reason, says what to do by hand, and quotes nothing of the file."""
+
+
+@contextmanager
+def leaving_alone(what: str, todo: str) -> Iterator[None]:
+    """Turn whatever a file of others makes of its readers into the reason why it is left alone; the purge goes on.
+
+    Args:
+        what: What could not be done.
+        todo: What to do by hand.
+
+    Raises:
+        LeftAlone: Anything was raised but an error of the disk, which goes through.
+    """
+    try:
+        yield
+    except UntrustedFileError as error:
+        raise LeftAlone(f"{error}: {todo}") from error
+    except (LeftAlone, OSError):
+        raise
+    except Exception as error:
+        raise LeftAlone(f"{what} ({type(error).__name__}): {todo}") from error
 
 
 @dataclass(frozen=True)

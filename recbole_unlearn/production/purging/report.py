@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.production.files import display
 from recbole_unlearn.production.found import Trace
 from recbole_unlearn.production.purging.carry_out import Done
+from recbole_unlearn.production.reports import shown, title, write_report
 from recbole_unlearn.version import __version__
 
-_REPORT = "purge of recbole_unlearn"
 _SECONDS = 1.0  # between two times that it is written
 
 
@@ -32,7 +29,7 @@ class Report:
     def __init__(self, path: Path | None, folders: Sequence[Path], told: Mapping[str, Any]) -> None:
         self.path, self.written = path, 0.0
         self.head = {
-            "report": _REPORT,
+            "report": title("purge"),
             "schema": 1,
             "version": __version__,
             "began": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -59,11 +56,10 @@ class Report:
             **self.head,
             "finished": code is not None,
             "files": [_told(one) for one in done],
-            "left": [{name: display(value) for name, value in trace.plain().items()} for trace in left],
+            "left": shown(left),
             "exit_code": code,
         }
-        text = json.dumps(content, indent=1) + "\n"
-        write_atomically(self.path, lambda file: file.write(text.encode()), mode=0o600)
+        write_report(self.path, content)
         self.written = time.monotonic()
 
 
@@ -77,25 +73,3 @@ def _told(done: Done) -> dict[str, Any]:
         "sha256_before": done.before,
         "sha256_after": done.after,
     }
-
-
-def place_of(values: Mapping[str, Any]) -> Path | None:
-    """Return where the report is written; nothing but an earlier one is written over.
-
-    Raises:
-        ConfigError: Something else is there, or the folder is missing.
-    """
-    if "report" not in values:
-        return None
-    path = Path(str(values["report"]))
-    if not path.exists():
-        if path.parent.is_dir():
-            return path
-        raise ConfigError(f"--report: there is no folder {display(path.parent)!r}")
-    try:
-        ours = path.is_file() and json.loads(path.read_text("utf-8"))["report"] == _REPORT
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        ours = False
-    if not ours:
-        raise ConfigError(f"--report={display(path)} is there and is no report of a purge; give another name")
-    return path

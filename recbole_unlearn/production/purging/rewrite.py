@@ -6,10 +6,9 @@ import io
 import shutil
 from typing import IO, Any
 
-from recbole_unlearn.exceptions import UntrustedFileError
 from recbole_unlearn.production.files import packer_of
 from recbole_unlearn.production.formats.containers import inside_of, is_tar, kind_of_zip, open_zip
-from recbole_unlearn.production.formats.dispatch import inspect
+from recbole_unlearn.production.formats.dispatch import PICKLES, inspect
 from recbole_unlearn.production.formats.json_files import json_kind
 from recbole_unlearn.production.formats.magic import unread_kind
 from recbole_unlearn.production.formats.safetensors import is_safetensors
@@ -18,7 +17,7 @@ from recbole_unlearn.production.found import MUST_FIX, NOT_INSPECTED, Place, Tra
 from recbole_unlearn.production.purging.archives import rewrite_npz, rewrite_packed, rewrite_tar, rewrite_zip
 from recbole_unlearn.production.purging.arrays import rewrite_npy
 from recbole_unlearn.production.purging.columnar import rewrite_columnar
-from recbole_unlearn.production.purging.cut import Cut, LeftAlone, Rows
+from recbole_unlearn.production.purging.cut import Cut, LeftAlone, Rows, leaving_alone
 from recbole_unlearn.production.purging.databases import rewrite_sqlite
 from recbole_unlearn.production.purging.jsons import rewrite_json
 from recbole_unlearn.production.purging.texts import rewrite_text
@@ -26,7 +25,6 @@ from recbole_unlearn.production.wanted import Wanted
 
 _OBJECTS = "objects of a program: load it and write it anew without them, or delete it"
 _LOST = "what would be left is not what was there without these rows: change it by hand"
-_PICKLES = (".pkl", ".pickle", ".pth", ".pt", ".joblib", ".dill")
 
 
 def rewrite(path: str, stream: IO[bytes], out: IO[bytes] | None, cut: Cut) -> Rows:
@@ -80,14 +78,8 @@ class Nowhere(io.RawIOBase):
 
 
 def _rewritten(path: str, stream: IO[bytes], out: IO[bytes], cut: Cut, checks: bool) -> Rows:
-    try:
+    with leaving_alone("it cannot be taken apart", "change it by hand"):
         rows = _Rewriting(checks).part(Place(path), stream, out, cut)
-    except UntrustedFileError as error:
-        raise LeftAlone(f"{error}: change it by hand") from error
-    except (LeftAlone, OSError):
-        raise
-    except Exception as error:  # whatever a file of others holds, the purge goes on
-        raise LeftAlone(f"it cannot be taken apart ({type(error).__name__}): change it by hand") from error
     if rows is None or rows.before == rows.after:
         raise LeftAlone("no row, line or element of it can go by itself: change it by hand")
     return rows
@@ -159,7 +151,7 @@ class _Rewriting:
         packer = packer_of(head)
         if packer is not None:
             return rewrite_packed(inside_of(place), stream, out, packer, self.part, cut)
-        if place.suffix in _PICKLES or unread_kind(head, place.name) is not None:
+        if place.suffix in PICKLES or unread_kind(head, place.name) is not None:
             raise LeftAlone(_OBJECTS)
         is_json = not is_prose(place) and json_kind(place, sample_of(head, cut.wanted.told.encoding)) is not None
         if is_json:

@@ -16,16 +16,17 @@ from recbole_unlearn.lineage.commit import recover
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import models_that_owe
 from recbole_unlearn.lineage.place import key_file_of
-from recbole_unlearn.production.asked import KEYS, Asked, asked_of
+from recbole_unlearn.production.asked import KEYS, Asked, asked_of, fields_of
 from recbole_unlearn.production.audit import exit_code
 from recbole_unlearn.production.files import display, files_below
 from recbole_unlearn.production.found import CHECK, MUST_FIX, NOT_INSPECTED, Trace, counted
 from recbole_unlearn.production.purging.carry_out import Done, carry_out
 from recbole_unlearn.production.purging.databases import MARK
 from recbole_unlearn.production.purging.plan import DELETE, LEAVE, REWRITE, STRIP, Action, Purge, plan
-from recbole_unlearn.production.purging.report import Report, place_of
+from recbole_unlearn.production.purging.report import Report
 from recbole_unlearn.production.purging.whole import Models
-from recbole_unlearn.production.search import SKIPPED, folders_of, search
+from recbole_unlearn.production.reports import place_of
+from recbole_unlearn.production.search import SKIPPED, folders_of, is_below, search
 from recbole_unlearn.production.wanted import Wanted
 
 _KEYS = (*KEYS, "dry_run", "yes", "report")
@@ -65,7 +66,7 @@ def run_purge(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
     dry, yes = (_flag(values, name) for name in ("dry_run", "yes"))
     if dry == yes:
         raise ConfigError("--purge changes files: see what it would do with --dry_run=True, do it with --yes=True")
-    folders, report = folders_of(folder), place_of(values)
+    folders, report = folders_of(folder), place_of(values, "purge")
     search_for = {name: values[name] for name in KEYS if name in values and name != "withdraw"}
     asked = asked_of(search_for)
     request = _request(values)
@@ -98,7 +99,7 @@ class _Run:
     def run(self, yes: bool) -> int:
         """Plan for every file, and carry it out if that is wanted; return the exit code."""
         request = self.purge.request
-        more = [] if request is None or _is_below(request, self.folders) else [request]
+        more = [] if request is None or is_below(str(request), map(os.path.realpath, self.folders)) else [request]
         searched = search([*self.folders, *more], self.asked.spec, progress=True)
         of_file: dict[Path, list[Trace]] = {}
         for trace in searched.traces:
@@ -184,8 +185,7 @@ def _tell_pending(request: Path | None, wanted: Wanted, values: Mapping[str, Any
     """Say how many of those that a request names are not withdrawn: nothing of them is purged."""
     if request is None:
         return
-    fields = (str(values.get("USER_ID_FIELD", "user_id")), str(values.get("ITEM_ID_FIELD", "item_id")))
-    named = WithdrawalRequest.from_file(request, *fields)
+    named = WithdrawalRequest.from_file(request, *fields_of(values))
     tokens = [wanted.user(user) for user in named.user_tokens] + [wanted.item(item) for item in named.item_tokens]
     tokens += [wanted.names(*pair) is not None for pair in named.pair_tokens]
     pending = len(tokens) - sum(tokens)
@@ -209,11 +209,6 @@ def _kept(asked: Asked, values: Mapping[str, Any]) -> set[Path]:
     path = Path(os.path.realpath(str(asked.ledger["path"])))
     key = key_file_of(path.parent, values.get("ledger_key"))
     return {path, Path(os.path.realpath(key)), path.parent / "receipts", *path.parent.glob(f"{path.stem}.*")}
-
-
-def _is_below(path: Path, folders: Sequence[Path]) -> bool:
-    real = [Path(os.path.realpath(folder)) for folder in folders]
-    return any(path == folder or folder in path.parents for folder in real)
 
 
 def _torn(folders: Sequence[Path]) -> Iterator[Path]:

@@ -10,12 +10,11 @@ from typing import IO, Any
 
 import torch
 
-from recbole_unlearn.exceptions import UntrustedFileError
 from recbole_unlearn.production.contents import as_dict, as_list, read_content
 from recbole_unlearn.production.found import MUST_FIX, Trace
-from recbole_unlearn.production.purging.cut import LeftAlone, Rows
+from recbole_unlearn.production.purging.cut import LeftAlone, Rows, leaving_alone
 from recbole_unlearn.production.stand_ins import StandIn, walk
-from recbole_unlearn.production.torch_files import weights_digest
+from recbole_unlearn.production.torch_files import as_tensor, weights_digest
 from recbole_unlearn.production.wanted import Wanted
 
 MODEL = {"model", "optimizer moments", "cached embeddings"}
@@ -50,18 +49,12 @@ def fate_of(path: Path, traces: Collection[Trace], models: Models) -> str:
         LeftAlone: Nobody can tell that it is an old model, or a rebuildable pickle, of this data set and nothing else.
     """
     kinds = {trace.kind for trace in traces if trace.group == MUST_FIX}
-    try:
+    with leaving_alone("it cannot be read", "look for yourself, or delete it"):
         content = read_content(path)
         if PICKLED in kinds:
             _check_pickle(content, models.wanted)
             return "delete"
         return _fate_of_model(path, content, traces, models)
-    except UntrustedFileError as error:
-        raise LeftAlone(f"{error}: look for yourself, or delete it") from error
-    except (LeftAlone, OSError):
-        raise
-    except Exception as error:  # whatever a file of others holds, the purge goes on
-        raise LeftAlone(f"it cannot be read ({type(error).__name__}): look for yourself, or delete it") from error
 
 
 def _check_pickle(content: Any, wanted: Wanted) -> None:
@@ -128,8 +121,6 @@ def _check_size(traces: Collection[Trace], wanted: Wanted) -> None:
 
 def _fate_of_shard(path: Path, top: dict[Any, Any], wanted: Wanted) -> str:
     """Return that a shard of ours goes: it is trained anew where it is needed."""
-    from recbole_unlearn.production.torch_files import as_tensor
-
     state = as_dict(top["state"]) or {}
     tables = [tensor.shape for tensor in map(as_tensor, state.values()) if tensor is not None and len(tensor.shape) > 1]
     sizes = {shape[0] for shape in tables}
