@@ -26,6 +26,7 @@ from recbole_unlearn.lineage.store import file_digest, real_path
 from recbole_unlearn.model.find import check_trainer, get_model
 
 _TRIES = 5
+_Loaded = tuple[Config, Any, WithdrawalDataset]
 
 
 @taking_turns
@@ -57,8 +58,7 @@ def load_data_and_model(
     return config, model, dataset, *prepare_anew(config, dataset)
 
 
-def _load(model_file: str | os.PathLike[str], given: dict[str, Any]) -> tuple[Config, Any, WithdrawalDataset]:
-    source = (Path(model_file).absolute(), real_path(model_file), file_digest(model_file))
+def _load(model_file: str | os.PathLike[str], given: dict[str, Any]) -> _Loaded:
     checkpoint, config = read_model_file(model_file, given)
     try:
         model, dataset = _model_and_data(model_file, checkpoint, config, "dataset" in given)
@@ -66,8 +66,7 @@ def _load(model_file: str | os.PathLike[str], given: dict[str, Any]) -> tuple[Co
         if not _is_stale(config, anchor_of(checkpoint)):
             raise
     else:
-        if not _is_stale(config, dataset.anchor):
-            dataset.model_source = source
+        if not dataset.is_behind:
             return config, model, dataset
     raise LedgerError(
         f"{str(model_file)!r} was trained with rows that were withdrawn from {config['dataset']!r} since; carry that out "
@@ -75,18 +74,21 @@ def _load(model_file: str | os.PathLike[str], given: dict[str, Any]) -> tuple[Co
     )
 
 
-_Loaded = tuple[Config, Any, WithdrawalDataset]
-
-
 def _while_it_is_replaced(model_file: str | os.PathLike[str], load: Callable[[], _Loaded]) -> _Loaded:
-    """Load again where the commit of another process replaced the file meanwhile, or this one finished a cut-off commit."""
+    """Load again where the commit of another process replaced the file meanwhile, or this one finished a cut-off commit.
+
+    The data set remembers which file the model is of, as it was before it was read.
+    """
     for _ in range(_TRIES):
-        before = file_digest(model_file)
+        source = (Path(model_file).absolute(), real_path(model_file), file_digest(model_file))
         try:
-            return load()
+            loaded = load()
         except (ConfigError, LedgerError):
-            if file_digest(model_file) == before:
+            if file_digest(model_file) == source[2]:
                 raise
+        else:
+            loaded[2].model_source = source
+            return loaded
     raise LedgerError(f"{str(model_file)!r} changes while it is loaded; run again")
 
 
@@ -104,6 +106,8 @@ def _catch_up_with_nothing(
 ) -> None:
     """Move a data set on in its ledger if nobody who left since is in it: the model has nothing to forget of them.
 
+    If somebody is, the data set says that it ``is_behind``.
+
     Raises:
         LedgerError: It is a model of stock RecBole, and nobody can tell whether it was trained with rows that are gone from
             the files now.
@@ -113,7 +117,8 @@ def _catch_up_with_nothing(
         return
     with closing(ledger):
         since, anchor = ledger.tombstones(after=dataset.anchor["count"]), ledger.anchor
-        if named_by(ledger, dataset, since):
+        dataset.is_behind = bool(named_by(ledger, dataset, since))
+        if dataset.is_behind:
             return
         is_stock = checkpoint.get("lineage", {}).get("data") is None
         if any(since.values()) and is_stock and not _is_smaller(ledger, dataset, since, config):

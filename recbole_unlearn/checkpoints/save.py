@@ -7,7 +7,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def unsaved(
         "approximate": bool(told.get("approximate", False)),
         "report": finite(plain({name: told[name] for name in _TOLD if name in told})),
     }
-    return Unsaved(replace(request, sample=None), dataset, rows, finite(entry))
+    return Unsaved(request, dataset, rows, finite(entry))
 
 
 def recorded_only(unlearner: Any, dataset: WithdrawalDataset, method: str) -> Unsaved:

@@ -33,6 +33,7 @@ class WithdrawalDataset(RememberingDataset):
         None  # the file of the model that it was loaded with, and its digest
     )
     is_to_keep: bool = False  # whether its split is to be kept in the ledger before anything is trained on it
+    is_behind: bool = False  # whether somebody who left since is in it, so that the model has something to forget
     caught_up: bool = (
         False  # whether the anchor moved on since the model was saved: others left, of whom it knows nothing
     )

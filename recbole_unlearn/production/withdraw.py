@@ -22,7 +22,7 @@ from recbole_unlearn.lineage.commit import recover
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.owed import owe, owed, settle
-from recbole_unlearn.lineage.store import file_digest, real_path
+from recbole_unlearn.lineage.store import file_digest
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.methods.negatives import check_negatives
 from recbole_unlearn.methods.plugins import get_method
@@ -99,7 +99,9 @@ def withdraw_from_model(model_file: str | Path, given: Mapping[str, Any]) -> dic
         return {**_result(model_file, plan), "plan": _described(plan)}
     if not plan.jobs:
         if plan.dataset.caught_up:
-            _unlearner(model_file, plan).save(model_file)  # it knows from now on that nothing is left to forget
+            Unlearner(plan.config, plan.model, plan.dataset).save(
+                model_file
+            )  # it knows from now on that nothing is left to forget
         return _result(model_file, plan)
     ledger = open_ledger(plan.config)
     try:
@@ -115,7 +117,7 @@ def withdraw_from_model(model_file: str | Path, given: Mapping[str, Any]) -> dic
 
 def _carry_out(model_file: str | Path, plan: Plan, ledger: Ledger) -> tuple[list[Row], list[Path]]:
     """Carry out the jobs; what only a crash may leave owed is taken back where an error is told to the caller."""
-    unlearner = _unlearner(model_file, plan)
+    unlearner = Unlearner(plan.config, plan.model, plan.dataset)
     given = [request_hashes(ledger.key, job.request) for job in plan.jobs if job.origin == "given"]
     begin, receipts = ledger.anchor["count"], []
     with ledger.transaction():
@@ -133,12 +135,6 @@ def _carry_out(model_file: str | Path, plan: Plan, ledger: Ledger) -> tuple[list
             raise type(error)(f"{parts}{error}{undo or stays}") from error
         raise
     return ledger.rows(after=begin), receipts
-
-
-def _unlearner(model_file: str | Path, plan: Plan) -> Unlearner:
-    unlearner = Unlearner(plan.config, plan.model, plan.dataset)
-    unlearner.source = (Path(model_file).absolute(), real_path(model_file), plan.digest)
-    return unlearner
 
 
 def _take_back(ledger: Ledger, model_file: str | Path, given: Sequence[Mapping[str, Any]]) -> bool:
@@ -168,14 +164,14 @@ def _seen(ledger: Ledger | None, model_file: str | Path) -> Any:
 
 
 def _plan(model_file: str | Path, given: dict[str, Any]) -> Plan:
-    digest = file_digest(model_file)
     if given.get("withdraw_scope", "all") != "all":
         raise ConfigError(
             "a trained model unlearns with withdraw_scope=all; scope train is for comparisons, without --model_file"
         )
     config, model, dataset = load_for_withdrawal(model_file, given)
     method = _method(config, model, dataset, given)
-    plan = Plan(config, model, dataset, digest, method)
+    assert dataset.model_source is not None
+    plan = Plan(config, model, dataset, dataset.model_source[2], method)
     ledger = find_ledger(config)
     with closing(ledger) if ledger is not None else nullcontext():
         plan.seen = _seen(ledger, model_file) or (NOTHING_WITHDRAWN, [])
