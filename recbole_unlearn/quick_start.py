@@ -12,15 +12,15 @@ from typing import Any
 from recbole.utils import init_logger, set_color
 
 from recbole_unlearn.checkpoints.load import load_data_and_model as load_data_and_model
-from recbole_unlearn.checkpoints.save import public
+from recbole_unlearn.checkpoints.state import public
 from recbole_unlearn.compare.assessment import Assessment, carry_out, facts_of
 from recbole_unlearn.compare.dry_run import seconds_of_training, what_would_go
 from recbole_unlearn.compare.preflight import prepare
 from recbole_unlearn.compare.preflight import request_of as request_of
 from recbole_unlearn.compare.telemetry import Telemetry, check_wandb
 from recbole_unlearn.config import Config, RunConfig
-from recbole_unlearn.data.after import ledger_folder
 from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.ledgers import ledger_folder
 from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.frame import Report
 from recbole_unlearn.evaluator.page import save_page

@@ -19,7 +19,9 @@ from recbole.trainer import Trainer
 from recbole.utils import init_seed
 
 from recbole_unlearn.checkpoints.read import read_checkpoint
-from recbole_unlearn.checkpoints.save import Unsaved, check_not_older, model_state, plain, public, save_model, unsaved
+from recbole_unlearn.checkpoints.record import Unsaved, unsaved
+from recbole_unlearn.checkpoints.save import check_not_older, save_model
+from recbole_unlearn.checkpoints.state import model_state, plain, public
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import data_preparation

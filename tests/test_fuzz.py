@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from recbole_unlearn import WithdrawalRequest
 from recbole_unlearn.checkpoints.load import load_for_withdrawal
 from recbole_unlearn.checkpoints.model_file import anchor_of, read_model_file
-from recbole_unlearn.checkpoints.save import model_state
+from recbole_unlearn.checkpoints.state import model_state
 from recbole_unlearn.cli import main
 from recbole_unlearn.exceptions import InputError
 from recbole_unlearn.production.formats.dispatch import inspect

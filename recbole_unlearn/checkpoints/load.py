@@ -14,9 +14,10 @@ from recbole.utils import init_seed
 
 from recbole_unlearn.checkpoints.model_file import BROKEN, anchor_of, read_model_file
 from recbole_unlearn.config import Config
-from recbole_unlearn.data.after import datasets_of_model, find_ledger, split_settings
+from recbole_unlearn.data.after import datasets_of_model, split_settings
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.hashes import named_by
+from recbole_unlearn.data.ledgers import find_ledger
 from recbole_unlearn.data.utils import check_files, prepare_anew
 from recbole_unlearn.exceptions import ConfigError, LedgerError, UnlearnError, reason
 from recbole_unlearn.lineage.ledger import Ledger, Tombstones

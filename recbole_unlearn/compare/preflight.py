@@ -12,8 +12,9 @@ from recbole.utils import init_seed
 from torch.nn.utils.clip_grad import clip_grad_norm_
 
 from recbole_unlearn.config import Config
-from recbole_unlearn.data.after import find_ledger, ledger_folder, without_buried
 from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.hashes import without_buried
+from recbole_unlearn.data.ledgers import find_ledger, ledger_folder
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import create_dataset, data_preparation
 from recbole_unlearn.data.withdrawal import Withdrawal

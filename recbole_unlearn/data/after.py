@@ -4,124 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import recbole
 from recbole.data.dataset import Dataset
 from recbole.utils.argument_list import dataset_arguments
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.ledgers import find_ledger, ledger_folder
 from recbole_unlearn.data.past import Past, is_same_split, isin, keep_split_of
-from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.withdrawal import AMBIGUOUS
 from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError
 from recbole_unlearn.lineage.commit import recover
-from recbole_unlearn.lineage.key import LedgerKey
 from recbole_unlearn.lineage.ledger import Ledger, Tombstones
 from recbole_unlearn.lineage.splits import KeptSplit, kept_splits
-from recbole_unlearn.lineage.store import is_there
 
 _TRIES = 5
-_PLACE = "data"
-
-
-def ledger_folder(config: Any) -> Path:
-    """Return the folder of the ledger: ``ledger_dir``, or ``ledger`` in the data set's own folder.
-
-    A ledger of an earlier version, which stood in the working directory, is used where it stands. That of the ml-100k that
-    RecBole ships in its package is still there: the package is shared by everything that runs on this Python.
-
-    Raises:
-        LedgerError: There is one in the working directory and another one beside the data.
-    """
-    if config["ledger_dir"]:
-        return Path(config["ledger_dir"])
-    beside = Path(os.path.realpath(config["data_path"])) / "ledger"
-    old, name = Path("ledger"), f"{config['dataset']}.sqlite"
-    if Path(os.path.realpath(recbole.__file__)).parent in beside.parents:
-        return old
-    if not is_there(old / name) or old.resolve() == beside:
-        return beside
-    if is_there(beside / name):
-        raise LedgerError(
-            f"there are two ledgers of {config['dataset']!r}, {str(old / name)!r} in the working directory and "
-            f"{str(beside / name)!r}; name the right one with ledger_dir"
-        )
-    logging.getLogger(__name__).warning(
-        f"the ledger in {str(old.resolve())!r} is used since you work in {os.getcwd()!r}; move the folder to "
-        f"{str(beside)!r}, or always set ledger_dir, so that it is found from everywhere"
-    )
-    return old
-
-
-def find_ledger(config: Any) -> Ledger | None:
-    """Return the ledger of the config's data set, or None if nothing was ever withdrawn from it."""
-    ledger = Ledger.find(ledger_folder(config), config["dataset"], config["ledger_key"])
-    if ledger is not None:
-        _check_place(ledger, config)
-    return ledger
-
-
-def open_ledger(config: Any) -> Ledger:
-    """Return the ledger of the config's data set; it is made if need be."""
-    ledger = Ledger.open(ledger_folder(config), config["dataset"], config["ledger_key"])
-    here = _check_place(ledger, config)
-    if here is not None and ledger.state(_PLACE) != here:
-        with ledger.transaction():
-            ledger.remember(_PLACE, here)
-    return ledger
-
-
-def _check_place(ledger: Ledger, config: Any) -> dict[str, str] | None:
-    """Return where the data of a ledger lie that ``ledger_dir`` names, or None if it lies beside them.
-
-    Raises:
-        LedgerError: It is that of another data set of this name, which is there as well.
-    """
-    if not config["ledger_dir"]:
-        return None
-    here = {"folder": os.path.realpath(config["data_path"])}
-    known = ledger.state(_PLACE) or here
-    if known != here and os.path.isdir(known["folder"]):
-        ledger.close()
-        raise LedgerError(
-            f"the ledger {str(ledger.path)!r} is of the {config['dataset']!r} in {known['folder']!r}, and this one is in "
-            f"{here['folder']!r}: nobody in it asked for anything; give each of them a ledger_dir of its own, or name the "
-            f"right data_path"
-        )
-    return here
-
-
-def without_buried(request: WithdrawalRequest, ledger: Ledger) -> WithdrawalRequest:
-    """Return a request without what has a tombstone: what is gone already stays gone."""
-    key, pairs = ledger.key, request.pair_tokens
-    users = [key.user(user) for user in (*request.user_tokens, *(user for user, _ in pairs))]
-    items = [key.item(item) for item in (*request.item_tokens, *(item for _, item in pairs))]
-    gone = {"user": ledger.buried_of("user", users), "item": ledger.buried_of("item", items)}
-    gone["pair"] = ledger.buried_of("pair", [key.pair(user, item) for user, item in pairs])
-    return without_named(request, key, gone)
-
-
-def without_named(request: WithdrawalRequest, key: LedgerKey, gone: Mapping[str, Set[bytes]]) -> WithdrawalRequest:
-    """Return a request without the users, items and pairs whose tombstones these are, and without pairs of such users."""
-    users, items = gone["user"], gone["item"]
-    return replace(
-        request,
-        user_tokens=tuple(user for user in request.user_tokens if key.user(user) not in users),
-        item_tokens=tuple(item for item in request.item_tokens if key.item(item) not in items),
-        pair_tokens=tuple(
-            (user, item)
-            for user, item in request.pair_tokens
-            if not (key.pair(user, item) in gone["pair"] or key.user(user) in users or key.item(item) in items)
-        ),
-    )
 
 
 def split_settings(config: Any) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,3 +47,28 @@ def named_by(ledger: Ledger, dataset: WithdrawalDataset, hashes: Mapping[str, An
             named = np.flatnonzero(past.named(user, item, {"user": (), "item": (), "pair": hashes["pair"]}))
             pairs |= {(str(user[row]), str(item[row])) for row in named}
     return WithdrawalRequest(tuple(users), tuple(items), tuple(sorted(pairs)))
+
+
+def without_buried(request: WithdrawalRequest, ledger: Ledger) -> WithdrawalRequest:
+    """Return a request without what has a tombstone: what is gone already stays gone."""
+    key, pairs = ledger.key, request.pair_tokens
+    users = [key.user(user) for user in (*request.user_tokens, *(user for user, _ in pairs))]
+    items = [key.item(item) for item in (*request.item_tokens, *(item for _, item in pairs))]
+    gone = {"user": ledger.buried_of("user", users), "item": ledger.buried_of("item", items)}
+    gone["pair"] = ledger.buried_of("pair", [key.pair(user, item) for user, item in pairs])
+    return without_named(request, key, gone)
+
+
+def without_named(request: WithdrawalRequest, key: LedgerKey, gone: Mapping[str, Set[bytes]]) -> WithdrawalRequest:
+    """Return a request without the users, items and pairs whose tombstones these are, and without pairs of such users."""
+    users, items = gone["user"], gone["item"]
+    return replace(
+        request,
+        user_tokens=tuple(user for user in request.user_tokens if key.user(user) not in users),
+        item_tokens=tuple(item for item in request.item_tokens if key.item(item) not in items),
+        pair_tokens=tuple(
+            (user, item)
+            for user, item in request.pair_tokens
+            if not (key.pair(user, item) in gone["pair"] or key.user(user) in users or key.item(item) in items)
+        ),
+    )

@@ -96,7 +96,7 @@ def fields_of(values: Mapping[str, Any]) -> tuple[str, str]:
 
 def _ledger(values: Mapping[str, Any]) -> Ledger | None:
     """Open the ledger of the data set to read it, as the rest of the package finds it."""
-    from recbole_unlearn.data.after import ledger_folder  # imports RecBole, which a search in clear does not need
+    from recbole_unlearn.data.ledgers import ledger_folder  # imports RecBole, which a search in clear does not need
 
     if "dataset" not in values:
         return None

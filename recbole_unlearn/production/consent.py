@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from recbole_unlearn.checkpoints.model_file import BROKEN, config_of, read_model_file
-from recbole_unlearn.checkpoints.save import filled
+from recbole_unlearn.checkpoints.record import filled
 from recbole_unlearn.config import Config
-from recbole_unlearn.data.after import find_ledger
+from recbole_unlearn.data.ledgers import find_ledger
 from recbole_unlearn.data.raw import rows_in_file
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import check_files

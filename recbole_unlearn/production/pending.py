@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from recbole_unlearn.data.after import without_named
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.data.hashes import named_by, request_hashes
+from recbole_unlearn.data.hashes import named_by, request_hashes, without_named
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.lineage.key import KINDS
 from recbole_unlearn.lineage.ledger import Ledger

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from recbole_unlearn.checkpoints.load import load_for_withdrawal
-from recbole_unlearn.checkpoints.save import check_storage, recorded_only
+from recbole_unlearn.checkpoints.record import recorded_only
+from recbole_unlearn.checkpoints.save import check_storage
 from recbole_unlearn.compare.dry_run import what_would_go
 from recbole_unlearn.config import Config
-from recbole_unlearn.data.after import check_names, find_ledger, ledger_folder, open_ledger, without_buried
+from recbole_unlearn.data.after import check_names
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.data.hashes import request_hashes
+from recbole_unlearn.data.hashes import request_hashes, without_buried
+from recbole_unlearn.data.ledgers import find_ledger, ledger_folder, open_ledger
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.exceptions import ConfigError, RequestError, StorageError, UnlearnError
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN, Row

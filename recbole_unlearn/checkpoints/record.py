@@ -1,0 +1,148 @@
+"""What there is to record of a withdrawal: from an Unlearner's memory to the ledger's rows and tombstones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from recbole_unlearn.checkpoints.state import plain
+from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.hashes import request_hashes
+from recbole_unlearn.data.request import WithdrawalRequest
+from recbole_unlearn.evaluator.report import finite
+from recbole_unlearn.exceptions import LedgerError
+from recbole_unlearn.lineage.chain import Row, digest_of
+from recbole_unlearn.lineage.commit import Withdrawn, buried
+from recbole_unlearn.lineage.digest import keyed_weights, weights_digest
+from recbole_unlearn.lineage.key import LedgerKey
+from recbole_unlearn.lineage.ledger import Ledger
+from recbole_unlearn.lineage.owed import Hashes
+from recbole_unlearn.lineage.receipt import as_range
+from recbole_unlearn.lineage.store import real_path
+from recbole_unlearn.methods import Outcome
+from recbole_unlearn.version import __version__
+
+# Of a method's diagnostics the ledger keeps those that are no function of whose rows left.
+_TOLD = ("converged", "approximate", "nothing_to_do")
+
+
+@dataclass(frozen=True)
+class Unsaved:
+    """A withdrawal of scope ``all`` that was carried out in memory and is not on disk yet.
+
+    Args:
+        request: In concrete tokens.
+        dataset: The data set before it.
+        rows: Training rows that left.
+        entry: What else the ledger's row says.
+        catches_up: Whether it left the data set before, by way of another model.
+        unnamed: Hashes of what a request names that a crash cut off, and that the data set does not hold any more.
+    """
+
+    request: WithdrawalRequest
+    dataset: WithdrawalDataset
+    rows: int
+    entry: Mapping[str, Any]
+    catches_up: bool = False
+    unnamed: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
+
+
+def unsaved(
+    unlearner: Any,
+    dataset: WithdrawalDataset,
+    request: WithdrawalRequest,
+    rows: int,
+    method: str,
+    outcome: Outcome,
+    before: str,
+) -> Unsaved:
+    """Return what there is to record of a withdrawal that an Unlearner has just carried out."""
+    told = outcome.diagnostics
+    entry = {
+        "method": method,
+        "model_before": before,
+        "model_after": weights_digest(outcome.model.state_dict()),
+        "seconds": unlearner.last_cost.seconds,
+        "approximate": bool(told.get("approximate", False)),
+        "report": finite(plain({name: told[name] for name in _TOLD if name in told})),
+    }
+    return Unsaved(request, dataset, rows, finite(entry))
+
+
+def recorded_only(unlearner: Any, dataset: WithdrawalDataset, method: str) -> Unsaved:
+    """Return what there is to record of a request that names nothing that the model has seen: it stays as it is."""
+    digest = weights_digest(unlearner.model.state_dict())
+    entry = {"method": method, "model_before": digest, "model_after": digest, "seconds": 0.0}
+    entry |= {"approximate": False, "report": {"nothing_to_do": True}}
+    return Unsaved(WithdrawalRequest(), dataset, 0, entry)
+
+
+def recorded_already(unlearner: Any, ledger: Ledger, withdrawn: Sequence[Withdrawn]) -> list[Row]:
+    """Return the ledger's rows of these withdrawals if an earlier call was cut off and they were recorded meanwhile."""
+    told = ("model", "request", "model_before", "model_after", "users", "items", "pairs")
+    rows = ledger.rows(after=unlearner.unsaved[0].dataset.anchor["count"])[-len(withdrawn) :]
+    asked = [[one.entry[name] for name in told] for one in withdrawn]
+    return rows if [[row.entry.get(name) for name in told] for row in rows] == asked else []
+
+
+def to_record(unlearner: Any, ledger: Ledger, path: str | os.PathLike[str]) -> list[Withdrawn]:
+    """Return what a commit records of the withdrawals of an Unlearner that are not saved yet.
+
+    Raises:
+        LedgerError: Others were recorded since its data set was loaded.
+    """
+    hashes = [_filled_hashes(ledger.key, one) for one in unlearner.unsaved]
+    mine = {
+        kind: {digest for one in hashes for digest in buried(ledger, one)[kind]} for kind in ("user", "item", "pair")
+    }
+    since = ledger.tombstones(after=unlearner.unsaved[0].dataset.anchor["count"])
+    if any(set(since[kind]) - mine[kind] for kind in since if not unlearner.unsaved[0].catches_up):
+        raise LedgerError(
+            "other withdrawals from this data set were recorded since it was loaded; load data and model again, and "
+            "repeat the request"
+        )
+    return [
+        Withdrawn(_entry(ledger, one, digests, path), digests, not one.catches_up)
+        for one, digests in zip(unlearner.unsaved, hashes, strict=True)
+    ]
+
+
+def _filled_hashes(key: LedgerKey, one: Unsaved) -> Hashes:
+    """Return the hashes of a withdrawal with those of the single rows of its users, and with what hides their number.
+
+    The single rows stay out when a user is readmitted.
+    """
+    named = request_hashes(key, one.request)
+    hashes = {kind: [*named[kind], *one.unnamed.get(kind, ())] for kind in named}
+    users = () if one.catches_up else one.request.user_tokens
+    rows = sorted({key.pair(user, item) for user, item in one.dataset.rows_of_users(users)})
+    pairs = sorted(hashes["pair"])
+    return {**hashes, "row": filled(key, rows), "filler": filled(key, pairs)[len(pairs) :]}
+
+
+def filled(key: LedgerKey, hashes: list[bytes]) -> list[bytes]:
+    """Return hashes with as many of nothing behind them as fill the range of ``as_range``, always the same ones."""
+    missing = (1 << len(hashes).bit_length()) - 1 - len(hashes)
+    return hashes + [key.hash("filler", b"".join(hashes) + number.to_bytes(8, "little")) for number in range(missing)]
+
+
+def _entry(ledger: Ledger, one: Unsaved, hashes: Hashes, path: str | os.PathLike[str]) -> dict[str, Any]:
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "dataset": ledger.path.stem,
+        "model": str(real_path(path)),
+        "scope": "all",
+        "request": digest_of([digest for kind in ("user", "item", "pair") for digest in hashes[kind]]),
+        "users": len(hashes["user"]),
+        "items": len(hashes["item"]),
+        "pairs": as_range(len(hashes["pair"])),
+        "rows": as_range(one.rows),
+        "catches_up": one.catches_up,
+        "version": __version__,
+        **one.entry,
+        # Without the key nobody can try out whose withdrawal leads to these weights.
+        **{name: keyed_weights(ledger.key, one.entry[name]) for name in ("model_before", "model_after")},
+    }

@@ -1,0 +1,67 @@
+"""What the file of a trained model holds: ours, and stock RecBole's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from recbole.config import Config as RecBoleConfig
+from recbole.utils import get_model as recbole_get_model
+
+from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
+from recbole_unlearn.lineage.digest import weights_digest
+from recbole_unlearn.version import __version__
+
+# What concerns the run and not the model; the path of a request can name a person.
+_PRIVATE = {"withdraw", "model_file", "ledger_key"}
+
+
+def public(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without the path of a request and of a key, which belong into no file."""
+    return {name: value for name, value in settings.items() if name not in _PRIVATE}
+
+
+def model_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what a file of ours holds: numbers, strings, lists, dicts and tensors only, no optimizer, no caches."""
+    model, dataset = unlearner.model, unlearner.dataset
+    whole = unlearner.compared or dataset  # a comparison goes on with the files as they are
+    other = {name: value for name, value in model.other_parameter().items() if not name.startswith("restore_")}
+    known = anchor or getattr(dataset, "anchor", NOTHING_WITHDRAWN)
+    state = model.state_dict()
+    return {
+        "config": plain(public(unlearner.config.final_config_dict)),
+        "state_dict": state,
+        "other_parameter": other,
+        "lineage": {
+            "ledger": dict(known),
+            "data": whole.digest if isinstance(whole, WithdrawalDataset) else None,
+            "compared": unlearner.compared is not None,
+            "key": getattr(dataset, "ledger_key", None),
+            "read": dict(getattr(dataset, "rows_read", {})),
+            "weights": weights_digest(state),
+            "version": __version__,
+        },
+    }
+
+
+def stock_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what stock RecBole's ``load_data_and_model`` reads; its config is an object, so the file is a pickle."""
+    ours = unlearner.config
+    config = object.__new__(RecBoleConfig)
+    kept = {name: value for name, value in vars(ours).items() if name != "set_later"}
+    kept |= {name: public(value) for name, value in kept.items() if name.endswith("config_dict")}
+    config.__dict__.update(kept)
+    config.parameters = {name: keys for name, keys in ours.parameters.items() if name != "Unlearning"}
+    config.model_class = recbole_get_model(ours["model"])
+    state = {**model_state(unlearner, anchor), "config": config}
+    return {**state, "epoch": unlearner.epochs - 1, "cur_step": 0, "best_valid_score": 0.0, "optimizer": {}}
+
+
+def plain(value: Any) -> Any:
+    """Return the value with only what ``torch.load(weights_only=True)`` reads: numbers, strings, lists and dicts."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value if value is None or type(value) in (str, int, float, bool) else str(value)

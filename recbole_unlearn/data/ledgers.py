@@ -1,0 +1,83 @@
+"""Where the ledger of a data set lies: beside its files, or where the caller says."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import recbole
+
+from recbole_unlearn.exceptions import LedgerError
+from recbole_unlearn.lineage.ledger import Ledger
+from recbole_unlearn.lineage.store import is_there
+
+_PLACE = "data"
+
+
+def ledger_folder(config: Any) -> Path:
+    """Return the folder of the ledger: ``ledger_dir``, or ``ledger`` in the data set's own folder.
+
+    A ledger of an earlier version, which stood in the working directory, is used where it stands. That of the ml-100k that
+    RecBole ships in its package is still there: the package is shared by everything that runs on this Python.
+
+    Raises:
+        LedgerError: There is one in the working directory and another one beside the data.
+    """
+    if config["ledger_dir"]:
+        return Path(config["ledger_dir"])
+    beside = Path(os.path.realpath(config["data_path"])) / "ledger"
+    old, name = Path("ledger"), f"{config['dataset']}.sqlite"
+    if Path(os.path.realpath(recbole.__file__)).parent in beside.parents:
+        return old
+    if not is_there(old / name) or old.resolve() == beside:
+        return beside
+    if is_there(beside / name):
+        raise LedgerError(
+            f"there are two ledgers of {config['dataset']!r}, {str(old / name)!r} in the working directory and "
+            f"{str(beside / name)!r}; name the right one with ledger_dir"
+        )
+    logging.getLogger(__name__).warning(
+        f"the ledger in {str(old.resolve())!r} is used since you work in {os.getcwd()!r}; move the folder to "
+        f"{str(beside)!r}, or always set ledger_dir, so that it is found from everywhere"
+    )
+    return old
+
+
+def find_ledger(config: Any) -> Ledger | None:
+    """Return the ledger of the config's data set, or None if nothing was ever withdrawn from it."""
+    ledger = Ledger.find(ledger_folder(config), config["dataset"], config["ledger_key"])
+    if ledger is not None:
+        _check_place(ledger, config)
+    return ledger
+
+
+def open_ledger(config: Any) -> Ledger:
+    """Return the ledger of the config's data set; it is made if need be."""
+    ledger = Ledger.open(ledger_folder(config), config["dataset"], config["ledger_key"])
+    here = _check_place(ledger, config)
+    if here is not None and ledger.state(_PLACE) != here:
+        with ledger.transaction():
+            ledger.remember(_PLACE, here)
+    return ledger
+
+
+def _check_place(ledger: Ledger, config: Any) -> dict[str, str] | None:
+    """Return where the data of a ledger lie that ``ledger_dir`` names, or None if it lies beside them.
+
+    Raises:
+        LedgerError: It is that of another data set of this name, which is there as well.
+    """
+    if not config["ledger_dir"]:
+        return None
+    here = {"folder": os.path.realpath(config["data_path"])}
+    known = ledger.state(_PLACE) or here
+    if known != here and os.path.isdir(known["folder"]):
+        ledger.close()
+        raise LedgerError(
+            f"the ledger {str(ledger.path)!r} is of the {config['dataset']!r} in {known['folder']!r}, and this one is in "
+            f"{here['folder']!r}: nobody in it asked for anything; give each of them a ledger_dir of its own, or name the "
+            f"right data_path"
+        )
+    return here
