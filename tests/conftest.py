@@ -13,6 +13,7 @@ from recbole.utils import init_seed
 
 import recbole_unlearn
 from recbole_unlearn.data import create_dataset
+from recbole_unlearn.lineage.store import Disk
 from recbole_unlearn.testing import write_inter
 from recbole_unlearn.trainer import train_model
 
@@ -131,3 +132,21 @@ def everything(folder):
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         for path in sorted(folder.rglob("*"))
     }
+
+
+def crash(monkeypatch, step, nth, action, after=False):
+    """Let an action die at the nth step of a kind with which state reaches the disk, before it or after."""
+    real, done = getattr(Disk, step), [0]
+
+    def die(self, *args):
+        done[0] += 1
+        if done[0] >= nth:
+            if after and done[0] == nth:
+                real(self, *args)
+            raise KeyboardInterrupt
+        return real(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Disk, step, die)
+        with pytest.raises(KeyboardInterrupt):
+            action()

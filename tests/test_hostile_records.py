@@ -20,7 +20,7 @@ from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import ConfigError, InputError, LedgerError, StorageError, UnlearnError
 from recbole_unlearn.lineage.store import Disk
 from recbole_unlearn.trainer import train_model
-from tests.conftest import TRUST, ask, everything
+from tests.conftest import TRUST, ask, crash, everything
 from tests.test_records import NEUMF, PLACE, append_rows, cut_off, opened, users_of, verified, withdraw, without
 
 BPR = "saved/BPR.pth"
@@ -437,23 +437,6 @@ def test_a_pair_file_whose_item_column_has_another_name_than_the_data_sets(here,
 
 
 STEPS = ["write", "fsync", "rename", "fsync_folder", "commit"]
-
-
-def crash(monkeypatch, step, nth, action, after=False):
-    real, done = getattr(Disk, step), [0]
-
-    def die(self, *args):
-        done[0] += 1
-        if done[0] >= nth:
-            if after and done[0] == nth:
-                real(self, *args)
-            raise KeyboardInterrupt
-        return real(self, *args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Disk, step, die)
-        with pytest.raises(KeyboardInterrupt):
-            action()
 
 
 def test_crash_at_the_rename_then_the_folder_moves(here, monkeypatch, capsys):

@@ -24,9 +24,8 @@ from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError, S
 from recbole_unlearn.lineage import commit as commits
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import owed
-from recbole_unlearn.lineage.store import Disk
 from recbole_unlearn.methods.base import method_class
-from tests.conftest import TRUST, ask, everything
+from tests.conftest import TRUST, ask, crash, everything
 
 PLACE = Path("data/tiny/ledger")
 NEUMF = "saved/NeuMF.pth"
@@ -242,14 +241,8 @@ def test_pairs_that_were_cut_off_and_owed_again_are_settled(here, monkeypatch, c
     """Their number is hidden by tombstones of nothing, of which nobody may be owed anything."""
     withdraw("u9")
     pairs = ask("pairs.csv", "user_id,item_id\n" + "\n".join(f"u7,i{k}" for k in (1, 2, 3, 5, 6)) + "\n")
-
-    def die(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Disk, "rename", die)
-        with pytest.raises(KeyboardInterrupt):
-            withdraw_from_model(NEUMF, {"withdraw": pairs, **TRUST, "on_missing": "skip"})
+    given = {"withdraw": pairs, **TRUST, "on_missing": "skip"}
+    crash(monkeypatch, "rename", 1, lambda: withdraw_from_model(NEUMF, given))
     shutil.copy("saved/NeuMF.pth", "again.pth")
     state = torch.load("again.pth", weights_only=False)
     torch.save({**state, "epoch": 9}, NEUMF)  # somebody puts another model there

@@ -14,7 +14,7 @@ from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError, StorageError
 from recbole_unlearn.lineage.owed import owed
 from recbole_unlearn.lineage.store import Disk, file_digest
-from tests.conftest import STOCK, TRUST, ask, everything, python
+from tests.conftest import STOCK, TRUST, ask, crash, everything, python
 from tests.test_records import NEUMF, PLACE, append_rows, cut_off, opened, users_of, verified, withdraw, without
 
 BPR = "saved/BPR.pth"
@@ -79,14 +79,7 @@ def test_a_disk_that_is_full_in_the_commit_says_what_stays(here, monkeypatch, ca
 
 def test_undo_says_that_a_withdrawal_was_complete(here, monkeypatch, capsys):
     withdraw("u9")
-
-    def die(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Disk, "rename", die)
-        with pytest.raises(KeyboardInterrupt):
-            withdraw("u3")
+    crash(monkeypatch, "rename", 1, lambda: withdraw("u3"))
     assert main([f"--undo={NEUMF}", "--trust_checkpoint=True"]) == 0
     assert "it is RECORDED now, not undone" in capsys.readouterr().out
     assert "u3" not in users_of(load_data_and_model(NEUMF)[2])
@@ -328,14 +321,7 @@ def test_a_model_that_another_process_replaces_is_read_again(here, monkeypatch):
 
 def test_the_first_load_after_a_crash_at_the_rename_loads_the_new_model(here, monkeypatch):
     withdraw("u9")
-
-    def die(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Disk, "rename", die)
-        with pytest.raises(KeyboardInterrupt):
-            withdraw("u3")
+    crash(monkeypatch, "rename", 1, lambda: withdraw("u3"))
     dataset = load_data_and_model(NEUMF)[2]
     assert not {"u3", "u9"} & users_of(dataset)
     assert np.isin(["u3"], dataset.field2id_token["user_id"]).sum() == 0
