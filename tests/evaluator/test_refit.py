@@ -347,6 +347,15 @@ def test_whole_users_of_a_random_split_are_calibrated(trained):
     assert not np.intersect1d(question.withdrawn.users, question.retained.users).size
 
 
+def test_an_assessment_asks_it_with_the_strong_oracle(trained):
+    assessment = assess(trained, WithdrawalRequest.random(30.0, 1), mio_protocols=["strong", "refit"])
+    found = assessment._oracles(trained.model)
+    assert list(found) == ["strong", "refit"]
+    assert found["refit"]["users"] == found["refit"]["of"] == found["refit"]["retained"]["users"] == 18
+    assert found["refit"]["calibrated"]
+    assert found["strong"]["blind"] == ""
+
+
 def test_interactions_and_items_are_not(trained):
     rows = trained.dataset.interactions()
     pairs = [(rows.user_tokens[u], rows.item_tokens[i]) for u, i in zip(rows.users[:40], rows.items[:40], strict=True)][
