@@ -78,6 +78,7 @@ class Unlearner(Trainer):
         self.compared: WithdrawalDataset | None = None  # the data set before the first request of scope train
         self.last_cost: Cost | None = None
         self.stale_model_file: str | None = None
+        self.for_memory = False  # whether the next withdrawal is run for its peak memory, which its time pays for
         self.alone = False  # whether shards are trained one after the other, each to be timed alone
 
     @property
@@ -168,6 +169,7 @@ class Unlearner(Trainer):
         self, dataset: WithdrawalDataset, request: WithdrawalRequest, method: UnlearnMethod, scope: str | None
     ) -> Outcome:
         withdrawal: Withdrawal | None = None
+        before = ""
 
         @functools.cache  # a method that trains asks for it, and whoever serves from it
         def remaining() -> WithdrawalDataset:
@@ -175,7 +177,8 @@ class Unlearner(Trainer):
             return dataset.without(withdrawal)
 
         def from_request_to_model() -> tuple[Outcome, np.ndarray]:
-            nonlocal withdrawal
+            nonlocal withdrawal, before
+            before = "" if scope == "train" else weights_digest(self.model.state_dict())
             rows = dataset.interactions()
             withdrawal = request.resolve(rows, scope)
             if not withdrawal.forget.any():
@@ -196,8 +199,7 @@ class Unlearner(Trainer):
             )
             return method.unlearn(context), context.gone
 
-        before = "" if scope == "train" else weights_digest(self.model.state_dict())
-        done, self.last_cost = measure(from_request_to_model, self.device)
+        done, self.last_cost = measure(from_request_to_model, self.device, fresh_memory=self.for_memory)
         outcome, self.withdrawn_users = done
         self._view = remaining
         self.model = outcome.model

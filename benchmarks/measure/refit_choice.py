@@ -2,9 +2,9 @@
 
     python -m benchmarks.measure.refit_choice [--key=value ...]
 
-For NeuMF, LightGCN and BPR on ml-100k, seeds 101 and 102 (of no other table), a hundred users of the trained model are asked
-about their training rows against their test rows, for each ridge and number of negatives. What is best on average over models
-and seeds is the choice; benchmarks/results/refit-choice.json holds the grid.
+For NeuMF, LightGCN and BPR on ml-100k, seeds 101 and 102 (of no other table), a hundred users of the trained model are
+asked about their training rows against their test rows, for each ridge and number of negatives. ``refit-choice.json`` in
+benchmarks/results holds the grid, its means over models and seeds, and the best of them.
 """
 
 import json

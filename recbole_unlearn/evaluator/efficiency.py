@@ -1,4 +1,4 @@
-"""P2, efficiency: wall time and peak memory of one call."""
+"""P2, efficiency: wall time, CPU time and peak memory of one call."""
 
 import ctypes
 import gc
@@ -22,23 +22,32 @@ class Cost:
     Args:
         seconds: Wall time, the device synchronised.
         peak_mb: Highest memory above that at the start, in 10^6 bytes: resident memory of this process, sampled every
-            5 ms, plus what torch allocated on the GPU if there is one. What the process had freed before is given back to
-            the system first (glibc), so that its reuse counts.
+            5 ms, plus what torch allocated on the GPU if there is one.
+        cpu_seconds: Time on all cores of this process; of processes that it starts none.
     """
 
     seconds: float
     peak_mb: float
+    cpu_seconds: float
 
 
-def measure(call: Callable[[], _Result], device: Any = "cpu") -> tuple[_Result, Cost]:
+def measure(call: Callable[[], _Result], device: Any = "cpu", fresh_memory: bool = True) -> tuple[_Result, Cost]:
     """Run a call and return its result and cost.
+
+    Args:
+        call: What is measured.
+        device: Where it computes.
+        fresh_memory: Whether garbage is collected and freed memory given back to the system (glibc) before, so that its
+            reuse counts as memory. That makes the call itself slower than it is for who waits for it, so that times are
+            measured without.
 
     >>> result, cost = measure(lambda: 1 + 1)
     >>> result, cost.seconds > 0
     (2, True)
     """
     device = torch.device(device)
-    _give_back_free_memory()
+    if fresh_memory:
+        _give_back_free_memory()
     process = psutil.Process()
     before = peak = process.memory_info().rss
     done = threading.Event()
@@ -52,17 +61,17 @@ def measure(call: Callable[[], _Result], device: Any = "cpu") -> tuple[_Result, 
     on_gpu = _start_gpu_memory(device)
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     try:
         result = call()
         _synchronize(device)
-        seconds = time.perf_counter() - start
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     finally:
         done.set()
         watcher.join()
     peak = max(peak, process.memory_info().rss)
     gpu = torch.cuda.max_memory_allocated(device) - on_gpu if device.type == "cuda" else 0
-    return result, Cost(seconds, (peak - before + gpu) / 1e6)
+    return result, Cost(seconds, (peak - before + gpu) / 1e6, cpu)
 
 
 def _give_back_free_memory() -> None:

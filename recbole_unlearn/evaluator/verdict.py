@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+NEEDED = {"strong", "refit"}  # looks without which nothing is called complete
 MARGIN = 0.05  # of AUC; a convention, said beside every verdict
 ERRORS = 3.0  # standard errors from which a difference is no chance
 
@@ -121,7 +122,7 @@ def is_complete(remembers: Mapping[str, Any] | None, tells: bool | None) -> bool
     """Return whether a method may be called complete: every look's whole interval lies within the margin around Retrain.
 
     Args:
-        remembers: The excess of each look, or None for a look without a figure.
+        remembers: The excess of each look, or None for a look without a figure; ``strong`` and ``refit`` must be there.
         tells: Whether the refit oracle can tell; None if it was not asked.
 
     Returns:
@@ -129,9 +130,9 @@ def is_complete(remembers: Mapping[str, Any] | None, tells: bool | None) -> bool
         a figure of some look, or where the refit oracle is blind.
 
     >>> inside, outside = {"excess": 0.0, "low": -0.02, "high": 0.02}, {"excess": 0.2, "low": 0.1, "high": 0.3}
-    >>> is_complete({"refit": inside}, True), is_complete({"refit": inside, "strong": outside}, True)
+    >>> is_complete({"refit": inside, "strong": inside}, True), is_complete({"refit": inside, "strong": outside}, True)
     (True, False)
-    >>> is_complete({"refit": inside}, False), is_complete(None, True)
+    >>> is_complete({"refit": inside, "strong": inside}, False), is_complete({"refit": inside}, True)
     (None, None)
     """
     if not remembers:
@@ -139,7 +140,7 @@ def is_complete(remembers: Mapping[str, Any] | None, tells: bool | None) -> bool
     found = [look for look in remembers.values() if look is not None]
     if any(look["low"] < -MARGIN or look["high"] > MARGIN for look in found):
         return False
-    return True if tells and len(found) == len(remembers) else None
+    return True if tells and remembers.keys() >= NEEDED and len(found) == len(remembers) else None
 
 
 def notes_of_refit(report: Mapping[str, Any]) -> list[str]:
@@ -182,6 +183,10 @@ def notes_of_verdict(report: Mapping[str, Any]) -> list[str]:
         if not looks:
             continue
         told = ", ".join(f"{look} {f['excess']:+.3f} [{f['low']:+.3f}, {f['high']:+.3f}]" for look, f in looks.items())
-        word = {True: "complete", False: "not complete", None: "cannot be called complete: a look cannot tell"}
+        word = {
+            True: "complete",
+            False: "not complete",
+            None: "cannot be called complete: a look is missing or cannot tell",
+        }
         notes.append(f"{name} over Retrain: {told}; within {MARGIN:g}: {word[result.get('complete')]}.")
     return notes
