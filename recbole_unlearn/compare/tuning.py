@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 from typing import Any
@@ -19,7 +18,7 @@ from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.settings.check import our_keys
-from recbole_unlearn.trainer import Unlearner, learn, train_model
+from recbole_unlearn.trainer import Unlearner, train_for_method, train_model
 
 _HELD_OUT = 5  # of so many training rows one validates
 _last: dict[str, tuple[Unlearner, Withdrawal, Assessment]] = {}
@@ -62,8 +61,8 @@ def objective_function(
     method = get_method(config, config["unlearn_method"])
     original, withdrawal, assessment = _prepared(config)
     assert original.dataset is not None
-    learned = learn(original.config, original.dataset, method, saved=False) or original
-    unlearner = Unlearner(original.config, copy.deepcopy(learned.model), original.dataset)
+    learned = train_for_method(original.config, original.dataset, method, saved=False) or original
+    unlearner = learned.copy()
     unlearner.unlearn(withdrawal.request, method, withdrawal.scope)
     figures = assessment(unlearner)
     auc = figures["mio"][config["mio_protocols"][-1]]["auc"]

@@ -70,6 +70,7 @@ def load_after_withdrawals(config: Any, keep: bool = True) -> WithdrawalDataset:
 
 def datasets_of_model(
     config: Any,
+    ledger: Ledger | None,
     anchor: Mapping[str, Any],
     read: Mapping[str, int] | None = None,
     model_file: str | os.PathLike[str] | None = None,
@@ -81,6 +82,7 @@ def datasets_of_model(
 
     Args:
         config: Of the model.
+        ledger: Of the data set, if there is one.
         anchor: Count and head of the ledger as the model knows them.
         read: Rows of each atomic file when it was trained, if it is known.
         model_file: Its file.
@@ -88,28 +90,26 @@ def datasets_of_model(
     Raises:
         LedgerError: The model knows a ledger, and there is none, a shorter one or another one.
     """
-    ledger = find_ledger(config)
     check_anchor(ledger, anchor, "the model", config, model_file)
     if ledger is None:
         yield from _read_anew(config, [read])
         return
-    with closing(ledger):
-        recover(ledger, model_file=model_file)
-        now, since = Past.of(ledger, split_settings(config)), ledger.tombstones(after=anchor["count"])
-        # Which state of the files a stock model was trained on is not known; the first one is the likeliest.
-        splits = list(now.splits if read is not None else reversed(now.splits))
-        for split in splits:
-            if not _concerns(split, since, config):
-                yield from _kept(config, replace(now, splits=[split], grown=True))
-        past = Past.of(ledger, until=anchor) if any(since.values()) else now
-        for dataset in _read_anew(config, [read, *(split.read for split in splits)]):
-            view = _without_withdrawn(dataset, past)
-            items = dataset.field2id_token[dataset.iid_field]
-            view.withdrawn_items = np.flatnonzero(isin(items, past.key.item, past.tombstones["item"]))
-            view.anchor = dict(past.anchor)
-            yield view
-        for split in splits if any(since.values()) else ():
-            yield from _kept(config, replace(past, splits=[split], grown=True, later=since))
+    recover(ledger, model_file=model_file)
+    now, since = Past.of(ledger, split_settings(config)), ledger.tombstones(after=anchor["count"])
+    # Which state of the files a stock model was trained on is not known; the first one is the likeliest.
+    splits = list(now.splits if read is not None else reversed(now.splits))
+    for split in splits:
+        if not _concerns(split, since, config):
+            yield from _kept(config, replace(now, splits=[split], grown=True))
+    past = Past.of(ledger, until=anchor) if any(since.values()) else now
+    for dataset in _read_anew(config, [read, *(split.read for split in splits)]):
+        view = _without_withdrawn(dataset, past)
+        items = dataset.field2id_token[dataset.iid_field]
+        view.withdrawn_items = np.flatnonzero(isin(items, past.key.item, past.tombstones["item"]))
+        view.anchor = dict(past.anchor)
+        yield view
+    for split in splits if any(since.values()) else ():
+        yield from _kept(config, replace(past, splits=[split], grown=True, later=since))
 
 
 def _kept(config: Any, past: Past) -> Iterator[WithdrawalDataset]:
@@ -165,7 +165,6 @@ def check_anchor(
         if found is None:
             return
         problem = f"{str(place)!r} is not the ledger that it knows ({found})"
-        ledger.close()
     raise LedgerError(
         f"{who} knows of {anchor['count']} withdrawals, and {problem}; name its folder with ledger_dir, or put it back "
         f"from a copy: without it withdrawn rows would return"

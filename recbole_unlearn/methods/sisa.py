@@ -59,7 +59,7 @@ class SISA(UnlearnMethod):
             raise UnsupportedModelError(
                 f"{self.name} unlearns from the shard ensemble that it learned on these rows, and the model is "
                 f"{'a ' + type(model).__name__ if assignment is None else 'one of other rows'}; "
-                f"make one with recbole_unlearn.trainer.learn(config, dataset, {self.name!r})"
+                f"make one with recbole_unlearn.trainer.train_for_method(config, dataset, {self.name!r})"
             )
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
