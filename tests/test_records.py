@@ -193,8 +193,8 @@ def test_batches_that_a_crash_cut_off_are_all_carried_out(here, monkeypatch):
     """After the first batch is committed the process dies; the others are not lost."""
     real, done = Unlearner.save, []
 
-    def save(self, path):
-        done.append(real(self, path))
+    def save(self, path, *given):
+        done.append(real(self, path, *given))
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -240,8 +240,8 @@ def test_what_a_moved_model_owes_can_be_undone(here, monkeypatch, capsys):
 def test_the_other_parts_of_a_request_follow_a_model_that_is_moved_between(here, monkeypatch):
     real = Unlearner.save
 
-    def save(self, path):
-        real(self, path)
+    def save(self, path, *given):
+        real(self, path, *given)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -34,7 +34,7 @@ def split_settings(config: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def load_after_withdrawals(config: Any, keep: bool = True) -> WithdrawalDataset:
+def load_after_withdrawals(config: Any, ledger: Ledger | None, keep: bool = True) -> WithdrawalDataset:
     """Load the data set of a config, to train on it, without the rows that were withdrawn from it.
 
     The other rows are where they were. If the split of these settings was not kept yet, or rows came since, RecBole splits
@@ -42,30 +42,38 @@ def load_after_withdrawals(config: Any, keep: bool = True) -> WithdrawalDataset:
 
     Args:
         config: RecBole's or ours.
-        keep: Whether such a split is kept now; a run that may still be refused keeps it later.
+        ledger: Of the data set, if there is one.
+        keep: Whether such a split is kept now; a run that may still be refused keeps it later, by ``kept_now``.
     """
-    ledger = find_ledger(config)
     if ledger is None:
         return WithdrawalDataset(config)
-    with closing(ledger):
-        recover(ledger)
-        settings = split_settings(config)
-        for _ in range(_TRIES):
-            past = Past.of(ledger, settings)
-            dataset = WithdrawalDataset(config, past)
-            if past.is_empty or dataset.is_kept:
-                dataset.anchor = dict(past.anchor)
-                return dataset
-            view = _without_withdrawn(dataset, past)
-            check_names(view)
-            if not keep:
-                view.anchor, view.is_to_keep = dict(past.anchor), True
-                return view
-            with ledger.committing():
-                if ledger.anchor == past.anchor:  # else rows that have left meanwhile would be kept
-                    with ledger.transaction():
-                        keep_split_of(view, ledger, settings)
+    recover(ledger)
+    for _ in range(_TRIES):
+        past = Past.of(ledger, split_settings(config))
+        dataset = WithdrawalDataset(config, past)
+        if past.is_empty or dataset.is_kept:
+            dataset.anchor = dict(past.anchor)
+            return dataset
+        view = _without_withdrawn(dataset, past)
+        check_names(view)
+        view.anchor, view.is_to_keep = dict(past.anchor), True
+        if not keep:
+            return view
+        _keep_now(view, ledger)
     raise LedgerError(f"data set {config['dataset']!r} changes while it is loaded; run again")
+
+
+def kept_now(view: WithdrawalDataset, ledger: Ledger) -> WithdrawalDataset:
+    """Keep the split of a data set that ``is_to_keep``, and return the data set as every later run finds it."""
+    _keep_now(view, ledger)
+    return load_after_withdrawals(view.config, ledger)
+
+
+def _keep_now(view: WithdrawalDataset, ledger: Ledger) -> None:
+    with ledger.committing():
+        if ledger.anchor == view.anchor:  # else rows that have left meanwhile would be kept
+            with ledger.transaction():
+                keep_split_of(view, ledger, split_settings(view.config))
 
 
 def datasets_of_model(
