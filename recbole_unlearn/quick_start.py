@@ -75,14 +75,18 @@ def run_unlearn(
     _write_report(config, report)
     if withdrawal.request.sample:  # who was named stands in the caller's own file, and in no second one
         withdrawal.request.save(Path(config["output_dir"]) / "request.json")
+    ledger = str(ledger_folder(config)) if saved and withdrawal.scope == "all" else None
+    of_test = report["methods"]["Original"]["utility"]["all"]
+    return {**_recboles(original), "test_result": of_test, "unlearn": Report(report), "ledger": ledger}
+
+
+def _recboles(original: Unlearner) -> dict[str, Any]:
+    """Return what RecBole's ``run_recbole`` says of a training."""
     score = float(original.best_valid_score)
     return {
         "best_valid_score": score if math.isfinite(score) else None,
-        "valid_score_bigger": config["valid_metric_bigger"],
+        "valid_score_bigger": original.config["valid_metric_bigger"],
         "best_valid_result": original.best_valid_result,
-        "test_result": report["methods"]["Original"]["utility"]["all"],
-        "unlearn": Report(report),
-        "ledger": str(ledger_folder(config)) if saved and withdrawal.scope == "all" else None,
     }
 
 

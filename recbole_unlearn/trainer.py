@@ -22,7 +22,7 @@ from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.ledgers import LedgerSession
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import data_preparation
-from recbole_unlearn.data.withdrawal import Withdrawal
+from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
 from recbole_unlearn.evaluator.efficiency import Cost, measure
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.digest import weights_digest
@@ -152,20 +152,7 @@ class Unlearner(CheckpointTrainer):
             withdrawal = request.resolve(rows, scope)
             if not withdrawal.forget.any():
                 return Outcome(self.model, {"nothing_to_do": True}), self.withdrawn_users
-            context = UnlearnContext(
-                model=self.model,
-                rows=rows,
-                withdrawal=withdrawal,
-                negatives=sampled_negatives(self.config),
-                seed=self.config["seed"],
-                withdrawn_before=self.withdrawn_users,
-                items_before=dataset.withdrawn_items,
-                weight_decay=float(self.config["weight_decay"] or 0.0),
-                train=lambda model=None, epochs=None, seed=None: (
-                    train_model(with_seed(self.config, seed), remaining(), model, epochs).model
-                ),
-                workshop=lambda: Workshop(self.config, remaining(), type(self), alone),
-            )
+            context = self._context(dataset, rows, withdrawal, remaining, alone)
             return method.unlearn(context), context.gone
 
         done, self.last_cost = measure(from_request_to_model, self.device, fresh_memory=for_memory)
@@ -176,6 +163,30 @@ class Unlearner(CheckpointTrainer):
             self._forget_the_way_here()
         assert withdrawal is not None
         return withdrawal, outcome, before
+
+    def _context(
+        self,
+        dataset: WithdrawalDataset,
+        rows: Interactions,
+        withdrawal: Withdrawal,
+        remaining: Callable[[], WithdrawalDataset],
+        alone: bool,
+    ) -> UnlearnContext:
+        """Return what a method works with."""
+        return UnlearnContext(
+            model=self.model,
+            rows=rows,
+            withdrawal=withdrawal,
+            negatives=sampled_negatives(self.config),
+            seed=self.config["seed"],
+            withdrawn_before=self.withdrawn_users,
+            items_before=dataset.withdrawn_items,
+            weight_decay=float(self.config["weight_decay"] or 0.0),
+            train=lambda model=None, epochs=None, seed=None: (
+                train_model(with_seed(self.config, seed), remaining(), model, epochs).model
+            ),
+            workshop=lambda: Workshop(self.config, remaining(), type(self), alone),
+        )
 
     def _forget_the_way_here(self) -> None:
         """Drop what training kept beside the parameters: moments and gradients of withdrawn rows, and the old checkpoint."""

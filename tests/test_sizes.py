@@ -16,7 +16,9 @@ def test_no_function_has_50_lines():
 
 
 def test_lines_are_counted_from_def_to_the_last_one(tmp_path):
-    (tmp_path / "a.py").write_text("x = 1\n\n\ndef f():\n    '''Say.'''\n    def g():\n        return 1\n\n    return g\n")
+    (tmp_path / "a.py").write_text(
+        "x = 1\n\n\ndef f():\n    '''Say.'''\n    def g():\n        return 1\n\n    return g\n"
+    )
     assert files(tmp_path) == {"a.py": 9}
     assert functions(tmp_path) == {"a.py:4 f": 6, "a.py:6 g": 2}
 

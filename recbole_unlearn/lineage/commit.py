@@ -85,15 +85,7 @@ def commit(
             raise LedgerError(f"{str(model_file)!r} changed since it was loaded; load it again and repeat the request")
         _warn_of_other_names(target)
         rows = ledger.chain(entries_of(ledger, withdrawn))
-        content = {
-            "target": str(target),
-            "ledger": str(ledger.path),
-            "temporary": f".{target.name}.{secrets.token_hex(8)}.withdrawing",
-            "rows": [row.entry for row in rows],
-            "hashes": [in_hex(one.hashes) for one in withdrawn],
-            "buries": [one.buries for one in withdrawn],
-            "before": before,
-        }
+        content = _content(ledger, target, withdrawn, rows, before)
         anchor = {"count": rows[-1].seq, "head": rows[-1].hash}
         try:
             after = _steps(ledger, content, lambda file: write_model(file, anchor), keep, disk)
@@ -103,12 +95,32 @@ def commit(
                 return Committed(rows, None)  # the disk refused once; recovering finished it
             if not isinstance(error, OSError | sqlite3.Error | StorageError):
                 raise
-            written = (ledger.state(_STATE) or {}).get("stage") == "written"
-            then = "its new version is complete, so that the next run records it" if written else "the old model stays"
-            raise StorageError(
-                f"{str(model_file)!r}: the disk refuses to write ({_told(error)}); the withdrawal is not recorded: {then}"
-            ) from error
+            raise _refused(ledger, model_file, error) from error
     return Committed(rows, after)
+
+
+def _refused(ledger: Ledger, model_file: str | os.PathLike[str], error: Exception) -> StorageError:
+    """Return the error that says what a refusing disk left behind."""
+    written = (ledger.state(_STATE) or {}).get("stage") == "written"
+    then = "its new version is complete, so that the next run records it" if written else "the old model stays"
+    return StorageError(
+        f"{str(model_file)!r}: the disk refuses to write ({_told(error)}); the withdrawal is not recorded: {then}"
+    )
+
+
+def _content(
+    ledger: Ledger, target: Path, withdrawn: Sequence[Withdrawn], rows: Sequence[Row], before: str | None
+) -> dict[str, Any]:
+    """Return the state of a commit: what a recovery needs to finish it."""
+    return {
+        "target": str(target),
+        "ledger": str(ledger.path),
+        "temporary": f".{target.name}.{secrets.token_hex(8)}.withdrawing",
+        "rows": [row.entry for row in rows],
+        "hashes": [in_hex(one.hashes) for one in withdrawn],
+        "buries": [one.buries for one in withdrawn],
+        "before": before,
+    }
 
 
 def _steps(
