@@ -54,11 +54,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(_USAGE + _help_of_keys())
         return 0
     try:
-        given = read_arguments(arguments, {"alpha": "withdraw_alpha"}, _LAUNCH)
+        given = _parse(arguments)
         return next((job for name, job in _JOBS.items() if name in given), _compare)(given)
     except UnlearnError as error:
         sys.stderr.write(f"run_unlearn.py: {' '.join(str(error).split())}\n")
         return 2 if isinstance(error, InputError) else 1
+
+
+def _parse(arguments: Sequence[str]) -> dict[str, str]:
+    """Return the arguments by key; ``--alpha`` is short for ``--withdraw_alpha`` here, and a model's own key in a config."""
+    return read_arguments(arguments, {"alpha": "withdraw_alpha"}, _LAUNCH)
 
 
 def _compare(given: dict[str, str]) -> int:
