@@ -50,7 +50,7 @@ class SISA(UnlearnMethod):
     def learn(self, workshop: Any) -> Any:
         """Return an ensemble of shards, trained on all rows of the workshop."""
         assignment = partition(workshop.rows, self.partition_kind, self.shard_count, workshop.seed)
-        return workshop.learn(assignment, self.shard_count, self.aggregation)
+        return workshop.train_ensemble(assignment, self.shard_count, self.aggregation)
 
     def check_model(self, model: Any, rows: int) -> None:
         """Refuse a model that is no ensemble of these rows."""

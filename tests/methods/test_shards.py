@@ -56,7 +56,9 @@ def test_it_is_learning_without_the_rows(learned, kind):
             assert same == (number not in touched)
     assert len(left) < len(rows.users)
     frozen = original.model.assignment.numpy()[left]
-    without = Workshop(original.config, unlearner.dataset, Unlearner, alone=True).learn(frozen, 3, method.aggregation)
+    without = Workshop(original.config, unlearner.dataset, Unlearner, alone=True).train_ensemble(
+        frozen, 3, method.aggregation
+    )
     expected, found = without.state_dict(), unlearner.model.state_dict()
     assert expected.keys() == found.keys()
     assert [key for key, value in expected.items() if not torch.equal(value, found[key])] == []

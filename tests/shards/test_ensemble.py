@@ -85,7 +85,7 @@ def test_the_aggregator_learns(make_config):
     batch = next(iter(data_preparation(config, workshop.dataset)[0]))
     losses = []
     for epochs in (1, 30):
-        model = workshop.learn(assignment, 3, Aggregation("attention", epochs, 4, 0.05))
+        model = workshop.train_ensemble(assignment, 3, Aggregation("attention", epochs, 4, 0.05))
         losses.append(model.calculate_loss(batch).item())
     assert losses[1] < losses[0] - 0.05
 
