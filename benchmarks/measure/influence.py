@@ -32,7 +32,7 @@ from recbole_unlearn.config import Config
 from recbole_unlearn.data import WithdrawalRequest, create_dataset
 from recbole_unlearn.evaluator.report import environment, finite
 from recbole_unlearn.methods import method_class
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.trainer import Unlearner, train_model
 
@@ -131,7 +131,7 @@ class Bench:
             unlearner.unlearn(WithdrawalRequest.users([str(token)]), "SCIF")
             clocks["one_user_ms"].append(1000 * unlearner.last_cost.seconds)
             clocks["one_view_ms"].append(milliseconds(functools.partial(getattr, unlearner, "dataset")))
-            if ModelAdapter.of(unlearner.model).has_graph:
+            if InfluenceAdapter.of(unlearner.model).has_graph:
                 clocks["one_user_vectors_ms"].append(milliseconds(torch.no_grad()(unlearner.model.forward)))
         found = {name: statistics.median(times[1:]) for name, times in clocks.items() if times}
         return {**found, "one_user_ms_all": clocks["one_user_ms"][1:]}

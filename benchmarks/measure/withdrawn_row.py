@@ -19,7 +19,7 @@ from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.report import environment
 from recbole_unlearn.methods import method_class
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.quick_start import request_of
 
 VARIANTS = {
@@ -45,7 +45,9 @@ VARIANTS = {
 def norm_attack(model, withdrawn, rows):
     """Return how well the norm of a user's row tells who left: AUC, .5 to 1, withdrawn against retained users."""
     norms = (
-        sum(table.weight.detach().square().sum(dim=1) for table in ModelAdapter.of(model).user_tables).sqrt().numpy()
+        sum(table.weight.detach().square().sum(dim=1) for table in InfluenceAdapter.of(model).user_tables)
+        .sqrt()
+        .numpy()
     )
     users = np.unique(rows.users)
     auc = roc_auc_score(np.isin(users, withdrawn), norms[users])

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from recbole_unlearn.evaluator.crossfit import unknown
 from recbole_unlearn.evaluator.served import Served
-from recbole_unlearn.exceptions import UnsupportedModelError
-from recbole_unlearn.model.adapter import ModelAdapter, read_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows
 
 _ACTIVE = 0.05
 
@@ -22,13 +21,14 @@ def parameter_groups(model: Any, withdrawn: np.ndarray, retained: np.ndarray) ->
     """Return a model's parameters in groups: rows of withdrawn and of retained users, items, and what all share.
 
     Args:
-        model: A model with an adapter.
+        model: A model with an InfluenceAdapter.
         withdrawn: Ids of the users who withdrew.
         retained: Ids of the other users.
+
+    Raises:
+        UnsupportedModelError: The model has none, as a shard ensemble.
     """
-    adapter = ModelAdapter.of(model)
-    if not adapter.user_tables:
-        raise UnsupportedModelError(f"{type(model).__name__} has no single table of users whose rows could be compared")
+    adapter = InfluenceAdapter.of(model)
     items = adapter.item_tables[0].num_embeddings
     groups = {
         "users_withdrawn": read_rows(adapter.user_tables, torch.from_numpy(withdrawn)),

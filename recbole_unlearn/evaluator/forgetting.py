@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 from recbole_unlearn.evaluator.crossfit import Points, auc_with_interval, unknown
 from recbole_unlearn.evaluator.served import Served
 from recbole_unlearn.influence.rows import LossRows
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 
 _RESAMPLES = 1000
 RELEARN_CAP = 200
@@ -91,7 +91,7 @@ def relearn_time(model: Any, rows: LossRows, target: float, batch_size: int, lea
             optimizer.zero_grad()
             _loss(model, rows[batch.to(rows.users.device)]).mean().backward()
             optimizer.step()
-        ModelAdapter.of(model).parameters_changed()
+        InfluenceAdapter.of(model).parameters_changed()
         epochs += 1
         loss = mean_loss(model, rows)
     return {"epochs": epochs, "loss": first, "reached": bool(loss <= target)}
@@ -104,7 +104,7 @@ def mean_loss(model: Any, rows: LossRows) -> float:
 
 
 def _loss(model: Any, rows: LossRows) -> torch.Tensor:
-    adapter = ModelAdapter.of(model)
+    adapter = InfluenceAdapter.of(model)
     x = adapter.score(adapter.encode(dict(model.named_parameters())), rows)
     return softplus(x) - rows.targets * x
 

@@ -23,7 +23,7 @@ from recbole_unlearn.evaluator.attackers import Schedule
 from recbole_unlearn.evaluator.crossfit import Points, cross_fit, unknown
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.methods.reset import draw_rows
-from recbole_unlearn.model.adapter import ModelAdapter, read_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter, ScoringAdapter, read_rows
 
 SCHEDULES = {
     "paper": Schedule("sgd", learning_rate=1e-3, epochs=100, batch_size=256, rows_per_class=5_000),
@@ -165,7 +165,7 @@ def blind_by_construction(model: Any, users: np.ndarray, tokens: np.ndarray, see
         seed: With which the methods draw fresh rows.
     """
     try:
-        adapter = ModelAdapter.of(model)
+        adapter = InfluenceAdapter.of(model)
         tables = adapter.user_tables
     except UnsupportedModelError:
         return ""
@@ -180,7 +180,7 @@ class _Features:
     """What a protocol's network sees of a pair."""
 
     def __init__(self, model: Any, protocol: str) -> None:
-        self.adapter = ModelAdapter.of(model)
+        self.adapter = ScoringAdapter.of(model)
         self.strong = protocol == "strong"
         self.device = next(model.parameters()).device
         model.eval()

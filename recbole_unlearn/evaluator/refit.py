@@ -21,7 +21,7 @@ from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.influence.blocks import LogisticBlocks, batches_of_like_length
 from recbole_unlearn.influence.newton import newton
 from recbole_unlearn.methods.rows import by_user
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter, ScoringAdapter
 
 # Chosen on retained users, see benchmarks/measure/refit_choice.py.
 RIDGE = 0.5
@@ -69,7 +69,7 @@ def refit_oracle(model: Any, question: RefitQuestion, seed: int) -> dict[str, An
     Reference: van Elteren (1960), On the combination of independent two-sample tests of Wilcoxon (the weights).
     """
     try:
-        adapter = ModelAdapter.of(model)
+        serving = ScoringAdapter.of(model).serving
     except UnsupportedModelError as error:
         return {**unknown(str(error)), "calibrated": question.calibrated}
     model.eval()
@@ -80,16 +80,16 @@ def refit_oracle(model: Any, question: RefitQuestion, seed: int) -> dict[str, An
             f"{LEAST_TEST_ROWS} test rows or more; {LEAST_USERS} are needed"
         )
         return {**few, "calibrated": question.calibrated}
-    control = _figures(adapter, question.retained, seed)
-    return {**_figures(adapter, asked, seed), "calibrated": question.calibrated, "retained": control}
+    control = _figures(serving, question.retained, seed)
+    return {**_figures(serving, asked, seed), "calibrated": question.calibrated, "retained": control}
 
 
-def _figures(adapter: ModelAdapter, halves: Halves, seed: int) -> dict[str, Any]:
+def _figures(serving: list[InfluenceAdapter], halves: Halves, seed: int) -> dict[str, Any]:
     if len(halves.users) < LEAST_USERS:
         return unknown(
             f"only {len(halves.users)} retained users have rows enough to be asked; {LEAST_USERS} are needed"
         )
-    scores = np.mean([fresh_scores(serving, halves) for serving in adapter.serving], axis=0)
+    scores = np.mean([fresh_scores(adapter, halves) for adapter in serving], axis=0)
     aucs, weights = user_aucs(halves, scores)
     draws = np.random.default_rng(seed).integers(len(aucs), size=(_RESAMPLES, len(aucs)))
     resampled = (aucs * weights)[draws].sum(axis=1) / weights[draws].sum(axis=1)
@@ -106,7 +106,7 @@ def _figures(adapter: ModelAdapter, halves: Halves, seed: int) -> dict[str, Any]
     }
 
 
-def fresh_scores(adapter: ModelAdapter, halves: Halves, ridge: float = RIDGE) -> np.ndarray:
+def fresh_scores(adapter: InfluenceAdapter, halves: Halves, ridge: float = RIDGE) -> np.ndarray:
     """Fit a fresh row to each half and return the logits of the asked rows, shape [asked].
 
     A row minimises sum_r [softplus(s_r) - t_r s_r] + ridge / 2 |e|^2 over its half and the negatives, from 0.

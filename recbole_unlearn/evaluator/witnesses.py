@@ -21,7 +21,7 @@ from recbole_unlearn.evaluator.served import Served
 from recbole_unlearn.exceptions import RequestError, UnsupportedModelError
 from recbole_unlearn.fast.sets import Taken
 from recbole_unlearn.influence.rows import LossRows
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Setting:
     def withdrawn_rows(self, model: Any) -> LossRows:
         """Return the withdrawn rows as rows of the model's loss, with negatives that are the same for every model."""
         gone, table = self.membership.withdrawn, self.rows
-        pairwise, m = ModelAdapter.of(model).pairwise, self.negatives
+        pairwise, m = InfluenceAdapter.of(model).pairwise, self.negatives
         parts = (table.user_tokens[gone.users], table.item_tokens[gone.items])
         keys = row_keys(*(token_keys(tokens, self.seed) for tokens in parts))
         taken = Taken(table.users, table.items, len(table.item_tokens), np.array([], dtype=np.int64))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.options import option
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import ScoringAdapter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class FineTune(UnlearnMethod):
 def _drop_edges(context: UnlearnContext) -> None:
     """Take the withdrawn rows out of the graph; a model without adapter has none that we know of."""
     try:
-        adapter = ModelAdapter.of(context.model)
+        adapter = ScoringAdapter.of(context.model)
     except UnsupportedModelError:
         return
     forgotten = context.withdrawal.forget

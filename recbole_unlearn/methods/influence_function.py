@@ -20,7 +20,7 @@ from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.methods.scif import UserRows, merged
 from recbole_unlearn.methods.shared import SharedUpdate
 from recbole_unlearn.methods.sweeps import BlockSweeps
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 
 Update = SharedUpdate | BlockSweeps
 
@@ -45,7 +45,7 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Update the chosen parameters in place; no other bit of the model changes, but for the edges of a graph."""
         context.model.eval()
-        adapter = ModelAdapter.of(context.model)
+        adapter = InfluenceAdapter.of(context.model)
         approximate = adapter.row_penalty.approximate
         if approximate:
             warnings.warn(f"{self.name} is approximate: {approximate}", stacklevel=2)
@@ -70,7 +70,7 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
         told = {**given, "damping": self.damping or 0.0, **merged(results, shared)}
         return Outcome(context.model, {**told, "approximate": approximate} if approximate else told)
 
-    def _shared_update(self, context: UnlearnContext, adapter: ModelAdapter, rows: RequestRows) -> Update | None:
+    def _shared_update(self, context: UnlearnContext, adapter: InfluenceAdapter, rows: RequestRows) -> Update | None:
         """Return the update of parameters whose curvature couples users and items, or None if user blocks do it all."""
         device = adapter.user_tables[0].weight.device
 

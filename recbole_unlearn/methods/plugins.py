@@ -13,7 +13,7 @@ from typing import Any
 
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.methods.base import UnlearnMethod, method_class
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import ScoringAdapter
 from recbole_unlearn.settings import presets
 
 
@@ -39,10 +39,10 @@ def import_adapters(names: Iterable[str]) -> None:
     """Import adapters named ``my_pkg.module:Foo``; being imported registers them.
 
     Raises:
-        ConfigError: One of them cannot be imported or is no ModelAdapter.
+        ConfigError: One of them cannot be imported or is no ScoringAdapter.
     """
     for name in names:
-        _import(name, ModelAdapter)
+        _import(name, ScoringAdapter)
 
 
 def method_defaults(name: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from recbole_unlearn.methods.base import UnlearnContext
 from recbole_unlearn.methods.options import InfluenceOptions
 from recbole_unlearn.methods.reset import draw_rows
 from recbole_unlearn.methods.rows import RequestRows, by_user
-from recbole_unlearn.model.adapter import ModelAdapter, read_rows, write_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows, write_rows
 
 _SHARED_DRAW = "recbole_unlearn: the row of every withdrawn user"
 
@@ -34,7 +34,7 @@ class UserRows:
     """
 
     def __init__(
-        self, context: UnlearnContext, adapter: ModelAdapter, rows: RequestRows, options: InfluenceOptions
+        self, context: UnlearnContext, adapter: InfluenceAdapter, rows: RequestRows, options: InfluenceOptions
     ) -> None:
         self.context, self.adapter, self.rows, self.options = context, adapter, rows, options
         self.tables = adapter.user_tables

@@ -19,7 +19,7 @@ from recbole_unlearn.methods.base import UnlearnContext
 from recbole_unlearn.methods.options import InfluenceOptions
 from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.methods.step import StepSolver
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 
 _HALVINGS = 10
 Tensors = tuple[Tensor, ...]
@@ -44,7 +44,7 @@ class SharedUpdate:
     def __init__(
         self,
         context: UnlearnContext,
-        adapter: ModelAdapter,
+        adapter: InfluenceAdapter,
         rows: RequestRows,
         options: InfluenceOptions,
         selection: Selection,

@@ -17,7 +17,7 @@ from recbole_unlearn.methods.options import InfluenceOptions
 from recbole_unlearn.methods.reset import draw_rows
 from recbole_unlearn.methods.rows import RequestRows, by_user
 from recbole_unlearn.methods.scif import summary
-from recbole_unlearn.model.adapter import ModelAdapter, read_rows, write_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows, write_rows
 
 _CHUNK_ENTRIES = 1 << 22  # Jacobian entries at a time: 16 MB of float32
 
@@ -38,7 +38,7 @@ class BlockSweeps:
     """
 
     def __init__(
-        self, context: UnlearnContext, adapter: ModelAdapter, rows: RequestRows, options: InfluenceOptions
+        self, context: UnlearnContext, adapter: InfluenceAdapter, rows: RequestRows, options: InfluenceOptions
     ) -> None:
         self.context, self.adapter, self.rows, self.options = context, adapter, rows, options
         self.decay = 0.0

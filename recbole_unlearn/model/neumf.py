@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from recbole_unlearn.fast.layers import use_fast_layers
 from recbole_unlearn.influence.rows import LossRows
-from recbole_unlearn.model.adapter import ModelAdapter, Tensors, read_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter, Tensors, read_rows
 
 _CHUNK_ENTRIES = 1 << 19  # hidden activations at a time: 2 MB of float32, which stays in a core's cache
 
@@ -115,7 +115,7 @@ class NeuMFBlocks:
         return scores, hidden
 
 
-class NeuMFAdapter(ModelAdapter):
+class NeuMFAdapter(InfluenceAdapter):
     """NeuMF's user row is [mf ; mlp], or the one of the two that is trained."""
 
     model_name = "NeuMF"

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Aggregator(nn.Module):
 
     def __init__(self, shards: Sequence[nn.Module], user_counts: Tensor, item_counts: Tensor) -> None:
         super().__init__()
-        first = ModelAdapter.of(shards[0])
+        first = InfluenceAdapter.of(shards[0])
         self.tables = [*first.names(first.user_tables), *first.names(first.item_tables)]
         counts = [user_counts] * len(first.user_tables) + [item_counts] * len(first.item_tables)
         widths = [table.embedding_dim for table in (*first.user_tables, *first.item_tables)]

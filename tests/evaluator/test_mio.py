@@ -20,10 +20,8 @@ class Planted(torch.nn.Module):
         self.table = torch.nn.Parameter(table)
 
 
-class PlantedAdapter(adapters.ModelAdapter):
+class PlantedAdapter(adapters.ScoringAdapter):
     model_name = "Planted"
-    user_tables = item_tables = ()
-    draw_rows = user_blocks = score = None
 
     def embeddings(self, users, items):
         noise = torch.Generator().manual_seed(1)

@@ -16,7 +16,7 @@ from recbole_unlearn.methods.influence_function import IF
 from recbole_unlearn.methods.options import InfluenceOptions
 from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.methods.shared import SharedUpdate
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.trainer import train_model
 from tests.methods.test_scif import context_of
 
@@ -34,7 +34,7 @@ def start(make_config):
 
 def objective_of(unlearner, context, options, withdrawn):
     """Return the update, whose objectives and selection are used to train, and the objective with or without the rows."""
-    adapter = ModelAdapter.of(context.model)
+    adapter = InfluenceAdapter.of(context.model)
     rows = RequestRows(context, adapter.pairwise, torch.float64, torch.device("cpu"))
     names = dict.fromkeys(name for name, _ in context.model.named_parameters())
     update = SharedUpdate(context, adapter, rows, options, Selection(names))
