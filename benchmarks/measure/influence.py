@@ -14,7 +14,6 @@ import copy
 import functools
 import json
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -34,6 +33,7 @@ from recbole_unlearn.evaluator.report import environment, finite
 from recbole_unlearn.methods import method_class
 from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.quick_start import request_of
+from recbole_unlearn.settings.revision import git_revision
 from recbole_unlearn.trainer import Unlearner, train_model
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -154,7 +154,6 @@ def main():
     sys.argv = sys.argv[:1]
     path = RESULTS / f"influence-{model}-{dataset}.jsonl"
     done = {json.loads(line)["seed"] for line in path.read_text().splitlines()} if path.exists() else set()
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=RESULTS, capture_output=True, text=True, check=True)
     for seed in range(1, int(seeds) + 1):
         if seed in done:
             continue
@@ -168,7 +167,7 @@ def main():
             "trained_epochs": bench.first,
             "request": bench.withdrawal.digest,
             "users": len(bench.withdrawal.users),
-            "commit": head.stdout.strip(),
+            "commit": git_revision(),
             "environment": environment("cpu"),
             **bench.run(),
         }

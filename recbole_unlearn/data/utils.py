@@ -9,7 +9,6 @@ from typing import IO, Any
 import pandas as pd
 import recbole
 import recbole.data.utils as recbole_data
-import yaml
 from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
 from recbole.data.dataset import Dataset
 from recbole.sampler import RepeatableSampler
@@ -21,6 +20,7 @@ from recbole_unlearn.exceptions import ConfigError, InputError, UntrustedFileErr
 from recbole_unlearn.fast.loaders import FullSortLoader, TrainLoader
 from recbole_unlearn.fast.redirect import redirected
 from recbole_unlearn.fast.sampler import VectorSampler
+from recbole_unlearn.settings.yaml_files import read_package_yaml
 
 
 def create_dataset(config: Any, keep: bool = True) -> Dataset:
@@ -147,9 +147,7 @@ def check_files(config: Any, may_download: bool = True) -> None:
             f"folder that holds {name}/{name}.inter, or name the data set too (--dataset={name}), which may download it"
         )
     if not os.path.isdir(folder):
-        urls = yaml.safe_load(
-            (Path(recbole.__file__).parent / "properties/dataset/url.yaml").read_text(encoding="utf-8")
-        )
+        urls = read_package_yaml(Path(recbole.__file__).parent / "properties/dataset/url.yaml")
         if name not in urls:
             raise ConfigError(
                 f"data set {name!r} is neither in {folder!r} nor one that RecBole can download; put {name}.inter there "

@@ -205,4 +205,4 @@ class SCIFPaper(InfluenceFunction):
     hessian: Literal["new", "original"] = "original"
     newton_tolerance: float = option(1e-4, above=0)
     start: Literal["auto", "fresh", "trained"] = "trained"
-    zbar_rows: Literal["auto", "catalogue", "withdrawn"] = "withdrawn"
+    zbar_rows: Literal["catalogue", "withdrawn"] = "withdrawn"
