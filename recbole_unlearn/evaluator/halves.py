@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from recbole_unlearn.arrays.sets import Taken
 from recbole_unlearn.data.frozen import frozen_negatives, row_keys, token_keys
 from recbole_unlearn.data.withdrawal import Interactions
 from recbole_unlearn.evaluator.mio import Rows
-from recbole_unlearn.fast.sets import Taken
 from recbole_unlearn.influence.rows import LossRows
 
 LEAST_ROWS = 4  # withdrawn rows of a user who can be asked: two in each half

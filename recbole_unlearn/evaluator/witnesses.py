@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recbole_unlearn.arrays.sets import Taken
 from recbole_unlearn.data.frozen import frozen_negatives, row_keys, token_keys
 from recbole_unlearn.data.withdrawal import Interactions
 from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka
@@ -19,7 +20,6 @@ from recbole_unlearn.evaluator.forgetting import mean_loss, rank, relearn_time, 
 from recbole_unlearn.evaluator.mio import Membership
 from recbole_unlearn.evaluator.served import Served
 from recbole_unlearn.exceptions import RequestError, UnsupportedModelError
-from recbole_unlearn.fast.sets import Taken
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.model.adapter import InfluenceAdapter
 

@@ -11,8 +11,8 @@ import torch
 from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
 from recbole.data.interaction import Interaction
 
+from recbole_unlearn.arrays.sets import distinct
 from recbole_unlearn.fast.sampler import UsedItems
-from recbole_unlearn.fast.sets import distinct
 
 
 class TrainLoader(TrainDataLoader):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from recbole.sampler import Sampler
 
-from recbole_unlearn.fast.sets import Taken, distinct
+from recbole_unlearn.arrays.sets import Taken, distinct
 
 _BITMAP_PAIRS = 1 << 30  # a bitmap of 128 MB; above it pairs are found by bisection
 

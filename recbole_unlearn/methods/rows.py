@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recbole_unlearn.arrays.sets import Taken
 from recbole_unlearn.data.frozen import frozen_negatives, row_keys, token_keys, token_uniforms
-from recbole_unlearn.fast.sets import Taken
 from recbole_unlearn.influence.collaboration import (
     average_ratings,
     catalogue_weights,
