@@ -38,11 +38,11 @@ class RefitQuestion:
     """What the refit oracle asks, the same for every model of a run.
 
     Args:
-        withdrawn: Users who lost rows, about these.
-        retained: As many users who lost nothing, about their training rows: the control. A model whose items and layers
-            show nothing of them either (underfitted, or rescaled) is one of which the oracle cannot tell anything.
-        calibrated: Whether .5 is what a model reads that never saw the rows: a random split, and whole users. Otherwise only
-            the difference to Retrain speaks.
+        withdrawn: Users who lost rows, asked about these rows.
+        retained: As many users who lost nothing, asked about their training rows: the control. If the oracle does not
+            see them in a model either (underfitted, or rescaled), it cannot tell anything about this model.
+        calibrated: Whether a model that never saw the rows reads .5: the split is random and whole users withdrew. Otherwise
+            only the difference to Retrain has a meaning.
     """
 
     withdrawn: Halves
@@ -56,7 +56,7 @@ def refit_oracle(model: Any, question: RefitQuestion, seed: int) -> dict[str, An
     Args:
         model: The assessed model.
         question: Whom it is asked about.
-        seed: Of the bootstrap; the same one makes the resampled figures of two models a pair.
+        seed: Seed of the bootstrap; with the same seed, two models are resampled with the same users.
 
     Returns:
         ``auc``, the mean over users of the AUC of the other half (1) against test rows (0), each user weighted by the
@@ -112,9 +112,9 @@ def fresh_scores(adapter: InfluenceAdapter, halves: Halves, ridge: float = RIDGE
     A row minimises sum_r [softplus(s_r) - t_r s_r] + ridge / 2 |e|^2 over its half and the negatives, from 0.
 
     Args:
-        adapter: The model's.
+        adapter: Adapter of the model.
         halves: What is fitted and asked.
-        ridge: Pull towards 0, a number of rows.
+        ridge: Weight of the pull towards 0, in rows.
     """
     fitted, asked = halves.fitted, halves.asked
     weight = adapter.item_tables[0].weight
@@ -129,11 +129,11 @@ def fresh_scores(adapter: InfluenceAdapter, halves: Halves, ridge: float = RIDGE
         ridges = torch.full((len(ids),), ridge, dtype=torch.float64, device=weight.device)
         objective = LogisticBlocks(blocks, targets, weights, ridges)
         rows = newton(objective, weight.new_zeros(len(ids), dims), _STEPS, _TOLERANCE).solution
-        mine = torch.isin(asked.users, ids).nonzero().squeeze(1)
-        mine = mine[torch.argsort(asked.users[mine], stable=True)]
-        lists = by_user(asked[mine], ids)
+        positions = torch.isin(asked.users, ids).nonzero().squeeze(1)
+        positions = positions[torch.argsort(asked.users[positions], stable=True)]
+        lists = by_user(asked[positions], ids)
         logits = adapter.fresh_blocks(lists.items.to(weight.device)).logits(rows).cpu()
-        scores[mine.numpy()] = logits[lists.weights > 0].double().numpy()
+        scores[positions.numpy()] = logits[lists.weights > 0].double().numpy()
     return scores
 
 
@@ -152,9 +152,9 @@ def user_aucs(halves: Halves, scores: np.ndarray) -> tuple[np.ndarray, np.ndarra
     parts = np.split(order, np.cumsum(np.bincount(blocks))[:-1])
     wins, members, others = np.zeros((3, len(parts)))
     for number, part in enumerate(parts):
-        ranks, mine = rankdata(scores[part]), member[part]
-        members[number], others[number] = mine.sum(), (~mine).sum()
-        wins[number] = ranks[mine].sum() - members[number] * (members[number] + 1) / 2
+        ranks, is_member = rankdata(scores[part]), member[part]
+        members[number], others[number] = is_member.sum(), (~is_member).sum()
+        wins[number] = ranks[is_member].sum() - members[number] * (members[number] + 1) / 2
     compared = _by_user(members * others)
     n, m = _by_user(members), others[::2]
     return _by_user(wins) / compared, n * m / (n + m + 1)

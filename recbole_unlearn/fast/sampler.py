@@ -62,10 +62,10 @@ class UsedItems(Taken):
         """Return the keys of all pairs that these users may not draw, ascending; users must ascend."""
         chosen = np.zeros(self.n_users, dtype=bool)
         chosen[users] = True
-        mine = self._pairs[chosen[self._pairs // self.n_items]]
+        pairs = self._pairs[chosen[self._pairs // self.n_items]]
         if not len(self.banned):
-            return mine
-        return distinct(np.concatenate([mine, (users[:, None] * self.n_items + self.banned).ravel()]))
+            return pairs
+        return distinct(np.concatenate([pairs, (users[:, None] * self.n_items + self.banned).ravel()]))
 
     def _bitmap(self) -> np.ndarray:
         bits = np.zeros(self.n_users * self.n_items // 8 + 1, dtype=np.uint8)

@@ -43,7 +43,7 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
             raise ConfigError(f"{self.name}: select is 'rows', which is solved in turns; allowed: compensation newton")
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
-        """Update the chosen parameters in place; no other bit of the model changes, but for the edges of a graph."""
+        """Update the chosen parameters in place; no other value of the model changes, except the edges of a graph."""
         context.model.eval()
         adapter = InfluenceAdapter.of(context.model)
         approximate = adapter.row_penalty.approximate
@@ -66,9 +66,9 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
             results += user_rows.solve(context.partial)
         results += user_rows.solve_gone()
         adapter.parameters_changed()
-        given = {"select": self.select, "collaborate": self.collaborate, "ridge": self.ridge}
-        told = {**given, "damping": self.damping or 0.0, **merged(results, shared)}
-        return Outcome(context.model, {**told, "approximate": approximate} if approximate else told)
+        options = {"select": self.select, "collaborate": self.collaborate, "ridge": self.ridge}
+        diagnostics = {**options, "damping": self.damping or 0.0, **merged(results, shared)}
+        return Outcome(context.model, {**diagnostics, "approximate": approximate} if approximate else diagnostics)
 
     def _shared_update(self, context: UnlearnContext, adapter: InfluenceAdapter, rows: RequestRows) -> Update | None:
         """Return the update of parameters whose curvature couples users and items, or None if user blocks do it all."""
@@ -160,8 +160,8 @@ class SCIF(InfluenceFunction):
     Formula: e_u' = argmin over e of the sum of the loss of u's retained rows and of z-bar in the place of the withdrawn ones,
     plus `ridge` n / 2 |e|^2, n the mean rows of a user; users with no row left share one solution, on the catalogue. Nothing
     else in the model moves.
-    Cost: for each touched user up to `newton_steps` d x d systems and passes over the user's rows; not the number of users
-    of the data set, but for the means behind z-bar. With a graph users are coupled, and the cost is that of CIF.
+    Cost: for each touched user up to `newton_steps` d x d systems and passes over the user's rows; independent of the
+    number of users, except for the averages that z-bar needs. With a graph users are coupled, and the cost is that of CIF.
 
     Use it where a withdrawal must be served at once. Options: those of ``InfluenceOptions``.
     """

@@ -56,9 +56,9 @@ class StepSolver:
         shifted = [_shifted(product, damping) for damping in dampings]
         return [conjugate_gradient(each, right, options.cg_tolerance, options.cg_steps) for each in shifted]
 
-    def _choose(self, found: list[Solution], dampings: list[float], values: Tensors) -> tuple[Solution, float]:
+    def _choose(self, solutions: list[Solution], dampings: list[float], values: Tensors) -> tuple[Solution, float]:
         # What has not converged solves no system; its step says nothing of its damping.
-        pairs = list(zip(found, dampings, strict=True))
+        pairs = list(zip(solutions, dampings, strict=True))
         pairs = [pair for pair in pairs if pair[0].converged] or pairs
         limit = self.judge.value(values) * (1 + _LOSS_MARGIN)
         for solution, damping in pairs:

@@ -70,9 +70,9 @@ def keys(kind: str, name: str = "") -> list[Key]:
     text = path.read_text(encoding="utf-8")
     own = [match for line in text.splitlines() if (match := _KEY_LINE.match(line))]
     base = read_package_yaml(path).get("extends")
-    found = {key.name: key._replace(default=defaults[key.name]) for key in (keys(kind, base) if base else [])}
-    found |= {m["key"]: Key(m["key"], defaults[m["key"]], m["type"] or "", m["meaning"] or "") for m in own}
-    return list(found.values())
+    merged = {key.name: key._replace(default=defaults[key.name]) for key in (keys(kind, base) if base else [])}
+    merged |= {m["key"]: Key(m["key"], defaults[m["key"]], m["type"] or "", m["meaning"] or "") for m in own}
+    return list(merged.values())
 
 
 def _path(kind: str, name: str) -> Path:

@@ -22,8 +22,8 @@ class Aggregation:
     Args:
         kind: ``mean`` of scores, or ``attention``, which is trained on all rows while the shards stay fixed.
         epochs: Epochs of the attention's training.
-        batches: Batches of an epoch: as many steps, however many rows there are.
-        learning_rate: Its learning rate.
+        batches: Batches of an epoch, independent of the number of rows.
+        learning_rate: Learning rate of the attention.
     """
 
     kind: str = "mean"

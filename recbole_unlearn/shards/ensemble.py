@@ -1,4 +1,4 @@
-"""The model that shards serve together: an ordinary RecBole model."""
+"""The ensemble of all shards as one RecBole model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recbole_unlearn.shards.aggregate import Aggregator, counts_by_shard
 
 
 class ShardEnsemble(GeneralRecommender):
-    """K sub-models that never change again, and what serves them: the mean of their scores, or one aggregated model.
+    """K trained sub-models and what combines them: the mean of their scores, or one aggregated model.
 
     With attention the aggregator computes the parameters of one model of the shards' class, ``served``, which scores as
     that class does. For LightGCN this means that the aggregated vectors are propagated over the graph of all rows that
@@ -72,7 +72,7 @@ class ShardEnsemble(GeneralRecommender):
         ScoringAdapter.of(self.served).parameters_changed()
 
     def train(self, mode: bool = True) -> ShardEnsemble:
-        """Set the mode of the ensemble; the sub-models, which stay as they are, remain in eval mode."""
+        """Set the mode of the ensemble; the sub-models, which are not trained any more, remain in eval mode."""
         super().train(mode)
         for model in (*self.shards, self.served):
             if model is not None:
