@@ -27,12 +27,12 @@ Update = SharedUpdate | BlockSweeps
 
 @dataclass(frozen=True, kw_only=True)
 class InfluenceFunction(InfluenceOptions, UnlearnMethod):
-    """Replace the withdrawn rows in the objective, and follow its minimum from the trained parameters.
+    """Take the withdrawn rows out of the objective, and move the trained parameters to its new minimum.
 
-    ``select`` says which parameters follow: the rows of the users who lose data, also those of the items, the rows of every
-    user and item, or all;
-    ``collaborate`` whether z-bar takes the place of the withdrawn rows. Users with no row left have no minimum to follow:
-    without collaboration they are drawn anew, with it they are solved on the catalogue.
+    ``select`` says which parameters move: the rows of the users who lose data, also the rows of the items, the rows of all
+    users and items, or all parameters. ``collaborate`` says whether z-bar takes the place of the withdrawn rows. For users
+    with no row left the objective without z-bar has no minimum, so their rows are drawn anew; with z-bar they are fitted
+    to the catalogue.
 
     Reference: Li et al. (2023), eq. 4 to 13, with the signs and the Hessian of docs/mathematics.md.
     """
