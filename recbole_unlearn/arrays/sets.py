@@ -38,7 +38,7 @@ class Taken:
         users: User id of each (user, item) pair that is taken, shape [pairs].
         items: Its item id, shape [pairs].
         n_items: Number of item ids, the padding included.
-        banned: Item ids that nobody may draw.
+        banned: Item ids that may not be drawn.
     """
 
     def __init__(self, users: np.ndarray, items: np.ndarray, n_items: int, banned: np.ndarray) -> None:

@@ -42,7 +42,7 @@ def taste(
     """
     withdrew = served.of(withdrawn)
     if not withdrew.any():
-        return _nobody()
+        return _without_test_rows()
     return mean_with_interval((served.ndcg - popularity.ndcg)[withdrew], rng)
 
 
@@ -63,7 +63,7 @@ def rank(served: RankedLists, rng: np.random.Generator) -> dict[str, Any]:
     """
     rows = served.withdrawn == 1
     if not rows.any():
-        return _nobody()
+        return _without_test_rows()
     means = [_means(served.percentiles[part], served.owners[part]) for part in (rows, ~rows)]
     return {**mean_with_interval(means[0], rng), "test": float(means[1].mean())}
 
@@ -117,5 +117,5 @@ def _means(values: np.ndarray, owners: np.ndarray) -> np.ndarray:
     return np.bincount(index, weights=values) / np.bincount(index)
 
 
-def _nobody() -> dict[str, Any]:
+def _without_test_rows() -> dict[str, Any]:
     return {"mean": None, "reason": "no user who withdrew has a test row"}

@@ -131,7 +131,7 @@ def is_complete(remembers: Mapping[str, Any] | None, tells: bool | None) -> bool
         tells: Whether the refit oracle can tell; None if it was not asked.
 
     Returns:
-        False as soon as one look's interval reaches beyond the margin; None where nobody can tell: without Retrain, without
+        False as soon as one look's interval reaches beyond the margin; None where it cannot be told: without Retrain, without
         a figure of some look, or where the refit oracle is blind.
 
     >>> inside, outside = {"excess": 0.0, "low": -0.02, "high": 0.02}, {"excess": 0.2, "low": 0.1, "high": 0.3}

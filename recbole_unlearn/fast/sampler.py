@@ -20,7 +20,7 @@ class UsedItems(Taken):
         pairs: Keys user * n_items + item, ascending, each once.
         n_users: Number of user ids, the padding included.
         n_items: Number of item ids, the padding included.
-        banned: Item ids that nobody may draw.
+        banned: Item ids that may not be drawn.
 
     Example:
         >>> used = UsedItems(np.array([5, 7]), n_users=2, n_items=4, banned=np.array([2]))
@@ -54,7 +54,7 @@ class UsedItems(Taken):
         return (self._bits[keys >> 3] >> (keys & 7).astype(np.uint8) & 1).view(bool) | self._banned[items]
 
     def of(self, user: int) -> np.ndarray:
-        """Return the items of a user, ascending, without those that nobody may draw."""
+        """Return the items of a user, ascending, without those that may not be drawn."""
         begin, end = np.searchsorted(self._pairs, [user * self.n_items, (user + 1) * self.n_items])
         return self._pairs[begin:end] - user * self.n_items
 
@@ -83,7 +83,7 @@ class VectorSampler(Sampler):
         datasets: The parts.
         distribution: ``uniform`` or ``popularity``.
         alpha: Exponent of the popularity.
-        banned: Ids of withdrawn items, which nobody may draw.
+        banned: Ids of withdrawn items, which may not be drawn.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What Config refuses: keys that nobody reads, and values that would fail in the middle of a run."""
+"""What Config refuses: keys that no code reads, and values that would fail in the middle of a run."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def is_text(key: str) -> bool:
 
 
 def check_keys(given: Iterable[str], internal: Iterable[str], listed: Iterable[str], model_class: type) -> None:
-    """Refuse keys that nobody reads in a run of this model.
+    """Refuse keys that no code reads in a run of this model.
 
     Args:
         given: What the user gave.
