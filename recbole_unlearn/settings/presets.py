@@ -68,7 +68,8 @@ def keys(kind: str, name: str = "") -> list[Key]:
     if not path.is_file():
         return []
     text = path.read_text(encoding="utf-8")
-    own = [match for line in text.splitlines() if (match := _KEY_LINE.match(line))]
+    lines = [match for line in text.splitlines() if (match := _KEY_LINE.match(line))]
+    own = [match for match in lines if match["key"] != "extends"]
     base = read_package_yaml(path).get("extends")
     merged = {key.name: key._replace(default=defaults[key.name]) for key in (keys(kind, base) if base else [])}
     merged |= {m["key"]: Key(m["key"], defaults[m["key"]], m["type"] or "", m["meaning"] or "") for m in own}

@@ -201,7 +201,7 @@ def test_nobody_to_ask_has_a_reason():
     nobody = Membership(data.members, data.others, Rows(np.array([], dtype=int), np.array([], dtype=int)))
     figures = membership_oracle(Planted(torch.zeros(80, 60)), nobody, "strong", 1)
     assert figures["auc"] is None
-    assert "nobody to ask" in figures["reason"]
+    assert "no user has both" in figures["reason"]
     assert figures["whole_user"]["auc"] is None
 
 
