@@ -6,7 +6,7 @@ import torch
 
 from recbole_unlearn import run_unlearn
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
-from recbole_unlearn.model.adapter import ModelAdapter, read_rows, write_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows, write_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class MeanRow(UnlearnMethod):
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Overwrite the rows in place."""
-        adapter = ModelAdapter.of(context.model)
+        adapter = InfluenceAdapter.of(context.model)
         stay = torch.from_numpy(context.retained_counts.nonzero()[0])
         mean = read_rows(adapter.user_tables, stay).mean(dim=0) * self.shrink
         users = torch.from_numpy(context.gone)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import recbole
-import yaml
 from recbole.config import Config as RecBoleConfig
 
 from recbole_unlearn.exceptions import ConfigError, UnlearnError
@@ -18,6 +17,7 @@ from recbole_unlearn.model.find import get_model
 from recbole_unlearn.settings import presets
 from recbole_unlearn.settings.arguments import read_arguments
 from recbole_unlearn.settings.check import check_keys, check_recboles_values, check_values, is_text, our_keys
+from recbole_unlearn.settings.yaml_files import read_package_yaml, read_yaml
 
 
 class Config(RecBoleConfig):
@@ -114,14 +114,7 @@ class Config(RecBoleConfig):
 
     def _load_config_files(self, file_list: list[str] | None) -> dict[str, Any]:
         for file in file_list or []:
-            if not os.path.isfile(file):
-                raise ConfigError(f"config file {file!r} does not exist; give the path of a yaml file")
-            try:
-                content = yaml.load(Path(file).read_text(encoding="utf-8"), Loader=self.yaml_loader)
-            except (yaml.YAMLError, UnicodeDecodeError) as error:
-                raise ConfigError(f"config file {file!r} is no yaml: {' '.join(str(error).split())}") from error
-            if not isinstance(content, dict):
-                raise ConfigError(f"config file {file!r} holds no `key: value` lines")
+            read_yaml(file, loader=self.yaml_loader)  # RecBole's errors do not name the file
         return super()._load_config_files(file_list)
 
     def _merge_external_config_dict(self) -> None:
@@ -217,8 +210,7 @@ def _literal(text: str) -> Any:
 
 
 def _recboles_defaults(model: str) -> dict[str, Any]:
-    path = Path(recbole.__file__).parent / "properties" / "model" / f"{model}.yaml"
-    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+    return read_package_yaml(Path(recbole.__file__).parent / "properties" / "model" / f"{model}.yaml")
 
 
 def _load_protocol(name: Any) -> dict[str, Any]:

@@ -86,14 +86,14 @@ def _without_values(message: str) -> str:
     """Return a message of another library without values that may come from a file."""
     message = re.sub(r"Type .* from field .* is not supported", "a column in line 1 has an unknown type", message)
     message = re.sub(r"^'.{1,2}' expected after '\"'", "text follows a closing quote", message)
-    message = re.sub(r"\[.*\]", lambda found: found[0] if _is_harmless(found[0][1:-1]) else "...", message)
-    found = _QUOTED.search(message)
-    if found is None:
+    message = re.sub(r"\[.*\]", lambda match: match[0] if _is_harmless(match[0][1:-1]) else "...", message)
+    match = _QUOTED.search(message)
+    if match is None:
         return message
-    end = max(map(found[0].rfind, "'\"`")) + 1
-    quoted, rest = found[0][:end], found[0][end:]
+    end = max(map(match[0].rfind, "'\"`")) + 1
+    quoted, rest = match[0][:end], match[0][end:]
     closed = len(quoted.lstrip("bru")) > 1 and not rest[:1].isalnum()
-    return message[: found.start()] + (quoted if _is_harmless(quoted) else "...") + (rest if closed else "")
+    return message[: match.start()] + (quoted if _is_harmless(quoted) else "...") + (rest if closed else "")
 
 
 def _is_harmless(text: str) -> bool:

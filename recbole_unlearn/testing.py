@@ -27,7 +27,7 @@ from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.methods import Outcome
 from recbole_unlearn.methods.plugins import find_method
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import ScoringAdapter
 from recbole_unlearn.trainer import Unlearner, train_for_method, train_model
 
 REQUESTS = {
@@ -87,7 +87,7 @@ class MethodConformance:
 
     def test_withdrawn_edges_are_in_no_graph(self, model: str, kind: str) -> None:
         """The graph afterwards has the edges of the retained rows and no other."""
-        if not ModelAdapter.of(original_of(model).model).has_graph:
+        if not ScoringAdapter.of(original_of(model).model).has_graph:
             pytest.skip(f"{model} has no graph")
         original = self._unlearns_from(model)
         unlearner, _ = self._unlearned(original, REQUESTS[kind])

@@ -107,10 +107,10 @@ def test_python_compiles(path):
 def test_the_examples_of_extend_run(fresh_copy, monkeypatch):
     from recbole_unlearn.evaluator.witnesses import WITNESSES
     from recbole_unlearn.methods import UnlearnMethod
-    from recbole_unlearn.model.adapter import ModelAdapter
+    from recbole_unlearn.model.adapter import ScoringAdapter
 
     monkeypatch.setattr(UnlearnMethod, "_registry", dict(UnlearnMethod._registry))
-    monkeypatch.setattr(ModelAdapter, "_registry", dict(ModelAdapter._registry))
+    monkeypatch.setattr(ScoringAdapter, "_registry", dict(ScoringAdapter._registry))
     before = set(WITNESSES)
     names = {"unlearner": fresh_copy, "WithdrawalRequest": WithdrawalRequest, "__name__": "docs"}
     try:
@@ -123,7 +123,7 @@ def test_the_examples_of_extend_run(fresh_copy, monkeypatch):
     assert names["outcome"].diagnostics["users_reset"] == 1
     user = fresh_copy.dataset.interactions().user_index["u3"]
     assert names["outcome"].model.user_mf_embedding.weight[user].abs().sum() == 0
-    assert "MyFactors" in ModelAdapter._registry
+    assert "MyFactors" in ScoringAdapter._registry
 
 
 def test_the_python_of_the_quick_start_runs(data_path, capsys):

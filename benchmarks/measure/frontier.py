@@ -24,7 +24,7 @@ from recbole_unlearn.compare.assessment import Assessment
 from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset, data_preparation
 from recbole_unlearn.methods.reset import draw_rows
-from recbole_unlearn.model.adapter import ModelAdapter, read_rows, write_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows, write_rows
 from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.settings.revision import git_revision
 from recbole_unlearn.trainer import Unlearner, train_model
@@ -72,7 +72,7 @@ class Watched(Unlearner):
     def watch(self, look, after, rates):
         """Call ``look(epoch, seconds)`` after each epoch of ``after``, and train with these rates."""
         self.epochs, self._look, self._after, self._done, self._seconds = max(after), look, after, 0, 0.0
-        adapter = ModelAdapter.of(self.model)
+        adapter = InfluenceAdapter.of(self.model)
         tables = ({id(table.weight) for table in group} for group in (adapter.item_tables, adapter.user_tables))
         items, users = tables
         groups = ([], [], [])
@@ -100,7 +100,7 @@ class Watched(Unlearner):
 
 def start_of(variant, model, fresh, rows, seed):
     """Change the rows of a model as a variant says; ``fresh`` is a model that was never trained."""
-    adapter = ModelAdapter.of(model)
+    adapter = InfluenceAdapter.of(model)
     for tables, tokens, share in (
         (adapter.item_tables, rows.item_tokens, variant.items),
         (adapter.user_tables, rows.user_tokens, variant.users),
@@ -110,7 +110,7 @@ def start_of(variant, model, fresh, rows, seed):
             drawn = draw_rows(adapter, tables, tokens[1:], seed)
             write_rows(tables, ids, share * drawn + (1 - share) * read_rows(tables, ids))
     if variant.layers:
-        new = ModelAdapter.of(fresh).shared_parameters
+        new = InfluenceAdapter.of(fresh).shared_parameters
         for parameter, other in zip(adapter.shared_parameters, new, strict=True):
             parameter.data.copy_(other.data)
     adapter.parameters_changed()
@@ -157,7 +157,7 @@ def run(model, dataset, seed, given):
     rows, forgotten = assessment.rows, withdrawal.forget
     for name in chosen:
         variant, changed = VARIANTS[name], copy.deepcopy(original)
-        ModelAdapter.of(changed).drop_edges(rows.users[forgotten], rows.items[forgotten])
+        InfluenceAdapter.of(changed).drop_edges(rows.users[forgotten], rows.items[forgotten])
         start_of(variant, changed, fresh, rows, seed)
         init_seed(seed, True)
         unlearner = Watched(config, changed, rest)

@@ -14,7 +14,6 @@ import copy
 import functools
 import json
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -32,8 +31,9 @@ from recbole_unlearn.config import Config
 from recbole_unlearn.data import WithdrawalRequest, create_dataset
 from recbole_unlearn.evaluator.report import environment, finite
 from recbole_unlearn.methods import method_class
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.quick_start import request_of
+from recbole_unlearn.settings.revision import git_revision
 from recbole_unlearn.trainer import Unlearner, train_model
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -131,7 +131,7 @@ class Bench:
             unlearner.unlearn(WithdrawalRequest.users([str(token)]), "SCIF")
             clocks["one_user_ms"].append(1000 * unlearner.last_cost.seconds)
             clocks["one_view_ms"].append(milliseconds(functools.partial(getattr, unlearner, "dataset")))
-            if ModelAdapter.of(unlearner.model).has_graph:
+            if InfluenceAdapter.of(unlearner.model).has_graph:
                 clocks["one_user_vectors_ms"].append(milliseconds(torch.no_grad()(unlearner.model.forward)))
         found = {name: statistics.median(times[1:]) for name, times in clocks.items() if times}
         return {**found, "one_user_ms_all": clocks["one_user_ms"][1:]}
@@ -154,7 +154,6 @@ def main():
     sys.argv = sys.argv[:1]
     path = RESULTS / f"influence-{model}-{dataset}.jsonl"
     done = {json.loads(line)["seed"] for line in path.read_text().splitlines()} if path.exists() else set()
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=RESULTS, capture_output=True, text=True, check=True)
     for seed in range(1, int(seeds) + 1):
         if seed in done:
             continue
@@ -168,7 +167,7 @@ def main():
             "trained_epochs": bench.first,
             "request": bench.withdrawal.digest,
             "users": len(bench.withdrawal.users),
-            "commit": head.stdout.strip(),
+            "commit": git_revision(),
             "environment": environment("cpu"),
             **bench.run(),
         }

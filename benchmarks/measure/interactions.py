@@ -7,12 +7,11 @@ line per seed to benchmarks/results/interactions-MODEL-DATASET.jsonl; seeds that
 """
 
 import copy
-import subprocess
 import time
 
 from recbole.utils import init_seed
 
-from benchmarks.measure.seeds import RESULTS, by_seed
+from benchmarks.measure.seeds import by_seed
 from benchmarks.measure.trained import trained
 from recbole_unlearn.compare.assessment import Assessment
 from recbole_unlearn.config import Config
@@ -20,6 +19,7 @@ from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.report import environment
 from recbole_unlearn.methods import method_class
 from recbole_unlearn.quick_start import request_of
+from recbole_unlearn.settings.revision import git_revision
 from recbole_unlearn.trainer import Unlearner
 
 COUPLED = {
@@ -70,7 +70,6 @@ def run(model, dataset, seed, given):
         cost = {"cpu_seconds": cpu, "seconds": unlearner.last_cost.seconds, "diagnostics": outcome.diagnostics}
         results[name] = {**assess(assessment, unlearner), **cost}
         print(seed, name, {key: value for key, value in results[name].items() if key != "diagnostics"}, flush=True)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=RESULTS, capture_output=True, text=True, check=True)
     return {
         "model": model,
         "dataset": dataset,
@@ -78,7 +77,7 @@ def run(model, dataset, seed, given):
         "epochs": config["epochs"],
         "rows": int(withdrawal.forget.sum()),
         "request": withdrawal.digest,
-        "commit": commit.stdout.strip(),
+        "commit": git_revision(),
         "environment": environment("cpu"),
         "methods": results,
     }

@@ -21,7 +21,7 @@ from recbole_unlearn.evaluator.halves import halves_of
 from recbole_unlearn.evaluator.mio import Rows
 from recbole_unlearn.evaluator.refit import fresh_scores, user_aucs
 from recbole_unlearn.evaluator.report import environment
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.settings.revision import git_revision
 
 MODELS, SEEDS = ("NeuMF", "LightGCN", "BPR"), (101, 102)
@@ -36,7 +36,7 @@ def grid(model, seed, given):
     parts = [data.interactions(part) for part in range(3)]
     pairs = [Rows(part.users, part.items) for part in parts]
     known = Rows(*(np.concatenate([getattr(part, ids) for part in pairs]) for ids in ("users", "items")))
-    adapter = ModelAdapter.of(trained(config, data, "original")[0].model)
+    adapter = InfluenceAdapter.of(trained(config, data, "original")[0].model)
     for negatives in NEGATIVES:
         halves = halves_of(pairs[0], pairs[2], known, parts[0], negatives, seed, USERS)
         for ridge in RIDGES:

@@ -8,9 +8,8 @@
 
 ``one``: a user with 100 rows, of whom all rows or 10 rows leave, while the tables grow. ``grow``: the same while the user's
 rows, the items or the dimensions grow. ``batch``: rand@alpha of a power-law world. ``dataset``: loading the same kind of
-rows through RecBole's Dataset, whose limit it shows. ``disk``: replacing a checkpoint whole, as ``Unlearner.save`` does,
-beside a SCIF request on mapped tables: a user with 100 rows loses 10 of them, the model reads the tables from disk, and the
-changed rows go back through the journal. Models are untrained: a request computes the same, but its Newton steps are those
+rows through RecBole's Dataset, whose limit it shows. ``disk``: replacing a checkpoint whole, as ``Unlearner.save`` does.
+Models are untrained: a request computes the same, but its Newton steps are those
 of random items (their number and residual stand in the json). Each writes benchmarks/results/scale-<mode>.json, part by
 part; parts that stand there already are not measured again.
 """
@@ -33,14 +32,12 @@ from recbole_unlearn.data import create_dataset, data_preparation
 from recbole_unlearn.data.index import RowIndex
 from recbole_unlearn.evaluator.efficiency import measure
 from recbole_unlearn.lineage.store import write_atomically
-from recbole_unlearn.lineage.tables import TableFolder
 from recbole_unlearn.methods.indexed import withdraw
 from recbole_unlearn.model.neumf import NeuMF
 from recbole_unlearn.utils import get_method
 
 RESULTS = Path(__file__).parents[1] / "results"
 ROWS_OF_ONE = 100
-USER_TABLES = ("user_mf_embedding.weight", "user_mlp_embedding.weight")
 
 
 class Tokens:
@@ -212,7 +209,7 @@ def dataset(options):
 
 
 def disk(options):
-    """Time the atomic replacement of a checkpoint of NeuMF's tables, and a request on mapped tables."""
+    """Time the atomic replacement of a checkpoint of NeuMF's tables."""
     for users in options.users:
         if save_part(RESULTS / "scale-disk.json", f"{users} users") is None:
             continue
@@ -225,43 +222,8 @@ def disk(options):
                 start = time.perf_counter()
                 write_atomically(path, lambda file, s=state: torch.save(s, file))
                 times.append(time.perf_counter() - start)
-            tables = TableFolder.create(folder, {name: value.numpy() for name, value in state.items()})
-            del state
-            with torch.device("meta"):
-                model = NeuMF(config, sizes)
-            mapped = {name: torch.from_numpy(array) for name, array in tables.arrays().items()}
-            model.load_state_dict(mapped, assign=True)
-            asked, written, outcome = requests_on_disk(model, tables, users, options, get_method(config, "SCIF"))
-        part = {
-            "users": users,
-            "mb": size,
-            "replace": spread(times),
-            "request": spread(asked),
-            "journal": spread(written),
-        }
-        part["diagnostics"] = outcome.diagnostics
+        part = {"users": users, "mb": size, "replace": spread(times)}
         save_part(RESULTS / "scale-disk.json", f"{users} users", part)
-
-
-def requests_on_disk(model, tables, users, options, method):
-    """Return the seconds of requests until their rows are on disk, those of the writing alone, and the last outcome."""
-    rng = np.random.default_rng(0)
-    chosen = np.sort(rng.choice(np.arange(1, users), 3 * options.repeats + 3, replace=False))
-    counts = np.full(users, 5)
-    counts[0], counts[chosen] = 0, ROWS_OF_ONE
-    owners = np.repeat(np.arange(users, dtype=np.int32), counts)
-    index = RowIndex(owners, rng.integers(1, options.items, len(owners), dtype=np.int32), users, options.items)
-    sizes, gone, whole, writing = (Tokens(users), Tokens(options.items)), np.array([], dtype=np.int64), [], []
-    for user in rng.permutation(chosen):
-        ids = np.array([user])
-        start = time.perf_counter()
-        _, outcome = request(model, index, ids, index.of_user(user)[:10], method, sizes, gone)
-        solved = time.perf_counter()
-        values = model.state_dict()
-        tables.write_rows({name: (ids, values[name][ids].numpy()) for name in USER_TABLES})
-        whole.append(time.perf_counter() - start)
-        writing.append(time.perf_counter() - solved)
-    return whole[3:], writing[3:], outcome
 
 
 def main():

@@ -12,7 +12,6 @@ times the partition of every kind.
 """
 
 import json
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -28,6 +27,7 @@ from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.report import environment, finite
 from recbole_unlearn.quick_start import request_of
+from recbole_unlearn.settings.revision import git_revision
 from recbole_unlearn.shards.partition import KINDS, partition
 from recbole_unlearn.trainer import train_for_method
 from recbole_unlearn.utils import get_method
@@ -61,8 +61,7 @@ class Cells:
         return any(all(cell.get(name) == value for name, value in key.items()) for cell in self.done)
 
     def add(self, cell):
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=RESULTS, capture_output=True, text=True, check=True)
-        self.done.append(finite({**cell, "commit": commit.stdout.strip(), "environment": environment("cpu")}))
+        self.done.append(finite({**cell, "commit": git_revision(), "environment": environment("cpu")}))
         with self.path.open("a") as file:
             file.write(json.dumps(self.done[-1]) + "\n")
         print(json.dumps({key: value for key, value in cell.items() if key != "figures"}), flush=True)

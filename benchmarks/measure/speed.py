@@ -26,7 +26,7 @@ from recbole_unlearn import Config, Unlearner
 from recbole_unlearn.data import create_dataset, data_preparation
 from recbole_unlearn.influence.objective import RowObjective
 from recbole_unlearn.influence.rows import LossRows
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.model.graph import BipartiteGraph
 from recbole_unlearn.utils import get_model
 
@@ -169,7 +169,7 @@ def product(bench):
     found = [(batch["user_id"], batch["item_id"], batch["label"]) for batch in loaders[0]]
     users, items, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
     rows = LossRows(users, items, None, labels, torch.ones(len(users)))
-    adapter = ModelAdapter.of(model)
+    adapter = InfluenceAdapter.of(model)
     names = [name for name, _ in model.named_parameters()]
     values = tuple(parameter.detach() for parameter in model.parameters())
     zero = tuple(torch.zeros((), dtype=torch.float64) for _ in values)

@@ -4,12 +4,12 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 from pathlib import Path
 
 import torch
 
 from recbole_unlearn.lineage.store import write_atomically
+from recbole_unlearn.settings.revision import git_revision
 
 
 def spread(seconds):
@@ -31,10 +31,8 @@ def save_part(path, name, part=None):
 
 def environment():
     """Return where and with what code something was measured."""
-    here = Path(__file__).parent
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True).stdout.strip()
     return {
-        "commit": commit,
+        "commit": git_revision(),
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),

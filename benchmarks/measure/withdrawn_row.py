@@ -6,21 +6,19 @@ takes the original and Retrain of each seed (trained.py), unlearns rand@5 by eac
 line per seed to benchmarks/results/withdrawn_row-MODEL-DATASET.jsonl; seeds that stand there already are not run again.
 """
 
-import subprocess
-
 import numpy as np
 from recbole.utils import init_seed
-from sklearn.metrics import roc_auc_score
 
-from benchmarks.measure.seeds import RESULTS, by_seed
+from benchmarks.measure.seeds import by_seed
 from benchmarks.measure.trained import retrained, trained
 from recbole_unlearn.compare.assessment import Assessment, unlearn_timed
 from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset
+from recbole_unlearn.evaluator.closeness import norm_attack, parameter_groups
 from recbole_unlearn.evaluator.report import environment
 from recbole_unlearn.methods import method_class
-from recbole_unlearn.model.adapter import ModelAdapter
 from recbole_unlearn.quick_start import request_of
+from recbole_unlearn.settings.revision import git_revision
 
 VARIANTS = {
     "ResetUE": ("ResetUE", {}),
@@ -42,14 +40,10 @@ VARIANTS = {
 }
 
 
-def norm_attack(model, withdrawn, rows):
-    """Return how well the norm of a user's row tells who left: AUC, .5 to 1, withdrawn against retained users."""
-    norms = (
-        sum(table.weight.detach().square().sum(dim=1) for table in ModelAdapter.of(model).user_tables).sqrt().numpy()
-    )
-    users = np.unique(rows.users)
-    auc = roc_auc_score(np.isin(users, withdrawn), norms[users])
-    return float(max(auc, 1 - auc))
+def _norm_attack(model, assessment):
+    withdrawn = assessment.withdrawn_users
+    retained = np.setdiff1d(assessment.rows.users, withdrawn)
+    return norm_attack(parameter_groups(model, withdrawn, retained))["auc"]
 
 
 def run(model, dataset, seed, given):
@@ -78,9 +72,7 @@ def run(model, dataset, seed, given):
         "seed": seed,
         "request": withdrawal.digest,
         "users": len(withdrawal.users),
-        "commit": subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=RESULTS, capture_output=True, text=True, check=True
-        ).stdout.strip(),
+        "commit": git_revision(),
         "environment": environment("cpu"),
         "popularity": popularity,
         "methods": results,
@@ -92,7 +84,7 @@ def assess(assessment, unlearner, cost):
     return {
         "auc": figures["mio"]["strong"]["auc"],
         **{group: figures["utility"][group]["ndcg@10"] for group in ("retained", "withdrawn", "all")},
-        "norm_attack": norm_attack(unlearner.model, assessment.withdrawn_users, assessment.rows),
+        "norm_attack": _norm_attack(unlearner.model, assessment),
         **cost,
     }
 

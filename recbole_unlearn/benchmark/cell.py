@@ -149,8 +149,8 @@ def _principles(
             )
         except UnsupportedModelError as error:
             refused[name] = str(error)
-    for name, told in assessment.witnesses(unlearners).items():
-        results[name]["witnesses"] = told
+    for name, figures in assessment.witnesses(unlearners).items():
+        results[name]["witnesses"] = figures
     report = make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())
     return {**report, "refused": refused}
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import yaml
-
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.exceptions import ConfigError, suggest
 from recbole_unlearn.lineage.lines import digest
 from recbole_unlearn.settings import presets
 from recbole_unlearn.settings.revision import git_revision, source_digest
+from recbole_unlearn.settings.yaml_files import read_yaml
 
 _KEYS: dict[str, Any] = {
     "results": None,
@@ -154,14 +153,7 @@ def processes(where: str, given: int | str | None) -> int | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ConfigError(f"benchmark {str(path)!r} does not exist; give the path of a yaml file, see benchmarks/")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"benchmark {str(path)!r} is no yaml: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"benchmark {str(path)!r} holds no `key: value` lines")
+    content = read_yaml(path, "benchmark")
     _refuse_unknown(content, _KEYS, "key", path)
     content = {**_KEYS, **content}
     for key, (fits, allowed) in _FORMS.items():

@@ -51,9 +51,9 @@ def run_benchmark(
     finished = {Cell(**line["cell"]) for line in done}
     todo = [cell for cell in chosen(grid.cells, only) if cell not in finished]
     if not todo:
-        mine = grid.provenance
-        told = " (of another configuration or state of the code)" * any(_differing(line, mine) for line in done)
-        _say(f"all {len(finished)} cells are done{told}; {grid.results} stays as it is, move it away to measure anew")
+        provenance = grid.provenance
+        note = " (of another configuration or state of the code)" * any(_differing(line, provenance) for line in done)
+        _say(f"all {len(finished)} cells are done{note}; {grid.results} stays as it is, move it away to measure anew")
         return 0
     _check_provenance(grid, done)
     groups = list(grouped(grid, todo))
@@ -128,13 +128,14 @@ class Clock:
 
 
 def _check_provenance(grid: Grid, lines: Sequence[Mapping[str, Any]]) -> None:
-    mine, here = grid.provenance, environment("cpu")
+    provenance, here = grid.provenance, environment("cpu")
     for line in lines:
         theirs = line["provenance"]
-        for what in _differing(line, mine):
+        for what in _differing(line, provenance):
             raise ConfigError(
                 f"{grid.results} holds results of another {what}: {theirs[what]} (commit {theirs['commit']}), now "
-                f"{mine[what]} (commit {mine['commit']}); move the file away to start anew, or go back to that commit"
+                f"{provenance[what]} (commit {provenance['commit']}); move the file away to start anew, or go back to that "
+                f"commit"
             )
         ran, runs = ({name: versions.get(name) for name in _LIBRARIES} for versions in (line["environment"], here))
         if ran != runs:
@@ -143,9 +144,9 @@ def _check_provenance(grid: Grid, lines: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-def _differing(line: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
+def _differing(line: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[str]:
     """Return what of a line's provenance is not this run's."""
-    return [what for what in ("config", "source") if line["provenance"][what] != mine[what]]
+    return [what for what in ("config", "source") if line["provenance"][what] != provenance[what]]
 
 
 def _say(text: str) -> None:

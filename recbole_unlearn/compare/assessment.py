@@ -19,9 +19,9 @@ from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.efficiency import Cost, measure
 from recbole_unlearn.evaluator.halves import halves_of
 from recbole_unlearn.evaluator.mio import Membership, Rows, blind_by_construction, membership_oracle
+from recbole_unlearn.evaluator.ranked_lists import RankedLists
 from recbole_unlearn.evaluator.refit import NEGATIVES, RefitQuestion, refit_oracle
 from recbole_unlearn.evaluator.report import environment
-from recbole_unlearn.evaluator.served import Served
 from recbole_unlearn.evaluator.utility import evaluate_by_group, popularity_model
 from recbole_unlearn.evaluator.witnesses import Setting, witnesses_of
 from recbole_unlearn.methods import UnlearnMethod
@@ -65,7 +65,7 @@ class Assessment:
     def _popular(self) -> Unlearner:
         return Unlearner(self.config, popularity_model(self.config, self.retained_view))
 
-    def _ranked(self, unlearner: Unlearner) -> tuple[dict[str, dict[str, float]], Served]:
+    def _ranked(self, unlearner: Unlearner) -> tuple[dict[str, dict[str, float]], RankedLists]:
         """Return utility and lists of a model, which ranks all items once, however often it is asked for."""
         if unlearner not in self._rankings:
             gone = self.membership.withdrawn

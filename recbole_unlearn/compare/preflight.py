@@ -26,7 +26,7 @@ from recbole_unlearn.lineage.store import nearest_folder
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.methods.negatives import check_negatives
 from recbole_unlearn.methods.plugins import get_method
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.model.find import check_trainer
 
 
@@ -97,7 +97,7 @@ def _methods(config: Config) -> dict[str, UnlearnMethod]:
     methods = {method.name: method for method in (get_method(config, name) for name in config["methods"])}
     for method in methods.values():
         if method.needs_adapter:
-            ModelAdapter.class_for(config.model_class)
+            InfluenceAdapter.class_for(config.model_class)
         check_negatives(config, method)
     return methods
 

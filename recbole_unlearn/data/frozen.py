@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from recbole_unlearn.fast.sets import Taken
+from recbole_unlearn.arrays.sets import Taken
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 

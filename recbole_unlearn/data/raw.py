@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from recbole_unlearn.fast.parser import FastDataset
+from recbole_unlearn.data.reading import CheckedDataset
 
 
-class _Unprocessed(FastDataset):
+class _Unprocessed(CheckedDataset):
     """The rows of the interaction file as they stand there, without filters and ids."""
 
     def _data_processing(self) -> None:

@@ -13,14 +13,14 @@ import pandas as pd
 from recbole.data.dataset import Dataset
 
 from recbole_unlearn.data.past import Past, content_of, isin, token_hash
+from recbole_unlearn.data.reading import CheckedDataset
 from recbole_unlearn.data.withdrawal import by_name
 from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.fast.parser import FastDataset
 from recbole_unlearn.lineage.key import LedgerKey
 from recbole_unlearn.lineage.splits import KeptSplit, short
 
 
-class RememberingDataset(FastDataset):
+class RememberingDataset(CheckedDataset):
     """A RecBole data set that takes ids and parts from a kept split, if one fits the rows of its files.
 
     Args:

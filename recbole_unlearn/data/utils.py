@@ -10,19 +10,20 @@ from typing import IO, Any
 import pandas as pd
 import recbole
 import recbole.data.utils as recbole_data
-import yaml
 from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
 from recbole.data.dataset import Dataset
-from recbole.sampler import RepeatableSampler
 from recbole.utils import ModelType
 
+from recbole_unlearn import fast
 from recbole_unlearn.data.after import load_after_withdrawals, refuse_withdrawn
+from recbole_unlearn.data.banning import BanningSampler, repeatable_sampler
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.ledgers import LedgerSession
+from recbole_unlearn.data.redirect import redirected
 from recbole_unlearn.exceptions import ConfigError, InputError, UntrustedFileError, reason
 from recbole_unlearn.fast.loaders import FullSortLoader, TrainLoader
-from recbole_unlearn.fast.redirect import redirected
 from recbole_unlearn.fast.sampler import VectorSampler
+from recbole_unlearn.settings.yaml_files import read_package_yaml
 
 
 def create_dataset(config: Any, keep: bool = True, session: LedgerSession | None = None) -> Dataset:
@@ -82,28 +83,22 @@ def data_preparation(config: Any, dataset: Dataset) -> tuple[Any, Any, Any]:
             refuse_withdrawn(config, loader._dataset, f"the cached dataloaders {cache!r}")
         return loaders
     if isinstance(dataset, WithdrawalDataset):
-        return _prepare_fast(config, dataset)
+        return _prepare(config, dataset)
     return prepare(config, dataset)
 
 
 def _get_dataloader(config: Any, phase: str) -> type:
-    """Return our dataloader class where there is one for the class that RecBole chooses."""
+    """Return the faster dataloader class where there is one for the class that RecBole chooses."""
     stock = recbole_data.get_dataloader(config, phase)
+    if not fast.is_on(config):
+        return stock
     return {TrainDataLoader: TrainLoader, FullSortEvalDataLoader: FullSortLoader}.get(stock, stock)
 
 
-def _repeatable(phases: list[str], dataset: Any, *args: Any) -> RepeatableSampler:
-    """Return RecBole's sampler for ``repeatable``, for which withdrawn items are taken by everybody."""
-    sampler = RepeatableSampler(phases, dataset, *args)
-    for items in sampler.used_ids:
-        items.update(dataset.withdrawn_items.tolist())
-    return sampler
-
-
-def _prepare_fast(config: Any, dataset: WithdrawalDataset, **names: Any) -> tuple[Any, Any, Any]:
-    """Run RecBole's function with our samplers and dataloaders in the place of RecBole's."""
-    sampler = partial(VectorSampler, banned=dataset.withdrawn_items)
-    create = redirected(recbole_data._create_sampler, Sampler=sampler, RepeatableSampler=_repeatable)
+def _prepare(config: Any, dataset: WithdrawalDataset, **names: Any) -> tuple[Any, Any, Any]:
+    """Run RecBole's function with samplers that draw no withdrawn item and, unless turned off, faster dataloaders."""
+    sampler = partial(VectorSampler if fast.is_on(config) else BanningSampler, banned=dataset.withdrawn_items)
+    create = redirected(recbole_data._create_sampler, Sampler=sampler, RepeatableSampler=repeatable_sampler)
     create_all = redirected(recbole_data.create_samplers, _create_sampler=create)
     prepare = redirected(
         recbole_data.data_preparation, get_dataloader=_get_dataloader, create_samplers=create_all, **names
@@ -114,7 +109,7 @@ def _prepare_fast(config: Any, dataset: WithdrawalDataset, **names: Any) -> tupl
 def prepare_anew(config: Any, dataset: WithdrawalDataset) -> tuple[Any, Any, Any]:
     """Prepare dataloaders without a cache, read or written, since it might hold what has been withdrawn."""
     without_cache = {"load_split_dataloaders": lambda config: None, "save_split_dataloaders": lambda *_, **__: None}
-    return _prepare_fast(config, dataset, **without_cache)
+    return _prepare(config, dataset, **without_cache)
 
 
 class _Pickles:
@@ -151,9 +146,7 @@ def check_files(config: Any, may_download: bool = True) -> None:
             f"folder that holds {name}/{name}.inter, or name the data set too (--dataset={name}), which may download it"
         )
     if not os.path.isdir(folder):
-        urls = yaml.safe_load(
-            (Path(recbole.__file__).parent / "properties/dataset/url.yaml").read_text(encoding="utf-8")
-        )
+        urls = read_package_yaml(Path(recbole.__file__).parent / "properties/dataset/url.yaml")
         if name not in urls:
             raise ConfigError(
                 f"data set {name!r} is neither in {folder!r} nor one that RecBole can download; put {name}.inter there "

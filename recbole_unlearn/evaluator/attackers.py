@@ -15,7 +15,7 @@ _REDRAWS = 3
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the networks are trained; fixed by the protocol, never tuned on what they are asked.
+    """How the networks are trained; fixed by the protocol, never tuned on the rows that they are asked about.
 
     Args:
         optimizer: ``sgd`` or ``adam``.

@@ -56,11 +56,11 @@ class Axis(NamedTuple):
 
 
 class Label(NamedTuple):
-    """A chart's prefix of ids, unique on the page; its title; and what it shows, for who does not see it."""
+    """A chart's prefix of ids, unique on the page; its title; and a description for readers who do not see it."""
 
     name: str
     title: str
-    told: str
+    description: str
 
 
 def ticks_between(low: float, high: float, count: int = 5) -> list[tuple[float, str]]:
@@ -129,14 +129,14 @@ def rows(label: Label, values: Mapping[str, Interval | None], axis: Axis, refere
         log: Whether the axis is logarithmic.
     """
     pitch, top = 36, 8
-    found = [(number, method, value) for number, (method, value) in enumerate(values.items()) if value]
-    bottom = top + pitch * len(found)
+    shown = [(number, method, value) for number, (method, value) in enumerate(values.items()) if value]
+    bottom = top + pitch * len(shown)
     across = Scale(axis.ticks[0][0], axis.ticks[-1][0], 22, WIDTH - 26, log)
     parts = _across(axis, across, top, bottom)
     if reference is not None:
         x = across(reference)
         parts.append(f'<line class="reference" x1="{x:g}" x2="{x:g}" y1="{top}" y2="{bottom}"/>')
-    for row, (number, method, (value, low, high)) in enumerate(found):
+    for row, (number, method, (value, low, high)) in enumerate(shown):
         y = top + pitch * row + 26
         ends = f'x1="{across(low):g}" x2="{across(high):g}" y1="{y}" y2="{y}"'
         parts.append(f'<text class="name" x="22" y="{y - 12}">{escape(method)}</text>')
@@ -150,7 +150,7 @@ def svg(label: Label, height: int, parts: Sequence[str]) -> Markup:
     name = label.name
     return Markup(
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="{name}-title" aria-describedby="{name}-desc">'
-        f'<title id="{name}-title">{escape(label.title)}</title><desc id="{name}-desc">{escape(label.told)}</desc>'
+        f'<title id="{name}-title">{escape(label.title)}</title><desc id="{name}-desc">{escape(label.description)}</desc>'
         f"{''.join(parts)}</svg>"
     )
 

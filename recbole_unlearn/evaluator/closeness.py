@@ -1,4 +1,4 @@
-"""Witnesses of closeness to Retrain: parameters, lists, norms, and who pays for the forgetting."""
+"""Witnesses of closeness to Retrain: parameters, lists, norms, and the quality that retained users lose."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from recbole_unlearn.evaluator.crossfit import unknown
-from recbole_unlearn.evaluator.served import Served
-from recbole_unlearn.exceptions import UnsupportedModelError
-from recbole_unlearn.model.adapter import ModelAdapter, read_rows
+from recbole_unlearn.evaluator.ranked_lists import RankedLists
+from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows
 
 _ACTIVE = 0.05
 
@@ -22,13 +21,14 @@ def parameter_groups(model: Any, withdrawn: np.ndarray, retained: np.ndarray) ->
     """Return a model's parameters in groups: rows of withdrawn and of retained users, items, and what all share.
 
     Args:
-        model: A model with an adapter.
+        model: A model with an InfluenceAdapter.
         withdrawn: Ids of the users who withdrew.
         retained: Ids of the other users.
+
+    Raises:
+        UnsupportedModelError: The model has none, as a shard ensemble.
     """
-    adapter = ModelAdapter.of(model)
-    if not adapter.user_tables:
-        raise UnsupportedModelError(f"{type(model).__name__} has no single table of users whose rows could be compared")
+    adapter = InfluenceAdapter.of(model)
     items = adapter.item_tables[0].num_embeddings
     groups = {
         "users_withdrawn": read_rows(adapter.user_tables, torch.from_numpy(withdrawn)),
@@ -51,7 +51,7 @@ def distance(groups: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> d
 
 
 def norm_attack(groups: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return how well the norm of a user's row tells who left: AUC between .5 (not at all) and 1."""
+    """Return how well the norm of a user's row reveals who withdrew: an AUC between .5 (not at all) and 1."""
     norms = [groups[name].double().norm(dim=1).numpy() for name in ("users_withdrawn", "users_retained")]
     if not all(len(part) for part in norms):
         return unknown("there must be users who withdrew and users who did not")
@@ -59,19 +59,21 @@ def norm_attack(groups: Mapping[str, Tensor]) -> dict[str, Any]:
     return {"auc": float(max(auc, 1 - auc))}
 
 
-def top10(served: Served, reference: Served, withdrawn: np.ndarray) -> dict[str, float | None]:
-    """Return the mean share of each user's ten items that stand in Retrain's ten too, for both groups of users."""
+def top10(served: RankedLists, reference: RankedLists, withdrawn: np.ndarray) -> dict[str, float | None]:
+    """Return the mean share of a user's first ten items that are also among Retrain's first ten, for both groups of users."""
     same = (served.top[:, :, None] == reference.top[:, None, :]).any(axis=2).mean(axis=1)
-    mine = served.of(withdrawn)
-    return {"retained": _mean(same[~mine]), "withdrawn": _mean(same[mine])}
+    withdrew = served.of(withdrawn)
+    return {"retained": _mean(same[~withdrew]), "withdrawn": _mean(same[withdrew])}
 
 
-def activity(served: Served, reference: Served | None, members: np.ndarray, withdrawn: np.ndarray) -> dict[str, Any]:
+def activity(
+    served: RankedLists, reference: RankedLists | None, members: np.ndarray, withdrawn: np.ndarray
+) -> dict[str, Any]:
     """Return the NDCG@10 of the most active 5 % of the retained users and of the rest, and Retrain's minus it.
 
     Args:
-        served: What the model serves.
-        reference: What Retrain serves, if it ran.
+        served: The model's lists.
+        reference: Retrain's lists, if it ran.
         members: User of each retained training row.
         withdrawn: Ids of the users who withdrew.
     """

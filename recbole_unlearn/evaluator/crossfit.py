@@ -85,7 +85,7 @@ def cross_fit(training: Points, question: Points, schedule: Schedule, seed: int)
         ``acc`` (threshold .5), ``auc``, ``auc_low``, ``auc_high``, ``resampled``, ``roc``; or ``auc`` None with a ``reason``.
     """
     if set(np.unique(question.labels)) != {0, 1}:
-        return unknown("there is nobody to ask about who has both withdrawn and test rows")
+        return unknown("no user has both withdrawn and test rows")
     rng = np.random.default_rng(seed)
     folds = folds_of(training, np.unique(question.owners), rng)
     least = min(len(fold.seen) for fold in folds) // 2

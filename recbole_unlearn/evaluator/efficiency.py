@@ -37,9 +37,8 @@ def measure(call: Callable[[], _Result], device: Any = "cpu", fresh_memory: bool
     Args:
         call: What is measured.
         device: Where it computes.
-        fresh_memory: Whether garbage is collected and freed memory given back to the system (glibc) before, so that its
-            reuse counts as memory. That makes the call itself slower than it is for who waits for it, so that times are
-            measured without.
+        fresh_memory: Whether garbage is collected and freed memory is given back to the system (glibc) before the call,
+            so that memory which the call uses again counts. The call is slower then; measure times without it.
 
     >>> result, cost = measure(lambda: 1 + 1)
     >>> result, cost.seconds > 0

@@ -21,27 +21,27 @@ def roc_curves(report: Mapping[str, Any], protocol: str) -> dict[str, Points]:
     >>> roc_curves({"methods": {"SCIF": {"mio": {"strong": {"roc": {"fpr": [0, 1], "tpr": [0, 1]}}}}}}, "strong")
     {'SCIF': [(0, 0), (1, 1)]}
     """
-    found = {}
+    curves = {}
     for name, result in report["methods"].items():
         curve = oracle_of(result, protocol).get("roc") or {"fpr": [], "tpr": []}
-        found[name] = list(zip(curve["fpr"], curve["tpr"], strict=True))
-    return found
+        curves[name] = list(zip(curve["fpr"], curve["tpr"], strict=True))
+    return curves
 
 
 def aucs(report: Mapping[str, Any], protocol: str) -> dict[str, Interval | None]:
     """Return the oracle's AUC of each method with its 95 % interval."""
-    read = {name: oracle_of(result, protocol) for name, result in report["methods"].items()}
-    return {name: _interval(told, "auc", "auc_low", "auc_high") for name, told in read.items()}
+    figures_of = {name: oracle_of(result, protocol) for name, result in report["methods"].items()}
+    return {name: _interval(figures, "auc", "auc_low", "auc_high") for name, figures in figures_of.items()}
 
 
 def times(report: Mapping[str, Any]) -> dict[str, Interval | None]:
     """Return the seconds of each method: median, least and most of its timed runs."""
-    found: dict[str, Interval | None] = {}
+    intervals: dict[str, Interval | None] = {}
     for name, result in report["methods"].items():
         seconds = result.get("seconds")
         low, high = result.get("seconds_range") or (seconds, seconds)
-        found[name] = (seconds, low, high) if seconds else None
-    return found
+        intervals[name] = (seconds, low, high) if seconds else None
+    return intervals
 
 
 def by_length(utility: Mapping[str, Any], group: str, metric: str) -> Points:
@@ -67,8 +67,8 @@ def popularity_curve(report: Mapping[str, Any], group: str) -> Points:
 
 def ranks(report: Mapping[str, Any]) -> dict[str, Interval | None]:
     """Return where withdrawn items stand in the lists of who withdrew them (1 is the top), with the 95 % interval."""
-    told = {name: (result.get("witnesses") or {}).get("rank") or {} for name, result in report["methods"].items()}
-    return {name: _interval(figures, "mean", "low", "high") for name, figures in told.items()}
+    figures_of = {name: (result.get("witnesses") or {}).get("rank") or {} for name, result in report["methods"].items()}
+    return {name: _interval(figures, "mean", "low", "high") for name, figures in figures_of.items()}
 
 
 def oracle_of(result: Mapping[str, Any], protocol: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Witnesses of forgetting that need no trained attacker: taste, scores, ranks, and how fast it is learned again."""
+"""Witnesses of forgetting that need no trained attacker: taste, scores, ranks, and relearning time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from torch.nn.functional import softplus
 
 from recbole_unlearn.evaluator.crossfit import Points, auc_with_interval, unknown
-from recbole_unlearn.evaluator.served import Served
+from recbole_unlearn.evaluator.ranked_lists import RankedLists
 from recbole_unlearn.influence.rows import LossRows
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 
 _RESAMPLES = 1000
 RELEARN_CAP = 200
@@ -29,7 +29,9 @@ def mean_with_interval(values: np.ndarray, rng: np.random.Generator) -> dict[str
     return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
 
 
-def taste(served: Served, popularity: Served, withdrawn: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
+def taste(
+    served: RankedLists, popularity: RankedLists, withdrawn: np.ndarray, rng: np.random.Generator
+) -> dict[str, Any]:
     """Return by how much withdrawn users' NDCG@10 exceeds popularity's: above zero is memory, far below a broken row.
 
     Args:
@@ -38,13 +40,13 @@ def taste(served: Served, popularity: Served, withdrawn: np.ndarray, rng: np.ran
         withdrawn: Ids of the users who withdrew.
         rng: Draws the bootstrap.
     """
-    mine = served.of(withdrawn)
-    if not mine.any():
-        return _nobody()
-    return mean_with_interval((served.ndcg - popularity.ndcg)[mine], rng)
+    withdrew = served.of(withdrawn)
+    if not withdrew.any():
+        return _without_test_rows()
+    return mean_with_interval((served.ndcg - popularity.ndcg)[withdrew], rng)
 
 
-def score_attack(served: Served, rng: np.random.Generator) -> dict[str, Any]:
+def score_attack(served: RankedLists, rng: np.random.Generator) -> dict[str, Any]:
     """Return how well the score alone tells withdrawn rows from test rows of the same users: an AUC, nothing is trained."""
     if set(np.unique(served.withdrawn)) != {0, 1}:
         return unknown("no user has both withdrawn and test rows that are ranked")
@@ -54,14 +56,14 @@ def score_attack(served: Served, rng: np.random.Generator) -> dict[str, Any]:
     return figures
 
 
-def rank(served: Served, rng: np.random.Generator) -> dict[str, Any]:
-    """Return where withdrawn items stand in the lists of who withdrew them: 1 is the top, .5 the middle.
+def rank(served: RankedLists, rng: np.random.Generator) -> dict[str, Any]:
+    """Return the place of withdrawn items in the lists of the users who withdrew them: 1 is the top, .5 the middle.
 
     Per user the mean over the withdrawn items, then the mean over users; ``test`` is the same for their test items.
     """
     rows = served.withdrawn == 1
     if not rows.any():
-        return _nobody()
+        return _without_test_rows()
     means = [_means(served.percentiles[part], served.owners[part]) for part in (rows, ~rows)]
     return {**mean_with_interval(means[0], rng), "test": float(means[1].mean())}
 
@@ -75,11 +77,12 @@ def relearn_time(model: Any, rows: LossRows, target: float, batch_size: int, lea
         model: The unlearned model.
         rows: The withdrawn rows with frozen negatives.
         target: The original's mean loss on them.
-        batch_size: Rows a step.
-        learning_rate: Adam's.
+        batch_size: Rows of a training step.
+        learning_rate: Learning rate of Adam.
 
     Returns:
-        ``epochs`` (0: it never left), ``loss`` before the first, and ``reached``: False if the cap of 200 came first.
+        ``epochs`` (0: the loss is not above the target), ``loss`` before the first epoch, and ``reached``: False if 200
+        epochs were not enough.
     """
     model = copy.deepcopy(model).eval()
     loss = first = mean_loss(model, rows)
@@ -91,7 +94,7 @@ def relearn_time(model: Any, rows: LossRows, target: float, batch_size: int, lea
             optimizer.zero_grad()
             _loss(model, rows[batch.to(rows.users.device)]).mean().backward()
             optimizer.step()
-        ModelAdapter.of(model).parameters_changed()
+        InfluenceAdapter.of(model).parameters_changed()
         epochs += 1
         loss = mean_loss(model, rows)
     return {"epochs": epochs, "loss": first, "reached": bool(loss <= target)}
@@ -104,7 +107,7 @@ def mean_loss(model: Any, rows: LossRows) -> float:
 
 
 def _loss(model: Any, rows: LossRows) -> torch.Tensor:
-    adapter = ModelAdapter.of(model)
+    adapter = InfluenceAdapter.of(model)
     x = adapter.score(adapter.encode(dict(model.named_parameters())), rows)
     return softplus(x) - rows.targets * x
 
@@ -114,5 +117,5 @@ def _means(values: np.ndarray, owners: np.ndarray) -> np.ndarray:
     return np.bincount(index, weights=values) / np.bincount(index)
 
 
-def _nobody() -> dict[str, Any]:
+def _without_test_rows() -> dict[str, Any]:
     return {"mean": None, "reason": "no user who withdrew has a test row"}

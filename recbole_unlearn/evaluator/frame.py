@@ -33,10 +33,10 @@ class Report(dict[str, Any]):
 
 
 def _figures(result: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    found: dict[str, float] = {}
+    flat: dict[str, float] = {}
     for name, value in result.items():
         if isinstance(value, Mapping):
-            found |= _figures(value, f"{prefix}{name}.")
+            flat |= _figures(value, f"{prefix}{name}.")
         elif isinstance(value, int | float):
-            found[f"{prefix}{name}"] = value
-    return found
+            flat[f"{prefix}{name}"] = value
+    return flat

@@ -1,4 +1,4 @@
-"""Whom the refit oracle asks, and about what: halves of the rows that one user withdrew, drawn once for every model."""
+"""The pairs that the refit oracle fits and scores: two halves of each user's withdrawn rows, the same for every model."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from recbole_unlearn.arrays.sets import Taken
 from recbole_unlearn.data.frozen import frozen_negatives, row_keys, token_keys
 from recbole_unlearn.data.withdrawal import Interactions
 from recbole_unlearn.evaluator.mio import Rows
-from recbole_unlearn.fast.sets import Taken
 from recbole_unlearn.influence.rows import LossRows
 
 LEAST_ROWS = 4  # withdrawn rows of a user who can be asked: two in each half
@@ -46,7 +46,7 @@ def halves_of(
 ) -> Halves:
     """Draw the question: who can be asked, which half is which, and the negatives.
 
-    A pair that occurs more than once counts once; one that is in both parts says nothing and is left out of both. Every draw
+    A pair that occurs more than once counts once; one that is in both parts is left out of both. Every draw
     is a hash of the seed and the tokens, so that it depends neither on the model nor on other users.
 
     Args:
@@ -55,7 +55,7 @@ def halves_of(
         known: All pairs of all parts: no negative is one of them.
         table: The tokens of the ids.
         negatives: Negatives for each fitted pair.
-        seed: Of every draw.
+        seed: Seed of every draw.
         most: Users to ask at most, the first by a hash of their tokens; none: all.
 
     Raises:

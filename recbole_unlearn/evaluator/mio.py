@@ -1,8 +1,9 @@
 """P1, completeness: the Membership Inference Oracle, an attacker that knows the model's parameters and the data.
 
 A network learns on the assessed model itself to tell training rows from test rows, and is then asked about the withdrawn
-rows, against test rows of the same users. 1 means that it remembers them, .5 that it does not. No row of a user who is
-asked about trains the network that is asked. Where whole items were withdrawn, items take the place of users.
+rows, against test rows of the same users. The figure is an AUC: 1 means that the model remembers the withdrawn rows, .5
+that it does not. No row of a user who is asked about trains the network that is asked. Where whole items were
+withdrawn, items take the place of users.
 
 Two protocols. ``paper``: features [e_u ; e_i], SGD at .001 for 100 epochs, as Li et al. (2023), sections 5 and 6.4.1;
 features are standardised, without which it learns nothing, and the queried rows do not train it. ``strong``: also
@@ -23,7 +24,7 @@ from recbole_unlearn.evaluator.attackers import Schedule
 from recbole_unlearn.evaluator.crossfit import Points, cross_fit, unknown
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.methods.reset import draw_rows
-from recbole_unlearn.model.adapter import ModelAdapter, read_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter, ScoringAdapter, read_rows
 
 SCHEDULES = {
     "paper": Schedule("sgd", learning_rate=1e-3, epochs=100, batch_size=256, rows_per_class=5_000),
@@ -153,7 +154,7 @@ def _by_owners(features: _Features, data: Membership, schedule: Schedule, seed: 
 
 
 def blind_by_construction(model: Any, users: np.ndarray, tokens: np.ndarray, seed: int) -> str:
-    """Return why the strong oracle can see little whatever items and layers remember; empty where there is no reason.
+    """Return why the strong oracle is nearly blind to a model, whatever its items and layers remember; empty if it is not.
 
     Where all withdrawn users have the same row, or rows that no data touched, the features of a pair are those of its item
     and of chance.
@@ -162,10 +163,10 @@ def blind_by_construction(model: Any, users: np.ndarray, tokens: np.ndarray, see
         model: The assessed model.
         users: Ids of the users who have no row left, shape [users].
         tokens: Token of each user id.
-        seed: With which the methods draw fresh rows.
+        seed: Seed with which the methods draw fresh rows.
     """
     try:
-        adapter = ModelAdapter.of(model)
+        adapter = InfluenceAdapter.of(model)
         tables = adapter.user_tables
     except UnsupportedModelError:
         return ""
@@ -177,10 +178,10 @@ def blind_by_construction(model: Any, users: np.ndarray, tokens: np.ndarray, see
 
 
 class _Features:
-    """What a protocol's network sees of a pair."""
+    """The features of a pair that a protocol's network gets."""
 
     def __init__(self, model: Any, protocol: str) -> None:
-        self.adapter = ModelAdapter.of(model)
+        self.adapter = ScoringAdapter.of(model)
         self.strong = protocol == "strong"
         self.device = next(model.parameters()).device
         model.eval()

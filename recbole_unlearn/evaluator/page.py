@@ -72,7 +72,9 @@ def _roc(report: Mapping[str, Any]) -> Chart:
     curves, read = figures.roc_curves(report, protocol), figures.aucs(report, protocol)
     title = f"P1 completeness: ROC of the {protocol} oracle"
     axes = Axis(_SHARES, "test rows taken for training rows"), Axis(_SHARES, "withdrawn rows recognised")
-    label = Label("roc", title, f"Area under the curve: {_told(read)}. On the diagonal, .5, nothing is recognised.")
+    label = Label(
+        "roc", title, f"Area under the curve: {_described(read)}. On the diagonal, .5, nothing is recognised."
+    )
     image = charts.lines(label, curves, axes, [(0, 0), (1, 1)], marks=False) if any(curves.values()) else None
     reading = "The nearer a curve is to the dashed diagonal, the less the oracle recognises the withdrawn rows."
     headers = ("method", "AUC", "low (95 %)", "high (95 %)", "recognised at 10 % false alarms")
@@ -81,19 +83,19 @@ def _roc(report: Mapping[str, Any]) -> Chart:
 
 
 def _time(report: Mapping[str, Any]) -> Chart:
-    found = figures.times(report)
-    retrain = found.get("Retrain")
+    intervals = figures.times(report)
+    retrain = intervals.get("Retrain")
     title = "P2 efficiency: time on a logarithmic scale"
-    label = Label("time", title, f"Seconds from the request to a model that serves: {_told(found)}.")
-    seconds = [value for interval in found.values() if interval for value in interval]
+    label = Label("time", title, f"Seconds from the request to a model that serves: {_described(intervals)}.")
+    seconds = [value for interval in intervals.values() if interval for value in interval]
     image = None
     if seconds:
         axis = Axis(charts.decades(min(seconds), max(seconds)), "time from the request to a model that serves")
-        image = charts.rows(label, found, axis, retrain[0] if retrain else None, log=True)
+        image = charts.rows(label, intervals, axis, retrain[0] if retrain else None, log=True)
     reading = "Each line on the grid is ten times the one before. The dashed line is Retrain, where it ran."
     headers = ("method", "median (s)", "least (s)", "most (s)", "speed-up over Retrain")
     factors = {name: _text(result.get("speedup"), 1, "x") for name, result in report["methods"].items()}
-    return Chart("time", title, reading, image, Table(f"{title}: figures", headers, _cells(found, 4, factors)))
+    return Chart("time", title, reading, image, Table(f"{title}: figures", headers, _cells(intervals, 4, factors)))
 
 
 def _utility(report: Mapping[str, Any], group: str) -> Chart:
@@ -126,19 +128,25 @@ def _utility(report: Mapping[str, Any], group: str) -> Chart:
 
 
 def _rank(report: Mapping[str, Any]) -> Chart:
-    found = figures.ranks(report)
-    retrain = found.get("Retrain")
+    intervals = figures.ranks(report)
+    retrain = intervals.get("Retrain")
     title = "Rank of the withdrawn items"
-    label = Label("rank", title, f"Mean place in the lists of who withdrew them, 1 is the top: {_told(found)}.")
+    label = Label(
+        "rank", title, f"Mean place in the lists of who withdrew them, 1 is the top: {_described(intervals)}."
+    )
     axis = Axis(_SHARES, "place in the list: 0 the bottom, 1 the top")
-    image = charts.rows(label, found, axis, retrain[0] if retrain else None, log=False) if any(found.values()) else None
-    before = found.get("Original")
-    shifts = {name: _text(each[0] - before[0], 3) if each and before else _NOTHING for name, each in found.items()}
+    image = (
+        charts.rows(label, intervals, axis, retrain[0] if retrain else None, log=False)
+        if any(intervals.values())
+        else None
+    )
+    before = intervals.get("Original")
+    shifts = {name: _text(each[0] - before[0], 3) if each and before else _NOTHING for name, each in intervals.items()}
     reading = (
         "From the original's place they are to go to where a model that never saw them puts them: Retrain's, dashed."
     )
     headers = ("method", "mean", "low (95 %)", "high (95 %)", "shift from the original")
-    return Chart("rank", title, reading, image, Table(f"{title}: figures", headers, _cells(found, 3, shifts)))
+    return Chart("rank", title, reading, image, Table(f"{title}: figures", headers, _cells(intervals, 3, shifts)))
 
 
 def _witnesses(report: Mapping[str, Any]) -> Table:
@@ -151,20 +159,22 @@ def _witnesses(report: Mapping[str, Any]) -> Table:
     }
     cells = []
     for name, result in report["methods"].items():
-        told = result.get("witnesses") or {}
-        cells.append([name, *(_text((told.get(witness) or {}).get(part), 3) for witness, part in columns.values())])
+        witnesses = result.get("witnesses") or {}
+        cells.append(
+            [name, *(_text((witnesses.get(witness) or {}).get(part), 3) for witness, part in columns.values())]
+        )
     return Table("Other witnesses: what the oracle alone may miss", ["method", *columns], cells)
 
 
-def _cells(found: Mapping[str, figures.Interval | None], digits: int, last: Mapping[str, str]) -> list[list[str]]:
+def _cells(intervals: Mapping[str, figures.Interval | None], digits: int, last: Mapping[str, str]) -> list[list[str]]:
     return [
         [name, *(_text(value, digits) for value in interval or (None, None, None)), last[name]]
-        for name, interval in found.items()
+        for name, interval in intervals.items()
     ]
 
 
-def _told(found: Mapping[str, figures.Interval | None]) -> str:
-    return "; ".join(f"{name} {interval[0]:.3g}" for name, interval in found.items() if interval) or "no figure"
+def _described(intervals: Mapping[str, figures.Interval | None]) -> str:
+    return "; ".join(f"{name} {interval[0]:.3g}" for name, interval in intervals.items() if interval) or "no figure"
 
 
 def _height(points: figures.Points, at: float) -> float | None:

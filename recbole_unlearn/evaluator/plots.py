@@ -64,30 +64,30 @@ def _save(figure: Any, path: Path) -> Path:
 
 def _roc(report: Mapping[str, Any], axis: Any) -> bool:
     protocol = figures.protocol_of(report)
-    found = _curves(axis, figures.roc_curves(report, protocol), marker="")
+    is_drawn = _curves(axis, figures.roc_curves(report, protocol), marker="")
     axis.plot([0, 1], [0, 1], color="0.5", linewidth=0.8)
     axis.set(xlabel="test rows taken for training rows", ylabel="withdrawn rows recognised", title=f"{protocol} oracle")
-    return found
+    return is_drawn
 
 
 def _time(report: Mapping[str, Any], axis: Any) -> bool:
-    found = _intervals(axis, figures.times(report))
+    is_drawn = _intervals(axis, figures.times(report))
     axis.set(xscale="log", xlabel="seconds from the request to a model that serves")
-    return found
+    return is_drawn
 
 
 def _utility(report: Mapping[str, Any], axis: Any) -> bool:
-    found = _curves(axis, figures.utility_curves(report, "retained"), marker="o")
+    is_drawn = _curves(axis, figures.utility_curves(report, "retained"), marker="o")
     axis.set(
         xlabel="length of the list, K", ylabel=report["headline"].partition("@")[0].upper(), title="retained users"
     )
-    return found
+    return is_drawn
 
 
 def _rank(report: Mapping[str, Any], axis: Any) -> bool:
-    found = _intervals(axis, figures.ranks(report))
+    is_drawn = _intervals(axis, figures.ranks(report))
     axis.set(xlim=(0, 1), xlabel="place of withdrawn items: 0 the bottom, 1 the top")
-    return found
+    return is_drawn
 
 
 def _curves(axis: Any, curves: Mapping[str, figures.Points], marker: str) -> bool:
@@ -100,8 +100,8 @@ def _curves(axis: Any, curves: Mapping[str, figures.Points], marker: str) -> boo
     return any(curves.values())
 
 
-def _intervals(axis: Any, found: Mapping[str, figures.Interval | None]) -> bool:
-    rows = {name: interval for name, interval in found.items() if interval}
+def _intervals(axis: Any, intervals: Mapping[str, figures.Interval | None]) -> bool:
+    rows = {name: interval for name, interval in intervals.items() if interval}
     for place, (value, low, high) in enumerate(rows.values()):
         axis.errorbar(value, place, xerr=[[max(value - low, 0)], [max(high - value, 0)]], fmt="o", color=f"C{place}")
     axis.set_yticks(range(len(rows)), rows)

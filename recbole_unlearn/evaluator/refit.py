@@ -21,7 +21,7 @@ from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.influence.blocks import LogisticBlocks, batches_of_like_length
 from recbole_unlearn.influence.newton import newton
 from recbole_unlearn.methods.rows import by_user
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter, ScoringAdapter
 
 # Chosen on retained users, see benchmarks/measure/refit_choice.py.
 RIDGE = 0.5
@@ -38,11 +38,11 @@ class RefitQuestion:
     """What the refit oracle asks, the same for every model of a run.
 
     Args:
-        withdrawn: Users who lost rows, about these.
-        retained: As many users who lost nothing, about their training rows: the control. A model whose items and layers
-            show nothing of them either (underfitted, or rescaled) is one of which the oracle cannot tell anything.
-        calibrated: Whether .5 is what a model reads that never saw the rows: a random split, and whole users. Otherwise only
-            the difference to Retrain speaks.
+        withdrawn: Users who lost rows, asked about these rows.
+        retained: As many users who lost nothing, asked about their training rows: the control. If the oracle does not
+            see them in a model either (underfitted, or rescaled), it cannot tell anything about this model.
+        calibrated: Whether a model that never saw the rows reads .5: the split is random and whole users withdrew. Otherwise
+            only the difference to Retrain has a meaning.
     """
 
     withdrawn: Halves
@@ -56,7 +56,7 @@ def refit_oracle(model: Any, question: RefitQuestion, seed: int) -> dict[str, An
     Args:
         model: The assessed model.
         question: Whom it is asked about.
-        seed: Of the bootstrap; the same one makes the resampled figures of two models a pair.
+        seed: Seed of the bootstrap; with the same seed, two models are resampled with the same users.
 
     Returns:
         ``auc``, the mean over users of the AUC of the other half (1) against test rows (0), each user weighted by the
@@ -69,7 +69,7 @@ def refit_oracle(model: Any, question: RefitQuestion, seed: int) -> dict[str, An
     Reference: van Elteren (1960), On the combination of independent two-sample tests of Wilcoxon (the weights).
     """
     try:
-        adapter = ModelAdapter.of(model)
+        serving = ScoringAdapter.of(model).serving
     except UnsupportedModelError as error:
         return {**unknown(str(error)), "calibrated": question.calibrated}
     model.eval()
@@ -80,16 +80,16 @@ def refit_oracle(model: Any, question: RefitQuestion, seed: int) -> dict[str, An
             f"{LEAST_TEST_ROWS} test rows or more; {LEAST_USERS} are needed"
         )
         return {**few, "calibrated": question.calibrated}
-    control = _figures(adapter, question.retained, seed)
-    return {**_figures(adapter, asked, seed), "calibrated": question.calibrated, "retained": control}
+    control = _figures(serving, question.retained, seed)
+    return {**_figures(serving, asked, seed), "calibrated": question.calibrated, "retained": control}
 
 
-def _figures(adapter: ModelAdapter, halves: Halves, seed: int) -> dict[str, Any]:
+def _figures(serving: list[InfluenceAdapter], halves: Halves, seed: int) -> dict[str, Any]:
     if len(halves.users) < LEAST_USERS:
         return unknown(
             f"only {len(halves.users)} retained users have rows enough to be asked; {LEAST_USERS} are needed"
         )
-    scores = np.mean([fresh_scores(serving, halves) for serving in adapter.serving], axis=0)
+    scores = np.mean([fresh_scores(adapter, halves) for adapter in serving], axis=0)
     aucs, weights = user_aucs(halves, scores)
     draws = np.random.default_rng(seed).integers(len(aucs), size=(_RESAMPLES, len(aucs)))
     resampled = (aucs * weights)[draws].sum(axis=1) / weights[draws].sum(axis=1)
@@ -106,15 +106,15 @@ def _figures(adapter: ModelAdapter, halves: Halves, seed: int) -> dict[str, Any]
     }
 
 
-def fresh_scores(adapter: ModelAdapter, halves: Halves, ridge: float = RIDGE) -> np.ndarray:
+def fresh_scores(adapter: InfluenceAdapter, halves: Halves, ridge: float = RIDGE) -> np.ndarray:
     """Fit a fresh row to each half and return the logits of the asked rows, shape [asked].
 
     A row minimises sum_r [softplus(s_r) - t_r s_r] + ridge / 2 |e|^2 over its half and the negatives, from 0.
 
     Args:
-        adapter: The model's.
+        adapter: Adapter of the model.
         halves: What is fitted and asked.
-        ridge: Pull towards 0, a number of rows.
+        ridge: Weight of the pull towards 0, in rows.
     """
     fitted, asked = halves.fitted, halves.asked
     weight = adapter.item_tables[0].weight
@@ -129,11 +129,11 @@ def fresh_scores(adapter: ModelAdapter, halves: Halves, ridge: float = RIDGE) ->
         ridges = torch.full((len(ids),), ridge, dtype=torch.float64, device=weight.device)
         objective = LogisticBlocks(blocks, targets, weights, ridges)
         rows = newton(objective, weight.new_zeros(len(ids), dims), _STEPS, _TOLERANCE).solution
-        mine = torch.isin(asked.users, ids).nonzero().squeeze(1)
-        mine = mine[torch.argsort(asked.users[mine], stable=True)]
-        lists = by_user(asked[mine], ids)
+        positions = torch.isin(asked.users, ids).nonzero().squeeze(1)
+        positions = positions[torch.argsort(asked.users[positions], stable=True)]
+        lists = by_user(asked[positions], ids)
         logits = adapter.fresh_blocks(lists.items.to(weight.device)).logits(rows).cpu()
-        scores[mine.numpy()] = logits[lists.weights > 0].double().numpy()
+        scores[positions.numpy()] = logits[lists.weights > 0].double().numpy()
     return scores
 
 
@@ -152,9 +152,9 @@ def user_aucs(halves: Halves, scores: np.ndarray) -> tuple[np.ndarray, np.ndarra
     parts = np.split(order, np.cumsum(np.bincount(blocks))[:-1])
     wins, members, others = np.zeros((3, len(parts)))
     for number, part in enumerate(parts):
-        ranks, mine = rankdata(scores[part]), member[part]
-        members[number], others[number] = mine.sum(), (~mine).sum()
-        wins[number] = ranks[mine].sum() - members[number] * (members[number] + 1) / 2
+        ranks, is_member = rankdata(scores[part]), member[part]
+        members[number], others[number] = is_member.sum(), (~is_member).sum()
+        wins[number] = ranks[is_member].sum() - members[number] * (members[number] + 1) / 2
     compared = _by_user(members * others)
     n, m = _by_user(members), others[::2]
     return _by_user(wins) / compared, n * m / (n + m + 1)

@@ -94,7 +94,7 @@ def finite(report: Mapping[str, Any]) -> dict[str, Any]:
 def save_report(report: Mapping[str, Any], path: str | Path) -> None:
     """Write a report as json, whole or not at all."""
     text = json.dumps(report, indent=1, allow_nan=False) + "\n"
-    text = _NUMBERS.sub(lambda found: " ".join(found[0].split()), text)  # a list of numbers is one line
+    text = _NUMBERS.sub(lambda match: " ".join(match[0].split()), text)  # a list of numbers is one line
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
@@ -180,11 +180,11 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
         if clocks := result.get("clocks"):
             read = ", ".join(f"{clock} {_number(seconds, 3)} s" for clock, seconds in clocks.items())
             notes.append(f"{name}'s clocks: {read} (all shards in turn; a machine per shard; one user's request).")
-        told = result.get("diagnostics", {})
-        if told.get("converged", 1.0) < 1:
+        diagnostics = result.get("diagnostics", {})
+        if diagnostics.get("converged", 1.0) < 1:
             notes.append(
-                f"{name} did not converge: {told['converged']:.0%} of its solves did, the worst residual is "
-                f"{told['residual']:.2g}. {told.get('note', '')}".rstrip()
+                f"{name} did not converge: {diagnostics['converged']:.0%} of its solves did, the worst residual is "
+                f"{diagnostics['residual']:.2g}. {diagnostics.get('note', '')}".rstrip()
             )
     return notes
 

@@ -15,7 +15,7 @@ from recbole.evaluator import Evaluator
 from recbole.evaluator.collector import DataStruct
 from recbole.model.general_recommender.pop import Pop
 
-from recbole_unlearn.evaluator.served import Listener, Served
+from recbole_unlearn.evaluator.ranked_lists import Listener, RankedLists
 
 GROUPS = ("retained", "withdrawn", "all")
 
@@ -49,7 +49,7 @@ class GroupEvaluator(Evaluator):
 
 def evaluate_by_group(
     unlearner: Any, eval_data: Any, withdrawn_users: np.ndarray, withdrawn_items: np.ndarray
-) -> tuple[dict[str, dict[str, float]], Served]:
+) -> tuple[dict[str, dict[str, float]], RankedLists]:
     """Evaluate a model for retained, withdrawn and all users, and keep what it serves them: all items are scored once.
 
     Args:

@@ -13,7 +13,7 @@ ERRORS = 3.0  # standard errors from which a difference is no chance
 
 
 def judged(results: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parts of the methods with what P1 says about each beside Retrain, and without the resampled figures.
+    """Return the methods' parts of the report with the verdict on completeness added and the resampled figures left out.
 
     Args:
         results: For ``Original`` and each method its ``mio``, as the oracles return it.
@@ -24,19 +24,19 @@ def judged(results: Mapping[str, Any]) -> dict[str, Any]:
     """
     informative = bool(power_of_refit(results).get("informative"))
     retrain = (results.get("Retrain") or {}).get("mio")
-    found = {}
+    methods = {}
     for name, result in results.items():
         looks = dict(result.get("mio") or {})
-        told = looks.get("refit")
-        tells = None if told is None else informative and sees_retained(told, results)
-        if told is not None:
-            looks["refit"] = {**told, "tells": tells}
+        refit = looks.get("refit")
+        tells = None if refit is None else informative and sees_retained(refit, results)
+        if refit is not None:
+            looks["refit"] = {**refit, "tells": tells}
         remembers = None
         if retrain and name != "Retrain":
             remembers = {look: excess_over_retrain(figures, retrain.get(look) or {}) for look, figures in looks.items()}
         verdict = {"remembers": remembers, "complete": is_complete(remembers, tells)}
-        found[name] = without_draws({**result, "mio": looks, **verdict})
-    return found
+        methods[name] = without_draws({**result, "mio": looks, **verdict})
+    return methods
 
 
 def without_draws(value: Any) -> Any:
@@ -60,27 +60,27 @@ def power_of_refit(results: Mapping[str, Any]) -> dict[str, Any]:
         ``auc`` on the original, ``informative``: whether it exceeds Retrain's (where Retrain did not run, .5 if the split
         allows that) by more than three standard errors, ``excess``, and ``error``, its standard error.
     """
-    told = (results["Original"].get("mio") or {}).get("refit")
-    if told is None:
+    refit = (results["Original"].get("mio") or {}).get("refit")
+    if refit is None:
         return {}
     reference = _reference(results)
-    if told["auc"] is None or reference is None:
-        return {"auc": told["auc"], "informative": False}
+    if refit["auc"] is None or reference is None:
+        return {"auc": refit["auc"], "informative": False}
     value, resampled = reference
-    excess, error = told["auc"] - value, float(np.std(np.asarray(told["resampled"]) - resampled))
-    return {"auc": told["auc"], "informative": excess > ERRORS * error, "excess": excess, "error": error}
+    excess, error = refit["auc"] - value, float(np.std(np.asarray(refit["resampled"]) - resampled))
+    return {"auc": refit["auc"], "informative": excess > ERRORS * error, "excess": excess, "error": error}
 
 
-def sees_retained(told: Mapping[str, Any], results: Mapping[str, Any]) -> bool:
+def sees_retained(refit: Mapping[str, Any], results: Mapping[str, Any]) -> bool:
     """Return whether the refit oracle sees as many retained users in a model, beyond three standard errors.
 
-    Retained and withdrawn users are other people, so that their errors add.
+    Retained and withdrawn users are different people, so the variances of their errors add.
 
     Args:
-        told: What the refit oracle said about the model.
+        refit: The refit oracle's figures of the model.
         results: As for ``power_of_refit``.
     """
-    control, reference = told.get("retained") or {}, _reference(results)
+    control, reference = refit.get("retained") or {}, _reference(results)
     if control.get("auc") is None or reference is None:
         return False
     value, resampled = reference
@@ -98,12 +98,12 @@ def _reference(results: Mapping[str, Any]) -> tuple[float, np.ndarray] | None:
     return (0.5, np.zeros(1)) if original.get("calibrated") else None
 
 
-def excess_over_retrain(told: Mapping[str, Any], retrain: Mapping[str, Any]) -> dict[str, Any] | None:
+def excess_over_retrain(figures: Mapping[str, Any], retrain: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return by how much a look's AUC exceeds Retrain's, with the 95 % interval of the paired bootstrap over users.
 
     Args:
-        told: What the look said about the method; its ``resampled`` figures are of the same draws of users as Retrain's.
-        retrain: What it said about Retrain.
+        figures: The oracle's figures of the method; its ``resampled`` figures are of the same draws of users as Retrain's.
+        retrain: The oracle's figures of Retrain.
 
     Returns:
         ``excess``, ``low`` and ``high``; None where one of the two has no figure.
@@ -112,10 +112,15 @@ def excess_over_retrain(told: Mapping[str, Any], retrain: Mapping[str, Any]) -> 
     >>> excess_over_retrain(one, two)
     {'excess': 0.25, 'low': 0.25, 'high': 0.25}
     """
-    if told.get("auc") is None or retrain.get("auc") is None or "resampled" not in told or "resampled" not in retrain:
+    if (
+        figures.get("auc") is None
+        or retrain.get("auc") is None
+        or "resampled" not in figures
+        or "resampled" not in retrain
+    ):
         return None
-    low, high = np.quantile(np.asarray(told["resampled"]) - np.asarray(retrain["resampled"]), [0.025, 0.975])
-    return {"excess": told["auc"] - retrain["auc"], "low": float(low), "high": float(high)}
+    low, high = np.quantile(np.asarray(figures["resampled"]) - np.asarray(retrain["resampled"]), [0.025, 0.975])
+    return {"excess": figures["auc"] - retrain["auc"], "low": float(low), "high": float(high)}
 
 
 def is_complete(remembers: Mapping[str, Any] | None, tells: bool | None) -> bool | None:
@@ -126,7 +131,7 @@ def is_complete(remembers: Mapping[str, Any] | None, tells: bool | None) -> bool
         tells: Whether the refit oracle can tell; None if it was not asked.
 
     Returns:
-        False as soon as one look's interval reaches beyond the margin; None where nobody can tell: without Retrain, without
+        False as soon as one look's interval reaches beyond the margin; None where it cannot be told: without Retrain, without
         a figure of some look, or where the refit oracle is blind.
 
     >>> inside, outside = {"excess": 0.0, "low": -0.02, "high": 0.02}, {"excess": 0.2, "low": 0.1, "high": 0.3}
@@ -137,16 +142,16 @@ def is_complete(remembers: Mapping[str, Any] | None, tells: bool | None) -> bool
     """
     if not remembers:
         return None
-    found = [look for look in remembers.values() if look is not None]
-    if any(look["low"] < -MARGIN or look["high"] > MARGIN for look in found):
+    with_figure = [look for look in remembers.values() if look is not None]
+    if any(look["low"] < -MARGIN or look["high"] > MARGIN for look in with_figure):
         return False
-    return True if tells and remembers.keys() >= NEEDED and len(found) == len(remembers) else None
+    return True if tells and remembers.keys() >= NEEDED and len(with_figure) == len(remembers) else None
 
 
 def notes_of_refit(report: Mapping[str, Any]) -> list[str]:
-    """Return what must be read with the refit oracle's figures: whom it asked, what speaks, and where it cannot tell."""
-    told = {name: ((result.get("mio") or {}).get("refit") or {}) for name, result in report["methods"].items()}
-    original, power = told["Original"], report["oracle_power"].get("refit") or {}
+    """Return notes to the refit oracle's figures: how many users it asked, what to compare, and where it cannot tell."""
+    refit_of = {name: ((result.get("mio") or {}).get("refit") or {}) for name, result in report["methods"].items()}
+    original, power = refit_of["Original"], report["oracle_power"].get("refit") or {}
     if original.get("auc") is None:
         return []
     notes = [
@@ -154,7 +159,7 @@ def notes_of_refit(report: Mapping[str, Any]) -> list[str]:
         + (
             "A model that never saw their rows reads .5."
             if original["calibrated"]
-            else "Only the difference to Retrain speaks: the split is not random, or no whole users were withdrawn."
+            else "Only the difference to Retrain has a meaning: the split is not random, or no whole users were withdrawn."
         )
     ]
     if not power.get("informative"):
@@ -164,7 +169,9 @@ def notes_of_refit(report: Mapping[str, Any]) -> list[str]:
             *notes,
             f"The refit oracle cannot tell: it reads {power['auc']:.3f} on the original,{excess} ({beside}).",
         ]
-    blind = [name for name, figures in told.items() if figures.get("tells") is False and figures.get("auc") is not None]
+    blind = [
+        name for name, figures in refit_of.items() if figures.get("tells") is False and figures.get("auc") is not None
+    ]
     if blind:
         notes.append(
             f"?: of {', '.join(blind)} the refit oracle cannot tell, since it does not see retained users in it either."
@@ -179,14 +186,16 @@ def notes_of_verdict(report: Mapping[str, Any]) -> list[str]:
         if blind := ((result.get("mio") or {}).get("strong") or {}).get("blind"):
             notes.append(f"The strong oracle is nearly blind by construction to {name}: {blind}.")
     for name, result in report["methods"].items():
-        looks = {look: told for look, told in (result.get("remembers") or {}).items() if told}
+        looks = {look: excesses for look, excesses in (result.get("remembers") or {}).items() if excesses}
         if not looks:
             continue
-        told = ", ".join(f"{look} {f['excess']:+.3f} [{f['low']:+.3f}, {f['high']:+.3f}]" for look, f in looks.items())
+        excesses = ", ".join(
+            f"{look} {f['excess']:+.3f} [{f['low']:+.3f}, {f['high']:+.3f}]" for look, f in looks.items()
+        )
         word = {
             True: "complete",
             False: "not complete",
             None: "cannot be called complete: a look is missing or cannot tell",
         }
-        notes.append(f"{name} over Retrain: {told}; within {MARGIN:g}: {word[result.get('complete')]}.")
+        notes.append(f"{name} over Retrain: {excesses}; within {MARGIN:g}: {word[result.get('complete')]}.")
     return notes

@@ -1,4 +1,4 @@
-"""What else tells whether a model forgot, since the oracle alone is blind to some leaks."""
+"""Witnesses: figures of forgetting beside the oracles, which do not see every leak."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recbole_unlearn.arrays.sets import Taken
 from recbole_unlearn.data.frozen import frozen_negatives, row_keys, token_keys
 from recbole_unlearn.data.withdrawal import Interactions
 from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka
 from recbole_unlearn.evaluator.closeness import activity, distance, norm_attack, parameter_groups, top10
 from recbole_unlearn.evaluator.forgetting import mean_loss, rank, relearn_time, score_attack, taste
 from recbole_unlearn.evaluator.mio import Membership
-from recbole_unlearn.evaluator.served import Served
+from recbole_unlearn.evaluator.ranked_lists import RankedLists
 from recbole_unlearn.exceptions import RequestError, UnsupportedModelError
-from recbole_unlearn.fast.sets import Taken
 from recbole_unlearn.influence.rows import LossRows
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,18 @@ class Setting:
         rows: The training rows before the withdrawal.
         membership: Which of them remain and which were withdrawn.
         withdrawn_users: Ids of the users who lost rows.
-        serve: Returns what the model of an Unlearner serves.
+        serve: Returns the ranked lists of an Unlearner's model.
         popularity: An Unlearner with RecBole's Pop, counted on retained rows.
         negatives: Sampled negatives per observed row; 0 where labels are explicit.
         batch_size: Rows of a training step.
-        learning_rate: That of the training.
+        learning_rate: Learning rate of the training.
         seed: Seed of every draw.
     """
 
     rows: Interactions
     membership: Membership
     withdrawn_users: np.ndarray
-    serve: Callable[[Any], Served]
+    serve: Callable[[Any], RankedLists]
     popularity: Any
     negatives: int
     batch_size: int
@@ -56,14 +56,14 @@ class Setting:
         return np.setdiff1d(self.membership.members.users, self.withdrawn_users)
 
     @cached_property
-    def popular(self) -> Served:
+    def popular(self) -> RankedLists:
         """What popularity serves."""
         return self.serve(self.popularity)
 
     def withdrawn_rows(self, model: Any) -> LossRows:
         """Return the withdrawn rows as rows of the model's loss, with negatives that are the same for every model."""
         gone, table = self.membership.withdrawn, self.rows
-        pairwise, m = ModelAdapter.of(model).pairwise, self.negatives
+        pairwise, m = InfluenceAdapter.of(model).pairwise, self.negatives
         parts = (table.user_tokens[gone.users], table.item_tokens[gone.items])
         keys = row_keys(*(token_keys(tokens, self.seed) for tokens in parts))
         taken = Taken(table.users, table.items, len(table.item_tokens), np.array([], dtype=np.int64))
@@ -80,7 +80,7 @@ class Setting:
 
 
 class Evidence:
-    """One model of a run, and beside it the original and Retrain, if it ran."""
+    """One model of a run, with the evidence of the original model and of Retrain, if it ran."""
 
     def __init__(self, unlearner: Any, setting: Setting) -> None:
         self.unlearner, self.setting = unlearner, setting
@@ -98,7 +98,7 @@ class Evidence:
         return self.unlearner.model
 
     @cached_property
-    def served(self) -> Served:
+    def served(self) -> RankedLists:
         """What the model serves."""
         return self.setting.serve(self.unlearner)
 
@@ -115,7 +115,7 @@ class Evidence:
 
 
 class _Missing(Exception):
-    """A witness cannot speak, and why."""
+    """A witness has no figure; the message says why."""
 
 
 def _relearn(evidence: Evidence) -> dict[str, Any]:
@@ -132,8 +132,8 @@ def _distance(evidence: Evidence) -> dict[str, Any]:
 
 
 def _cka(evidence: Evidence) -> dict[str, Any]:
-    mine, reference = _groups_beside_retrain(evidence)
-    groups = {name: values for name, values in mine.items() if values.dim() == 2 and len(values) >= 4}
+    own, reference = _groups_beside_retrain(evidence)
+    groups = {name: values for name, values in own.items() if values.dim() == 2 and len(values) >= 4}
     return {
         name: {"cka": linear_cka(values, reference[name]), "debiased": debiased_cka(values, reference[name])}
         for name, values in groups.items()
@@ -141,11 +141,11 @@ def _cka(evidence: Evidence) -> dict[str, Any]:
 
 
 def _groups_beside_retrain(evidence: Evidence) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    mine, reference = evidence.groups, evidence.beside_retrain().groups
-    shapes = [{name: tuple(values.shape) for name, values in groups.items()} for groups in (mine, reference)]
+    own, reference = evidence.groups, evidence.beside_retrain().groups
+    shapes = [{name: tuple(values.shape) for name, values in groups.items()} for groups in (own, reference)]
     if shapes[0] != shapes[1]:
         raise _Missing(f"its parameters have other shapes than Retrain's: {shapes[0]} and {shapes[1]}")
-    return mine, reference
+    return own, reference
 
 
 def _activity(evidence: Evidence) -> dict[str, Any]:
@@ -170,7 +170,7 @@ WITNESSES: dict[str, Callable[[Evidence], dict[str, Any]]] = {
 def witnesses_of(
     names: Sequence[str], unlearners: Mapping[str, Any], setting: Setting
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return what each witness says about each model.
+    """Return the figures of each witness for each model.
 
     Args:
         names: Witnesses, keys of ``WITNESSES``.
@@ -178,12 +178,12 @@ def witnesses_of(
         setting: What they share.
 
     Returns:
-        For each method ``{witness: {figure: value}}``; a witness that cannot speak has ``reason``.
+        For each method ``{witness: {figure: value}}``; a witness without a figure has a ``reason``.
     """
-    found = {name: Evidence(unlearner, setting) for name, unlearner in unlearners.items()}
-    for evidence in found.values():
-        evidence.original, evidence.retrain = found["Original"], found.get("Retrain")
-    return {name: {witness: _ask(witness, evidence) for witness in names} for name, evidence in found.items()}
+    evidence_of = {name: Evidence(unlearner, setting) for name, unlearner in unlearners.items()}
+    for evidence in evidence_of.values():
+        evidence.original, evidence.retrain = evidence_of["Original"], evidence_of.get("Retrain")
+    return {name: {witness: _ask(witness, evidence) for witness in names} for name, evidence in evidence_of.items()}
 
 
 def _ask(witness: str, evidence: Evidence) -> dict[str, Any]:

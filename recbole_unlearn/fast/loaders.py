@@ -11,8 +11,8 @@ import torch
 from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
 from recbole.data.interaction import Interaction
 
+from recbole_unlearn.arrays.sets import distinct, is_among
 from recbole_unlearn.fast.sampler import UsedItems
-from recbole_unlearn.fast.sets import distinct
 
 
 class TrainLoader(TrainDataLoader):
@@ -52,7 +52,7 @@ class FullSortLoader(FullSortEvalDataLoader):
         positive = distinct(rows[self.uid_field].numpy() * used.n_items + rows[self.iid_field].numpy())
         users = distinct(positive // used.n_items)
         seen = used.of_each(users)
-        history = seen[~_in(seen, positive)]
+        history = seen[~is_among(seen, positive)]
         self.uid_list = torch.from_numpy(users)
         self.uid2items_num = np.bincount(positive // used.n_items, minlength=used.n_users)
         self.uid2positive_item = _lists(positive, users, used)
@@ -72,11 +72,3 @@ def _lists(keys: np.ndarray, users: np.ndarray, used: UsedItems) -> np.ndarray:
     for user, part in zip(users.tolist(), torch.from_numpy(items).split(sizes.tolist()), strict=True):
         lists[user] = part
     return lists
-
-
-def _in(values: np.ndarray, sorted_values: np.ndarray) -> np.ndarray:
-    """Return for each value whether it is among the others; both ascend."""
-    place = np.searchsorted(sorted_values, values)
-    found = place < len(sorted_values)
-    found[found] = sorted_values[place[found]] == values[found]
-    return found

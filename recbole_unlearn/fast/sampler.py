@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from recbole.sampler import Sampler
 
-from recbole_unlearn.fast.sets import Taken, distinct
+from recbole_unlearn.arrays.sets import Taken, distinct
 
 _BITMAP_PAIRS = 1 << 30  # a bitmap of 128 MB; above it pairs are found by bisection
 
@@ -20,7 +20,7 @@ class UsedItems(Taken):
         pairs: Keys user * n_items + item, ascending, each once.
         n_users: Number of user ids, the padding included.
         n_items: Number of item ids, the padding included.
-        banned: Item ids that nobody may draw.
+        banned: Item ids that may not be drawn.
 
     Example:
         >>> used = UsedItems(np.array([5, 7]), n_users=2, n_items=4, banned=np.array([2]))
@@ -54,7 +54,7 @@ class UsedItems(Taken):
         return (self._bits[keys >> 3] >> (keys & 7).astype(np.uint8) & 1).view(bool) | self._banned[items]
 
     def of(self, user: int) -> np.ndarray:
-        """Return the items of a user, ascending, without those that nobody may draw."""
+        """Return the items of a user, ascending, without those that may not be drawn."""
         begin, end = np.searchsorted(self._pairs, [user * self.n_items, (user + 1) * self.n_items])
         return self._pairs[begin:end] - user * self.n_items
 
@@ -62,10 +62,10 @@ class UsedItems(Taken):
         """Return the keys of all pairs that these users may not draw, ascending; users must ascend."""
         chosen = np.zeros(self.n_users, dtype=bool)
         chosen[users] = True
-        mine = self._pairs[chosen[self._pairs // self.n_items]]
+        pairs = self._pairs[chosen[self._pairs // self.n_items]]
         if not len(self.banned):
-            return mine
-        return distinct(np.concatenate([mine, (users[:, None] * self.n_items + self.banned).ravel()]))
+            return pairs
+        return distinct(np.concatenate([pairs, (users[:, None] * self.n_items + self.banned).ravel()]))
 
     def _bitmap(self) -> np.ndarray:
         bits = np.zeros(self.n_users * self.n_items // 8 + 1, dtype=np.uint8)
@@ -83,7 +83,7 @@ class VectorSampler(Sampler):
         datasets: The parts.
         distribution: ``uniform`` or ``popularity``.
         alpha: Exponent of the popularity.
-        banned: Ids of withdrawn items, which nobody may draw.
+        banned: Ids of withdrawn items, which may not be drawn.
     """
 
     def __init__(

@@ -66,8 +66,8 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
         part, here, before = blocks[active], solution[active], value[active]
         gradient, hessian = part.derivatives(here)
         hessian.diagonal(dim1=-2, dim2=-1).add_(damping)
-        found = solve_blocks(hessian, -gradient)
-        direction, added[active] = found.solution, added[active].clamp_min(found.damping)
+        solved = solve_blocks(hessian, -gradient)
+        direction, added[active] = solved.solution, added[active].clamp_min(solved.damping)
         first_norm[active] = torch.where(taken[active] == 0, gradient.norm(dim=1), first_norm[active])
         there, after, accepted = _backtrack(part, here, before, gradient, direction)
         solution[active], value[active] = there, after
@@ -133,11 +133,11 @@ def influence_step(
     right = {"newton": -gradient_new, "none": b, "paper": b + gradient}[compensation]
     matrix = curvature if hessian == "original" else curvature_new
     matrix.diagonal(dim1=-2, dim2=-1).add_(damping)
-    found = solve_blocks(matrix, right)
-    solution = start + found.solution.to(start)
+    solved = solve_blocks(matrix, right)
+    solution = start + solved.solution.to(start)
     norm = gradient_new.norm(dim=1)
     remaining = new.gradient(solution)
     one = torch.ones(len(start), dtype=torch.long, device=start.device)
     residual = remaining.norm(dim=1) / norm.clamp_min(torch.finfo(torch.float64).tiny)
-    added = torch.full_like(residual, found.damping)
+    added = torch.full_like(residual, solved.damping)
     return NewtonResult(solution, one, norm, residual, residual <= _SMALL, new.rank, added)

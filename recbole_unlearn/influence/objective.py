@@ -131,5 +131,5 @@ def _grad(
     create_graph: bool = False,
 ) -> Tensors:
     """Return torch's gradients, zero where an input is not reached."""
-    found = torch.autograd.grad(outputs, inputs, weights, create_graph=create_graph, allow_unused=True)
-    return tuple(torch.zeros_like(i) if g is None else g for i, g in zip(inputs, found, strict=True))
+    gradients = torch.autograd.grad(outputs, inputs, weights, create_graph=create_graph, allow_unused=True)
+    return tuple(torch.zeros_like(i) if g is None else g for i, g in zip(inputs, gradients, strict=True))

@@ -13,7 +13,7 @@ Product = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Solution:
-    """What a solver found.
+    """The result of a solver.
 
     Args:
         solution: x.
@@ -184,64 +184,6 @@ class _Shifted:
     def result(self, tolerance: float) -> Solution:
         converged = self.residual <= tolerance
         return Solution(self.solution, self.residual, self.steps, converged, "" if converged else "too few products")
-
-
-def lissa(
-    product: Callable[[Tensor, int], Tensor],
-    rhs: Tensor,
-    scale: float,
-    steps: int,
-    check: Product,
-    tolerance: float = 1e-1,
-) -> Solution:
-    """Solve A x = b with an unbiased stochastic product in each step: for an A too large to go through often.
-
-    x <- b + x - A_k x / scale, started at b and divided by scale at the end, is the Neumann series of A / scale; it
-    converges when all eigenvalues of A lie in (0, 2 scale). The second half of the iterates is averaged, since a single
-    one keeps the noise of its last products.
-
-    Args:
-        product: (v, k) -> A_k v, an unbiased estimate of A v in step k.
-        rhs: b, one vector.
-        scale: An upper bound of A's largest eigenvalue.
-        steps: Steps.
-        check: v -> A v, exact, called once for the residual.
-        tolerance: Residual at which the result counts as converged.
-
-    Reference: Agarwal, Bullins and Hazan (2017), LiSSA; Koh and Liang (2017), section 3.
-    """
-    estimate, mean, averaged = rhs.clone(), torch.zeros_like(rhs), 0
-    for step in range(steps):
-        estimate = rhs + estimate - product(estimate, step) / scale
-        if not bool(torch.isfinite(estimate).all()):
-            return Solution(
-                torch.zeros_like(rhs), float("inf"), step + 1, False, f"diverged: scale {scale:g} is too small"
-            )
-        if step >= steps // 2:
-            averaged += 1
-            mean += (estimate - mean) / averaged
-    solution = mean / scale
-    residual = _relative(check(solution) - rhs, rhs)
-    converged = residual <= tolerance
-    return Solution(solution, residual, steps, converged, "" if converged else f"{steps} steps were not enough")
-
-
-def largest_eigenvalue(product: Product, start: Tensor, steps: int = 10) -> float:
-    """Return a lower bound of the largest eigenvalue of a symmetric positive semi-definite A, by power iteration.
-
-    Args:
-        product: v -> A v.
-        start: Where it begins, not 0.
-        steps: Products.
-    """
-    value, vector = 0.0, start / start.norm()
-    for _ in range(steps):
-        image = product(vector)
-        value = float(image.norm())
-        if value == 0:
-            break
-        vector = image / value
-    return value
 
 
 def _relative(error: Tensor, reference: Tensor) -> float:

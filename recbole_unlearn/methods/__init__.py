@@ -1,4 +1,4 @@
-"""The unlearning methods, found by the name that stands in yaml, registry and report."""
+"""The unlearning methods; each has one name in yaml, in the registry and in the report."""
 
 from recbole_unlearn.methods import finetune, influence_function, receraser, redraw, reset, retrain, sisa
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod, method_class

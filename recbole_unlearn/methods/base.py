@@ -93,7 +93,7 @@ class UnlearnContext:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A method's result: the unlearned model and what it has to say about the way there."""
+    """A method's result: the unlearned model and the diagnostics of its computation."""
 
     model: Any
     diagnostics: dict[str, Any] = field(default_factory=dict)

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.options import option
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import ScoringAdapter
 
 
 @dataclass(frozen=True, kw_only=True)
 class FineTune(UnlearnMethod):
-    """Train the trained model on the retained rows and hope that it forgets the rest.
+    """Train the trained model for a few more epochs on the retained rows.
 
-    Formula: `finetune_epochs` epochs of the original's optimizer from theta. Nothing pushes the withdrawn rows out.
+    Formula: `finetune_epochs` epochs of the original's optimizer from theta. Nothing removes the withdrawn rows' influence.
     Cost: `finetune_epochs` / `epochs` of training. Use it to see that more training alone does not forget.
 
     Args:
@@ -31,9 +31,9 @@ class FineTune(UnlearnMethod):
 
 
 def _drop_edges(context: UnlearnContext) -> None:
-    """Take the withdrawn rows out of the graph; a model without adapter has none that we know of."""
+    """Take the withdrawn rows out of the graph; a model without adapter is taken to have none."""
     try:
-        adapter = ModelAdapter.of(context.model)
+        adapter = ScoringAdapter.of(context.model)
     except UnsupportedModelError:
         return
     forgotten = context.withdrawal.forget

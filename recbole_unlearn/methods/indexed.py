@@ -1,4 +1,4 @@
-"""Requests against a row index: the context of a request from the rows of the users that it names, and no others."""
+"""The context of a request from a row index, which reads only the rows of the users that the request names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recbole_unlearn.methods.base import UnlearnContext
 class IndexedContext(UnlearnContext):
     """An UnlearnContext whose rows are those of the affected users, and whose counts are a row index's.
 
-    It serves the methods that read nothing else: ``SCIF``, ``SIF`` and ``ResetUE``, on models without a graph, with sampled
+    It is enough for ``SCIF``, ``SIF`` and ``ResetUE``, on models without a graph, with sampled
     negatives. What it costs grows with the rows of the affected users and with the catalogue.
     """
 
@@ -69,10 +69,10 @@ def withdraw(
         gone_before: Ids of users whose last row left earlier.
         weight_decay: The optimizer's, a penalty on the mean loss of a row.
     """
-    mine, owners = index.of_users(users)
-    forget = np.ones(len(mine), dtype=bool) if positions is None else np.isin(mine, positions)
-    index.drop(mine[forget])
-    rows = Interactions(owners, index.items[mine], user_tokens, item_tokens, {}, {})
+    rows_of_users, owners = index.of_users(users)
+    forget = np.ones(len(rows_of_users), dtype=bool) if positions is None else np.isin(rows_of_users, positions)
+    index.drop(rows_of_users[forget])
+    rows = Interactions(owners, index.items[rows_of_users], user_tokens, item_tokens, {}, {})
     withdrawal = Withdrawal(WithdrawalRequest(), "train", forget, users, np.array([], dtype=np.int64))
     context = IndexedContext(
         model=model,

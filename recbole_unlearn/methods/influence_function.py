@@ -20,19 +20,19 @@ from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.methods.scif import UserRows, merged
 from recbole_unlearn.methods.shared import SharedUpdate
 from recbole_unlearn.methods.sweeps import BlockSweeps
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 
 Update = SharedUpdate | BlockSweeps
 
 
 @dataclass(frozen=True, kw_only=True)
 class InfluenceFunction(InfluenceOptions, UnlearnMethod):
-    """Replace the withdrawn rows in the objective, and follow its minimum from the trained parameters.
+    """Take the withdrawn rows out of the objective, and move the trained parameters to its new minimum.
 
-    ``select`` says which parameters follow: the rows of the users who lose data, also those of the items, the rows of every
-    user and item, or all;
-    ``collaborate`` whether z-bar takes the place of the withdrawn rows. Users with no row left have no minimum to follow:
-    without collaboration they are drawn anew, with it they are solved on the catalogue.
+    ``select`` says which parameters move: the rows of the users who lose data, also the rows of the items, the rows of all
+    users and items, or all parameters. ``collaborate`` says whether z-bar takes the place of the withdrawn rows. For users
+    with no row left the objective without z-bar has no minimum, so their rows are drawn anew; with z-bar they are fitted
+    to the catalogue.
 
     Reference: Li et al. (2023), eq. 4 to 13, with the signs and the Hessian of docs/mathematics.md.
     """
@@ -43,9 +43,9 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
             raise ConfigError(f"{self.name}: select is 'rows', which is solved in turns; allowed: compensation newton")
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
-        """Update the chosen parameters in place; no other bit of the model changes, but for the edges of a graph."""
+        """Update the chosen parameters in place; no other value of the model changes, except the edges of a graph."""
         context.model.eval()
-        adapter = ModelAdapter.of(context.model)
+        adapter = InfluenceAdapter.of(context.model)
         approximate = adapter.row_penalty.approximate
         if approximate:
             warnings.warn(f"{self.name} is approximate: {approximate}", stacklevel=2)
@@ -66,11 +66,11 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
             results += user_rows.solve(context.partial)
         results += user_rows.solve_gone()
         adapter.parameters_changed()
-        given = {"select": self.select, "collaborate": self.collaborate, "ridge": self.ridge}
-        told = {**given, "damping": self.damping or 0.0, **merged(results, shared)}
-        return Outcome(context.model, {**told, "approximate": approximate} if approximate else told)
+        options = {"select": self.select, "collaborate": self.collaborate, "ridge": self.ridge}
+        diagnostics = {**options, "damping": self.damping or 0.0, **merged(results, shared)}
+        return Outcome(context.model, {**diagnostics, "approximate": approximate} if approximate else diagnostics)
 
-    def _shared_update(self, context: UnlearnContext, adapter: ModelAdapter, rows: RequestRows) -> Update | None:
+    def _shared_update(self, context: UnlearnContext, adapter: InfluenceAdapter, rows: RequestRows) -> Update | None:
         """Return the update of parameters whose curvature couples users and items, or None if user blocks do it all."""
         device = adapter.user_tables[0].weight.device
 
@@ -160,8 +160,8 @@ class SCIF(InfluenceFunction):
     Formula: e_u' = argmin over e of the sum of the loss of u's retained rows and of z-bar in the place of the withdrawn ones,
     plus `ridge` n / 2 |e|^2, n the mean rows of a user; users with no row left share one solution, on the catalogue. Nothing
     else in the model moves.
-    Cost: for each touched user up to `newton_steps` d x d systems and passes over the user's rows; not the number of users
-    of the data set, but for the means behind z-bar. With a graph users are coupled, and the cost is that of CIF.
+    Cost: for each touched user up to `newton_steps` d x d systems and passes over the user's rows; independent of the
+    number of users, except for the averages that z-bar needs. With a graph users are coupled, and the cost is that of CIF.
 
     Use it where a withdrawal must be served at once. Options: those of ``InfluenceOptions``.
     """
@@ -205,4 +205,4 @@ class SCIFPaper(InfluenceFunction):
     hessian: Literal["new", "original"] = "original"
     newton_tolerance: float = option(1e-4, above=0)
     start: Literal["auto", "fresh", "trained"] = "trained"
-    zbar_rows: Literal["auto", "catalogue", "withdrawn"] = "withdrawn"
+    zbar_rows: Literal["catalogue", "withdrawn"] = "withdrawn"

@@ -1,4 +1,4 @@
-"""How training draws its negatives, and which methods can follow it."""
+"""How training draws its negatives, and which methods support that."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def sampled_negatives(config: Any) -> int:
 
 
 def check_negatives(config: Any, method: UnlearnMethod) -> None:
-    """Refuse a method that takes negatives for uniform draws where training draws them otherwise.
+    """Refuse a method that assumes uniform negatives if training draws them in another way.
 
     Raises:
         ConfigError: The negatives are drawn by popularity, or dynamically, and the method looks into the model.

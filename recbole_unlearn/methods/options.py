@@ -67,11 +67,10 @@ class InfluenceOptions:
         ridge: Pull towards 0 of a row that is solved, as a share of a retained user's mean rows of the loss.
         damping: Added to the Hessian's diagonal; None: chosen by the loss of retained rows.
         start: ``trained``, ``fresh`` (a new draw), or ``auto``: fresh for users with no row left, else trained.
-        zbar_rows: ``withdrawn`` (the paper), ``catalogue``, or ``auto``: catalogue for users with no row left.
-        curvature: Curvature where users and items are coupled: ``gauss_newton``, or ``hessian`` (may be indefinite).
+        zbar_rows: What users with no row left are fitted to: ``catalogue`` (all items, labelled by their popularity), or
+            ``withdrawn`` (z-bar on the withdrawn items, as in the paper).
         curvature_rows: Observed rows at most for that curvature and for the choice of a damping; a sample.
-        solver: ``cg`` (conjugate gradients) or ``lissa`` (stochastic, one batch of rows per product).
-        cg_tolerance: Relative residual at which the solver stops; lissa's must be about .1.
+        cg_tolerance: Relative residual at which conjugate gradients stop.
         cg_steps: Products with the curvature at most.
     """
 
@@ -85,17 +84,15 @@ class InfluenceOptions:
     ridge: float = option(0.003, above=0)
     damping: float | None = option(0.0, least=0)
     start: Literal["auto", "fresh", "trained"] = "auto"
-    zbar_rows: Literal["auto", "catalogue", "withdrawn"] = "auto"
-    curvature: Literal["gauss_newton", "hessian"] = "gauss_newton"
+    zbar_rows: Literal["catalogue", "withdrawn"] = "catalogue"
     curvature_rows: int = option(30000, least=1)
-    solver: Literal["cg", "lissa"] = "cg"
     cg_tolerance: float = option(1e-2, above=0)
     cg_steps: int = option(200, least=1)
 
     @property
     def catalogue(self) -> bool:
         """Whether users with no row left are solved on the catalogue."""
-        return self.zbar_rows != "withdrawn"
+        return self.zbar_rows == "catalogue"
 
     @property
     def one_step(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.methods.base import UnlearnMethod, method_class
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import ScoringAdapter
 from recbole_unlearn.settings import presets
 
 
@@ -39,10 +39,10 @@ def import_adapters(names: Iterable[str]) -> None:
     """Import adapters named ``my_pkg.module:Foo``; being imported registers them.
 
     Raises:
-        ConfigError: One of them cannot be imported or is no ModelAdapter.
+        ConfigError: One of them cannot be imported or is no ScoringAdapter.
     """
     for name in names:
-        _import(name, ModelAdapter)
+        _import(name, ScoringAdapter)
 
 
 def method_defaults(name: str) -> dict[str, Any]:
@@ -68,13 +68,13 @@ def _import(name: str, base: type) -> Any:
     if not module or not attribute:
         raise ConfigError(f"{name!r} is not of the form my_pkg.module:Foo; give a module, a colon and a class")
     try:
-        found = getattr(import_module(module), attribute)
+        named = getattr(import_module(module), attribute)
     except ImportError as error:
         raise ConfigError(
             f"{name!r}: the module cannot be imported ({error}); install it, or put its folder on PYTHONPATH"
         ) from error
     except AttributeError as error:
         raise ConfigError(f"{name!r}: the module {module!r} has no {attribute!r}; check its spelling") from error
-    if not isinstance(found, type) or not issubclass(found, base):
+    if not isinstance(named, type) or not issubclass(named, base):
         raise ConfigError(f"{name!r} is no {base.__name__}; give a subclass of {base.__module__}.{base.__name__}")
-    return found
+    return named

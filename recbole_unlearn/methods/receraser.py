@@ -12,17 +12,18 @@ from recbole_unlearn.shards.aggregate import Aggregation
 class RecEraser(SISA):
     """SISA with a partition that keeps similar rows together and an aggregator that is learned (Chen et al. 2022).
 
-    Formula: shards vote by attention: user and item vectors are sums over the shards k of a_k W_k e_k; a and W are learned.
+    Formula: the vector of a user or an item is the sum over the shards k of a_k W_k e_k; the attention a and W are learned.
     Cost: touched / `shard_count` of training, and the aggregator. By user, one user touches one shard; a request of many
-    users touches them all. Use it as SISA, where requests come one by one.
+    users touches them all. Use it for the same purposes as SISA, if requests come one by one.
 
     Args:
         shard_count: Number of shards.
-        shard_partition: What stays together: ``user``, ``item``, ``interaction``, or ``random`` (which knows no row).
+        shard_partition: What stays together: ``user``, ``item``, ``interaction``, or ``random`` (independent of all
+            other rows).
         shard_aggregation: ``attention``, learned on the retained rows, or the ``mean`` of scores.
         aggregator_epochs: Epochs of the attention's training.
-        aggregator_batches: Batches of such an epoch, whatever the number of rows.
-        aggregator_learning_rate: Its learning rate.
+        aggregator_batches: Batches of such an epoch, independent of the number of rows.
+        aggregator_learning_rate: Learning rate of the attention.
     """
 
     name = "RecEraser"

@@ -14,7 +14,7 @@ from recbole_unlearn.methods.options import option
 from recbole_unlearn.methods.reset import draw_rows
 from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.methods.scif import UserRows, summary
-from recbole_unlearn.model.adapter import ModelAdapter, write_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter, write_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class RedrawItems(UnlearnMethod):
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Return the model with items that never saw a withdrawn row."""
-        adapter, rows = ModelAdapter.of(context.model), context.rows
+        adapter, rows = InfluenceAdapter.of(context.model), context.rows
         solver = SCIF() if self.collaborate else SIF()
         if len(context.partial):  # their rows would teach the new items what leaves
             solver.unlearn(context)
@@ -65,12 +65,12 @@ class RedrawItems(UnlearnMethod):
     def _solve_gone(self, context: UnlearnContext, solver: SCIF | SIF) -> dict[str, Any]:
         """Give users with no row left the row that the new items and layers lead to."""
         context.model.eval()
-        adapter = ModelAdapter.of(context.model)
+        adapter = InfluenceAdapter.of(context.model)
         weight = adapter.user_tables[0].weight
         request = RequestRows(context, adapter.pairwise, weight.dtype, weight.device)
-        told = summary(UserRows(context, adapter, request, solver).solve_gone())
+        diagnostics = summary(UserRows(context, adapter, request, solver).solve_gone())
         adapter.parameters_changed()
-        return told
+        return diagnostics
 
 
 @dataclass(frozen=True, kw_only=True)

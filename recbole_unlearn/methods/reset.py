@@ -6,7 +6,7 @@ import torch
 
 from recbole_unlearn.data.frozen import token_keys
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
-from recbole_unlearn.model.adapter import ModelAdapter, write_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter, write_rows
 
 
 class ResetUE(UnlearnMethod):
@@ -22,7 +22,7 @@ class ResetUE(UnlearnMethod):
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Reset the rows in place; each draw is keyed by the seed and the token."""
-        adapter = ModelAdapter.of(context.model)
+        adapter = InfluenceAdapter.of(context.model)
         forgotten = context.withdrawal.forget
         adapter.drop_edges(context.rows.users[forgotten], context.rows.items[forgotten])
         users = context.gone
@@ -34,7 +34,7 @@ class ResetUE(UnlearnMethod):
         return Outcome(context.model, {"users_reset": len(users), "users_unchanged": len(context.partial)})
 
 
-def reset_items(context: UnlearnContext, adapter: ModelAdapter) -> None:
+def reset_items(context: UnlearnContext, adapter: InfluenceAdapter) -> None:
     """Draw the rows of withdrawn items anew."""
     items = context.withdrawal.items
     if len(items):
@@ -43,7 +43,7 @@ def reset_items(context: UnlearnContext, adapter: ModelAdapter) -> None:
 
 
 def draw_rows(
-    adapter: ModelAdapter, tables: list[torch.nn.Embedding], tokens: Iterable[str], seed: int
+    adapter: InfluenceAdapter, tables: list[torch.nn.Embedding], tokens: Iterable[str], seed: int
 ) -> torch.Tensor:
     """Draw one new row per token, shape [tokens, dims]; the same seed and token always give the same row."""
     keys = token_keys(tokens, seed) >> 1  # torch seeds are signed

@@ -1,4 +1,4 @@
-"""Retrain: a new model from the retained rows. Exact by definition; every figure stands beside its."""
+"""Retrain: a new model from the retained rows. Exact by definition, and the reference of every figure."""
 
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
 
@@ -19,7 +19,7 @@ class Retrain(UnlearnMethod):
 
 
 class RetrainAgain(UnlearnMethod):
-    """Retrain with the next seed: how far two exact answers lie apart is the noise of the yardstick.
+    """Retrain with the next seed; the difference between two exact results is the noise of the reference.
 
     Formula: that of Retrain, from other initial weights and batches. Cost: that of training.
     """

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recbole_unlearn.arrays.sets import Taken
 from recbole_unlearn.data.frozen import frozen_negatives, row_keys, token_keys, token_uniforms
-from recbole_unlearn.fast.sets import Taken
 from recbole_unlearn.influence.collaboration import (
     average_ratings,
     catalogue_weights,
@@ -68,12 +68,12 @@ class RequestRows:
 
     @cached_property
     def rows_per_user(self) -> float:
-        """Mean rows of the loss of a retained user, negatives included: what a ridge is a share of."""
+        """Mean rows of the loss of a retained user, negatives included; a ridge is a share of it."""
         return self.context.rows_per_user * self.per_pair
 
     @cached_property
     def loss_rows(self) -> int:
-        """Retained rows of the loss, negatives included: what a penalty on the mean loss is multiplied with."""
+        """Retained rows of the loss, negatives included; a penalty on the mean loss is multiplied by it."""
         return self.context.n_retained * self.per_pair
 
     def replaced_rows(self, users: np.ndarray) -> int:
@@ -130,12 +130,12 @@ class RequestRows:
         return replace(rows, targets=torch.from_numpy(labels).to(rows.targets), weights=weights)
 
     def without_gone(self, rows: LossRows) -> LossRows:
-        """Return rows without those of users who have none left: their trained rows would teach the items what they know."""
+        """Return rows without those of users with no row left, to whose trained vectors no item may be fitted."""
         gone = torch.from_numpy(self.context.gone).to(rows.users.device)
         return rows[~torch.isin(rows.users, gone)]
 
     def catalogue(self) -> LossRows:
-        """Return the rows of a user of whom nothing is known: the catalogue, labelled by what is liked in general.
+        """Return the rows to which a user with no row left is fitted: all served items, labelled by their popularity.
 
         The user ids are 0; the weights sum to the mean number of rows of a retained user (of a sample, in expectation). Of a
         large catalogue a sample stands for all, drawn by token and seed. With a pairwise loss every item stands against a
@@ -188,16 +188,16 @@ class RequestRows:
                 drawn[part] = self._draw(users[part], items[part], taken)
         return drawn
 
-    def _draw(self, users: np.ndarray, items: np.ndarray, mine: np.ndarray) -> np.ndarray:
+    def _draw(self, users: np.ndarray, items: np.ndarray, taken: np.ndarray) -> np.ndarray:
         rows = self.context.rows
         ids, owner = np.unique(users, return_inverse=True)
         if len(ids) < 1000:
-            mine = mine & np.isin(rows.users, ids)
+            taken = taken & np.isin(rows.users, ids)
         user_keys = token_keys(rows.user_tokens[ids], self.seed)
         item_ids, place = np.unique(items, return_inverse=True)
         item_keys = token_keys(rows.item_tokens[item_ids], self.seed)
         keys = row_keys(user_keys[owner], item_keys[place])
-        return frozen_negatives(keys, users, self._taken(rows.users[mine], rows.items[mine]), self.context.negatives)
+        return frozen_negatives(keys, users, self._taken(rows.users[taken], rows.items[taken]), self.context.negatives)
 
     def _taken(self, users: np.ndarray, items: np.ndarray) -> Taken:
         return Taken(users, items, len(self.context.rows.item_tokens), self.context.gone_items)

@@ -18,7 +18,7 @@ from recbole_unlearn.methods.base import UnlearnContext
 from recbole_unlearn.methods.options import InfluenceOptions
 from recbole_unlearn.methods.reset import draw_rows
 from recbole_unlearn.methods.rows import RequestRows, by_user
-from recbole_unlearn.model.adapter import ModelAdapter, read_rows, write_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows, write_rows
 
 _SHARED_DRAW = "recbole_unlearn: the row of every withdrawn user"
 
@@ -34,14 +34,14 @@ class UserRows:
     """
 
     def __init__(
-        self, context: UnlearnContext, adapter: ModelAdapter, rows: RequestRows, options: InfluenceOptions
+        self, context: UnlearnContext, adapter: InfluenceAdapter, rows: RequestRows, options: InfluenceOptions
     ) -> None:
         self.context, self.adapter, self.rows, self.options = context, adapter, rows, options
         self.tables = adapter.user_tables
         self.dims = sum(table.embedding_dim for table in self.tables)
 
     def solve_gone(self) -> list[NewtonResult]:
-        """Give users with no row left what the options let them know: a fresh draw, the catalogue, or z-bar's rows."""
+        """Write the rows of users with no row left: a fresh draw, or fitted to the catalogue or to z-bar's rows."""
         gone, options = self.context.gone, self.options
         if not options.collaborate:
             self._write(gone, self._fresh(gone))
@@ -83,9 +83,9 @@ class UserRows:
 
     def _lists(self, users: np.ndarray) -> tuple[LossRows, LossRows]:
         """Return the padded rows of users before and after the withdrawal."""
-        mine = np.flatnonzero(np.isin(self.context.rows.users, users))
-        forget = self.rows.forget[mine]
-        retained, withdrawn = self.rows.of(mine[~forget]), self.rows.of(mine[forget])
+        positions = np.flatnonzero(np.isin(self.context.rows.users, users))
+        forget = self.rows.forget[positions]
+        retained, withdrawn = self.rows.of(positions[~forget]), self.rows.of(positions[forget])
         if self.options.collaborate:
             replaced = self.rows.relabelled(withdrawn)
         else:
@@ -143,7 +143,7 @@ class UserRows:
 
 
 def summary(results: list[NewtonResult]) -> dict[str, float | int]:
-    """Return what the blocks say: most steps, worst residual, whole gradient norm, share converged, least rank's bound."""
+    """Return the diagnostics of the blocks, of all together: for example the most steps and the worst residual."""
     if not results:
         return {"steps": 0, "residual": 0.0, "gradient_norm": 0.0, "converged": 1.0, "blocks": 0}
     steps, norms, residuals, converged, ranks = (
@@ -165,10 +165,10 @@ def summary(results: list[NewtonResult]) -> dict[str, float | int]:
 
 
 def merged(results: list[NewtonResult], shared: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the summary of the blocks with what the shared update says; of what both say, the worse counts.
+    """Return the diagnostics of the blocks and of the shared update; of a figure that both have, the worse one.
 
     Args:
-        results: Of the users' blocks.
+        results: Solutions of the users' blocks.
         shared: Diagnostics of the shared update; empty if there was none.
     """
     blocks = summary(results)

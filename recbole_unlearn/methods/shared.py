@@ -19,7 +19,7 @@ from recbole_unlearn.methods.base import UnlearnContext
 from recbole_unlearn.methods.options import InfluenceOptions
 from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.methods.step import StepSolver
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 
 _HALVINGS = 10
 Tensors = tuple[Tensor, ...]
@@ -30,7 +30,7 @@ class SharedUpdate:
     """Updates the chosen parameters together.
 
     The gradient of the new objective is taken under the graph without the withdrawn edges, that of the original under the
-    graph with them, so what the edges did to everybody's vectors is part of the step. Call ``linearise`` before the edges
+    graph with them, so the step contains the effect of the edges on all vectors. Call ``linearise`` before the edges
     leave and ``apply`` after.
 
     Args:
@@ -44,7 +44,7 @@ class SharedUpdate:
     def __init__(
         self,
         context: UnlearnContext,
-        adapter: ModelAdapter,
+        adapter: InfluenceAdapter,
         rows: RequestRows,
         options: InfluenceOptions,
         selection: Selection,
@@ -98,7 +98,7 @@ class SharedUpdate:
         """Descend on the new objective until it settles; each step backtracks."""
         values, options = self.start, self.options
         before = self.new.value(values)
-        products, first, steps, settled, found = 0, 0.0, 0, False, False
+        products, first, steps, settled, at_minimum = 0, 0.0, 0, False, False
         while steps < options.shared_steps and not settled:
             steps += 1
             gradient = flatten(self.new.gradient(values))
@@ -109,15 +109,15 @@ class SharedUpdate:
             values, after, accepted = self._backtrack(values, solution.solution, before, slope)
             settled = before - after <= options.newton_tolerance * abs(before)
             # Without an accepted step the values stay: the minimum if the slope says so, else a failure.
-            found = accepted or abs(slope) <= options.newton_tolerance * abs(before)
+            at_minimum = accepted or abs(slope) <= options.newton_tolerance * abs(before)
             before = after
         self.selection.write(self.context.model, values)
-        if settled and not found:
+        if settled and not at_minimum:
             solution = replace(solution, converged=False, note="no step lowers the objective")
         elif not settled and not solution.note:
             solution = replace(solution, converged=False, note=f"{steps} Newton steps were not enough")
-        told = self._diagnostics(solution, damping, first, steps)
-        return {**told, "products": products, "converged": float(settled and found and solution.converged)}
+        diagnostics = self._diagnostics(solution, damping, first, steps)
+        return {**diagnostics, "products": products, "converged": float(settled and at_minimum and solution.converged)}
 
     def _backtrack(self, values: Tensors, step: Tensor, before: float, slope: float) -> tuple[Tensors, float, bool]:
         """Return the new values, their objective, and whether a step was accepted; if none was, the old ones."""
@@ -181,7 +181,7 @@ class SharedUpdate:
         return tuple(parts)
 
     def _diagnostics(self, solution: Solution, damping: float, norm: float, steps: int) -> dict[str, Any]:
-        told = {
+        diagnostics = {
             "damping": damping,
             "steps": steps,
             "products": solution.steps,
@@ -189,7 +189,7 @@ class SharedUpdate:
             "gradient_norm": norm,
             "converged": float(solution.converged),
         }
-        return {**told, "note": solution.note} if solution.note else told
+        return {**diagnostics, "note": solution.note} if solution.note else diagnostics
 
 
 def _count(column: Tensor | None, weights: Tensor, size: int) -> Tensor:

@@ -20,13 +20,13 @@ _SINGLE_REQUESTS = 20
 class SISA(UnlearnMethod):
     """Exact unlearning from sub-models on parts of the rows (Bourtoule et al. 2021; here without slices).
 
-    Each touched shard is trained from scratch, with the seed it was born with, on the rows that it keeps; then the
+    Each touched shard is trained from scratch, with the seed of its first training, on the rows that it keeps; then the
     aggregator, if there is one, on all rows that remain. The result is, bit for bit, what learning those shards without
     the withdrawn rows gives; the partition stays as it was.
 
     Formula: s(u, i) = mean of s_k(u, i) over the shards k; those with withdrawn rows are the argmin of the loss over
     what they keep. Cost: touched / `shard_count` of training. A user's rows lie in most random shards, so one user
-    touches nearly all. Use it where exactness matters and memory for the sub-models is there.
+    touches nearly all. Use it where the result must be exact and there is memory for the sub-models.
 
     Args:
         shard_count: Number of shards.
@@ -39,7 +39,7 @@ class SISA(UnlearnMethod):
 
     @property
     def partition_kind(self) -> str:
-        """What stays together in a shard: nothing, here."""
+        """Which rows stay together in a shard: none."""
         return "random"
 
     @property
@@ -48,7 +48,7 @@ class SISA(UnlearnMethod):
         return Aggregation("mean")
 
     def learn(self, workshop: Any) -> Any:
-        """Return an ensemble of shards, trained on all rows of the workshop."""
+        """Return an ensemble of shards, trained on all training rows."""
         assignment = partition(workshop.rows, self.partition_kind, self.shard_count, workshop.seed)
         return workshop.train_ensemble(assignment, self.shard_count, self.aggregation)
 

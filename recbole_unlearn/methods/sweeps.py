@@ -17,7 +17,7 @@ from recbole_unlearn.methods.options import InfluenceOptions
 from recbole_unlearn.methods.reset import draw_rows
 from recbole_unlearn.methods.rows import RequestRows, by_user
 from recbole_unlearn.methods.scif import summary
-from recbole_unlearn.model.adapter import ModelAdapter, read_rows, write_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows, write_rows
 
 _CHUNK_ENTRIES = 1 << 22  # Jacobian entries at a time: 16 MB of float32
 
@@ -25,10 +25,10 @@ _CHUNK_ENTRIES = 1 << 22  # Jacobian entries at a time: 16 MB of float32
 class BlockSweeps:
     """Solves the rows of users, then those of items, ``shared_steps`` times: of those who lose data, or of all (``rows``).
 
-    A pair that both sides remember is forgotten by neither alone: what the items keep of it leads the user's new row back,
-    and the other way round. Drawn anew and solved one after the other on the retained rows, the second side sees no vector
-    that was fitted to the pair. Every turn draws its own negatives. Where many rows lose something, ``rows`` refits
-    all of them, so that none keeps a trained value beside values under the ridge.
+    If only the user's row is solved again, the item's vector, which was fitted to the withdrawn pair, leads it back, and the
+    other way round. So both sides are drawn anew and solved one after the other on the retained rows; the second side then
+    sees no vector that was fitted to the pair. Every turn draws its own negatives. Where many rows lose something,
+    ``rows`` refits all of them, so that none keeps a trained value beside values under the ridge.
 
     Args:
         context: The request.
@@ -38,13 +38,13 @@ class BlockSweeps:
     """
 
     def __init__(
-        self, context: UnlearnContext, adapter: ModelAdapter, rows: RequestRows, options: InfluenceOptions
+        self, context: UnlearnContext, adapter: InfluenceAdapter, rows: RequestRows, options: InfluenceOptions
     ) -> None:
         self.context, self.adapter, self.rows, self.options = context, adapter, rows, options
         self.decay = 0.0
 
     def linearise(self) -> None:
-        """Nothing to keep: every turn starts from the model as it is."""
+        """Do nothing: every turn starts from the model as it is."""
 
     def apply(self) -> dict[str, Any]:
         """Solve and write the rows, and return the diagnostics."""
@@ -78,7 +78,7 @@ class BlockSweeps:
         chosen = torch.zeros(size, dtype=torch.bool, device=rows.users.device)
         chosen[torch.from_numpy(ids).to(rows.users.device)] = True
         rows = rows[chosen[rows.users]]
-        return [self._solve(part, mine, of_items, first) for part, mine in self._chunks(rows, ids)]
+        return [self._solve(owners, their_rows, of_items, first) for owners, their_rows in self._chunks(rows, ids)]
 
     def _chunks(self, rows: LossRows, ids: np.ndarray) -> Iterator[tuple[np.ndarray, LossRows]]:
         """Yield ids with lists of like length and their rows, as many at a time as fit into the memory of a chunk."""

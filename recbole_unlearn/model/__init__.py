@@ -1,6 +1,6 @@
-"""RecBole models with a faster or graph-aware piece, and the adapters through which influence code sees them."""
+"""Models that replace RecBole's of the same name, and the adapters through which methods and oracles see a model."""
 
 from recbole_unlearn.model import dot, neumf
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter, ScoringAdapter
 
-__all__ = ["ModelAdapter", "dot", "neumf"]
+__all__ = ["InfluenceAdapter", "ScoringAdapter", "dot", "neumf"]

@@ -1,11 +1,15 @@
-"""The adapter: what the influence code and the oracle may know about a RecBole model."""
+"""Adapters: what oracles and influence methods know of a RecBole model, in two steps.
+
+``ScoringAdapter`` is what serves: logits and embeddings of pairs. ``InfluenceAdapter`` adds what can be solved: the
+parameters, the logit of a row of the loss, and the blocks of users and items. Callers ask for the step that they need.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
@@ -46,23 +50,27 @@ class UserBlocks(Protocol):
         """Return the blocks of a subset of the users."""
 
 
-class ModelAdapter(ABC):
-    """Tells how one RecBole model's parameters, row logits, graph and initialiser look. A new model is one subclass.
+class ScoringAdapter(ABC):
+    """Says what a model serves: the scores of pairs and the vectors behind them. The oracles need no more.
 
-    A subclass names the model (the class or a base class of it, as RecBole spells it), which registers it.
+    A model whose parameters the influence methods can solve has an ``InfluenceAdapter``, which is a ScoringAdapter too.
+    Implement this class alone for a model without embedding tables of its own, such as an ensemble.
+
+    Subclasses register themselves under ``model_name``, the name of the model's class or of one of its base classes.
 
     Attributes:
-        model_name: The name of the model's class.
-        pairwise: Whether a row of the loss is a triple (u, i, j) with x = s_ui - s_uj, or a pair with x = s_ui.
-        has_graph: Whether the training rows are edges of a graph that scores.
-        has_item_blocks: Whether ``item_blocks`` is there: with everything else fixed, items do not mix either.
+        model_name: Name of the model's class.
+        has_graph: Whether the training rows are edges of a graph from which scores are computed.
+        why_not_solved: Why the influence methods cannot solve the model's parameters, and what to do instead; the text of
+            the error that ``InfluenceAdapter.of`` raises. Unused by an InfluenceAdapter.
     """
 
     model_name: ClassVar[str]
-    pairwise: ClassVar[bool] = False
     has_graph: ClassVar[bool] = False
-    has_item_blocks: ClassVar[bool] = False
-    _registry: ClassVar[dict[str, type[ModelAdapter]]] = {}
+    why_not_solved: ClassVar[str] = (
+        "the model's adapter is no InfluenceAdapter; use Retrain, or write an InfluenceAdapter"
+    )
+    _registry: ClassVar[dict[str, type[ScoringAdapter]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -72,26 +80,73 @@ class ModelAdapter(ABC):
     def __init__(self, model: nn.Module) -> None:
         self.model: Any = model
 
-    @staticmethod
-    def of(model: nn.Module) -> ModelAdapter:
-        """Return the adapter of a model; raises UnsupportedModelError if there is none."""
-        return ModelAdapter.class_for(type(model))(model)
+    @classmethod
+    def of(cls, model: nn.Module) -> Self:
+        """Return the adapter of a model.
 
-    @staticmethod
-    def class_for(model_class: type) -> type[ModelAdapter]:
+        Raises:
+            UnsupportedModelError: It has none, or ``InfluenceAdapter.of`` is asked and it has a ScoringAdapter only.
+        """
+        return cls.class_for(type(model))(model)
+
+    @classmethod
+    def class_for(cls, model_class: type) -> type[Self]:
         """Return the adapter class of a model class.
 
         Raises:
-            UnsupportedModelError: No adapter is registered for the class or its bases.
+            UnsupportedModelError: As ``of`` does.
         """
-        registry = ModelAdapter._registry
+        registry = ScoringAdapter._registry
         for base in model_class.__mro__:
-            if base.__name__ in registry:
-                return registry[base.__name__]
+            adapter = registry.get(base.__name__)
+            if adapter is None:
+                continue
+            if not issubclass(adapter, cls):
+                raise UnsupportedModelError(adapter.why_not_solved)
+            return adapter
         raise UnsupportedModelError(
             f"no adapter for the model {model_class.__name__!r}; influence methods know {', '.join(sorted(registry))}; "
             f"Retrain works with every model"
         )
+
+    @abstractmethod
+    def logits(self, users: Tensor, items: Tensor) -> Tensor:
+        """Return the logit s of each (user, item) pair, shape [pairs]."""
+
+    @abstractmethod
+    def embeddings(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the vectors of each pair's user and item, two tensors of one shape [pairs, dims]; the oracle's features."""
+
+    @property
+    def serving(self) -> list[InfluenceAdapter]:
+        """The adapters of the models whose mean score is served; the refit oracle fits a new user's row in each.
+
+        Raises:
+            UnsupportedModelError: No such models are known.
+        """
+        raise UnsupportedModelError(self.why_not_solved)
+
+    def drop_edges(self, users: np.ndarray, items: np.ndarray) -> None:  # noqa: B027 (most models have no graph)
+        """Remove training rows, the ids ``users[k]`` and ``items[k]``, from the graph; a model without graph does nothing."""
+
+    def parameters_changed(self) -> None:  # noqa: B027 (most models keep nothing)
+        """Discard results that the model computed from its parameters and kept; call it after every change of them."""
+
+
+class InfluenceAdapter(ScoringAdapter):
+    """Says how a model's loss depends on its parameters, so that influence methods can solve for them.
+
+    A new model is one subclass. Its logits, gradients and Jacobians are tested against the model's own
+    ``calculate_loss`` and against autograd.
+
+    Attributes:
+        pairwise: Whether a row of the loss is a triple (u, i, j) with x = s_ui - s_uj, or a pair with x = s_ui.
+        has_item_blocks: Whether ``item_blocks`` is implemented: with everything else fixed, the loss is a sum over items of
+            functions of one item's row each.
+    """
+
+    pairwise: ClassVar[bool] = False
+    has_item_blocks: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -132,8 +187,8 @@ class ModelAdapter(ABC):
         """
 
     @property
-    def serving(self) -> list[ModelAdapter]:
-        """The adapters of the models whose mean score is served: the model's own, or those of an ensemble."""
+    def serving(self) -> list[InfluenceAdapter]:
+        """The adapter itself: the model's own score is served."""
         return [self]
 
     def fresh_blocks(self, items: Tensor) -> UserBlocks:
@@ -154,25 +209,11 @@ class ModelAdapter(ABC):
                 f"{self.model_name} has no item blocks; select is rows, allowed for it: users, users_items, all"
             )
 
-    @abstractmethod
-    def logits(self, users: Tensor, items: Tensor) -> Tensor:
-        """Return the logit s of each (user, item) pair, shape [pairs]."""
-
-    @abstractmethod
-    def embeddings(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the oracle sees of each pair: user and item vectors of one length, shapes [pairs, dims]."""
-
     @cached_property
     def row_penalty(self) -> RowPenalty:
         """The regulariser that belongs to each row of the loss; where it depends on the graph, on that of the first look
         since edges left it last."""
         return RowPenalty(0.0, 0.0, 0.0)
-
-    def drop_edges(self, users: np.ndarray, items: np.ndarray) -> None:  # noqa: B027 (most models have no graph)
-        """Take training rows out of the graph, if there is one."""
-
-    def parameters_changed(self) -> None:  # noqa: B027 (most models keep nothing)
-        """Clear whatever the model computed from its parameters and kept."""
 
     def names(self, tables: Sequence[nn.Embedding]) -> list[str]:
         """Return the parameter names of embedding tables."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.influence.rows import LossRows
-from recbole_unlearn.model.adapter import ModelAdapter, RowPenalty, Tensors
+from recbole_unlearn.model.adapter import InfluenceAdapter, RowPenalty, Tensors
 from recbole_unlearn.model.lightgcn import LightGCN
 
 
@@ -38,7 +38,7 @@ class DotBlocks:
         return self.logits(vectors), self.vectors
 
 
-class BPRAdapter(ModelAdapter):
+class BPRAdapter(InfluenceAdapter):
     """RecBole's BPR: matrix factorisation with a pairwise loss."""
 
     model_name = "BPR"

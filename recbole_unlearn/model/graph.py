@@ -11,7 +11,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from recbole_unlearn.fast.sets import distinct
+from recbole_unlearn.arrays.sets import distinct
 
 _EPSILON = 1e-7  # RecBole adds it to every degree, so that a node without edges does not divide by zero
 

@@ -9,9 +9,10 @@ import torch
 from recbole.model.general_recommender.neumf import NeuMF as RecBoleNeuMF
 from torch import Tensor, nn
 
+from recbole_unlearn import fast
 from recbole_unlearn.fast.layers import use_fast_layers
 from recbole_unlearn.influence.rows import LossRows
-from recbole_unlearn.model.adapter import ModelAdapter, Tensors, read_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter, Tensors, read_rows
 
 _CHUNK_ENTRIES = 1 << 19  # hidden activations at a time: 2 MB of float32, which stays in a core's cache
 
@@ -21,7 +22,9 @@ class NeuMF(RecBoleNeuMF):
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
-        use_fast_layers(self)
+        self.is_fast = fast.is_on(config)
+        if self.is_fast:
+            use_fast_layers(self)
 
     def full_sort_predict(self, interaction: Any) -> Tensor:
         """Score every item for each user.
@@ -30,7 +33,12 @@ class NeuMF(RecBoleNeuMF):
 
         Returns:
             Probabilities, shape [users * items], equal to ``predict`` on every pair.
+
+        Raises:
+            NotImplementedError: With ``fast: False``, as in RecBole, whose trainer then asks ``predict`` for every pair.
         """
+        if not self.is_fast:
+            return super().full_sort_predict(interaction)
         users = interaction[self.USER_ID]
         blocks = NeuMFBlocks(self, torch.arange(self.n_items, device=users.device).unsqueeze(0))
         vectors = torch.cat([table.weight[users] for table in _user_tables(self)], dim=-1)
@@ -115,7 +123,7 @@ class NeuMFBlocks:
         return scores, hidden
 
 
-class NeuMFAdapter(ModelAdapter):
+class NeuMFAdapter(InfluenceAdapter):
     """NeuMF's user row is [mf ; mlp], or the one of the two that is trained."""
 
     model_name = "NeuMF"

@@ -6,9 +6,8 @@ import os
 import sys
 from typing import Any
 
-import yaml
-
 from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.settings.yaml_files import read_yaml
 
 
 def run(given: dict[str, str]) -> int:
@@ -115,14 +114,7 @@ def _undo(model_file: str, values: dict[str, Any]) -> int:
 def _from_files(files: list[str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for file in files:
-        try:
-            with open(file, encoding="utf-8") as text:
-                content = yaml.safe_load(text)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"config file {file!r} cannot be read: {' '.join(str(error).split())}") from error
-        if not isinstance(content, dict):
-            raise ConfigError(f"config file {file!r} holds no `key: value` lines")
-        values.update(content)
+        values.update(read_yaml(file))
     return values
 
 

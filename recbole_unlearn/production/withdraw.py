@@ -28,7 +28,7 @@ from recbole_unlearn.lineage.store import SeenFile
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.methods.negatives import check_negatives
 from recbole_unlearn.methods.plugins import get_method
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.production.pending import (
     Job,
     earlier_jobs,
@@ -215,7 +215,7 @@ def _method(config: Config, model: Any, dataset: WithdrawalDataset, given: Mappi
     method = get_method(config, names[0])
     check_negatives(config, method)
     if method.needs_adapter:
-        adapter = ModelAdapter.of(model)
+        adapter = InfluenceAdapter.of(model)
         if getattr(method, "select", None) == "rows":
             adapter.check_item_blocks()
     method.check_model(model, len(dataset.interactions().users))

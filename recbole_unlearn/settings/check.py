@@ -1,4 +1,4 @@
-"""What Config refuses: keys that nobody reads, and values that would fail in the middle of a run."""
+"""What Config refuses: keys that no code reads, and values that would fail in the middle of a run."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def is_text(key: str) -> bool:
 
 
 def check_keys(given: Iterable[str], internal: Iterable[str], listed: Iterable[str], model_class: type) -> None:
-    """Refuse keys that nobody reads in a run of this model.
+    """Refuse keys that no code reads in a run of this model.
 
     Args:
         given: What the user gave.
@@ -135,7 +135,7 @@ def check_values(values: Mapping[str, Any]) -> None:
 
 
 def check_recboles_values(given: Mapping[str, Any], defaults: Mapping[str, Any], final: Mapping[str, Any]) -> None:
-    """Refuse values of RecBole's keys which RecBole would stumble over in the middle of a run.
+    """Refuse values of RecBole's keys which RecBole would fail on in the middle of a run.
 
     Args:
         given: What the user gave.
@@ -166,13 +166,13 @@ def check_recboles_values(given: Mapping[str, Any], defaults: Mapping[str, Any],
 
 
 def _check_interval(name: str, value: Any) -> None:
-    """Refuse an interval that RecBole would only warn of, and then go on without."""
+    """Refuse an interval that RecBole cannot read; it would only warn and ignore it."""
     if value is None:
         return
     for part in str(value).split(";"):
-        found = _INTERVAL.fullmatch(part.strip())
+        bounds = _INTERVAL.fullmatch(part.strip())
         try:
-            right = found is not None and float(found[1]) <= float(found[2])
+            right = bounds is not None and float(bounds[1]) <= float(bounds[2])
         except ValueError:
             right = False
         if not right:
@@ -190,7 +190,7 @@ def _check_negatives(arguments: Mapping[str, Any]) -> None:
 
 
 def _check_metrics(final: Mapping[str, Any]) -> None:
-    """Refuse a headline that is never computed; without it early stopping and the report have no figure."""
+    """Refuse a ``valid_metric`` that is not computed; early stopping and the report need its figure."""
     lengths, metrics = final["topk"], [str(metric).lower() for metric in final["metrics"]]
     if not lengths or not all(isinstance(length, int) and not isinstance(length, bool) for length in lengths):
         raise ConfigError(f"topk is {lengths!r}; give at least one length of a ranked list, such as --topk=[5,10]")
@@ -215,11 +215,11 @@ def _keys_read_by(model_class: type) -> frozenset[str]:
 @cache
 def _keys_read_by_recboles_core() -> frozenset[str]:
     """Return the keys that RecBole reads outside its models; asked only for keys found nowhere else."""
-    folder, found = Path(recbole.__file__).parent, set()
+    folder, keys = Path(recbole.__file__).parent, set()
     for path in folder.rglob("*.py"):
         if path.relative_to(folder).parts[0] != "model":
-            found.update(_READ.findall(path.read_text(encoding="utf-8")))
-    return frozenset(found)
+            keys.update(_READ.findall(path.read_text(encoding="utf-8")))
+    return frozenset(keys)
 
 
 def _least(name: str) -> float:

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
+from recbole_unlearn.settings.yaml_files import read_package_yaml
 
 _KEY_LINE = re.compile(r"^(?P<key>\w+):[^#]*(?:#\s*\((?P<type>[^)]*)\)\s*(?P<meaning>.*))?$")
 
@@ -57,7 +57,7 @@ def load(kind: str, name: str = "") -> dict[str, Any]:
     50
     """
     path = _path(kind, name)
-    content = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+    content = read_package_yaml(path)
     base = content.pop("extends", None)
     return {**load(kind, base), **content} if base else content
 
@@ -68,11 +68,12 @@ def keys(kind: str, name: str = "") -> list[Key]:
     if not path.is_file():
         return []
     text = path.read_text(encoding="utf-8")
-    own = [match for line in text.splitlines() if (match := _KEY_LINE.match(line))]
-    base = (yaml.safe_load(text) or {}).get("extends")
-    found = {key.name: key._replace(default=defaults[key.name]) for key in (keys(kind, base) if base else [])}
-    found |= {m["key"]: Key(m["key"], defaults[m["key"]], m["type"] or "", m["meaning"] or "") for m in own}
-    return list(found.values())
+    lines = [match for line in text.splitlines() if (match := _KEY_LINE.match(line))]
+    own = [match for match in lines if match["key"] != "extends"]
+    base = read_package_yaml(path).get("extends")
+    merged = {key.name: key._replace(default=defaults[key.name]) for key in (keys(kind, base) if base else [])}
+    merged |= {m["key"]: Key(m["key"], defaults[m["key"]], m["type"] or "", m["meaning"] or "") for m in own}
+    return list(merged.values())
 
 
 def _path(kind: str, name: str) -> Path:

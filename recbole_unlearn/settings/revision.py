@@ -1,4 +1,4 @@
-"""Which state of the package's code something was made with."""
+"""The state of the package's code: a digest of its files, and the git revision."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Aggregation:
     Args:
         kind: ``mean`` of scores, or ``attention``, which is trained on all rows while the shards stay fixed.
         epochs: Epochs of the attention's training.
-        batches: Batches of an epoch: as many steps, however many rows there are.
-        learning_rate: Its learning rate.
+        batches: Batches of an epoch, independent of the number of rows.
+        learning_rate: Learning rate of the attention.
     """
 
     kind: str = "mean"
@@ -89,7 +89,7 @@ class Aggregator(nn.Module):
 
     def __init__(self, shards: Sequence[nn.Module], user_counts: Tensor, item_counts: Tensor) -> None:
         super().__init__()
-        first = ModelAdapter.of(shards[0])
+        first = InfluenceAdapter.of(shards[0])
         self.tables = [*first.names(first.user_tables), *first.names(first.item_tables)]
         counts = [user_counts] * len(first.user_tables) + [item_counts] * len(first.item_tables)
         widths = [table.embedding_dim for table in (*first.user_tables, *first.item_tables)]

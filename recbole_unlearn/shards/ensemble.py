@@ -1,4 +1,4 @@
-"""The model that shards serve together: an ordinary RecBole model."""
+"""The ensemble of all shards as one RecBole model."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.influence.rows import LossRows
-from recbole_unlearn.model.adapter import ModelAdapter, UserBlocks
+from recbole_unlearn.model.adapter import InfluenceAdapter, ScoringAdapter
 from recbole_unlearn.shards.aggregate import Aggregator, counts_by_shard
 
 
 class ShardEnsemble(GeneralRecommender):
-    """K sub-models that never change again, and what serves them: the mean of their scores, or one aggregated model.
+    """K trained sub-models and what combines them: the mean of their scores, or one aggregated model.
 
     With attention the aggregator computes the parameters of one model of the shards' class, ``served``, which scores as
     that class does. For LightGCN this means that the aggregated vectors are propagated over the graph of all rows that
@@ -69,10 +69,10 @@ class ShardEnsemble(GeneralRecommender):
         parameters = dict(self.served.named_parameters())
         for name, value in self.aggregator(list(self.shards)).items():
             parameters[name].copy_(value)
-        ModelAdapter.of(self.served).parameters_changed()
+        ScoringAdapter.of(self.served).parameters_changed()
 
     def train(self, mode: bool = True) -> ShardEnsemble:
-        """Set the mode of the ensemble; the sub-models, which stay as they are, remain in eval mode."""
+        """Set the mode of the ensemble; the sub-models, which are not trained any more, remain in eval mode."""
         super().train(mode)
         for model in (*self.shards, self.served):
             if model is not None:
@@ -83,7 +83,7 @@ class ShardEnsemble(GeneralRecommender):
         """Return the loss of a batch as a function of the aggregator, mean over rows: the model's own, without dropout."""
         if self.aggregator is None or self.served is None:
             raise UnsupportedModelError("the mean of scores has nothing to train; set shard_aggregation: attention")
-        adapter = ModelAdapter.of(self.served)
+        adapter = InfluenceAdapter.of(self.served)
         users, items = interaction[self.USER_ID], interaction[self.ITEM_ID]
         others = interaction[self.NEG_ITEM_ID] if adapter.pairwise else None
         ones = torch.ones(len(users), device=users.device)
@@ -107,48 +107,35 @@ class ShardEnsemble(GeneralRecommender):
         return torch.stack([score.flatten() for score in scores]).mean(dim=0)
 
 
-class ShardEnsembleAdapter(ModelAdapter):
-    """What the oracle sees of an ensemble: the vectors that serve, or all shards' side by side, and the score."""
+class ShardEnsembleAdapter(ScoringAdapter):
+    """What an ensemble serves: the aggregated model's vectors and scores, or the shards' vectors and their mean score."""
 
     model_name = "ShardEnsemble"
+    why_not_solved = (
+        "a shard ensemble has no rows of its own that could be fitted or compared; to unlearn from it, use the method "
+        "that learned it, RecEraser or SISA"
+    )
 
     @property
-    def serving(self) -> list[ModelAdapter]:
+    def serving(self) -> list[InfluenceAdapter]:
         """The adapter of the aggregated model, or those of all shards, whose scores are averaged."""
-        served = self.model.served
-        return [ModelAdapter.of(model) for model in (self.model.shards if served is None else [served])]
+        return [InfluenceAdapter.of(model) for model in self._models]
 
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
-        """Return the logit of each pair, the mean over the shards where they serve side by side."""
-        return torch.stack([adapter.logits(users, items) for adapter in self.serving]).mean(dim=0)
+        """Return the logit of each pair; without an aggregated model, the mean over the shards."""
+        return torch.stack([adapter.logits(users, items) for adapter in self._adapters]).mean(dim=0)
 
     def embeddings(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the vectors of each pair's user and item."""
-        parts = [adapter.embeddings(users, items) for adapter in self.serving]
+        """Return the vectors of each pair's user and item; without an aggregated model, the shards' side by side."""
+        parts = [adapter.embeddings(users, items) for adapter in self._adapters]
         user, item = (torch.cat(side, dim=-1) for side in zip(*parts, strict=True))
         return user, item
 
     @property
-    def user_tables(self) -> list[nn.Embedding]:
-        """An ensemble has no rows of its own that could be fitted."""
-        raise UnsupportedModelError(
-            "a shard ensemble has no rows of its own that could be fitted or compared; to unlearn from it, use the method "
-            "that learned it, RecEraser or SISA"
-        )
+    def _models(self) -> list[nn.Module]:
+        served = self.model.served
+        return list(self.model.shards) if served is None else [served]
 
     @property
-    def item_tables(self) -> list[nn.Embedding]:
-        """An ensemble has no rows of its own that could be fitted."""
-        return self.user_tables
-
-    def draw_rows(self, tables: Sequence[nn.Embedding], generator: torch.Generator) -> Tensor:
-        """Raise UnsupportedModelError."""
-        return self.user_tables[0].weight
-
-    def score(self, encoded: tuple[Tensor, ...], rows: LossRows) -> Tensor:
-        """Raise UnsupportedModelError."""
-        return self.user_tables[0].weight
-
-    def user_blocks(self, items: Tensor, others: Tensor | None = None) -> UserBlocks:
-        """Raise UnsupportedModelError."""
-        raise UnsupportedModelError(str(self.user_tables))
+    def _adapters(self) -> list[ScoringAdapter]:
+        return [ScoringAdapter.of(model) for model in self._models]

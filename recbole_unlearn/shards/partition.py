@@ -1,8 +1,8 @@
 """Which shard a training row belongs to: balanced, by similarity or at random. No RecBole here.
 
 A similarity partition is balanced k-means: rows go to the nearest anchor with room, anchors become the mean of their
-shard, until hardly a row moves. ``user`` and ``item`` place whole users or items, ``interaction`` places rows.
-``random`` places each row by a keyed hash of its own tokens: it knows nothing of any other row.
+shard, until the mean distance hardly falls. ``user`` and ``item`` place whole users or items, ``interaction`` places rows.
+``random`` places each row by a keyed hash of its own tokens, independent of all other rows.
 
 Reference: Chen et al. (2022), Recommendation Unlearning, section 3.1 and algorithm 1.
 """
@@ -58,7 +58,7 @@ def partition(rows: Interactions, kind: str, shards: int, seed: int) -> np.ndarr
 
 
 def similarity(rows: Interactions, seed: int, dims: int = _DIMS) -> tuple[np.ndarray, np.ndarray]:
-    """Return user and item vectors whose distance tells taste apart, each of length 1.
+    """Return user and item vectors of length 1, near each other for users of similar taste and items of similar users.
 
     The truncated singular value decomposition of D_u^-1/2 R D_i^-1/2, the counts of (user, item) pairs with the activity
     of users and the popularity of items divided out: the best factorisation of its rank, in closed form, so it needs no

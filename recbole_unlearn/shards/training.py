@@ -64,15 +64,15 @@ def train_shards(jobs: Sequence[ShardJob], store: ShardStore, alone: bool) -> di
     Args:
         jobs: The shards.
         store: Has finished shards, and gets each new one as soon as it is finished.
-        alone: One after the other in this process, as a clock needs it; else as ``parallel_backend`` and ``parallel_jobs``
-            of the config say.
+        alone: Whether to train one after the other in this process, so that each can be timed; else as
+            ``parallel_backend`` and ``parallel_jobs`` of the config say.
 
     Raises:
         ShardError: A worker died, and died again when its shards were retried.
     """
     digests = {job.number: job.digest() for job in jobs}
-    found = {number: store.load(digest) for number, digest in digests.items()}
-    done = {number: shard for number, shard in found.items() if shard is not None}
+    stored = {number: store.load(digest) for number, digest in digests.items()}
+    done = {number: shard for number, shard in stored.items() if shard is not None}
     for attempt in range(_ATTEMPTS):
         waiting = [job for job in jobs if job.number not in done]
         try:
@@ -111,7 +111,7 @@ def train_shard(job: ShardJob) -> tuple[int, dict[str, torch.Tensor], float]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one thread: sums come out the same wherever a shard is trained, and processes do not fight over cores."""
+    """Compute on one thread: sums are the same wherever a shard is trained, and processes do not compete for cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

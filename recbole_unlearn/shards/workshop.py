@@ -1,4 +1,4 @@
-"""What a shard method works with: rows in, trained shards and the model that serves them out."""
+"""Trains the shards of a data set and combines them into one model, for SISA and RecEraser."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Workshop:
 
     Args:
         config: A ``recbole_unlearn.Config``.
-        dataset: The data set: its training rows are all that anything here is trained on.
+        dataset: The data set; shards and aggregator are trained on its training rows only.
         trainer: Class of the trainer of shards and aggregator, an ``Unlearner``.
-        alone: Whether shards are trained one after the other and none is taken from the store, as a clock needs it.
+        alone: Whether shards are trained one after the other and none is taken from the store, so that each can be timed.
         saved: Whether finished shards are kept in ``checkpoint_dir``.
     """
 

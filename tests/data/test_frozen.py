@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
+from recbole_unlearn.arrays.sets import Taken
 from recbole_unlearn.data.frozen import frozen_negatives, row_keys, token_keys
 from recbole_unlearn.exceptions import RequestError
-from recbole_unlearn.fast.sets import Taken
 
 
 def draw(users, items, negatives=3, n_items=20, seed=1, banned=()):

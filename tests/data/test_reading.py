@@ -12,8 +12,8 @@ from recbole.data.dataset import Dataset
 from recbole.utils import FeatureSource
 
 from recbole_unlearn.data import create_dataset
+from recbole_unlearn.data.reading import CheckedDataset
 from recbole_unlearn.exceptions import ConfigError, InputError
-from recbole_unlearn.fast.parser import FastDataset
 
 HEAD = "user_id:token\titem_id:token\trating:float\n"
 ROWS = HEAD + "u1\ti1\t3\nu2\ti2\t4\nu3\ti1\t5\n"
@@ -109,7 +109,7 @@ def load(kind, path, text, separator="\t", columns=None, encoding="utf-8"):
 
 
 def assert_same(path, text, **options):
-    ours, stock = (load(kind, path, text, **options) for kind in (FastDataset, Dataset))
+    ours, stock = (load(kind, path, text, **options) for kind in (CheckedDataset, Dataset))
     if isinstance(stock, Exception):
         assert not isinstance(stock, AttributeError), "this test lacks something that RecBole needs"
         assert isinstance(ours, type(stock)), (ours, stock)
@@ -151,7 +151,7 @@ def test_rows_that_stock_would_shift_are_refused(path, name, separator):
     if separator == ", " and name != "two names too few" and "own" not in name:
         return  # stock strips a line of its outer blanks first
     for columns in COLUMNS[:2]:
-        error = load(FastDataset, path, separated(text, separator), separator=separator, columns=columns)
+        error = load(CheckedDataset, path, separated(text, separator), separator=separator, columns=columns)
         assert isinstance(error, ConfigError)
         assert f"{str(path)!r}: line 1 has {names} names and the first rows have {fields} fields" in str(error)
         assert "name every column in line 1" in str(error)
@@ -160,13 +160,13 @@ def test_rows_that_stock_would_shift_are_refused(path, name, separator):
 def test_row_names_that_repeat_are_users(path):
     text = "user_id:token\titem_id:token\nu1\ti1\t3\nu1\ti2\t4\n"
     assert load(Dataset, path, text)["user_id"].tolist() == ["i1", "i2"]
-    error = load(FastDataset, path, text)
+    error = load(CheckedDataset, path, text)
     assert isinstance(error, ConfigError)
     assert "name every column in line 1" in str(error)
 
 
 def test_users_of_r_are_users(path):
-    frame = load(FastDataset, path, FILES["R's row names"])
+    frame = load(CheckedDataset, path, FILES["R's row names"])
     assert frame["user_id"].tolist() == ["u1", "u2"]
     assert frame["item_id"].tolist() == ["i1", "i2"]
     assert frame["rating"].tolist() == [3.0, 4.0]
@@ -186,7 +186,7 @@ def test_usual_files_are_read_in_c(path, monkeypatch):
         "CR",
         "a number out of range",
     ):
-        load(FastDataset, path, FILES[name])
+        load(CheckedDataset, path, FILES[name])
     assert engines == ["c"] * 5 + ["python"] * 2 + ["c", "python"]
 
 
@@ -204,7 +204,7 @@ def test_files_of_any_kind_are_read_as_stock_reads_them_or_refused(tmp_path_fact
     text = separated(HEAD[:-1], separator) + end
     for user, item, rating, more, width, end in lines:
         text += separator.join([user, item, rating, *more][: width or None]) + end
-    ours = load(FastDataset, path, text, separator, columns)
+    ours = load(CheckedDataset, path, text, separator, columns)
     if isinstance(ours, ConfigError):
         rows = [len(row) for row in csv.reader(path.open(newline=""), delimiter=separator)]
         assert max(rows) > 3

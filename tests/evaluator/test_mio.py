@@ -20,10 +20,8 @@ class Planted(torch.nn.Module):
         self.table = torch.nn.Parameter(table)
 
 
-class PlantedAdapter(adapters.ModelAdapter):
+class PlantedAdapter(adapters.ScoringAdapter):
     model_name = "Planted"
-    user_tables = item_tables = ()
-    draw_rows = user_blocks = score = None
 
     def embeddings(self, users, items):
         noise = torch.Generator().manual_seed(1)
@@ -203,7 +201,7 @@ def test_nobody_to_ask_has_a_reason():
     nobody = Membership(data.members, data.others, Rows(np.array([], dtype=int), np.array([], dtype=int)))
     figures = membership_oracle(Planted(torch.zeros(80, 60)), nobody, "strong", 1)
     assert figures["auc"] is None
-    assert "nobody to ask" in figures["reason"]
+    assert "no user has both" in figures["reason"]
     assert figures["whole_user"]["auc"] is None
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from recbole_unlearn.evaluator.refit import fresh_scores, refit_oracle, user_aucs
 from recbole_unlearn.evaluator.verdict import judged, notes_of_refit, power_of_refit
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 from tests.evaluator.worlds import BPR, EVERYBODY, RETAINED, WITHDRAWN, World, told
 
 
@@ -38,7 +38,7 @@ def test_the_null_is_a_half_over_many_splits():
     for seed in range(40):
         one = World(seed)
         halves = one.halves(WITHDRAWN)
-        values, weights = user_aucs(halves, fresh_scores(ModelAdapter.of(BPR(one.items(RETAINED))), halves))
+        values, weights = user_aucs(halves, fresh_scores(InfluenceAdapter.of(BPR(one.items(RETAINED))), halves))
         aucs.append(values @ weights / weights.sum())
     assert abs(np.mean(aucs) - 0.5) < 3 * np.std(aucs) / math.sqrt(len(aucs)) < 0.01
 

@@ -17,7 +17,7 @@ from recbole_unlearn.evaluator.mio import Rows, blind_by_construction
 from recbole_unlearn.evaluator.refit import fresh_scores, refit_oracle, user_aucs
 from recbole_unlearn.evaluator.verdict import judged, notes_of_refit, notes_of_verdict, power_of_refit
 from recbole_unlearn.methods.reset import draw_rows
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 from tests.evaluator.worlds import BPR, DIMS, EVERYBODY, RETAINED, WITHDRAWN, World, told
 
 
@@ -30,7 +30,7 @@ def test_scores_are_those_of_the_minimum_that_scipy_finds(world, monkeypatch):
     monkeypatch.setattr(refit, "_TOLERANCE", 1e-10)
     halves = world.halves(WITHDRAWN[:3])
     items = world.items(EVERYBODY).astype(np.float32).astype(float)
-    found = fresh_scores(ModelAdapter.of(BPR(items)), halves, ridge=0.7)
+    found = fresh_scores(InfluenceAdapter.of(BPR(items)), halves, ridge=0.7)
     fitted, asked = halves.fitted, halves.asked
     for block in range(6):
         mine = fitted.users.numpy() == block
@@ -49,7 +49,7 @@ def test_neumf_scores_are_those_of_its_own_forward_at_a_minimum(trained, monkeyp
     model, rows = trained.model.eval(), trained.dataset.interactions()
     pairs, test = (Rows(part.users, part.items) for part in (rows, trained.dataset.interactions(2)))
     halves = halves_of(pairs.where(rows.users == rows.users[0]), test, pairs, rows, 4, 1)
-    adapter = ModelAdapter.of(model)
+    adapter = InfluenceAdapter.of(model)
     solved = []
     original = refit.newton
     monkeypatch.setattr(refit, "newton", lambda *given: solved.append(original(*given)) or solved[-1])
@@ -218,7 +218,7 @@ def test_the_note_says_whom_it_asked_and_what_speaks(world):
 def test_rows_that_say_nothing_are_named(trained, fresh_copy):
     model, tokens = fresh_copy.model, trained.dataset.interactions().user_tokens
     users = np.array([3, 5])
-    adapter = ModelAdapter.of(model)
+    adapter = InfluenceAdapter.of(model)
     assert blind_by_construction(model, users, tokens, 7) == ""
     for table in adapter.user_tables:
         table.weight.data[users] = table.weight.data[3].clone()

@@ -9,7 +9,7 @@ from recbole_unlearn import Unlearner, WithdrawalRequest
 from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka, relative_cka
 from recbole_unlearn.evaluator.closeness import activity, distance, norm_attack, parameter_groups, top10
 from recbole_unlearn.evaluator.forgetting import mean_loss, mean_with_interval, rank, relearn_time, score_attack, taste
-from recbole_unlearn.evaluator.served import Served, ndcg_of_lists, percentiles
+from recbole_unlearn.evaluator.ranked_lists import RankedLists, ndcg_of_lists, percentiles
 from recbole_unlearn.evaluator.utility import evaluate_by_group
 from recbole_unlearn.evaluator.witnesses import WITNESSES, witnesses_of
 from recbole_unlearn.quick_start import Assessment
@@ -25,7 +25,7 @@ def served(ndcg, top=None, owners=(), withdrawn=(), scores=(), shares=()):
     users = np.arange(1, len(ndcg) + 1)
     top = np.tile(np.arange(1, 11), (len(users), 1)) if top is None else np.asarray(top)
     rows = [np.asarray(part) for part in (owners, withdrawn, scores, shares)]
-    return Served(users, top, np.asarray(ndcg, dtype=float), *rows)
+    return RankedLists(users, top, np.asarray(ndcg, dtype=float), *rows)
 
 
 def test_taste_is_the_excess_over_popularity(rng):

@@ -8,11 +8,11 @@ from recbole.data.dataset import Dataset
 from recbole.utils import init_seed
 
 from recbole_unlearn import WithdrawalRequest
+from recbole_unlearn.arrays.sets import distinct
 from recbole_unlearn.data import create_dataset, data_preparation
+from recbole_unlearn.data.redirect import redirected
 from recbole_unlearn.exceptions import RequestError
-from recbole_unlearn.fast.redirect import redirected
 from recbole_unlearn.fast.rows import Rows
-from recbole_unlearn.fast.sets import distinct
 
 CORE = {"user_inter_num_interval": "[11,inf)", "item_inter_num_interval": "[12,inf)"}
 BY_USER = {"split": {"RS": [0.5, 0.2, 0.3]}, "group_by": "user", "order": "RO", "mode": "full"}

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recbole_unlearn.influence.solvers import conjugate_gradient, lissa, shifted_conjugate_gradient, solve_blocks
+from recbole_unlearn.influence.solvers import conjugate_gradient, shifted_conjugate_gradient, solve_blocks
 
 
 def system(dims=30, seed=0):
@@ -94,24 +94,3 @@ def test_blocks_are_solved_each():
     found = solve_blocks(blocks, rhs)
     assert found.converged
     assert torch.allclose(found.solution, torch.linalg.solve(blocks, rhs), rtol=1e-9)
-
-
-def test_lissa_solves_on_average():
-    matrix, rhs = system(8)
-    generator = torch.Generator().manual_seed(5)
-
-    def noisy(vector, _):
-        return matrix @ vector * (1 + 0.1 * torch.randn(1, generator=generator, dtype=torch.float64))
-
-    scale = 1.1 * float(torch.linalg.eigvalsh(matrix).max())
-    found = lissa(noisy, rhs, scale, steps=2000, check=lambda v: matrix @ v)
-    exact = torch.linalg.solve(matrix, rhs)
-    assert found.converged
-    assert float((found.solution - exact).norm() / exact.norm()) < 0.1  # noise of 10 % averaged over 1,000 iterates
-
-
-def test_lissa_that_diverges_says_so():
-    matrix, rhs = system(8)
-    found = lissa(lambda v, _: matrix @ v, rhs, scale=1e-3, steps=500, check=lambda v: matrix @ v)
-    assert not found.converged
-    assert "diverged" in found.note

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.settings import presets
 from recbole_unlearn.testing import REQUESTS, MethodConformance, copy_of, flat, original_of
 
@@ -40,7 +40,7 @@ def test_user_selection_leaves_items_and_other_users(model, method):
     unlearner = unlearned(model, REQUESTS["interactions"], method)
     rows = original.dataset.interactions()
     touched = np.unique(rows.users[REQUESTS["interactions"].resolve(rows).forget])
-    adapter, before = ModelAdapter.of(unlearner.model), dict(original.model.named_parameters())
+    adapter, before = InfluenceAdapter.of(unlearner.model), dict(original.model.named_parameters())
     for name, value in unlearner.model.named_parameters():
         if name in adapter.names(adapter.user_tables):
             others = np.setdiff1d(np.arange(len(value)), touched)

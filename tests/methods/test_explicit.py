@@ -10,7 +10,7 @@ from recbole_unlearn import Unlearner, WithdrawalRequest
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.methods.rows import RequestRows
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.trainer import train_model
 from tests.methods.test_scif import context_of
 
@@ -85,7 +85,7 @@ def test_lightgcn_trains_on_soft_labels(soft):
     model = copy.deepcopy(soft.model)
     model.reg_weight = 0.0
     batch = {"user_id": rows.users, "item_id": rows.items, "neg_item_id": rows.others}
-    adapter = ModelAdapter.of(model)
+    adapter = InfluenceAdapter.of(model)
     x = adapter.score(adapter.encode(dict(model.named_parameters())), rows)
     expected = torch.nn.functional.binary_cross_entropy_with_logits(x, rows.targets)
     assert float(model.calculate_loss({**batch, "rating": rows.targets})) == pytest.approx(float(expected), rel=1e-5)

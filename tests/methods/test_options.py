@@ -50,7 +50,7 @@ def test_methods_are_made_by_hand_and_cannot_be_changed():
         (lambda: SCIF(newton_steps=True), "SCIF: newton_steps is True; allowed: a whole number"),
         (lambda: SCIF(collaborate=1), "SCIF: collaborate is 1; allowed: True or False"),
         (lambda: IF(damping=-1.0), "IF: damping is -1.0; allowed: 0 or more"),
-        (lambda: IF(solver="lu"), "IF: solver is 'lu'; allowed: cg, lissa"),
+        (lambda: SCIF(zbar_rows="auto"), "SCIF: zbar_rows is 'auto'; allowed: catalogue, withdrawn"),
         (lambda: SISA(shard_count=0), "SISA: shard_count is 0; allowed: 1 or more"),
         (lambda: RecEraser(shard_partition="age"), "allowed: user, item, interaction, random"),
         (lambda: RecEraser(shard_count=None), "RecEraser: shard_count is None; allowed: a whole number"),

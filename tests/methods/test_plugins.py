@@ -70,7 +70,7 @@ def test_an_adapter_is_imported_by_name(make_config, monkeypatch):
     monkeypatch.delitem(sys.modules, "own_model", raising=False)
     make_config(adapters=["own_model:PlainMFAdapter"])
     assert "own_model" in sys.modules
-    with pytest.raises(ConfigError, match="is no ModelAdapter"):
+    with pytest.raises(ConfigError, match="is no ScoringAdapter"):
         make_config(adapters="own_model:PlainMF")
 
 

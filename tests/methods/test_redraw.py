@@ -11,7 +11,7 @@ from recbole_unlearn.evaluator.halves import halves_of
 from recbole_unlearn.evaluator.mio import Rows
 from recbole_unlearn.evaluator.refit import fresh_scores, user_aucs
 from recbole_unlearn.methods.reset import draw_rows
-from recbole_unlearn.model.adapter import ModelAdapter, read_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows
 from recbole_unlearn.testing import REQUESTS, copy_of, flat, original_of
 from recbole_unlearn.trainer import train_model
 
@@ -22,7 +22,7 @@ def redrawn(model, request=REQUESTS["users"], change=None, **options):
     unlearner = copy_of(original_of(model))
     if change:
         with torch.no_grad():
-            change(ModelAdapter.of(unlearner.model))
+            change(InfluenceAdapter.of(unlearner.model))
     return unlearner, unlearner.unlearn(request, RedrawItems(**options))
 
 
@@ -37,9 +37,9 @@ def test_nothing_of_the_old_items_is_left(model, kind):
 
     if kind == "items":  # users who lose a row are solved against the items as they were: their rows may move
         expected, spoiled = (redrawn(model, REQUESTS[kind], change, rate=1e-30) for change in (None, spoil))
-        tables = ModelAdapter.of(expected[0].model).item_tables
+        tables = InfluenceAdapter.of(expected[0].model).item_tables
         ids = torch.arange(1, tables[0].num_embeddings)
-        assert torch.equal(read_rows(tables, ids), read_rows(ModelAdapter.of(spoiled[0].model).item_tables, ids))
+        assert torch.equal(read_rows(tables, ids), read_rows(InfluenceAdapter.of(spoiled[0].model).item_tables, ids))
     else:
         assert torch.equal(flat(redrawn(model)[0].model), flat(redrawn(model, change=spoil)[0].model))
 
@@ -59,7 +59,7 @@ def test_the_rows_of_who_left_teach_nothing(model):
 def test_items_start_from_the_models_draws_and_users_from_what_they_learned(model):
     """At a rate of next to nothing, training moves nothing, and what it starts from stands in the model."""
     original, (unlearner, _) = original_of(model), redrawn(model, rate=1e-30)
-    adapter, before = ModelAdapter.of(unlearner.model), ModelAdapter.of(original.model)
+    adapter, before = InfluenceAdapter.of(unlearner.model), InfluenceAdapter.of(original.model)
     rows = original.dataset.interactions()
     drawn = draw_rows(adapter, adapter.item_tables, rows.item_tokens[1:], original.config["seed"])
     assert torch.equal(read_rows(adapter.item_tables, torch.arange(1, len(rows.item_tokens))), drawn)
@@ -72,11 +72,11 @@ def test_items_start_from_the_models_draws_and_users_from_what_they_learned(mode
 def test_users_who_left_share_the_row_that_the_new_items_lead_to():
     unlearner, outcome = redrawn("NeuMF")
     rows = original_of("NeuMF").dataset.interactions()
-    left = read_rows(ModelAdapter.of(unlearner.model).user_tables, torch.from_numpy(rows.user_ids(["u3", "u8"])))
+    left = read_rows(InfluenceAdapter.of(unlearner.model).user_tables, torch.from_numpy(rows.user_ids(["u3", "u8"])))
     assert torch.equal(left[0], left[1])
     assert outcome.diagnostics["converged"] == 1.0
     drawn = redrawn("NeuMF", collaborate=False)[0]
-    left = read_rows(ModelAdapter.of(drawn.model).user_tables, torch.from_numpy(rows.user_ids(["u3", "u8"])))
+    left = read_rows(InfluenceAdapter.of(drawn.model).user_tables, torch.from_numpy(rows.user_ids(["u3", "u8"])))
     assert not torch.equal(left[0], left[1])
 
 
@@ -137,7 +137,7 @@ def test_what_scif_leaves_in_the_items_is_gone(random_world):
     read = {}
     for method in ("SCIF", "RedrawItems", "Retrain"):
         model = copy_of(random_world).unlearn(request, method).model
-        aucs, weights = user_aucs(halves, fresh_scores(ModelAdapter.of(model), halves))
+        aucs, weights = user_aucs(halves, fresh_scores(InfluenceAdapter.of(model), halves))
         read[method] = np.average(aucs, weights=weights)
     assert read["SCIF"] > 0.65
     assert abs(read["Retrain"] - 0.5) < 0.06

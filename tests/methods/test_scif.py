@@ -16,7 +16,7 @@ from recbole_unlearn.methods.options import InfluenceOptions
 from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.methods.scif import UserRows
 from recbole_unlearn.methods.shared import SharedUpdate
-from recbole_unlearn.model.adapter import ModelAdapter, read_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows
 from recbole_unlearn.trainer import train_model
 from recbole_unlearn.utils import get_method
 
@@ -27,7 +27,7 @@ def state(model):
 
 def user_rows(unlearner, tokens):
     ids = torch.from_numpy(unlearner.dataset.interactions().user_ids(tokens))
-    return read_rows(ModelAdapter.of(unlearner.model).user_tables, ids)
+    return read_rows(InfluenceAdapter.of(unlearner.model).user_tables, ids)
 
 
 def all_scores(model):
@@ -44,7 +44,7 @@ def context_of(unlearner, request, model=None):
 
 
 def user_rows_of(unlearner, context, **keys):
-    adapter = ModelAdapter.of(context.model)
+    adapter = InfluenceAdapter.of(context.model)
     weight = adapter.user_tables[0].weight
     rows = RequestRows(context, adapter.pairwise, weight.dtype, weight.device)
     options = InfluenceOptions(**{**unlearner.config.method_options("SCIF"), **keys})
@@ -100,7 +100,7 @@ def test_the_row_of_a_gone_user_is_the_minimum_of_the_catalogue_objective(fresh_
     context = context_of(fresh_copy, request)
     catalogue, pull = user_rows_of(fresh_copy, context).rows.catalogue(), pull_of(context, 0.03)
     targets, weights = catalogue.targets, catalogue.weights
-    rows = ModelAdapter.of(fresh_copy.model).user_blocks(catalogue.items.unsqueeze(0))
+    rows = InfluenceAdapter.of(fresh_copy.model).user_blocks(catalogue.items.unsqueeze(0))
     option(fresh_copy, newton_tolerance=1e-14, newton_steps=300, ridge=0.03).unlearn(context)
     found = user_rows(fresh_copy, ["u3", "u8"])
     assert torch.equal(found[0], found[1])
@@ -165,7 +165,7 @@ def test_a_user_on_the_catalogue_has_no_zbar_in_the_shared_objective(make_config
     chosen = Selection({name: None for name, _ in context.model.named_parameters()})
 
     def zbar_rows(options):
-        return len(SharedUpdate(context, ModelAdapter.of(context.model), requested, options, chosen).replaced)
+        return len(SharedUpdate(context, InfluenceAdapter.of(context.model), requested, options, chosen).replaced)
 
     assert not zbar_rows(options)
     assert zbar_rows(replace(options, zbar_rows="withdrawn")) == context.withdrawal.forget.sum()
@@ -176,11 +176,11 @@ def test_a_regulariser_that_depends_on_the_graph_is_read_again_when_edges_leave(
     unlearner = train_model(config, create_dataset(config))
     rows = unlearner.dataset.interactions()
     unlearner.model.user_embedding.weight.data[rows.user_ids(["u3"])] += 5
-    adapter = ModelAdapter.of(unlearner.model)
+    adapter = InfluenceAdapter.of(unlearner.model)
     before = adapter.row_penalty
     mine = rows.users == rows.user_ids(["u3"])[0]
     adapter.drop_edges(rows.users[mine], rows.items[mine])
-    assert adapter.row_penalty == ModelAdapter.of(unlearner.model).row_penalty != before
+    assert adapter.row_penalty == InfluenceAdapter.of(unlearner.model).row_penalty != before
 
 
 def test_the_trained_row_of_a_gone_user_is_forgotten_too(fresh_copy):

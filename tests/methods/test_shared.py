@@ -18,7 +18,7 @@ from recbole_unlearn.methods.reset import draw_rows
 from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.methods.shared import SharedUpdate
 from recbole_unlearn.methods.step import StepSolver
-from recbole_unlearn.model.adapter import ModelAdapter, read_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows
 from recbole_unlearn.testing import REQUESTS, copy_of, flat, original_of, write_inter
 from recbole_unlearn.trainer import train_model
 from tests.methods.test_scif import context_of
@@ -47,7 +47,7 @@ def update_of(unlearner, method="CIF", **keys):
     pairs = [(str(rows.user_tokens[rows.users[row]]), str(rows.item_tokens[rows.items[row]])) for row in chosen]
     model = copy.deepcopy(unlearner.model)
     context = replace(context_of(unlearner, WithdrawalRequest.interactions(pairs), model), weight_decay=DECAY)
-    adapter = ModelAdapter.of(model)
+    adapter = InfluenceAdapter.of(model)
     given = {"damping": DAMPING, "cg_tolerance": 1e-11, "shared_steps": 1, **keys}
     options = InfluenceOptions(**{**unlearner.config.method_options(method), **given})
     request_rows = RequestRows(context, True, torch.float64, torch.device("cpu"))
@@ -218,8 +218,8 @@ def test_a_withdrawn_item_keeps_its_draw(model, method):
     unlearner = copy_of(original_of(model))
     context = context_of(unlearner, REQUESTS["items"])
     method_class(method)(**unlearner.config.method_options(method)).unlearn(context)
-    tables = ModelAdapter.of(unlearner.model).item_tables
-    drawn = draw_rows(ModelAdapter.of(unlearner.model), tables, ["i4"], context.seed)
+    tables = InfluenceAdapter.of(unlearner.model).item_tables
+    drawn = draw_rows(InfluenceAdapter.of(unlearner.model), tables, ["i4"], context.seed)
     assert torch.equal(read_rows(tables, torch.from_numpy(context.gone_items)), drawn)
 
 

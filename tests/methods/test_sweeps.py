@@ -14,7 +14,7 @@ from recbole_unlearn.influence.blocks import LogisticBlocks
 from recbole_unlearn.methods.influence_function import SCIFItems
 from recbole_unlearn.methods.rows import RequestRows, by_user
 from recbole_unlearn.methods.sweeps import BlockSweeps
-from recbole_unlearn.model.adapter import ModelAdapter, read_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows
 from recbole_unlearn.trainer import train_model
 from tests.methods.test_scif import context_of, pull_of, state
 
@@ -91,7 +91,7 @@ def test_the_last_turn_leaves_the_items_at_their_minimum(fresh_copy):
     outcome = method(fresh_copy, select="users_items", newton_steps=200, newton_tolerance=1e-8, ridge=0.3).unlearn(
         context
     )
-    adapter, ids = ModelAdapter.of(fresh_copy.model), torch.from_numpy(np.unique(items))
+    adapter, ids = InfluenceAdapter.of(fresh_copy.model), torch.from_numpy(np.unique(items))
     rows = RequestRows(context, False, torch.float64, torch.device("cpu"), draw=1)
     rows = rows.of(np.flatnonzero(~rows.forget))
     rows = replace(rows, users=rows.items, items=rows.users)
@@ -119,7 +119,7 @@ def test_zbar_rows_are_part_of_the_objective_only_with_collaboration(fresh_copy,
     context = context_of(fresh_copy, request)
     rows = RequestRows(context, False, torch.float32, torch.device("cpu"))
     options = replace(method(fresh_copy), collaborate=collaborate)
-    sweeps = BlockSweeps(context, ModelAdapter.of(fresh_copy.model), rows, options)
+    sweeps = BlockSweeps(context, InfluenceAdapter.of(fresh_copy.model), rows, options)
     targets = sweeps._loss_rows(0).targets
     labels = int(((targets > 0) & (targets < 1)).sum())
     assert labels == (4 if collaborate else 0)  # two withdrawn rows with a negative each

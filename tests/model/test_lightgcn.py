@@ -13,7 +13,7 @@ from recbole_unlearn.data import create_dataset, data_preparation
 from recbole_unlearn.influence.objective import RowObjective
 from recbole_unlearn.influence.params import flatten, unflatten
 from recbole_unlearn.influence.rows import LossRows
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.model.graph import BipartiteGraph
 from recbole_unlearn.model.lightgcn import LightGCN
 from recbole_unlearn.trainer import train_model
@@ -120,7 +120,7 @@ def rows_of(model, dtype=torch.float64):
 
 def test_rows_are_recboles_loss(lightgcn):
     model = copy.deepcopy(lightgcn.model)
-    rows, adapter = rows_of(model, torch.float32), ModelAdapter.of(model)
+    rows, adapter = rows_of(model, torch.float32), InfluenceAdapter.of(model)
     encoded = adapter.encode(dict(model.named_parameters()))
     x = adapter.score(encoded, rows)
     mine = torch.nn.functional.softplus(-x).mean()
@@ -146,7 +146,7 @@ def test_without_pow_the_squared_penalty_has_the_gradient_of_recboles(make_confi
     batch = [model.user_embedding(users), model.item_embedding(items), model.item_embedding(others)]
     tables = (model.user_embedding.weight, model.item_embedding.weight)
     norms = sum(part.norm() for part in batch) * 0.3 / n
-    penalty = ModelAdapter.of(model).row_penalty
+    penalty = InfluenceAdapter.of(model).row_penalty
     squares = sum(c / 2 * part.square().sum() / n for c, part in zip(penalty[:3], batch, strict=True))
     for mine, theirs in zip(
         torch.autograd.grad(squares, tables, retain_graph=True), torch.autograd.grad(norms, tables), strict=True
@@ -161,7 +161,7 @@ def test_without_pow_the_squared_penalty_has_the_gradient_of_recboles(make_confi
 def test_hessian_products_are_central_differences(lightgcn):
     model = copy.deepcopy(lightgcn.model).double()
     model.norm_adj_matrix = model.norm_adj_matrix.double()
-    adapter = ModelAdapter.of(model)
+    adapter = InfluenceAdapter.of(model)
     names = [name for name, _ in model.named_parameters()]
     values = tuple(parameter.detach() * 5 for parameter in model.parameters())
     zero = tuple(torch.zeros((), dtype=torch.float64) for _ in values)
@@ -185,7 +185,7 @@ def test_hessian_products_are_central_differences(lightgcn):
 def test_an_isolated_user_scores_with_a_share_of_its_own_row(lightgcn):
     unlearner = Unlearner(lightgcn.config, copy.deepcopy(lightgcn.model), lightgcn.dataset)
     unlearner.unlearn(WithdrawalRequest.users(["u3"]), "ResetUE")
-    adapter = ModelAdapter.of(unlearner.model)
+    adapter = InfluenceAdapter.of(unlearner.model)
     user = torch.from_numpy(lightgcn.dataset.interactions().user_ids(["u3"]))
     items = torch.arange(1, unlearner.model.n_items)
     row = unlearner.model.user_embedding.weight[user].detach()
@@ -195,7 +195,7 @@ def test_an_isolated_user_scores_with_a_share_of_its_own_row(lightgcn):
 
 
 def test_rows_are_drawn_by_the_tables_own_law(lightgcn):
-    adapter = ModelAdapter.of(lightgcn.model)
+    adapter = InfluenceAdapter.of(lightgcn.model)
     table = torch.nn.Embedding(3000, 64)
     torch.nn.init.xavier_uniform_(table.weight)
     drawn = torch.stack([adapter.draw_rows([table], torch.Generator().manual_seed(s)) for s in range(200)])

@@ -10,7 +10,7 @@ from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.influence.blocks import LogisticBlocks
 from recbole_unlearn.influence.rows import LossRows
-from recbole_unlearn.model.adapter import ModelAdapter, read_rows, write_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter, ScoringAdapter, read_rows, write_rows
 from recbole_unlearn.model.neumf import NeuMF
 
 SHAPES = {
@@ -48,7 +48,7 @@ def test_full_sort_scores_are_predict_on_every_pair(model):
 
 def test_logits_are_recboles(model):
     users, items = pairs(model)
-    adapter = ModelAdapter.of(model)
+    adapter = InfluenceAdapter.of(model)
     vectors = read_rows(adapter.user_tables, users)
     logits = adapter.user_blocks(items.unsqueeze(1)).logits(vectors).squeeze(1)
     assert torch.allclose(logits, model.forward(users, items), rtol=1e-12)
@@ -57,7 +57,7 @@ def test_logits_are_recboles(model):
 
 def test_item_blocks_are_recboles_and_their_jacobian_is_autograds(model):
     users, items = pairs(model)
-    adapter = ModelAdapter.of(model)
+    adapter = InfluenceAdapter.of(model)
     vectors = read_rows(adapter.item_tables, items)
     logits, jacobian = adapter.item_blocks(users.unsqueeze(1)).logits_and_jacobian(vectors)
     assert torch.allclose(logits.squeeze(1), model.forward(users, items), rtol=1e-12)
@@ -70,7 +70,7 @@ def test_item_blocks_are_recboles_and_their_jacobian_is_autograds(model):
 
 def test_jacobian_is_autograds(model):
     users, items = pairs(model, 6)
-    adapter = ModelAdapter.of(model)
+    adapter = InfluenceAdapter.of(model)
     vectors = read_rows(adapter.user_tables, users)
     _, jacobian = adapter.user_blocks(items.unsqueeze(1)).logits_and_jacobian(vectors)
     tables = adapter.user_tables
@@ -86,7 +86,7 @@ def test_the_users_block_is_autograds_dense_hessian_and_users_do_not_mix(model):
     users = torch.tensor([3, 3, 3, 3, 8, 8, 8, 8])
     items = torch.tensor([1, 2, 3, 4, 2, 5, 6, 7])
     targets = torch.tensor([1.0, 0, 1, 0.3, 0, 1, 0.5, 1], dtype=torch.float64)
-    adapter = ModelAdapter.of(model)
+    adapter = InfluenceAdapter.of(model)
     tables = adapter.user_tables
     sizes = [table.embedding_dim for table in tables]
 
@@ -122,7 +122,7 @@ def test_the_users_block_is_autograds_dense_hessian_and_users_do_not_mix(model):
 
 
 def test_write_rows_touches_only_those_rows(model):
-    adapter = ModelAdapter.of(model)
+    adapter = InfluenceAdapter.of(model)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     users = torch.tensor([2, 5])
     old = read_rows(adapter.user_tables, users)
@@ -134,7 +134,7 @@ def test_write_rows_touches_only_those_rows(model):
 
 def test_rows_are_drawn_by_recboles_initialiser(make_config):
     config = make_config(mf_embedding_size=300, mlp_embedding_size=300)
-    adapter = ModelAdapter.of(NeuMF(config, create_dataset(config)))
+    adapter = InfluenceAdapter.of(NeuMF(config, create_dataset(config)))
     drawn = torch.stack([adapter.draw_rows(adapter.user_tables, torch.Generator().manual_seed(s)) for s in range(30)])
     table = adapter.user_tables[0].weight
     assert drawn.shape == (30, 600)
@@ -151,7 +151,24 @@ def test_checkpoints_are_recboles(make_config):
 
 def test_a_model_without_adapter_is_named():
     with pytest.raises(UnsupportedModelError, match=r"no adapter for the model 'Linear'; influence methods know BPR"):
-        ModelAdapter.of(torch.nn.Linear(1, 1))
+        InfluenceAdapter.of(torch.nn.Linear(1, 1))
+
+
+def test_a_model_that_is_only_scored_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(ScoringAdapter, "_registry", dict(ScoringAdapter._registry))
+
+    class Shown(torch.nn.Module):
+        pass
+
+    class ShownAdapter(ScoringAdapter):
+        model_name = "Shown"
+        logits = embeddings = None
+
+    assert type(ScoringAdapter.of(Shown())) is ShownAdapter
+    with pytest.raises(UnsupportedModelError, match="write an InfluenceAdapter"):
+        InfluenceAdapter.of(Shown())
+    with pytest.raises(UnsupportedModelError, match="write an InfluenceAdapter"):
+        _ = ScoringAdapter.of(Shown()).serving
 
 
 def test_device_agnostic_on_the_meta_device(make_config):
@@ -161,7 +178,7 @@ def test_device_agnostic_on_the_meta_device(make_config):
     model.device = torch.device("meta")
     users = torch.arange(4, device="meta")
     assert model.full_sort_predict({"user_id": users}).device.type == "meta"
-    adapter = ModelAdapter.of(model)
+    adapter = InfluenceAdapter.of(model)
     blocks = adapter.user_blocks(torch.zeros(4, 6, dtype=torch.long, device="meta"))
     ones = torch.ones(4, 6, device="meta")
     gradient, hessian = LogisticBlocks(blocks, ones, ones, torch.ones(4, device="meta")).derivatives(
@@ -175,7 +192,7 @@ def test_scores_of_rows_are_device_agnostic_on_the_meta_device(make_config):
     """Forward only: torch's own backward of an embedding asks for a value, which the meta device does not have."""
     config = make_config()
     model = NeuMF(config, create_dataset(config)).to("meta").eval()
-    adapter = ModelAdapter.of(model)
+    adapter = InfluenceAdapter.of(model)
     ids, ones = torch.ones(6, dtype=torch.long, device="meta"), torch.ones(6, device="meta")
     encoded = adapter.encode({name: parameter.detach() for name, parameter in model.named_parameters()})
     scores = adapter.score(encoded, LossRows(ids, ids, None, ones, ones))

@@ -9,7 +9,7 @@ from recbole_unlearn import Unlearner
 from recbole_unlearn.checkpoints.read import read_checkpoint
 from recbole_unlearn.data import create_dataset, data_preparation
 from recbole_unlearn.exceptions import UnsupportedModelError
-from recbole_unlearn.model.adapter import ModelAdapter
+from recbole_unlearn.model.adapter import InfluenceAdapter, ScoringAdapter
 from recbole_unlearn.shards.aggregate import Aggregation
 from recbole_unlearn.shards.ensemble import ShardEnsemble
 from recbole_unlearn.shards.workshop import Workshop
@@ -104,15 +104,17 @@ def test_a_checkpoint_brings_every_score_back(attentive, tmp_path):
 
 def test_the_oracle_sees_what_serves(attentive, plain):
     users, items = torch.tensor([1, 2]), torch.tensor([3, 4])
-    adapter = ModelAdapter.of(attentive.model)
-    served = ModelAdapter.of(attentive.model.served)
+    adapter = ScoringAdapter.of(attentive.model)
+    served = InfluenceAdapter.of(attentive.model.served)
     assert torch.equal(adapter.embeddings(users, items)[0], served.embeddings(users, items)[0])
     torch.testing.assert_close(adapter.logits(users, items), served.logits(users, items))
     with pytest.raises(UnsupportedModelError, match="use the method that learned it"):
-        _ = adapter.user_tables
+        InfluenceAdapter.of(attentive.model)
+    assert not isinstance(adapter, InfluenceAdapter)
+    assert [type(one) for one in adapter.serving] == [type(served)]
     if type(plain.model.shards[0]).__name__ != "DMF":
-        parts = [ModelAdapter.of(shard).embeddings(users, items)[1] for shard in plain.model.shards]
-        assert torch.equal(ModelAdapter.of(plain.model).embeddings(users, items)[1], torch.cat(parts, dim=1))
+        parts = [InfluenceAdapter.of(shard).embeddings(users, items)[1] for shard in plain.model.shards]
+        assert torch.equal(ScoringAdapter.of(plain.model).embeddings(users, items)[1], torch.cat(parts, dim=1))
 
 
 def test_attention_needs_an_adapter(make_config):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 from recbole_unlearn.production.found import NotInspected
 
@@ -54,9 +54,7 @@ def read_lines(stream: IO[bytes], head: bytes, encoding: str | None) -> Iterator
         return
     failed = False
     first = True
-    while raw := stream.readline(LONGEST + 1):
-        if len(raw) > LONGEST:
-            raise NotInspected("a line that is longer than what is looked at")
+    for raw in bounded(stream):
         if first:
             raw, first = raw.removeprefix(codecs.BOM_UTF8), False
         try:
@@ -77,12 +75,31 @@ def _other(raw: bytes, encoding: str | None) -> tuple[str, bool]:
 
 
 def _wide(stream: IO[bytes], encoding: str) -> Iterator[str]:
+    for line in wide_lines(stream, encoding):
+        yield from _ends(line.removeprefix("\ufeff"))
+
+
+def bounded(stream: Any) -> Iterator[Any]:
+    """Yield the lines of a stream, each with its end.
+
+    Raises:
+        NotInspected: A line is longer than ``LONGEST``.
+    """
+    while line := stream.readline(LONGEST + 1):
+        if len(line) > LONGEST:
+            raise NotInspected("a line that is longer than what is looked at")
+        yield line
+
+
+def wide_lines(stream: IO[bytes], encoding: str) -> Iterator[str]:
+    """Yield the lines of a text whose letters take several bytes, each with its end.
+
+    Raises:
+        NotInspected: A line is too long, or the text is not of this encoding.
+    """
     text = io.TextIOWrapper(stream, encoding, newline="\n")
     try:
-        while line := text.readline(LONGEST + 1):
-            if len(line) > LONGEST:
-                raise NotInspected("a line that is longer than what is looked at")
-            yield from _ends(line.removeprefix("\ufeff"))
+        yield from bounded(text)
     except UnicodeError as error:
         raise NotInspected(f"its text is no {encoding} to its end") from error
     finally:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import codecs
-import io
 from collections.abc import Iterator
 from typing import IO
 
-from recbole_unlearn.production.formats.lines import LONGEST, wide_encoding
-from recbole_unlearn.production.found import NotInspected
+from recbole_unlearn.production.formats.lines import bounded, wide_encoding, wide_lines
 
 Line = tuple[str, bytes]  # its text without the end, and its bytes with it
 _WIDE = {
@@ -45,6 +43,7 @@ def raw_lines(stream: IO[bytes], head: bytes, encoding: str | None) -> Iterator[
     Raises:
         NotInspected: A line is too long, or what it is made of cannot be told.
 
+    >>> import io
     >>> list(raw_lines(io.BytesIO(b"a\\r\\nb"), b"a", None))
     [('a', b'a\\r\\n'), ('b', b'b')]
     """
@@ -53,26 +52,16 @@ def raw_lines(stream: IO[bytes], head: bytes, encoding: str | None) -> Iterator[
     if wide:
         yield from _wide(stream, wide)
         return
-    while raw := stream.readline(LONGEST + 1):
-        if len(raw) > LONGEST:
-            raise NotInspected("a line that is longer than what is looked at")
+    for raw in bounded(stream):
         for part in _parts(raw):
             yield _decoded(part, encoding).removesuffix("\n").removesuffix("\r"), part
 
 
 def _wide(stream: IO[bytes], encoding: str) -> Iterator[Line]:
-    text = io.TextIOWrapper(stream, encoding, newline="\n")
-    try:
-        while line := text.readline(LONGEST + 1):
-            if len(line) > LONGEST:
-                raise NotInspected("a line that is longer than what is looked at")
-            for part in _parts(line.encode()):
-                one = part.decode()
-                yield one.removesuffix("\n").removesuffix("\r"), one.encode(encoding)
-    except UnicodeError as error:
-        raise NotInspected(f"its text is no {encoding} to its end") from error
-    finally:
-        text.detach()
+    for line in wide_lines(stream, encoding):
+        for part in _parts(line.encode()):
+            one = part.decode()
+            yield one.removesuffix("\n").removesuffix("\r"), one.encode(encoding)
 
 
 def _parts(raw: bytes) -> list[bytes]:

@@ -19,6 +19,18 @@ def distinct(values: np.ndarray) -> np.ndarray:
     return ordered[first]
 
 
+def is_among(values: np.ndarray, ascending: np.ndarray) -> np.ndarray:
+    """Return for each value whether it is in an ascending array, bool, shape [values].
+
+    >>> is_among(np.array([4, 1]), np.array([1, 3]))
+    array([False,  True])
+    """
+    place = np.searchsorted(ascending, values)
+    inside = place < len(ascending)
+    inside[inside] = ascending[place[inside]] == values[inside]
+    return inside
+
+
 class Taken:
     """Which items a user's negatives may not be: the user's own, and items that are served no more.
 
@@ -26,7 +38,7 @@ class Taken:
         users: User id of each (user, item) pair that is taken, shape [pairs].
         items: Its item id, shape [pairs].
         n_items: Number of item ids, the padding included.
-        banned: Item ids that nobody may draw.
+        banned: Item ids that may not be drawn.
     """
 
     def __init__(self, users: np.ndarray, items: np.ndarray, n_items: int, banned: np.ndarray) -> None:
@@ -50,7 +62,4 @@ class Taken:
     def __call__(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return for each (user, item) whether it is taken."""
         keys = users.astype(np.int64) * self.n_items + items
-        place = np.searchsorted(self._pairs, keys)
-        found = place < len(self._pairs)
-        found[found] = self._pairs[place[found]] == keys[found]
-        return found | self._banned[items]
+        return is_among(keys, self._pairs) | self._banned[items]

@@ -13,7 +13,7 @@ TOP = 10
 
 
 @dataclass(frozen=True)
-class Served:
+class RankedLists:
     """Lists and scores under one mask rule: the retained history is not ranked, the withdrawn items are.
 
     Args:
@@ -40,10 +40,10 @@ class Served:
 
 
 class Listener:
-    """Stands for RecBole's collector and also keeps what is served, from the scores that the metrics are computed on.
+    """Takes the place of RecBole's collector and also keeps the lists, from the scores that the metrics are computed on.
 
     Args:
-        collector: RecBole's, which it hands everything on to.
+        collector: RecBole's collector, which gets everything too.
         uid_field: Name of the user column.
         withdrawn_users: User id of each withdrawn row, shape [withdrawn rows].
         withdrawn_items: Its item id.
@@ -66,9 +66,9 @@ class Listener:
         self.parts.append(_batch(users, scores.cpu(), rows, items, *self.withdrawn))
 
     @property
-    def served(self) -> Served:
+    def served(self) -> RankedLists:
         """What was served in the batches so far."""
-        return Served(*(np.concatenate(column) for column in zip(*self.parts, strict=True)))
+        return RankedLists(*(np.concatenate(column) for column in zip(*self.parts, strict=True)))
 
 
 def _batch(
@@ -135,10 +135,10 @@ def percentiles(scores: Tensor, rows: Tensor, values: Tensor) -> np.ndarray:
     ordered = scores[needed].sort(dim=1).values
     shares = np.empty(len(rows))
     for position in range(len(needed)):
-        mine = place == position
-        line, asked = ordered[position], values[mine]
+        in_row = place == position
+        line, asked = ordered[position], values[in_row]
         masked = int(torch.isneginf(line).sum())
         lower = torch.searchsorted(line, asked) - masked
         ties = torch.searchsorted(line, asked, right=True) - masked - lower - 1
-        shares[mine.numpy()] = ((lower + 0.5 * ties) / max(len(line) - masked - 1, 1)).numpy()
+        shares[in_row.numpy()] = ((lower + 0.5 * ties) / max(len(line) - masked - 1, 1)).numpy()
     return shares

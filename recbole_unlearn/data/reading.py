@@ -1,0 +1,99 @@
+"""RecBole's Dataset, which refuses tables whose fields pandas would shift into other columns."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from recbole.data.dataset import Dataset
+from recbole.data.interaction import Interaction
+
+from recbole_unlearn import fast
+from recbole_unlearn.data.redirect import redirected
+from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.fast.parser import grouped_index, read_in_c
+from recbole_unlearn.fast.rows import Rows
+
+
+class _Pandas:
+    """pandas with another ``read_csv``, which checks a table before and after it is read.
+
+    Args:
+        in_c: Whether the parser in C reads what it reads as RecBole's choice, the parser in Python, does.
+    """
+
+    def __init__(self, in_c: bool) -> None:
+        self.in_c = in_c
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(pd, name)
+
+    def read_csv(self, path: str, *, delimiter: str, encoding: str, engine: str, **options: Any) -> pd.DataFrame:
+        """Read a table as pandas does with this engine.
+
+        Raises:
+            ConfigError: pandas would take the first fields of the rows for names of the rows, and shift the other fields.
+        """
+        rows = _first_rows(path, delimiter, encoding)
+        _refuse_shifted(path, rows)
+        table = read_in_c(path, delimiter, encoding, rows, options) if self.in_c else None
+        if table is None:
+            table = pd.read_csv(path, delimiter=delimiter, encoding=encoding, engine=engine, **options)
+            _refuse_repeated_names(path, table)
+        return table
+
+
+def _first_rows(path: str, delimiter: str, encoding: str) -> list[list[str]]:
+    """Return the fields of the header and of the first two rows; nothing of a file that pandas cannot read either."""
+    with open(path, encoding=encoding, newline="") as file:
+        rows: Iterable[list[str]]
+        try:
+            if len(delimiter) == 1:
+                rows = csv.reader(file, delimiter=delimiter)
+            else:
+                rows = map(re.compile(delimiter).split, map(str.strip, file))
+            return list(islice((row for row in rows if len(row) > 1 or "".join(row).strip()), 3))
+        except (csv.Error, re.error, TypeError, ValueError):
+            return []
+
+
+def _refuse_shifted(path: str, rows: list[list[str]]) -> None:
+    """Refuse rows of more fields than names, unless they are what R writes: a name of the row, then every field."""
+    names, first, second = ([len(row) for row in rows] + [0, 0, 0])[:3]
+    names_in_a_row = bool(first) and second == first + names
+    if names_in_a_row or (first > names and not (first == names + 1 and rows[1][-1].strip())):
+        raise ConfigError(
+            f"{path!r}: line 1 has {names} names and the first rows have {first} and {second} fields, so that pandas would "
+            f"shift the fields into other columns; name every column in line 1, and let no row end with a separator"
+        )
+
+
+def _refuse_repeated_names(path: str, table: pd.DataFrame) -> None:
+    if not table.index.is_unique:
+        raise ConfigError(
+            f"{path!r}: its rows have one field more than line 1 has names, and the first fields, which would be names "
+            f"of the rows, repeat; name every column in line 1"
+        )
+
+
+class CheckedDataset(Dataset):
+    """RecBole's Dataset, the same field by field, from files that are read right; without ``fast: False`` it is faster."""
+
+    _load_in_c = redirected(Dataset._load_feat, pd=_Pandas(in_c=True))
+    _load_as_recbole = redirected(Dataset._load_feat, pd=_Pandas(in_c=False))
+
+    def _load_feat(self, filepath: str, source: Any) -> Any:
+        load = self._load_in_c if fast.is_on(self.config) else self._load_as_recbole
+        return load(filepath, source)
+
+    def _dataframe_to_interaction(self, data: pd.DataFrame) -> Interaction:
+        rows = super()._dataframe_to_interaction(data)
+        return Rows(rows.interaction) if fast.is_on(self.config) else rows
+
+    def _grouped_index(self, group_by_list: np.ndarray) -> Any:
+        return grouped_index(group_by_list) if fast.is_on(self.config) else super()._grouped_index(group_by_list)

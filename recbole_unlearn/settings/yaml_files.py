@@ -1,0 +1,39 @@
+"""Reading yaml files: those that a user names, and those that belong to a package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recbole_unlearn.exceptions import ConfigError
+
+
+def read_yaml(path: str | Path, what: str = "config file", loader: Any = yaml.SafeLoader) -> dict[str, Any]:
+    """Return the keys and values of a yaml file that a user named.
+
+    Args:
+        path: The file.
+        what: What it is, for the error.
+        loader: Class of the loader; RecBole's reads ``1e-3`` as a number, yaml's own as a text.
+
+    Raises:
+        ConfigError: The file is missing, cannot be read, is no yaml, or holds no ``key: value`` lines.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f"{what} {str(path)!r} does not exist; give the path of a yaml file")
+    try:
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=loader)
+    except OSError as error:
+        raise ConfigError(f"{what} {str(path)!r} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{what} {str(path)!r} is no yaml: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{what} {str(path)!r} holds no `key: value` lines")
+    return content
+
+
+def read_package_yaml(path: Path) -> dict[str, Any]:
+    """Return the keys and values of a yaml file of this package or of RecBole; empty if there is none."""
+    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
