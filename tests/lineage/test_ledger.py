@@ -9,6 +9,7 @@ from recbole_unlearn.lineage.chain import GENESIS
 from recbole_unlearn.lineage.commit import commit
 from recbole_unlearn.lineage.key import LedgerKey
 from recbole_unlearn.lineage.ledger import Ledger
+from recbole_unlearn.lineage.owed import owe, settle
 from recbole_unlearn.lineage.place import safe_name
 from recbole_unlearn.lineage.receipt import read_receipts, receipt, write_receipts
 from tests.lineage.conftest import withdrawn
@@ -153,3 +154,15 @@ def test_a_refused_transaction_changes_nothing(three):
     with pytest.raises(RuntimeError):
         refused()
     assert three.state("commit") is None
+
+
+def test_what_is_settled_leaves_no_byte_in_the_file(three):
+    """SQLite marks a deleted row as free and leaves its bytes, unless it is told to overwrite them."""
+    hashes = {"user": [three.key.user(f"owed{n}") for n in range(300)]}
+    for change in (owe, settle):
+        with three.transaction():
+            change(three, "model.pth", [hashes] if change is owe else hashes)
+        three.tidy()
+        content = three.path.read_bytes()
+        assert [one in content for one in (b"request ", hashes["user"][7].hex().encode())] == [change is owe] * 2
+    assert three.db.execute("PRAGMA secure_delete").fetchone() == (1,)
