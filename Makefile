@@ -22,13 +22,13 @@ lint: $(READY)
 	$(BIN)/mypy recbole_unlearn run_unlearn.py
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The oldest versions that setup.cfg allows. torch stays where constraints.txt has it: an older one costs gigabytes.
 test-oldest: constraints-oldest.txt setup.cfg
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[test]'
-	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n 2 --dist worksteal
 
 # Builds the docs where their tool is configured; their examples run in `make test` in any case.
 docs: $(READY)

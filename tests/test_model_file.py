@@ -11,7 +11,14 @@ from tests.test_records import NEUMF, PLACE, opened, users_of, verified, withdra
 
 OF_THE_CALLER = [
     *("adapters", "checkpoint_dir", "dry_run", "output_dir", "ledger_dir", "ledger_key", "model_file", "withdraw"),
-    *("withdraw_scope", "trust_checkpoint", "use_pretrain", "save_format", "dataset_save_path", "dataloaders_save_path"),
+    *(
+        "withdraw_scope",
+        "trust_checkpoint",
+        "use_pretrain",
+        "save_format",
+        "dataset_save_path",
+        "dataloaders_save_path",
+    ),
     *("save_dataset", "save_dataloaders", "log_wandb", "gpu_id", "show_progress", "state"),
     *("some_path", "some_dir", "some_file"),  # and whatever is called like a place
 ]
@@ -32,7 +39,12 @@ def test_what_is_given_replaces_what_a_file_says(data_path):
     saved = {"model": "NeuMF", "dataset": "tiny", "data_path": "nowhere/tiny", "seed": 7, "learning_rate": 0.5}
     given = {"data_path": data_path, "seed": 8, "ledger_key": "my.key", "withdraw_scope": "train"}
     config = _config(saved, given).final_config_dict
-    assert [config[key] for key in ("seed", "learning_rate", "ledger_key", "withdraw_scope")] == [8, 0.5, "my.key", "train"]
+    assert [config[key] for key in ("seed", "learning_rate", "ledger_key", "withdraw_scope")] == [
+        8,
+        0.5,
+        "my.key",
+        "train",
+    ]
     assert config["data_path"] == f"{data_path}/tiny"
 
 

@@ -51,4 +51,6 @@ def test_another_draw_is_independent():
     every = np.arange(len(rows_of("BPR", "users")[0].withdrawal.forget))
     first, again, other = (rows_of("BPR", "users", draw)[1].of(every).others for draw in (0, 0, 1))
     assert torch.equal(first, again)
-    assert float((first == other).double().mean()) < 0.2  # by chance about one in the 30 items that a user does not have
+    assert (
+        float((first == other).double().mean()) < 0.2
+    )  # by chance about one in the 30 items that a user does not have
