@@ -22,8 +22,8 @@ class Planted(torch.nn.Module):
 
 class PlantedAdapter(adapters.ModelAdapter):
     model_name = "Planted"
-    user_tables = item_tables = ()
-    draw_rows = user_blocks = score = None
+    user_tables = item_tables = ()  # type: ignore[assignment]
+    draw_rows = user_blocks = score = None  # type: ignore[assignment]
 
     def embeddings(self, users, items):
         noise = torch.Generator().manual_seed(1)
