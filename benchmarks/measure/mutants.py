@@ -119,7 +119,8 @@ def outcome(mutant: Mutant, place: Path) -> dict[str, object]:
     path.write_bytes(whole[: mutant.start] + mutant.after.encode() + whole[mutant.end :])
     tests = [test for test in TESTS[mutant.file.split("/")[1]] if (place / test).exists()]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-    environment = {**os.environ, "PYTHONPATH": str(place), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    found_first = os.pathsep.join(filter(None, [str(place), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": found_first, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=PATIENCE)
         by = next((line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))), "")
