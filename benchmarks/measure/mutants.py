@@ -1,6 +1,6 @@
 """Mutants: changes small as a slip of the pen, drawn from a seed, each of which a test should notice.
 
-    python -m benchmarks.measure.mutants [COUNT] [SEED] [JOBS]
+    python -m benchmarks.measure.mutants [COUNT] [SEED]
 
 mutmut and cosmic-ray were looked at first. Both run the same test command for each mutant, and the whole suite takes minutes;
 here each mutant meets the tests of its folder, stopped by the first failure. The changes are drawn over all places of the
@@ -8,22 +8,25 @@ folders below, and the lines that they changed stand with their outcome in ``ben
 """
 
 import ast
+import importlib
 import json
 import os
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from queue import Queue
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "mutants.json"
-PATIENCE = 240  # seconds; a mutant that makes a loop endless is noticed, too
+PATIENCE = 150  # seconds; a mutant that makes a loop endless is noticed, too
+QUICK = ("rows", "scif", "shared", "step", "options", "controls", "explicit", "indexed", "plugins", "explain", "sweeps")
+METHODS = [f"tests/methods/test_{name}.py" for name in QUICK]
+RECORDS = ["tests/test_model_file.py", "tests/test_records.py"]
 TESTS = {
     "influence": [
         "tests/influence",
@@ -31,11 +34,11 @@ TESTS = {
         "tests/methods/test_shared.py",
         "tests/methods/test_step.py",
     ],
-    "methods": ["tests/methods", "tests/test_layering.py", "recbole_unlearn/methods"],
+    "methods": [*METHODS, "recbole_unlearn/methods"],
     "evaluator": ["tests/evaluator", "tests/test_assessment.py", "recbole_unlearn/evaluator"],
     "shards": ["tests/shards", "tests/methods/test_shards.py", "recbole_unlearn/shards"],
-    "lineage": ["tests/lineage", "recbole_unlearn/lineage", "tests/test_model_file.py", "tests/test_records.py"],
-    "data": ["tests/data", "recbole_unlearn/data", "tests/test_model_file.py", "tests/test_records.py"],
+    "lineage": ["tests/lineage", "recbole_unlearn/lineage", *RECORDS],
+    "data": ["tests/data", "recbole_unlearn/data", *RECORDS],
 }
 COMPARED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
 COMPARED |= {ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is}
@@ -112,48 +115,115 @@ def drawn(count: int, seed: int) -> list[Mutant]:
     return random.Random(seed).sample(every, count)
 
 
+def warm() -> None:
+    """Import what takes seconds: here, and not in each child. The package itself is left to the child, with its mutant."""
+    import recbole_unlearn.compat  # mends RecBole for its import
+
+    for name in (
+        "recbole.trainer",
+        "recbole.quick_start",
+        "hypothesis",
+        "pytest",
+        "sklearn.metrics",
+        "scipy.stats",
+        "torch",
+    ):
+        importlib.import_module(name)
+    sys.modules["torch"].optim.Adam([sys.modules["torch"].zeros(1, requires_grad=True)])  # it imports at its first call
+    for name in [name for name in sys.modules if name.split(".")[0] in ("recbole_unlearn", "tests", "benchmarks")]:
+        del sys.modules[name]
+
+
+def tested(place: Path, tests: list[str], log: Path) -> int:
+    """Run tests in a child whose package is that of a copy, and return its exit code; -9 after too long a time."""
+    child = os.fork()
+    if child:
+        limit = time.monotonic() + PATIENCE
+        while not (gone := os.waitpid(child, os.WNOHANG))[0]:
+            if time.monotonic() > limit:
+                os.killpg(child, signal.SIGKILL)
+                return -9 if os.waitpid(child, 0) else 0
+            time.sleep(0.01)
+        return os.waitstatus_to_exitcode(gone[1])
+    code: int = 3
+    try:
+        os.setsid()
+        os.chdir(place)
+        sys.path.insert(0, str(place))
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(place), os.environ.get("PYTHONPATH")]))
+        with open(log, "w", buffering=1) as out:
+            os.dup2(out.fileno(), 1)
+            os.dup2(out.fileno(), 2)
+            code = int(sys.modules["pytest"].main(["-q", "-x", "-p", "no:cacheprovider", "-p", "no:warnings", *tests]))
+    finally:
+        os._exit(code)
+
+
+def tests_of(file: str, place: Path) -> list[str]:
+    """Return the tests of a mutant's folder; those that are called like its file come first."""
+    folder, name = file.split("/")[1], Path(file).stem
+    tests = [path for test in TESTS[folder] for path in ([test] if test.endswith(".py") else spread(place, test))]
+    return sorted(tests, key=lambda test: f"test_{name}" not in test)
+
+
+def spread(place: Path, folder: str) -> list[str]:
+    """Return the files of a folder, one by one, so that their order can be chosen."""
+    return [path.relative_to(place).as_posix() for path in sorted((place / folder).glob("*.py"))]
+
+
 def outcome(mutant: Mutant, place: Path) -> dict[str, object]:
     """Run the tests of a mutant's folder on a copy of the project with this one change."""
-    path = place / mutant.file
+    path, log = place / mutant.file, place / "mutant.log"
     whole = path.read_bytes()
     path.write_bytes(whole[: mutant.start] + mutant.after.encode() + whole[mutant.end :])
-    tests = [test for test in TESTS[mutant.file.split("/")[1]] if (place / test).exists()]
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-    found_first = os.pathsep.join(filter(None, [str(place), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PYTHONPATH": found_first, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=PATIENCE)
-        by = next((line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))), "")
-        told = "survived" if done.returncode == 0 else "killed"
-    except subprocess.TimeoutExpired:
-        told, by = "killed", "it took too long"
+        code = tested(place, tests_of(mutant.file, place), log)
     finally:
         path.write_bytes(whole)
-    return {**asdict(mutant), "outcome": told, "by": by.split(" - ")[0]}
+    lines = log.read_text(errors="replace").splitlines()
+    by = next(
+        (line for line in lines if line.startswith(("FAILED", "ERROR"))), "it took too long" if code == -9 else ""
+    )
+    return {**asdict(mutant), "outcome": "survived" if code == 0 else "killed", "by": by.split(" - ")[0]}
 
 
-def main(count: int = 120, seed: int = 1, jobs: int = 2) -> None:
-    """Draw, test and write down; one line each as they end."""
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
-        places: Queue[Path] = Queue()
+def work(chosen: list[Mutant], lines: Path) -> None:
+    """Test mutants one after the other on a copy of one's own; one line each as they end."""
+    with tempfile.TemporaryDirectory() as folder:
         leave = shutil.ignore_patterns(".*", "__pycache__", "results", "site", "build")
-        for number in range(jobs):
-            places.put(Path(shutil.copytree(ROOT, Path(folder) / str(number), ignore=leave)))
+        place = Path(shutil.copytree(ROOT, Path(folder) / "copy", ignore=leave))
+        for mutant in chosen:
+            with open(lines, "a", encoding="utf-8") as file:
+                file.write(json.dumps(outcome(mutant, place)) + "\n")
 
-        def one(mutant: Mutant) -> dict[str, object]:
-            place = places.get()
-            try:
-                found = outcome(mutant, place)
-            finally:
-                places.put(place)
-            print(f"{found['outcome']} {mutant.file}:{mutant.line}: {mutant.before!r} -> {mutant.after!r}", flush=True)
-            return found
 
-        found = list(pool.map(one, drawn(count, seed)))
+def main(count: int = 120, seed: int = 1, jobs: int = 2, minutes: int = 60) -> None:
+    """Draw and test mutants until they or the minutes are at their end, and write down what came of them."""
+    sys.dont_write_bytecode = True
+    every = drawn(count, seed)
+    warm()
+    with tempfile.TemporaryDirectory() as folder:
+        lines, children = Path(folder) / "lines.jsonl", []
+        for job in range(jobs):
+            children.append(os.fork())
+            if not children[-1]:
+                work(every[job::jobs], lines)
+                os._exit(0)
+        limit = time.monotonic() + 60 * minutes
+        while children and time.monotonic() < limit:
+            children = [child for child in children if not os.waitpid(child, os.WNOHANG)[0]]
+            time.sleep(0.5)
+        for child in children:
+            os.kill(child, signal.SIGTERM)
+        write(seed, [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()])
+
+
+def write(seed: int, found: list[dict[str, object]]) -> None:
+    """Write the json, and say how many were killed."""
     killed = sum(line["outcome"] == "killed" for line in found)
-    told = {"seed": seed, "mutants": count, "killed": killed, "survived": count - killed, "lines": found}
+    told = {"seed": seed, "mutants": len(found), "killed": killed, "survived": len(found) - killed, "lines": found}
     RESULTS.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    print(f"{killed} of {count} killed")
+    print(f"{killed} of {len(found)} killed")
 
 
 if __name__ == "__main__":
