@@ -115,3 +115,9 @@ def test_lissa_that_diverges_says_so():
     found = lissa(lambda v, _: matrix @ v, rhs, scale=1e-3, steps=500, check=lambda v: matrix @ v)
     assert not found.converged
     assert "diverged" in found.note
+
+
+def test_nothing_to_solve_is_solved():
+    found = conjugate_gradient(lambda v: 2 * v, torch.zeros(3, dtype=torch.float64), 1e-9, 5)
+    assert (found.residual, found.steps, found.converged) == (0.0, 0, True)
+    assert torch.equal(found.solution, torch.zeros(3, dtype=torch.float64))

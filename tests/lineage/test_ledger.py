@@ -171,3 +171,8 @@ def test_what_is_settled_leaves_no_byte_in_the_file(three):
         _prepare(db, three.path, three.key)
         assert db.execute("PRAGMA secure_delete").fetchone() == (1,)
     db.close()
+
+
+def test_the_format_on_disk_has_its_number(three):
+    """Whoever changes it must bring the files of users there: another number alone says that all of them are old."""
+    assert three.db.execute("PRAGMA user_version").fetchone() == (1,)
