@@ -6,6 +6,7 @@ import copy
 import functools
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from recbole_unlearn.checkpoints.record import Unsaved, unsaved
 from recbole_unlearn.checkpoints.save import check_not_older, save_model
 from recbole_unlearn.checkpoints.state import model_state, plain, public
 from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.held_out import HeldOut
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import data_preparation
 from recbole_unlearn.data.withdrawal import Withdrawal
@@ -195,6 +197,10 @@ class Unlearner(Trainer):
                 train=lambda model=None, epochs=None, seed=None: (
                     train_model(with_seed(self.config, seed), remaining(), model, epochs).model
                 ),
+                epochs=self.epochs,
+                train_until_best=lambda model=None, most=None, rate=1.0: train_until_best(
+                    self.config, remaining(), model, most, rate
+                ),
                 workshop=lambda: Workshop(self.config, remaining(), type(self), self.alone),
             )
             return method.unlearn(context), context.gone
@@ -283,6 +289,53 @@ def train_model(config: Any, dataset: WithdrawalDataset, model: Any = None, epoc
         if valid_data:
             unlearner.load(unlearner.saved_model_file)
     return unlearner
+
+
+class _StopsAtTheBest(Unlearner):
+    """Asks held-out rows after each epoch, stops when their loss rises and goes back to the epoch of the lowest loss."""
+
+    lowest = math.inf
+    trained = 0
+    best: tuple[int, dict[str, torch.Tensor]] = (0, {})
+
+    def _valid_epoch(self, valid_data: HeldOut, show_progress: bool = False) -> tuple[float, dict[str, float]]:
+        loss = valid_data.loss(self.model)
+        self.trained += 1
+        if loss < self.lowest:
+            state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+            self.lowest, self.best = loss, (self.trained, state)
+        return (-loss if self.valid_metric_bigger else loss), {"loss of held-out rows": loss}
+
+
+def train_until_best(
+    config: Any, dataset: WithdrawalDataset, model: Any = None, most: int | None = None, rate: float = 1.0
+) -> tuple[Any, dict[str, Any]]:
+    """Train a model, from the seed of the config, until the loss of held-out training rows rises; see ``HeldOut``.
+
+    Args:
+        config: A ``recbole_unlearn.Config``.
+        dataset: The data set.
+        model: The model to train further; a new one by default.
+        most: Epochs at most; those of the config by default.
+        rate: What ``learning_rate`` is multiplied with.
+
+    Returns:
+        The model as it was after the epoch of the lowest loss, and which epoch that was of how many.
+    """
+    held_out = HeldOut(config, dataset)
+    config = copy.deepcopy(config)
+    config["learning_rate"] *= rate
+    train_data = data_preparation(config, held_out.training)[0]
+    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
+    if model is None:
+        model = config.model_class(config, data_preparation(config, dataset)[0]._dataset).to(config["device"])
+    unlearner = _StopsAtTheBest(config, model, dataset)
+    unlearner.epochs, unlearner.eval_step, unlearner.stopping_step = most or unlearner.epochs, 1, 0
+    unlearner.fit(train_data, held_out, verbose=False, saved=False, show_progress=config["show_progress"])
+    epoch, state = unlearner.best
+    model.load_state_dict(state)
+    model.eval()
+    return model, {"epochs": epoch, "epochs_trained": unlearner.trained, "held_out_rows": len(held_out)}
 
 
 def with_seed(config: Any, seed: int | None) -> Any:

@@ -1,6 +1,6 @@
 """The unlearning methods, found by the name that stands in yaml, registry and report."""
 
-from recbole_unlearn.methods import finetune, influence_function, receraser, reset, retrain, sisa
+from recbole_unlearn.methods import finetune, influence_function, receraser, redraw, reset, retrain, sisa
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod, method_class
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "influence_function",
     "method_class",
     "receraser",
+    "redraw",
     "reset",
     "retrain",
     "sisa",

@@ -30,6 +30,9 @@ class UnlearnContext:
         weight_decay: The optimizer's, a penalty on the mean loss of a row.
         train: Trains a model on the retained rows as the original was trained: a new one from the seed or another one, or
             the given one for the given number of epochs.
+        epochs: Epochs of the original's training.
+        train_until_best: Trains a model on the retained rows until the loss of held-out ones rises: a new one or the given
+            one, for so many epochs at most, with a multiple of the learning rate. Returns the model and its diagnostics.
         workshop: Returns what trains shards of the retained rows, for methods that unlearn from shards.
     """
 
@@ -42,6 +45,8 @@ class UnlearnContext:
     items_before: np.ndarray
     weight_decay: float
     train: Callable[..., Any]
+    epochs: int
+    train_until_best: Callable[..., tuple[Any, dict[str, Any]]]
     workshop: Callable[[], Any] | None = None
 
     @cached_property

@@ -84,6 +84,8 @@ def withdraw(
         items_before=np.array([], dtype=np.int64),
         weight_decay=weight_decay,
         train=_cannot_train,
+        epochs=0,
+        train_until_best=_cannot_train,
     )
     object.__setattr__(context, "index", index)
     return context

@@ -30,3 +30,19 @@ class RetrainAgain(UnlearnMethod):
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Return a new model that never saw the withdrawn rows either, from other initial weights and batches."""
         return Outcome(context.train(seed=context.seed + 1))
+
+
+class RetrainStopped(UnlearnMethod):
+    """Retrain that stops by RedrawItems' rule: where the loss of held-out retained rows rises.
+
+    Formula: that of Retrain, at the epoch of the lowest held-out loss. Exact. Cost: that of training up to there.
+
+    Use it to see what is won by stopping early alone.
+    """
+
+    name = "RetrainStopped"
+    needs_adapter = False
+
+    def unlearn(self, context: UnlearnContext) -> Outcome:
+        """Return a new model that never saw the withdrawn rows, from the epoch that the rule chooses."""
+        return Outcome(*context.train_until_best(most=context.epochs))

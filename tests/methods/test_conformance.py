@@ -10,7 +10,9 @@ from recbole_unlearn.testing import REQUESTS, MethodConformance, copy_of, flat, 
 
 REFUSES = {"SCIF-items": ("LightGCN", "BPR")}  # no item blocks
 # What they share with Retrain is asked of it, on every model.
-FEWER = {"RetrainAgain": ("NeuMF",)} | dict.fromkeys(("FineTune", "RecEraser", "SISA"), ("NeuMF", "LightGCN"))
+FEWER = {"RetrainAgain": ("NeuMF",), "RedrawItems-ResetUE": ("NeuMF",)} | dict.fromkeys(
+    ("FineTune", "RecEraser", "SISA", "RetrainStopped"), ("NeuMF", "LightGCN")
+)
 UNCHANGED = {"ResetUE": ("interactions",)}  # nobody leaves as a whole
 
 

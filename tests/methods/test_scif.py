@@ -38,7 +38,9 @@ def context_of(unlearner, request, model=None):
     rows = unlearner.dataset.interactions()
     empty = np.array([], dtype=np.int64)
     withdrawal = request.resolve(rows)
-    return UnlearnContext(model or unlearner.model, rows, withdrawal, 1, 2020, empty, empty, 0.0, lambda: None)
+    return UnlearnContext(
+        model or unlearner.model, rows, withdrawal, 1, 2020, empty, empty, 0.0, lambda: None, 1, lambda: None
+    )
 
 
 def user_rows_of(unlearner, context, **keys):
