@@ -4,7 +4,7 @@ import pytest
 from recbole.utils.argument_list import dataset_arguments
 
 from recbole_unlearn.checkpoints.model_file import _config, config_of
-from recbole_unlearn.data.after import split_settings
+from recbole_unlearn.data.after import load_after_withdrawals, split_settings
 from recbole_unlearn.production import withdraw as withdrawing
 from tests.conftest import TRUST, ask
 from tests.test_records import NEUMF, PLACE, opened, users_of, verified, withdraw
@@ -105,3 +105,11 @@ def test_the_key_of_the_config_is_the_ledgers(here):
         withdraw("u3", ledger_key="keys/my.key", **TRUST)
     assert [path.name for path in (here / "keys").glob("*.key")] == ["my.key"]
     assert not list(PLACE.glob("*.key"))
+
+
+def test_a_run_that_may_still_be_refused_keeps_its_split_later(here):
+    withdraw("u9")
+    config = withdrawing.load_for_withdrawal(NEUMF, {})[0]
+    config["seed"] = 5  # a split that was never kept
+    assert load_after_withdrawals(config, keep=False).is_to_keep is True
+    assert load_after_withdrawals(config).is_kept is True
