@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 OLDEST := .venv-oldest
 GRIDS  := paper table2 ml-1m figure3 figure7 ml-1m-lightgcn
 
-.PHONY: demo test test-oldest lint docs bench clean
+.PHONY: demo test test-oldest mutants lint docs bench clean
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -19,16 +19,20 @@ demo: $(READY)
 
 lint: $(READY)
 	$(BIN)/ruff check .
-	$(BIN)/mypy recbole_unlearn run_unlearn.py
+	$(BIN)/mypy recbole_unlearn run_unlearn.py tests benchmarks
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The oldest versions that setup.cfg allows. torch stays where constraints.txt has it: an older one costs gigabytes.
 test-oldest: constraints-oldest.txt setup.cfg
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[test]'
-	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n 2 --dist worksteal
+
+# A hundred small changes of the code, each of which a test should notice; half an hour, and its json is committed.
+mutants: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.measure.mutants
 
 # Builds the docs where their tool is configured; their examples run in `make test` in any case.
 docs: $(READY)

@@ -28,6 +28,8 @@ CONFIG = {
     "mlp_hidden_size": [4],
     "embedding_size": 4,
     "mio_protocols": [],
+    "timing_runs": 1,
+    "parallel_jobs": 1,
 }
 
 
@@ -37,6 +39,7 @@ def grid(tmp_path, data_path):
         content = {
             "datasets": ["tiny"],
             "seeds": 2,
+            "jobs": 1,
             "requests": ["rand@5", "rand@10"],
             "methods": ["SCIF", "Retrain"],
             "config": {**CONFIG, "data_path": data_path},
@@ -132,10 +135,11 @@ def test_a_process_that_dies_is_named(grid, monkeypatch, capsys):
 
 def test_a_cell_alone_has_the_figures_that_it_has_beside_others(grid):
     path = grid(methods=["SCIF", "Retrain", "SISA"])
-    run_benchmark(str(path), only="seed=1")
+    shards = {"shard_count": "2"}
+    run_benchmark(str(path), only="seed=1", given=shards)
     together = lines(path)[1]
     (path.parent / "results" / "grid.jsonl").unlink()
-    run_benchmark(str(path), only="seed=1,rand@10")
+    run_benchmark(str(path), only="seed=1,rand@10", given=shards)
     alone = lines(path)[0]
     for method in together["methods"]:
         for part in ("utility", "mio", "witnesses"):

@@ -19,6 +19,7 @@ QUICK = [
     "--mlp_embedding_size=8",
     "--mlp_hidden_size=[8]",
     "--mio_protocols=strong",
+    "--timing_runs=1",
 ]
 
 

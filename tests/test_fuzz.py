@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from recbole_unlearn.production.formats.dispatch import inspect
 from recbole_unlearn.production.found import CHECK, MUST_FIX, NOT_INSPECTED
 from recbole_unlearn.production.wanted import Wanted
 
-QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
+QUIET: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
 
 tokens = st.one_of(
     st.sampled_from(["u1", "u2", "i1", "user_id", "NaN", "", " ", "[PAD]"]), st.text(max_size=6), st.integers()

@@ -345,6 +345,7 @@ def test_a_comparing_run_of_scope_all_leaves_no_shard_that_knew_the_rows(here):
         "--mlp_hidden_size=[8]",
         "--epochs=1",
         "--shard_count=3",
+        "--parallel_jobs=1",
     ]
     data = ["--dataset=tiny", "--data_path=data", "--checkpoint_dir=new", "--mio_protocols=strong", "--withdraw=r.csv"]
     command = [*small, *data, "--methods=SISA,RecEraser"]

@@ -4,6 +4,7 @@ Run ``python -m benchmarks.pages.sizes`` after a change of the layout; a test sa
 """
 
 import ast
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -31,13 +32,14 @@ def functions(folder: Path = ROOT / "recbole_unlearn") -> dict[str, int]:
 
 def figures() -> dict[str, tuple[int, int]]:
     """Return what the page says, for files and for functions, by row of its table."""
-    found = {}
-    columns = [list(lines.values()) for lines in (files(), functions())]
-    found["number"] = tuple(len(lines) for lines in columns)
-    found["lines, median"] = tuple(round(median(lines)) for lines in columns)
-    found["lines, 95th percentile"] = tuple(round(quantiles(lines, n=20)[-1]) for lines in columns)
-    found["lines, largest"] = tuple(max(lines) for lines in columns)
-    return found
+    of_files, of_functions = (list(lines.values()) for lines in (files(), functions()))
+    rows: dict[str, Callable[[list[int]], int]] = {
+        "number": len,
+        "lines, median": lambda lines: round(median(lines)),
+        "lines, 95th percentile": lambda lines: round(quantiles(lines, n=20)[-1]),
+        "lines, largest": max,
+    }
+    return {name: (row(of_files), row(of_functions)) for name, row in rows.items()}
 
 
 def table() -> str:

@@ -16,22 +16,17 @@ from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
 from recbole_unlearn.lineage.place import safe_name
 from recbole_unlearn.settings import presets
 
-# Where things are written, and what is trusted, is said by whoever runs this, never by the file that is loaded.
+# Where things are written, and what is trusted, is said by whoever runs this, never by the file that is loaded: these
+# keys, and every key that ends like a place.
+_PLACES = ("_path", "_dir", "_file")
 _NOT_FROM_A_FILE = {
     "adapters",
-    "checkpoint_dir",
     "dry_run",
-    "output_dir",
-    "ledger_dir",
     "ledger_key",
-    "model_file",
     "withdraw",
-    "withdraw_scope",
     "trust_checkpoint",
     "use_pretrain",
     "save_format",
-    "dataset_save_path",
-    "dataloaders_save_path",
     "save_dataset",
     "save_dataloaders",
     "log_wandb",
@@ -106,7 +101,7 @@ def _config(saved: Mapping[str, Any], given: dict[str, Any]) -> Config:
     config = config_of(model, name, asked)
     fresh = config.final_config_dict
     for key, value in saved.items():
-        from_caller = key in _NOT_FROM_A_FILE or key.endswith(("_path", "_dir", "_file"))
+        from_caller = key in _NOT_FROM_A_FILE or key.endswith(_PLACES)
         replaceable = not from_caller and key not in config.external_config_dict
         if key in ("methods", "unlearn_method") and presets.names_code(value):
             continue  # a file must not say which code is imported

@@ -38,13 +38,16 @@ class RedrawItems(UnlearnMethod):
     Args:
         relearn_epochs: Epochs at most; None: a fifteenth of ``epochs``, rounded up.
         rate: What ``learning_rate`` is multiplied with.
+        user_share: What the rows of users are multiplied with before: their direction is enough to tell items where they
+            belong, and their length holds much of what co-adapted items taught them.
         collaborate: Whether users with no row left get SCIF's row; else each gets a draw, as ResetUE gives it.
     """
 
     name = "RedrawItems"
 
     relearn_epochs: int | None = option(None, least=1)
-    rate: float = option(1.0, above=0)
+    rate: float = option(3.0, above=0)
+    user_share: float = option(0.1, least=0)
     collaborate: bool = True
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
@@ -57,6 +60,8 @@ class RedrawItems(UnlearnMethod):
         adapter.drop_edges(rows.users[forgotten], rows.items[forgotten])
         drawn = draw_rows(adapter, adapter.item_tables, rows.item_tokens[1:], context.seed)
         write_rows(adapter.item_tables, torch.arange(1, len(rows.item_tokens), device=drawn.device), drawn)
+        for table in adapter.user_tables:
+            table.weight.data.mul_(self.user_share)
         adapter.parameters_changed()
         most = self.relearn_epochs or math.ceil(context.epochs / 15)
         model, trained = context.train_until_best(context.model, most, self.rate)

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import chisquare
 
 from recbole_unlearn.arrays.sets import Taken
-from recbole_unlearn.data.frozen import frozen_negatives, row_keys, token_keys
+from recbole_unlearn.data.frozen import frozen_negatives, row_keys, token_keys, token_uniforms
 from recbole_unlearn.exceptions import RequestError
 
 
@@ -66,3 +66,10 @@ def test_a_user_with_every_item_is_named_instead_of_an_endless_draw():
     users, items = np.full(18, 40), np.arange(1, 19)
     with pytest.raises(RequestError, match="1 users would have every item"):
         draw(users, items, banned=[19])
+
+
+def test_uniforms_of_tokens_are_uniform():
+    found = token_uniforms([str(n) for n in range(4000)], 1)
+    assert 0 <= found.min() < 0.01
+    assert 0.99 < found.max() <= 1
+    assert abs(found.mean() - 0.5) < 4 / np.sqrt(12 * 4000)  # four standard errors; seeded

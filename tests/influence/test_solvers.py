@@ -94,3 +94,9 @@ def test_blocks_are_solved_each():
     found = solve_blocks(blocks, rhs)
     assert found.converged
     assert torch.allclose(found.solution, torch.linalg.solve(blocks, rhs), rtol=1e-9)
+
+
+def test_nothing_to_solve_is_solved():
+    found = conjugate_gradient(lambda v: 2 * v, torch.zeros(3, dtype=torch.float64), 1e-9, 5)
+    assert (found.residual, found.steps, found.converged) == (0.0, 0, True)
+    assert torch.equal(found.solution, torch.zeros(3, dtype=torch.float64))

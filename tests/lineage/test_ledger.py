@@ -9,8 +9,10 @@ from recbole_unlearn.lineage.chain import GENESIS
 from recbole_unlearn.lineage.commit import commit
 from recbole_unlearn.lineage.key import LedgerKey
 from recbole_unlearn.lineage.ledger import Ledger
+from recbole_unlearn.lineage.owed import owe, settle
 from recbole_unlearn.lineage.place import safe_name
 from recbole_unlearn.lineage.receipt import read_receipts, receipt, write_receipts
+from recbole_unlearn.lineage.schema import _prepare
 from tests.lineage.conftest import withdrawn
 
 
@@ -153,3 +155,24 @@ def test_a_refused_transaction_changes_nothing(three):
     with pytest.raises(RuntimeError):
         refused()
     assert three.state("commit") is None
+
+
+def test_what_is_settled_leaves_no_byte_in_the_file(three):
+    """SQLite marks a deleted row as free and leaves its bytes, unless it is told to overwrite them."""
+    hashes = {"user": [three.key.user(f"owed{n}") for n in range(300)]}
+    for change in (owe, settle):
+        with three.transaction():
+            change(three, "model.pth", [hashes] if change is owe else hashes)
+        three.tidy()
+        content = three.path.read_bytes()
+        assert [one in content for one in (b"request ", hashes["user"][7].hex().encode())] == [change is owe] * 2
+    with sqlite3.connect(three.path) as db:  # some builds of SQLite overwrite without being told
+        db.execute("PRAGMA secure_delete=OFF")
+        _prepare(db, three.path, three.key)
+        assert db.execute("PRAGMA secure_delete").fetchone() == (1,)
+    db.close()
+
+
+def test_the_format_on_disk_has_its_number(three):
+    """Whoever changes it must bring the files of users there: another number alone says that all of them are old."""
+    assert three.db.execute("PRAGMA user_version").fetchone() == (1,)

@@ -2,7 +2,8 @@ import torch
 
 from recbole_unlearn import WithdrawalRequest
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.trainer import Unlearner, train_model
+from recbole_unlearn.testing import copy_of
+from recbole_unlearn.trainer import Unlearner, train_model, with_seed
 
 
 def test_retrain_is_training_on_the_retained_rows(fresh_copy):
@@ -32,3 +33,13 @@ def test_reset_draws_by_token(fresh_copy, trained):
     fresh_copy.model.user_mf_embedding.weight.data[ids] = 7
     Unlearner(trained.config, fresh_copy.model, trained.dataset).unlearn(WithdrawalRequest.users(["u8"]), "ResetUE")
     assert torch.equal(fresh_copy.model.user_mf_embedding.weight[ids[1]], rows[1])
+
+
+def test_retrain_again_is_retrain_with_the_next_seed(trained):
+    """Two exact answers that were one would say that the yardstick has no noise."""
+    request = WithdrawalRequest.users(["u3"])
+    view = trained.dataset.without(request.resolve(trained.dataset.interactions()))
+    expected = train_model(with_seed(trained.config, trained.config["seed"] + 1), view).model.state_dict()
+    once, again = (copy_of(trained).unlearn(request, name).model.state_dict() for name in ("Retrain", "RetrainAgain"))
+    assert all(torch.equal(value, expected[name]) for name, value in again.items())
+    assert not torch.equal(again["user_mf_embedding.weight"], once["user_mf_embedding.weight"])

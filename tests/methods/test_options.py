@@ -44,16 +44,16 @@ def test_methods_are_made_by_hand_and_cannot_be_changed():
     ("make", "message"),
     [
         (lambda: SCIF(ridge=0), "SCIF: ridge is 0; allowed: more than 0"),
-        (lambda: SCIF(ridge="big"), "SCIF: ridge is 'big'; allowed: a number"),
+        (lambda: SCIF(ridge="big"), "SCIF: ridge is 'big'; allowed: a number"),  # type: ignore[arg-type]
         (lambda: SCIF(ridge=float("nan")), "SCIF: ridge is nan; allowed: a number"),
-        (lambda: SCIF(newton_steps=1.5), "SCIF: newton_steps is 1.5; allowed: a whole number"),
+        (lambda: SCIF(newton_steps=1.5), "SCIF: newton_steps is 1.5; allowed: a whole number"),  # type: ignore[arg-type]
         (lambda: SCIF(newton_steps=True), "SCIF: newton_steps is True; allowed: a whole number"),
-        (lambda: SCIF(collaborate=1), "SCIF: collaborate is 1; allowed: True or False"),
+        (lambda: SCIF(collaborate=1), "SCIF: collaborate is 1; allowed: True or False"),  # type: ignore[arg-type]
         (lambda: IF(damping=-1.0), "IF: damping is -1.0; allowed: 0 or more"),
-        (lambda: SCIF(zbar_rows="auto"), "SCIF: zbar_rows is 'auto'; allowed: catalogue, withdrawn"),
+        (lambda: SCIF(zbar_rows="auto"), "SCIF: zbar_rows is 'auto'; allowed: catalogue, withdrawn"),  # type: ignore[arg-type]
         (lambda: SISA(shard_count=0), "SISA: shard_count is 0; allowed: 1 or more"),
-        (lambda: RecEraser(shard_partition="age"), "allowed: user, item, interaction, random"),
-        (lambda: RecEraser(shard_count=None), "RecEraser: shard_count is None; allowed: a whole number"),
+        (lambda: RecEraser(shard_partition="age"), "allowed: user, item, interaction, random"),  # type: ignore[arg-type]
+        (lambda: RecEraser(shard_count=None), "RecEraser: shard_count is None; allowed: a whole number"),  # type: ignore[arg-type]
     ],
 )
 def test_what_is_out_of_range_is_named(make, message):

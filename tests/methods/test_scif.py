@@ -14,7 +14,7 @@ from recbole_unlearn.methods import UnlearnContext, method_class
 from recbole_unlearn.methods.influence_function import SCIF
 from recbole_unlearn.methods.options import InfluenceOptions
 from recbole_unlearn.methods.rows import RequestRows
-from recbole_unlearn.methods.scif import UserRows
+from recbole_unlearn.methods.scif import UserRows, summary
 from recbole_unlearn.methods.shared import SharedUpdate
 from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows
 from recbole_unlearn.trainer import train_model
@@ -359,3 +359,8 @@ def test_options_out_of_range(make_config, keys):
 def test_unknown_methods_are_named():
     with pytest.raises(ConfigError, match="did you mean 'Retrain'"):
         method_class("Retrian")
+
+
+def test_no_block_says_nothing_and_has_converged():
+    nothing = {"steps": 0, "residual": 0.0, "gradient_norm": 0.0, "converged": 1.0, "blocks": 0}
+    assert summary([]) == nothing

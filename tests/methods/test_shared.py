@@ -250,3 +250,16 @@ def test_the_diagnostics_are_those_of_the_worse_part():
     assert told[1]["converged"] == 0.0
     assert told[1]["residual"] > 2 * told[50]["residual"]
     assert told[1]["blocks"] == 1
+
+
+@pytest.mark.parametrize("hessian", ["new", "original"])
+def test_a_damping_is_judged_on_retained_rows_and_on_negatives_of_another_draw(small, hessian):
+    """Judged on withdrawn rows, or on its own negatives, a damping would pass that forgets too little or fits too much."""
+    update = update_of(small, hessian=hessian)
+    applied(update)
+    judged, stay = update.solver.judge.rows, np.flatnonzero(~update.context.withdrawal.forget)
+    draws = [RequestRows(update.context, True, torch.float64, torch.device("cpu"), n).of(stay) for n in (0, 1)]
+    assert torch.equal(judged.users, draws[1].users)
+    assert torch.equal(judged.items, draws[1].items)
+    assert torch.equal(judged.others, draws[1].others)
+    assert not torch.equal(judged.others, draws[0].others)

@@ -263,7 +263,7 @@ OTHERS = {
     "deep.zip": zipped(b__zip=zipped(c__zip=zipped(d__csv=CSV))),
     "a.tar": tarred("x/b.csv", CSV.encode()),
     "a.tar.gz": tarred("x/b.csv", CSV.encode(), "w:gz"),
-    "a.tgz": tarred("b.log", TEXTS["run.log"].encode(), "w:gz"),
+    "a.tgz": tarred("b.log", str(TEXTS["run.log"]).encode(), "w:gz"),
     "a.tar.xz": tarred("x/b.csv", CSV.encode(), "w:xz"),
     "inner.zip": zipped(b__tgz=tarred("b.csv", CSV.encode(), "w:gz")),
     "db.zip": zipped(b__db=sqlite(*DATABASE)),

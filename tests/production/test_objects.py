@@ -96,7 +96,7 @@ def test_numbers_in_a_data_set_of_recbole_are_no_tokens():
 
 
 def test_a_cycle_ends():
-    ring: dict = {"user": "196"}
+    ring = {"user": "196"}
     ring["self"] = [ring]
     assert told(ring) == [(MUST_FIX, "objects")]
 

@@ -9,7 +9,7 @@ def test_hostile_files_stay_and_the_purge_goes_on(tmp_path, monkeypatch, capsys)
     folder = tmp_path / "data" / "shop" / "files"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    hostile.write_all(folder)
+    hostile.write_all(folder, hostile.SLOW)
     before = write(folder / "last", {"zz.csv": "user_id,n\nanna@example.org,1\n22,2\n"})
     paths = {path: path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink()}
     code, report = purge(folder, data=tmp_path / "data")
