@@ -3,16 +3,14 @@
 import sys
 from pathlib import Path
 
-from recbole_unlearn import Config, Unlearner
+from recbole_unlearn import Config, train_model
 from recbole_unlearn.cli import main
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.data.after import ledger_folder
-from recbole_unlearn.trainer import train_model
 
 if __name__ == "__main__":
     config = Config("NeuMF", "ml-100k", config_file_list=["config.yaml"])
-    trained = train_model(config, create_dataset(config))
-    Unlearner(config, trained.model, trained.dataset).save("saved/model.pth")
+    train_model(config, create_dataset(config)).save("saved/model.pth")
     Path("withdraw.csv").write_text("user_id\n196\n22\n")
     Path("saved/old-recommendations.csv").write_text("user_id,item_id\n196,302\n7,50\n")  # an old export
 

@@ -1,13 +1,11 @@
 """Requests one after the other: each starts from the model and the data that the request before left."""
 
-from recbole_unlearn import Config, Unlearner, WithdrawalRequest
+from recbole_unlearn import Config, WithdrawalRequest, train_model
 from recbole_unlearn.data import create_dataset
-from recbole_unlearn.trainer import train_model
 
 if __name__ == "__main__":
     config = Config("NeuMF", "ml-100k", config_file_list=["config.yaml"])
-    trained = train_model(config, create_dataset(config))
-    unlearner = Unlearner(config, trained.model, trained.dataset)
+    unlearner = train_model(config, create_dataset(config))
     requests = [
         WithdrawalRequest.users(["196", "22"]),
         WithdrawalRequest.items(["50"]),

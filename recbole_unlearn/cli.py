@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from recbole_unlearn.exceptions import ConfigError, InputError, UnlearnError, suggest
+from recbole_unlearn.exceptions import ConfigError, InputError, UnlearnError
 from recbole_unlearn.production.jobs import JOBS, run
 from recbole_unlearn.settings import presets
+from recbole_unlearn.settings.arguments import read_arguments, written
 
-_SHORT = {
-    "alpha": "withdraw_alpha",
-}
 _LAUNCH = ("model", "dataset", "config_files", "explain", *sorted(JOBS))
 
 _USAGE = """\
@@ -46,90 +44,57 @@ Exit code, but for --audit and --purge: 0 done, 2 something given cannot be used
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the main job with command-line arguments and return the exit code.
+    """Run the job that the command-line arguments name and return the exit code.
 
     Args:
-        argv: Arguments without the program's name; those of the process by default.
+        argv: Arguments without the program's name; those of the process by default. They are read here once and handed on.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if {"-h", "--help"} & set(arguments):
         sys.stdout.write(_USAGE + _help_of_keys())
         return 0
-    saved_argv = sys.argv
     try:
         given = _parse(arguments)
-        if "benchmark" in given:
-            return _benchmark(given)
-        if "explain" in given:
-            sys.stdout.write(_explain(given))
-            return 0
-        files = given.pop("config_files", "").replace(",", " ").split()
-        if JOBS.keys() & given.keys():
-            return run(given, files)
-        model, dataset = given.pop("model", None), given.pop("dataset", None)
-        sys.argv = [saved_argv[0], *(f"--{key}={value}" for key, value in given.items())]
-        from recbole_unlearn.compare.dry_run import render_plan
-        from recbole_unlearn.evaluator.report import render
-        from recbole_unlearn.quick_start import run_unlearn
-
-        result = run_unlearn(model, dataset, config_file_list=files)
-        plan = result.get("plan")
-        sys.stdout.write((render_plan(plan) if plan else "\n" + render(result["unlearn"])) + "\n")
-        if result.get("ledger"):
-            sys.stdout.write(
-                f"RECORDED in {result['ledger']}, for good: what was withdrawn stays out of this data set\n"
-            )
-    except InputError as error:
-        sys.stderr.write(f"run_unlearn.py: {' '.join(str(error).split())}\n")
-        return 2
+        return next((job for name, job in _JOBS.items() if name in given), _compare)(given)
     except UnlearnError as error:
         sys.stderr.write(f"run_unlearn.py: {' '.join(str(error).split())}\n")
-        return 1
-    finally:
-        sys.argv = saved_argv
-    return 0
+        return 2 if isinstance(error, InputError) else 1
 
 
 def _parse(arguments: Sequence[str]) -> dict[str, str]:
-    """Read ``--key=value`` and ``--key value``; anything else is refused, since RecBole would silently ignore it."""
-    given: dict[str, str] = {}
-    for argument in _joined(arguments):
-        key, equals, value = argument.removeprefix("--").partition("=")
-        if not argument.startswith("--") or not equals or not key:
-            hint = f" did you mean --{key}=...?" if argument.startswith("--") else suggest(argument, _LAUNCH)
-            raise ConfigError(f"argument {argument!r} is not of the form --key=value;{hint} see --help")
-        key = _SHORT.get(key, key)
-        if given.get(key, value) != value:
-            raise ConfigError(f"--{key} is given twice, as {given[key]!r} and as {value!r}; give it once")
-        given[key] = value
-    return given
+    """Return the arguments by key; ``--alpha`` is short for ``--withdraw_alpha`` here, and a model's own key in a config."""
+    return read_arguments(arguments, {"alpha": "withdraw_alpha"}, _LAUNCH)
 
 
-def _joined(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with ``--key value`` written as ``--key=value``.
+def _compare(given: dict[str, str]) -> int:
+    """Train, withdraw, unlearn and measure: the job without a name."""
+    from recbole_unlearn.compare.dry_run import render_plan
+    from recbole_unlearn.evaluator.report import render
+    from recbole_unlearn.quick_start import run_unlearn
 
-    >>> _joined(["--explain", "SCIF", "--alpha=5"])
-    ['--explain=SCIF', '--alpha=5']
-    """
-    joined: list[str] = []
-    for argument in arguments:
-        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and not argument.startswith("--"):
-            joined[-1] += f"={argument}"
-        else:
-            joined.append(argument)
-    return joined
+    files = given.pop("config_files", "").replace(",", " ").split()
+    model, dataset = given.pop("model", None), given.pop("dataset", None)
+    result = run_unlearn(model, dataset, config_file_list=files, argv=written(given))
+    plan = result.get("plan")
+    sys.stdout.write((render_plan(plan) if plan else "\n" + render(result["unlearn"])) + "\n")
+    if result.get("ledger"):
+        sys.stdout.write(f"RECORDED in {result['ledger']}, for good: what was withdrawn stays out of this data set\n")
+    return 0
 
 
-def _explain(given: dict[str, str]) -> str:
+def _explain(given: dict[str, str]) -> int:
+    """Say what a method does and costs."""
     from recbole_unlearn.methods.explain import explain
 
     name = given.pop("explain")
     if given:
         raise ConfigError(f"--explain={name} stands alone; leave --{next(iter(given))} out")
-    return explain(name)
+    sys.stdout.write(explain(name))
+    return 0
 
 
 def _benchmark(given: dict[str, str]) -> int:
+    """Run a grid of comparisons."""
     from recbole_unlearn.benchmark.runner import run_benchmark
 
     path, only, jobs = given.pop("benchmark"), given.pop("benchmark_only", ""), given.pop("benchmark_jobs", None)
@@ -147,3 +112,10 @@ def _help_of_keys() -> str:
             default = "none" if key.default is None else key.default
             lines.append(f"  --{key.name + '=' + key.type.upper():28} {key.meaning} [{default}]")
     return "\n".join(lines) + "\n"
+
+
+_JOBS: dict[str, Callable[[dict[str, str]], int]] = {
+    "benchmark": _benchmark,
+    "explain": _explain,
+    **dict.fromkeys(JOBS, run),
+}

@@ -4,6 +4,7 @@ import ast
 import copy
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from recbole_unlearn.exceptions import ConfigError, UnlearnError
 from recbole_unlearn.methods.plugins import import_adapters, method_defaults, options_given
 from recbole_unlearn.model.find import get_model
 from recbole_unlearn.settings import presets
+from recbole_unlearn.settings.arguments import read_arguments
 from recbole_unlearn.settings.check import check_keys, check_recboles_values, check_values, is_text, our_keys
 from recbole_unlearn.settings.yaml_files import read_package_yaml, read_yaml
 
@@ -29,6 +31,8 @@ class Config(RecBoleConfig):
         dataset: Name of a data set.
         config_file_list: Paths of yaml files.
         config_dict: Keys and values; strings are read as Python literals, never executed.
+        argv: Command-line arguments ``--key=value``, without the program's name; those of the process by default, as RecBole
+            reads them. ``argv=()`` reads none: give it in a script with arguments of its own.
 
     Raises:
         ConfigError: A key is unknown, a value is out of its range, a file cannot be read, or RecBole refuses the rest.
@@ -45,8 +49,10 @@ class Config(RecBoleConfig):
         dataset: str | None = None,
         config_file_list: list[str] | None = None,
         config_dict: dict[str, Any] | None = None,
+        argv: Sequence[str] | None = None,
     ) -> None:
         self.set_later: dict[str, Any] = {}
+        self._argv = argv
         try:
             super().__init__(model, dataset, config_file_list, dict(config_dict or {}))
         except UnlearnError:
@@ -96,6 +102,12 @@ class Config(RecBoleConfig):
         for category, keys in self.parameters.items():
             self.parameters[category] = list(keys)
         self.parameters["Unlearning"] = list(our_keys())
+
+    def _load_cmd_line(self) -> dict[str, Any]:
+        argv = self.__dict__.pop("_argv")  # it can name the file of a request, and is kept nowhere
+        if argv is None:
+            return super()._load_cmd_line()
+        return self._convert_config_dict(read_arguments(argv))
 
     def _convert_config_dict(self, config_dict: dict[str, Any]) -> dict[str, Any]:
         return {key: _read(key, value) for key, value in config_dict.items()}
@@ -162,6 +174,15 @@ class RunConfig(Config):
         super()._merge_external_config_dict()
         for key, default in (("model", "NeuMF"), ("dataset", "ml-100k"), ("protocol", "paper")):
             self.external_config_dict.setdefault(key, default)
+
+
+def with_seed(config: Any, seed: int | None) -> Any:
+    """Return the config with another seed."""
+    if seed is None:
+        return config
+    config = copy.deepcopy(config)
+    config["seed"] = seed
+    return config
 
 
 def _read(key: str, value: Any) -> Any:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from recbole.utils import init_logger, set_color
 
 from recbole_unlearn.checkpoints.load import load_data_and_model as load_data_and_model
 from recbole_unlearn.checkpoints.state import public
-from recbole_unlearn.compare.assessment import Assessment, carry_out, facts_of
+from recbole_unlearn.compare.assessment import Assessment, facts_of, unlearn_and_assess
 from recbole_unlearn.compare.dry_run import seconds_of_training, what_would_go
 from recbole_unlearn.compare.preflight import prepare
 from recbole_unlearn.compare.preflight import request_of as request_of
@@ -26,7 +27,8 @@ from recbole_unlearn.evaluator.frame import Report
 from recbole_unlearn.evaluator.page import save_page
 from recbole_unlearn.evaluator.plots import save_plots
 from recbole_unlearn.evaluator.report import make_report, save_report
-from recbole_unlearn.trainer import learn, train_model
+from recbole_unlearn.methods import UnlearnMethod
+from recbole_unlearn.trainer import Unlearner, train_for_method, train_model
 
 
 def run_unlearn(
@@ -35,8 +37,12 @@ def run_unlearn(
     config_file_list: list[str] | None = None,
     config_dict: dict[str, Any] | None = None,
     saved: bool = True,
+    argv: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Train a model, withdraw a request from it by every method of the config, and measure the three principles.
+
+    The arguments and keys mean what they mean to ``Config``; where nothing else is given they are those of ``RunConfig``:
+    NeuMF, ml-100k, ``protocol: paper``.
 
     Args:
         model: Name of a model or a model class; NeuMF by default.
@@ -44,6 +50,7 @@ def run_unlearn(
         config_file_list: Paths of yaml files.
         config_dict: Keys and values.
         saved: Whether to write the models to ``checkpoint_dir``; the report and the request are written in any case.
+        argv: Command-line arguments ``--key=value``; those of the process by default, ``()`` for none.
 
     Returns:
         RecBole's dict (``best_valid_score``, ``valid_score_bigger``, ``best_valid_result``, ``test_result``, of the original
@@ -54,7 +61,7 @@ def run_unlearn(
     Raises:
         InputError: Something given cannot be used; nothing has been written then.
     """
-    config = RunConfig(model, dataset, config_file_list, config_dict)
+    config = RunConfig(model, dataset, config_file_list, config_dict, argv)
     _end_earlier_logging()
     check_wandb(config)
     data, withdrawal, methods = prepare(config)
@@ -64,6 +71,31 @@ def run_unlearn(
     config.final_config_dict["withdraw"] = None  # it was read; its path goes into no log and no file
     _start_logging(config, data)
     original = train_model(config, data)
+    report = _compared(original, withdrawal, methods, saved)
+    _write_report(config, report)
+    if withdrawal.request.sample:  # who was named stands in the caller's own file, and in no second one
+        withdrawal.request.save(Path(config["output_dir"]) / "request.json")
+    ledger = str(ledger_folder(config)) if saved and withdrawal.scope == "all" else None
+    of_test = report["methods"]["Original"]["utility"]["all"]
+    return {**_recboles(original), "test_result": of_test, "unlearn": Report(report), "ledger": ledger}
+
+
+def _recboles(original: Unlearner) -> dict[str, Any]:
+    """Return what RecBole's ``run_recbole`` says of a training."""
+    score = float(original.best_valid_score)
+    return {
+        "best_valid_score": score if math.isfinite(score) else None,
+        "valid_score_bigger": original.config["valid_metric_bigger"],
+        "best_valid_result": original.best_valid_result,
+    }
+
+
+def _compared(
+    original: Unlearner, withdrawal: Withdrawal, methods: Mapping[str, UnlearnMethod], saved: bool
+) -> dict[str, Any]:
+    """Unlearn by every method from a copy of the original, measure and save each model, and return the report."""
+    config, data = original.config, original.dataset
+    assert data is not None
     assessment = Assessment(config, data, withdrawal)
     results: dict[str, Any] = {"Original": {**assessment(original), "seconds": None}}
     unlearners = {"Original": original}
@@ -71,8 +103,8 @@ def run_unlearn(
     telemetry.log("Original", results["Original"])
     for name, method in telemetry.bar(methods):
         logging.getLogger().info(set_color("unlearn", "pink") + f": {name}")
-        learned = learn(config, data, method, saved)
-        unlearners[name], results[name] = carry_out(original, withdrawal, method, assessment, learned, saved)
+        learned = train_for_method(config, data, method, saved)
+        unlearners[name], results[name] = unlearn_and_assess(original, withdrawal, method, assessment, learned, saved)
         telemetry.log(name, results[name])
         if saved:
             unlearners[name].save(_model_file(config, withdrawal, name))
@@ -80,19 +112,7 @@ def run_unlearn(
         original.save(_model_file(config, withdrawal, "Original"))
     for name, told in assessment.witnesses(unlearners).items():
         results[name]["witnesses"] = told
-    report = make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())
-    _write_report(config, report)
-    if withdrawal.request.sample:  # who was named stands in the caller's own file, and in no second one
-        withdrawal.request.save(Path(config["output_dir"]) / "request.json")
-    score = float(original.best_valid_score)
-    return {
-        "best_valid_score": score if math.isfinite(score) else None,
-        "valid_score_bigger": config["valid_metric_bigger"],
-        "best_valid_result": original.best_valid_result,
-        "test_result": results["Original"]["utility"]["all"],
-        "unlearn": Report(report),
-        "ledger": str(ledger_folder(config)) if saved and withdrawal.scope == "all" else None,
-    }
+    return make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())
 
 
 def _write_report(config: Config, report: dict[str, Any]) -> None:

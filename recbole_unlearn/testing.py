@@ -12,8 +12,6 @@ Five lines test a method::
 from __future__ import annotations
 
 import contextlib
-import copy
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -30,7 +28,7 @@ from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.methods import Outcome
 from recbole_unlearn.methods.plugins import find_method
 from recbole_unlearn.model.adapter import ScoringAdapter
-from recbole_unlearn.trainer import Unlearner, learn, train_model
+from recbole_unlearn.trainer import Unlearner, train_for_method, train_model
 
 REQUESTS = {
     "users": WithdrawalRequest.users(["u3", "u8"]),
@@ -70,7 +68,6 @@ class MethodConformance:
     @pytest.fixture(autouse=True)
     def _somewhere_else(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.chdir(tmp_path)  # RecBole writes logs into the current folder
-        monkeypatch.setattr(sys, "argv", ["pytest"])  # and reads the arguments of the process
 
     def test_it_keeps_its_promises(self, model: str, kind: str) -> None:
         """It forgets, gives the same bits again, keeps shapes, stays finite, and has nothing to do a second time."""
@@ -146,7 +143,7 @@ def original_of(model: str) -> Unlearner:
     with _in_a_folder() as folder:
         write_inter(Path(folder), "tiny")
         keys = {**_TINY, **_SIZES.get(model, {"embedding_size": 8}), "data_path": folder}
-        config = Config(model, "tiny", config_dict=keys)
+        config = Config(model, "tiny", config_dict=keys, argv=())
         return train_model(config, create_dataset(config))
 
 
@@ -156,12 +153,13 @@ def learned_by(method: str, model: str, options: tuple[tuple[str, Any], ...]) ->
     original = original_of(model)
     assert original.dataset is not None
     with _in_a_folder():
-        return learn(original.config, original.dataset, instance(method, original.config, dict(options)), saved=False)
+        of_method = instance(method, original.config, dict(options))
+        return train_for_method(original.config, original.dataset, of_method, saved=False)
 
 
 def copy_of(original: Unlearner) -> Unlearner:
     """Return an Unlearner of one's own."""
-    return Unlearner(original.config, copy.deepcopy(original.model), original.dataset)
+    return original.copy()
 
 
 def flat(model: Any) -> torch.Tensor:
@@ -187,9 +185,5 @@ def write_inter(folder: Path, name: str, seed: int = 0, n_users: int = 60, n_ite
 
 @contextlib.contextmanager
 def _in_a_folder() -> Any:
-    argv, sys.argv = sys.argv, ["pytest"]
-    try:
-        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-            yield folder
-    finally:
-        sys.argv = argv
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        yield folder

@@ -4,42 +4,38 @@ from __future__ import annotations
 
 import copy
 import functools
-import hashlib
-import json
-import math
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from recbole.data.dataloader import AbstractDataLoader
-from recbole.trainer import Trainer
 from recbole.utils import init_seed
 
-from recbole_unlearn.checkpoints.read import read_checkpoint
-from recbole_unlearn.checkpoints.record import Unsaved, unsaved
-from recbole_unlearn.checkpoints.save import check_not_older, save_model
-from recbole_unlearn.checkpoints.state import model_state, plain, public
+from recbole_unlearn.checkpoints.best import train_until_best
+from recbole_unlearn.checkpoints.record import Unsaved, carried_out
+from recbole_unlearn.checkpoints.save import save_model
+from recbole_unlearn.checkpoints.trainer import CheckpointTrainer
+from recbole_unlearn.config import with_seed as with_seed
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.data.held_out import HeldOut
+from recbole_unlearn.data.ledgers import LedgerSession
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import data_preparation
-from recbole_unlearn.data.withdrawal import Withdrawal
+from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
 from recbole_unlearn.evaluator.efficiency import Cost, measure
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.digest import weights_digest
 from recbole_unlearn.lineage.lock import taking_turns
-from recbole_unlearn.lineage.store import write_atomically
+from recbole_unlearn.lineage.store import SeenFile
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.negatives import check_negatives, sampled_negatives
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.shards.workshop import Workshop
 
 
-class Unlearner(Trainer):
+class Unlearner(CheckpointTrainer):
     """RecBole's Trainer, drop-in, with ``unlearn``.
 
     Three things differ from RecBole's Trainer: ``evaluate`` reloads no checkpoint unless asked, a run without validation
@@ -64,24 +60,14 @@ class Unlearner(Trainer):
         1.0
     """
 
-    model: Any
-
     def __init__(self, config: Any, model: Any, dataset: WithdrawalDataset | None = None) -> None:
         super().__init__(config, model)
-        settings = json.dumps(plain(public(config.final_config_dict)), sort_keys=True)
-        digest = hashlib.sha256(settings.encode()).hexdigest()[:12]
-        # RecBole names checkpoints by the second, so that two trainers of one second overwrite each other's.
-        self.saved_model_file = os.path.join(self.checkpoint_dir, f"{config['model']}-{config['dataset']}-{digest}.pth")
         self._view: Callable[[], WithdrawalDataset | None] = lambda: dataset
         self.withdrawn_users = getattr(dataset, "withdrawn_users", np.array([], dtype=np.int64))
         self.unsaved: list[Unsaved] = []
         self.carried_out = WithdrawalRequest(scope="all")  # of scope all: what is named again is recorded once
-        self.source: tuple[Path, Path, str | None] | None = getattr(dataset, "model_source", None)
-        self.compared: WithdrawalDataset | None = None  # the data set before the first request of scope train
+        self.source: SeenFile | None = getattr(dataset, "model_source", None)
         self.last_cost: Cost | None = None
-        self.stale_model_file: str | None = None
-        self.for_memory = False  # whether the next withdrawal is run for its peak memory, which its time pays for
-        self.alone = False  # whether shards are trained one after the other, each to be timed alone
 
     @property
     def dataset(self) -> WithdrawalDataset | None:
@@ -90,57 +76,19 @@ class Unlearner(Trainer):
         self._view = lambda: found  # keeps nothing of the way there
         return found
 
-    def _build_optimizer(self, **kwargs: Any) -> Any:
-        """Build RecBole's optimizer; Adam takes its step in one fused kernel, which rounds otherwise and nothing more."""
-        optimizer = super()._build_optimizer(**kwargs)
-        if type(optimizer) in (torch.optim.Adam, torch.optim.AdamW) and self.device.type in ("cpu", "cuda"):
-            for group in optimizer.param_groups:
-                group["fused"] = True
-        return optimizer
-
-    def _check_nan(self, loss: torch.Tensor) -> None:
-        if torch.isnan(loss):
-            raise ConfigError(
-                f"the training of {self.config['model']} diverged, its loss is not a number; lower learning_rate, which is "
-                f"{self.config['learning_rate']:g}, or set clip_grad_norm to {{'max_norm': 5}}"
-            )
-
-    def fit(
-        self,
-        train_data: AbstractDataLoader,
-        valid_data: AbstractDataLoader | None = None,
-        verbose: bool = True,
-        saved: bool = True,
-        show_progress: bool = False,
-        callback_fn: Any = None,
-    ) -> tuple[float, dict[str, float] | None]:
-        """Train as RecBole does; without validation rows the fixed number of epochs runs and is saved once."""
-        has_valid = bool(valid_data)
-        result = super().fit(train_data, valid_data, verbose, saved and has_valid, show_progress, callback_fn)
-        if saved and not has_valid:
-            self._save_checkpoint(self.epochs - 1, verbose=verbose)
-        return result
-
-    def evaluate(
-        self,
-        eval_data: AbstractDataLoader,
-        load_best_model: bool = False,
-        model_file: str | None = None,
-        show_progress: bool = False,
-    ) -> Any:
-        """Evaluate the model as it is; ``load_best_model=True`` first loads ``model_file`` or the last checkpoint."""
-        if load_best_model and eval_data:
-            if model_file is None and self.saved_model_file == self.stale_model_file:
-                raise ConfigError(
-                    f"the checkpoint {self.saved_model_file!r} is older than the last withdrawal and holds withdrawn rows; "
-                    f"evaluate with load_best_model=False, or name a model_file"
-                )
-            self.load(model_file or self.saved_model_file)
-        return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
+    def copy(self) -> Unlearner:
+        """Return an Unlearner with a copy of the model, of the same data set: to unlearn from, while this one stays."""
+        return type(self)(self.config, copy.deepcopy(self.model), self.dataset)
 
     @taking_turns
     def unlearn(
-        self, request: WithdrawalRequest, method: str | UnlearnMethod | None = None, scope: str | None = None
+        self,
+        request: WithdrawalRequest,
+        method: str | UnlearnMethod | None = None,
+        scope: str | None = None,
+        *,
+        alone: bool = False,
+        for_memory: bool = False,
     ) -> Outcome:
         """Carry out a withdrawal: ``self.model`` and ``self.dataset`` are without the withdrawn rows afterwards.
 
@@ -148,6 +96,8 @@ class Unlearner(Trainer):
             request: What to forget.
             method: Name of a method or an instance; ``unlearn_method`` of the config by default.
             scope: ``train`` or ``all``; by default ``withdraw_scope`` of the config, else what the request says.
+            alone: Whether shards are trained one after the other and none is taken from the store, each to be timed alone.
+            for_memory: Whether the peak memory is measured from a tidied heap; the time pays for the tidying.
 
         Returns:
             The outcome with its diagnostics; the time and memory that it took stand in ``self.last_cost``. A request for
@@ -165,11 +115,29 @@ class Unlearner(Trainer):
         if not isinstance(method, UnlearnMethod):
             method = get_method(self.config, method or self.config["unlearn_method"])
         check_negatives(self.config, method)
-        return self._carry_out(dataset, request, method, scope or self.config["withdraw_scope"])
+        scope = scope or self.config["withdraw_scope"]
+        withdrawal, outcome, before = self._unlearn_timed(dataset, request, method, scope, alone, for_memory)
+        if withdrawal.scope == "train" and withdrawal.forget.any():
+            self.compared = self.compared or dataset
+        elif withdrawal.scope == "all" and (new := withdrawal.request.minus(self.carried_out)):
+            rows = int(withdrawal.forget.sum())
+            self.unsaved.append(carried_out(self, dataset, new, rows, method.name, outcome, before))
+            self.carried_out |= new
+        return outcome
 
-    def _carry_out(
-        self, dataset: WithdrawalDataset, request: WithdrawalRequest, method: UnlearnMethod, scope: str | None
-    ) -> Outcome:
+    def _unlearn_timed(
+        self,
+        dataset: WithdrawalDataset,
+        request: WithdrawalRequest,
+        method: UnlearnMethod,
+        scope: str | None,
+        alone: bool,
+        for_memory: bool,
+    ) -> tuple[Withdrawal, Outcome, str]:
+        """Run the method on the clock; return the request, resolved, the outcome and the digest of the weights before.
+
+        The request is resolved on the clock: finding its rows is part of what the caller waits for.
+        """
         withdrawal: Withdrawal | None = None
         before = ""
 
@@ -185,39 +153,45 @@ class Unlearner(Trainer):
             withdrawal = request.resolve(rows, scope)
             if not withdrawal.forget.any():
                 return Outcome(self.model, {"nothing_to_do": True}), self.withdrawn_users
-            context = UnlearnContext(
-                model=self.model,
-                rows=rows,
-                withdrawal=withdrawal,
-                negatives=sampled_negatives(self.config),
-                seed=self.config["seed"],
-                withdrawn_before=self.withdrawn_users,
-                items_before=dataset.withdrawn_items,
-                weight_decay=float(self.config["weight_decay"] or 0.0),
-                train=lambda model=None, epochs=None, seed=None: (
-                    train_model(with_seed(self.config, seed), remaining(), model, epochs).model
-                ),
-                epochs=self.epochs,
-                train_until_best=lambda model=None, most=None, rate=1.0: train_until_best(
-                    self.config, remaining(), model, most, rate
-                ),
-                workshop=lambda: Workshop(self.config, remaining(), type(self), self.alone),
-            )
+            context = self._context(dataset, rows, withdrawal, remaining, alone)
             return method.unlearn(context), context.gone
 
-        done, self.last_cost = measure(from_request_to_model, self.device, fresh_memory=self.for_memory)
+        done, self.last_cost = measure(from_request_to_model, self.device, fresh_memory=for_memory)
         outcome, self.withdrawn_users = done
         self._view = remaining
         self.model = outcome.model
         if "nothing_to_do" not in outcome.diagnostics:
             self._forget_the_way_here()
         assert withdrawal is not None
-        if withdrawal.scope == "train" and withdrawal.forget.any():
-            self.compared = self.compared or dataset
-        elif withdrawal.scope == "all" and (new := withdrawal.request.minus(self.carried_out)):
-            self.unsaved.append(unsaved(self, dataset, new, int(withdrawal.forget.sum()), method.name, outcome, before))
-            self.carried_out |= new
-        return outcome
+        return withdrawal, outcome, before
+
+    def _context(
+        self,
+        dataset: WithdrawalDataset,
+        rows: Interactions,
+        withdrawal: Withdrawal,
+        remaining: Callable[[], WithdrawalDataset],
+        alone: bool,
+    ) -> UnlearnContext:
+        """Return what a method works with."""
+        return UnlearnContext(
+            model=self.model,
+            rows=rows,
+            withdrawal=withdrawal,
+            negatives=sampled_negatives(self.config),
+            seed=self.config["seed"],
+            withdrawn_before=self.withdrawn_users,
+            items_before=dataset.withdrawn_items,
+            weight_decay=float(self.config["weight_decay"] or 0.0),
+            train=lambda model=None, epochs=None, seed=None: (
+                train_model(with_seed(self.config, seed), remaining(), model, epochs).model
+            ),
+            epochs=self.epochs,
+            train_until_best=lambda model=None, most=None, rate=1.0: train_until_best(
+                self.config, remaining(), model, most, rate
+            ),
+            workshop=lambda: Workshop(self.config, remaining(), type(self), alone),
+        )
 
     def _forget_the_way_here(self) -> None:
         """Drop what training kept beside the parameters: moments and gradients of withdrawn rows, and the old checkpoint."""
@@ -226,46 +200,35 @@ class Unlearner(Trainer):
         self.stale_model_file = self.saved_model_file
 
     @taking_turns
-    def save(self, path: str | os.PathLike[str]) -> list[Path]:
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        unsaved: Sequence[Unsaved] | None = None,
+        session: LedgerSession | None = None,
+    ) -> list[Path]:
         """Write the model in one piece; the file loads with ``torch.load(weights_only=True)`` and holds no optimizer.
 
         Withdrawals of scope ``all`` since the last time are recorded in the ledger in the same commit, for good; a line in
-        the log says RECORDED and where. Their receipts are returned.
-        """
-        return save_model(self, path)
+        the log says RECORDED and where.
 
-    def load(self, path: str | os.PathLike[str]) -> None:
-        """Load parameters from a file of ours, or from RecBole's pickle if ``trust_checkpoint`` is set.
+        Args:
+            path: The file to write or to replace.
+            unsaved: What is recorded, where the caller knows more of the withdrawals than this Unlearner, which carried out
+                what the model knows of them.
+            session: The ledger, if the caller opened it.
+
+        Returns:
+            The receipts of the withdrawals.
 
         Raises:
-            UntrustedFileError: The file is a pickle and nobody said that it is trusted.
-            LedgerError: It is older than withdrawals that the data set knows.
+            ConfigError: The model also forgot a request of scope ``train``, and a comparison's model replaces no other.
+            LedgerError: The file or the ledger changed since the model and its data set were loaded.
+            StorageError: The disk refused; the old file is still there.
         """
-        checkpoint = read_checkpoint(path, self.device, bool(self.config["trust_checkpoint"]))
-        check_not_older(checkpoint, self.dataset, path)
-        try:
-            self.model.load_state_dict(checkpoint["state_dict"])
-        except RuntimeError as error:
-            raise ConfigError(
-                f"checkpoint {str(path)!r} does not fit this {type(self.model).__name__}: {' '.join(str(error).split())}; "
-                f"use the model, data set and sizes that it was trained with"
-            ) from error
-        self.model.load_other_parameter(checkpoint.get("other_parameter"))
-
-    def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
-        if not self.config["single_spec"] and self.config["local_rank"] != 0:
-            return
-        path = str(kwargs.get("saved_model_file", self.saved_model_file))
-        state = {
-            **model_state(self),
-            "epoch": epoch,
-            "cur_step": self.cur_step,
-            "best_valid_score": float(self.best_valid_score),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        write_atomically(path, lambda file: torch.save(state, file))
-        if verbose:
-            self.logger.info(f"Saving current: {path}")
+        with nullcontext(session) if session is not None else LedgerSession() as opened:
+            saved = save_model(self, path, self.unsaved if unsaved is None else unsaved, opened)
+        self.source, self.unsaved = saved.source, []
+        return saved.receipts
 
 
 def train_model(config: Any, dataset: WithdrawalDataset, model: Any = None, epochs: int | None = None) -> Unlearner:
@@ -291,63 +254,9 @@ def train_model(config: Any, dataset: WithdrawalDataset, model: Any = None, epoc
     return unlearner
 
 
-class _StopsAtTheBest(Unlearner):
-    """Asks held-out rows after each epoch, stops when their loss rises and goes back to the epoch of the lowest loss."""
-
-    lowest = math.inf
-    trained = 0
-    best: tuple[int, dict[str, torch.Tensor]] = (0, {})
-
-    def _valid_epoch(self, valid_data: HeldOut, show_progress: bool = False) -> tuple[float, dict[str, float]]:
-        loss = valid_data.loss(self.model)
-        self.trained += 1
-        if loss < self.lowest:
-            state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-            self.lowest, self.best = loss, (self.trained, state)
-        return (-loss if self.valid_metric_bigger else loss), {"loss of held-out rows": loss}
-
-
-def train_until_best(
-    config: Any, dataset: WithdrawalDataset, model: Any = None, most: int | None = None, rate: float = 1.0
-) -> tuple[Any, dict[str, Any]]:
-    """Train a model, from the seed of the config, until the loss of held-out training rows rises; see ``HeldOut``.
-
-    Args:
-        config: A ``recbole_unlearn.Config``.
-        dataset: The data set.
-        model: The model to train further; a new one by default.
-        most: Epochs at most; those of the config by default.
-        rate: What ``learning_rate`` is multiplied with.
-
-    Returns:
-        The model as it was after the epoch of the lowest loss, and which epoch that was of how many.
-    """
-    held_out = HeldOut(config, dataset)
-    config = copy.deepcopy(config)
-    config["learning_rate"] *= rate
-    train_data = data_preparation(config, held_out.training)[0]
-    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
-    if model is None:
-        model = config.model_class(config, data_preparation(config, dataset)[0]._dataset).to(config["device"])
-    unlearner = _StopsAtTheBest(config, model, dataset)
-    unlearner.epochs, unlearner.eval_step, unlearner.stopping_step = most or unlearner.epochs, 1, 0
-    unlearner.fit(train_data, held_out, verbose=False, saved=False, show_progress=config["show_progress"])
-    epoch, state = unlearner.best
-    model.load_state_dict(state)
-    model.eval()
-    return model, {"epochs": epoch, "epochs_trained": unlearner.trained, "held_out_rows": len(held_out)}
-
-
-def with_seed(config: Any, seed: int | None) -> Any:
-    """Return the config with another seed."""
-    if seed is None:
-        return config
-    config = copy.deepcopy(config)
-    config["seed"] = seed
-    return config
-
-
-def learn(config: Any, dataset: WithdrawalDataset, method: str | UnlearnMethod, saved: bool = True) -> Unlearner | None:
+def train_for_method(
+    config: Any, dataset: WithdrawalDataset, method: str | UnlearnMethod, saved: bool = True
+) -> Unlearner | None:
     """Train what a method unlearns from, if that is a model of its own kind, as RecEraser and SISA need it.
 
     Args:
@@ -363,3 +272,6 @@ def learn(config: Any, dataset: WithdrawalDataset, method: str | UnlearnMethod, 
         method = get_method(config, method)
     model = method.learn(Workshop(config, dataset, Unlearner, saved=saved))
     return None if model is None else Unlearner(config, model, dataset)
+
+
+learn = train_for_method  # its name before

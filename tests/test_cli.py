@@ -77,6 +77,17 @@ def test_the_same_command_in_another_process_gives_the_same_numbers(tiny, capsys
     assert one == two
 
 
+def test_the_arguments_of_the_process_are_left_alone(tiny, capsys, monkeypatch):
+    given = ["mine.py", "--epochs=-1", "what this is, the caller knows"]
+    monkeypatch.setattr(sys, "argv", given)
+    assert main([*tiny, "--methods=ResetUE", "--output_dir=out"]) == 0
+    assert sys.argv is given
+    keys = dict(argument.removeprefix("--").split("=", 1) for argument in tiny if "--dataset=" not in argument)
+    result = run_unlearn(dataset="tiny", config_dict={**keys, "methods": "ResetUE"}, saved=False, argv=())
+    one = without_clocks(json.loads(Path("out/report.json").read_text()))
+    assert without_clocks(dict(result["unlearn"]))["methods"] == one["methods"]
+
+
 def test_validation_leaves_no_stray_checkpoint(tiny, capsys):
     assert main([*tiny, "--protocol=none", "--valid_metric=NDCG@10", "--methods=Retrain,SCIF"]) == 0
     names = sorted(path.name.split("-")[-1] for path in Path("saved").iterdir())

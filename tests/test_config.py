@@ -1,9 +1,10 @@
+import inspect
 import sys
 
 import pytest
 from recbole.utils.argument_list import dataset_arguments
 
-from recbole_unlearn import Config
+from recbole_unlearn import Config, run_unlearn
 from recbole_unlearn.config import _literal
 from recbole_unlearn.exceptions import ConfigError
 
@@ -81,6 +82,25 @@ def test_wrong_values_are_named(keys, message):
     with pytest.raises(ConfigError) as error:
         Config("NeuMF", "ml-100k", config_dict=keys)
     assert message in str(error.value)
+
+
+def test_arguments_are_given_instead_of_read_from_the_process(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["mine.py", "positional", "--my_flag", "--epochs=9"])
+    assert Config("NeuMF", "ml-100k", argv=())["epochs"] == 300
+    config = Config("NeuMF", "ml-100k", config_dict={"epochs": 5}, argv=["--epochs", "6", "--output_dir=a=b"])
+    assert config["epochs"] == 6  # over config_dict, as the command line of the process
+    assert config["output_dir"] == "a=b"
+    assert sys.argv == ["mine.py", "positional", "--my_flag", "--epochs=9"]
+    assert not [name for name in vars(config) if "argv" in name]  # it can name the file of a request
+    with pytest.raises(ConfigError, match="'epochs' is not of the form --key=value"):
+        Config("NeuMF", "ml-100k", argv=["epochs"])
+    with pytest.raises(ConfigError, match="--epochs is given twice"):
+        Config("NeuMF", "ml-100k", argv=["--epochs=1", "--epochs=2"])
+
+
+def test_config_and_run_unlearn_take_the_same_arguments_by_the_same_names():
+    ours, run = (list(inspect.signature(taker).parameters) for taker in (Config, run_unlearn))
+    assert [name for name in run if name != "saved"] == ours  # `saved` is run_recbole's
 
 
 def test_unknown_keys_of_the_command_line_are_refused(monkeypatch):

@@ -16,6 +16,7 @@ from recbole_unlearn.checkpoints.load import load_for_withdrawal
 from recbole_unlearn.checkpoints.model_file import anchor_of, read_model_file
 from recbole_unlearn.checkpoints.state import model_state
 from recbole_unlearn.cli import main
+from recbole_unlearn.data.ledgers import LedgerSession
 from recbole_unlearn.exceptions import InputError
 from recbole_unlearn.production.formats.dispatch import inspect
 from recbole_unlearn.production.found import CHECK, MUST_FIX, NOT_INSPECTED
@@ -107,7 +108,8 @@ def load(path, full):
         checkpoint, _ = read_model_file(path, {})
         anchor_of(checkpoint)
         if full:
-            load_for_withdrawal(path, {})
+            with LedgerSession() as session:
+                load_for_withdrawal(path, {}, session)
     except InputError:
         pass
 

@@ -58,7 +58,7 @@ def raw_pairs():
 
 
 def test_api_same_user_twice_in_one_save(here, capsys):
-    config, model, dataset, *_ = load_data_and_model(NEUMF, trust=True)
+    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True)
     unlearner = Unlearner(config, model, dataset)
     unlearner.unlearn(WithdrawalRequest.users(["u3"]))
     unlearner.unlearn(WithdrawalRequest.users(["u3"]))
@@ -68,7 +68,7 @@ def test_api_same_user_twice_in_one_save(here, capsys):
 
 
 def test_api_same_user_again_after_save(here, capsys):
-    config, model, dataset, *_ = load_data_and_model(NEUMF, trust=True)
+    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True)
     unlearner = Unlearner(config, model, dataset)
     unlearner.unlearn(WithdrawalRequest.users(["u3"]))
     unlearner.save(NEUMF)
@@ -79,7 +79,7 @@ def test_api_same_user_again_after_save(here, capsys):
 
 
 def test_api_unlearn_save_unlearn_save_elsewhere(here, capsys):
-    config, model, dataset, *_ = load_data_and_model(NEUMF, trust=True)
+    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True)
     unlearner = Unlearner(config, model, dataset)
     unlearner.unlearn(WithdrawalRequest.users(["u3"]))
     unlearner.save(NEUMF)
@@ -97,7 +97,7 @@ def test_api_unlearn_save_unlearn_save_elsewhere(here, capsys):
 
 
 def test_api_two_unlearners_on_one_file_the_second_elsewhere(here, capsys):
-    loaded = [load_data_and_model(NEUMF, trust=True)[:3] for _ in range(2)]
+    loaded = [load_data_and_model(NEUMF, trust_checkpoint=True)[:3] for _ in range(2)]
     one, two = (Unlearner(*x) for x in loaded)
     one.unlearn(WithdrawalRequest.users(["u3"]))
     two.unlearn(WithdrawalRequest.users(["u4"]))
@@ -111,7 +111,7 @@ def test_api_two_unlearners_on_one_file_the_second_elsewhere(here, capsys):
 
 def test_api_second_unlearner_saves_without_a_withdrawal_over_the_first(here, capsys):
     """Saves the old model elsewhere, then moves it over: it must be refused when loaded."""
-    loaded = [load_data_and_model(NEUMF, trust=True)[:3] for _ in range(2)]
+    loaded = [load_data_and_model(NEUMF, trust_checkpoint=True)[:3] for _ in range(2)]
     one, two = (Unlearner(*x) for x in loaded)
     one.unlearn(WithdrawalRequest.users(["u3"]))
     one.save(NEUMF)
@@ -126,8 +126,8 @@ def test_api_second_unlearner_saves_without_a_withdrawal_over_the_first(here, ca
 
 def test_api_both_forget_the_same_user(here, capsys):
     """Two Unlearners of two models, both forget u3 at the same time: each is recorded, one as catching up."""
-    a = Unlearner(*load_data_and_model(NEUMF, trust=True)[:3])
-    b = Unlearner(*load_data_and_model(BPR, trust=True)[:3])
+    a = Unlearner(*load_data_and_model(NEUMF, trust_checkpoint=True)[:3])
+    b = Unlearner(*load_data_and_model(BPR, trust_checkpoint=True)[:3])
     a.unlearn(WithdrawalRequest.users(["u3"]))
     b.unlearn(WithdrawalRequest.users(["u3"]))
     a.save(NEUMF)
@@ -139,7 +139,7 @@ def test_api_both_forget_the_same_user(here, capsys):
 def test_api_save_again_after_a_disk_that_refused_the_rename(here, monkeypatch, capsys):
     """The first save says StorageError with the new version complete; saving again must not record it twice."""
     withdraw("u9")
-    unlearner = Unlearner(*load_data_and_model(NEUMF, trust=True)[:3])
+    unlearner = Unlearner(*load_data_and_model(NEUMF, trust_checkpoint=True)[:3])
     unlearner.unlearn(WithdrawalRequest.users(["u3"]))
 
     def refuse(*_):
@@ -170,7 +170,7 @@ def test_withdraw_says_taken_back_or_recorded_truly_when_the_rename_is_refused(h
 
 
 def test_api_unlearn_train_then_all_in_other_unlearner(here, capsys):
-    one = Unlearner(*load_data_and_model(NEUMF, trust=True)[:3])
+    one = Unlearner(*load_data_and_model(NEUMF, trust_checkpoint=True)[:3])
     one.unlearn(WithdrawalRequest.users(["u3"]), scope="train")
     one.save("saved/c.pth")
     withdraw("u4")
@@ -638,7 +638,7 @@ def test_recbole_format_all_the_way(model, here, monkeypatch, capsys):
     crash(monkeypatch, "rename", 1, lambda: withdraw("u3", model=model, **keys))
     withdraw("u3", "u4", model=model, **keys)
     assert [e["users"] for e in rows_of_ledger()] == [1, 1, 1]
-    assert not {"u3", "u4", "u9"} & users_of(load_data_and_model(model, trust=True)[2])
+    assert not {"u3", "u4", "u9"} & users_of(load_data_and_model(model, trust_checkpoint=True)[2])
     with pytest.raises(UnlearnError):
         load_data_and_model(model)
     assert verified(capsys)[0] == 0
@@ -832,8 +832,8 @@ def test_pair_then_user_then_readmit_then_pair_again(here, capsys):
 
 
 def test_a_new_pair_of_known_names_on_two_models(here, capsys):
-    Unlearner(*load_data_and_model(BPR, trust=True)[:3]).save(BPR)
-    Unlearner(*load_data_and_model(NEUMF, trust=True)[:3]).save(NEUMF)
+    Unlearner(*load_data_and_model(BPR, trust_checkpoint=True)[:3]).save(BPR)
+    Unlearner(*load_data_and_model(NEUMF, trust_checkpoint=True)[:3]).save(NEUMF)
     old = {i for u, i in raw_pairs() if u == "u5"}
     item = next(f"i{k}" for k in range(40) if f"i{k}" not in old)
     append_rows(("u5", item, "4", "1"), ("u5", item, "4", "2"))
@@ -880,7 +880,7 @@ def test_a_pair_that_never_was(here, capsys):
 
 def test_purge_with_a_model_behind_and_newer_rows(here, capsys):
     for m in (NEUMF, BPR):
-        Unlearner(*load_data_and_model(m, trust=True)[:3]).save(m)
+        Unlearner(*load_data_and_model(m, trust_checkpoint=True)[:3]).save(m)
     withdraw("u3")
     append_rows(("u7", "fresh", "4", "1"), ("newcomer", "i1", "4", "1"))
     without("u3")
@@ -954,7 +954,7 @@ def test_user_readmitted_twice(here, capsys):
 def test_readmitted_rows_in_a_cache(here, capsys):
     from recbole.data.dataset import Dataset
 
-    config = load_data_and_model(NEUMF, trust=True)[0]
+    config = load_data_and_model(NEUMF, trust_checkpoint=True)[0]
     Path("cache.pth").write_bytes(pickle.dumps(Dataset(config)))
     withdraw("u3")
     assert main(["--readmit=asked.csv", "--dataset=tiny", "--data_path=data"]) == 0
@@ -972,7 +972,7 @@ def test_item_withdrawn_and_two_models_and_purge(here, capsys):
         with suppress(LedgerError):
             withdraw_from_model(m, TRUST)
         with suppress(LedgerError):
-            assert "u3" not in users_of(load_data_and_model(m, trust=True)[2])
+            assert "u3" not in users_of(load_data_and_model(m, trust_checkpoint=True)[2])
 
 
 BROKEN_FILES = {
@@ -1139,14 +1139,14 @@ def test_crash_after_the_rename_then_the_model_moves_and_comes_back(here, monkey
 
 
 def test_save_makes_missing_folders_also_with_a_withdrawal(here, capsys):
-    unlearner = Unlearner(*load_data_and_model(NEUMF, trust=True)[:3])
+    unlearner = Unlearner(*load_data_and_model(NEUMF, trust_checkpoint=True)[:3])
     unlearner.save("saved/without/x.pth")
     unlearner.unlearn(WithdrawalRequest.users(["u3"]))
     unlearner.save("saved/with/x.pth")
 
 
 def test_save_on_a_folder_is_an_error_of_ours(here, capsys):
-    unlearner = Unlearner(*load_data_and_model(NEUMF, trust=True)[:3])
+    unlearner = Unlearner(*load_data_and_model(NEUMF, trust_checkpoint=True)[:3])
     unlearner.unlearn(WithdrawalRequest.users(["u3"]))
     with pytest.raises(UnlearnError):
         unlearner.save("saved")

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -78,6 +80,16 @@ def test_saved_files_hold_no_optimizer_and_load_safely(fresh_copy, tmp_path):
     fresh_copy.model.user_mf_embedding.weight.data.zero_()
     fresh_copy.load(tmp_path / "model.pth")
     assert fresh_copy.model.user_mf_embedding.weight.any()
+
+
+def test_a_copy_unlearns_and_the_original_stays(trained):
+    before = copy.deepcopy(trained.model.state_dict())
+    twin = trained.copy()
+    assert type(twin) is type(trained)
+    assert twin.dataset is trained.dataset
+    twin.unlearn(WithdrawalRequest.users(["u3"]), "ResetUE")
+    assert all(torch.equal(value, before[name]) for name, value in trained.model.state_dict().items())
+    assert any(not torch.equal(value, before[name]) for name, value in twin.model.state_dict().items())
 
 
 def test_pickled_checkpoints_need_trust(make_config, trained, tmp_path):

@@ -115,7 +115,7 @@ def test_a_stock_model_of_purged_files_is_known_by_its_size(here, capsys):
     withdraw("u3")
     without("u3")
     retrain("BPR")
-    assert "u3" not in users_of(load_data_and_model(BPR, trust=True)[2])
+    assert "u3" not in users_of(load_data_and_model(BPR, trust_checkpoint=True)[2])
     result = withdraw_from_model(BPR, TRUST)
     assert (result["withdrawals"], result["caught_up"]) == ([], True)
     assert torch.load(BPR, weights_only=True)["lineage"]["ledger"]["count"] == 1
@@ -131,7 +131,7 @@ def test_a_stock_model_of_purged_files_may_hold_single_interactions(here):
     raw = Path("data/tiny/tiny.inter")
     raw.write_text("".join(one + "\n" for one in raw.read_text().splitlines() if one != line))
     retrain("BPR")
-    for call in (lambda: load_data_and_model(BPR, trust=True), lambda: withdraw("u4", model=BPR)):
+    for call in (lambda: load_data_and_model(BPR, trust_checkpoint=True), lambda: withdraw("u4", model=BPR)):
         with pytest.raises(LedgerError, match=r"whether it was trained with them cannot be told\. Train it anew"):
             call()
 
@@ -142,14 +142,14 @@ def test_an_older_stock_model_of_purged_files_is_not_taken_for_a_new_one(here):
     without("u3")
     append_rows(*(("newcomer", f"i{k}", "4", "1") for k in (1, 2, 3, 4, 5, 6)))
     with pytest.raises((ConfigError, LedgerError)):
-        load_data_and_model(BPR, trust=True)
+        load_data_and_model(BPR, trust_checkpoint=True)
 
 
 # comparisons
 
 
 def test_a_comparison_replaces_no_model_and_its_own_file_loads(here, caplog):
-    config, model, dataset, *_ = load_data_and_model(NEUMF, trust=True)
+    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True)
     unlearner = Unlearner(config, model, dataset)
     unlearner.unlearn(WithdrawalRequest.users(["u3"]), scope="train")
     before = everything(here)
@@ -199,7 +199,7 @@ def test_a_user_whose_rows_left_one_by_one_and_were_purged_can_withdraw(here):
 )
 def test_a_user_whom_a_filter_leaves_out_can_withdraw(here, keys, capsys):
     keys = {**keys, "load_col": {"inter": ["user_id", "item_id", "rating", "timestamp"]}}
-    config = load_data_and_model(NEUMF, trust=True)[0]
+    config = load_data_and_model(NEUMF, trust_checkpoint=True)[0]
     append_rows(("rare", "i1", "1", "9"), ("rare", "i2", "1", "9"))
     for name, value in keys.items():
         config[name] = value
@@ -240,8 +240,8 @@ def test_what_a_moved_model_owes_can_be_undone(here, monkeypatch, capsys):
 def test_the_other_parts_of_a_request_follow_a_model_that_is_moved_between(here, monkeypatch):
     real = Unlearner.save
 
-    def save(self, path):
-        real(self, path)
+    def save(self, path, *given):
+        real(self, path, *given)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

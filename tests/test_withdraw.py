@@ -27,7 +27,7 @@ print(type(config).__module__, type(model).__module__, float(model.state_dict()[
 
 @pytest.mark.parametrize("name", ["NeuMF", "LightGCN", "BPR"])
 def test_a_stock_checkpoint_loads_as_it_was(name, stock, here):
-    config, model, dataset, _, _, test_data = load_data_and_model(f"saved/{name}.pth", trust=True)
+    config, model, dataset, _, _, test_data = load_data_and_model(f"saved/{name}.pth", trust_checkpoint=True)
     result = Unlearner(config, model, dataset).evaluate(test_data)
     assert float(result["ndcg@10"]) == pytest.approx(float(stock[1][name]), abs=1e-12)
     assert config["withdraw_scope"] == "all"
@@ -69,7 +69,7 @@ def test_a_stock_checkpoint_unlearns_from_the_command_line(name, here, capsys):
 
 
 def test_three_lines_of_python(here):
-    config, model, dataset, *_ = load_data_and_model("saved/NeuMF.pth", trust=True)
+    config, model, dataset, *_ = load_data_and_model("saved/NeuMF.pth", trust_checkpoint=True)
     unlearner = Unlearner(config, model, dataset)
     outcome = unlearner.unlearn(WithdrawalRequest.users(["u3"]))
     assert outcome.diagnostics["converged"] == 1.0
@@ -87,7 +87,7 @@ def test_recboles_own_format_loads_in_recbole(here):
     )
     assert config_module == "recbole.config.configurator"
     assert model_module == "recbole.model.general_recommender.neumf"
-    model = load_data_and_model("saved/NeuMF.pth", trust=True)[1]
+    model = load_data_and_model("saved/NeuMF.pth", trust_checkpoint=True)[1]
     assert float(model.state_dict()["user_mf_embedding.weight"].double().sum()) == float(total)
 
 
@@ -102,7 +102,7 @@ def rows_of(dataset, *columns):
 
 
 def test_withdrawals_stay_withdrawn_and_the_split_outlives_deletion(here):
-    config, _, before, *_ = load_data_and_model("saved/NeuMF.pth", trust=True)
+    config, _, before, *_ = load_data_and_model("saved/NeuMF.pth", trust_checkpoint=True)
     parts = rows_of(before)
     ask("r.csv", "user_id,item_id\nu7,i1\nu7,i3\nu7,i5\n")
     ask("r2.csv", "user_id\nu3\nu4\n")
@@ -184,7 +184,7 @@ def test_batches_one_by_one_and_all_at_once_end_in_the_same_bits(here):
 def test_another_model_of_the_data_set_catches_up(here):
     withdraw_from_model("saved/NeuMF.pth", {"withdraw": ask("r.csv", "user_id\nu3\n"), **TRUST})
     with pytest.raises(LedgerError, match=r"withdrawn from 'tiny' since"):
-        load_data_and_model("saved/BPR.pth", trust=True)
+        load_data_and_model("saved/BPR.pth", trust_checkpoint=True)
     result = withdraw_from_model("saved/BPR.pth", TRUST)
     assert [entry["users"] for entry in result["withdrawals"]] == [1]
     _, _, dataset, *_ = load_data_and_model("saved/BPR.pth")
@@ -216,7 +216,7 @@ def test_unknown_tokens(here):
 
 
 def test_old_caches_are_refused(here):
-    config, *_ = load_data_and_model("saved/NeuMF.pth", trust=True)
+    config, *_ = load_data_and_model("saved/NeuMF.pth", trust_checkpoint=True)
     from recbole.data.dataset import Dataset
 
     Path("cache.pth").write_bytes(pickle.dumps(Dataset(config)))
@@ -227,7 +227,7 @@ def test_old_caches_are_refused(here):
 
 
 def test_after_a_withdrawal_the_audit_names_what_is_left_and_is_clean_without_it(here, capsys):
-    dataset = load_data_and_model("saved/NeuMF.pth", trust=True)[2]
+    dataset = load_data_and_model("saved/NeuMF.pth", trust_checkpoint=True)[2]
     Path("old.pth").write_bytes(pickle.dumps(dataset))
     ask("log.txt", "withdrawing user u3\n")
     ask("r.csv", "user_id\nu3\n")
@@ -322,7 +322,7 @@ def test_bad_checkpoints_are_one_line_and_change_nothing(case, here, capsys):
 
 
 def test_scores_of_others_do_not_drift(here):
-    _, model, dataset, *_ = load_data_and_model("saved/NeuMF.pth", trust=True)
+    _, model, dataset, *_ = load_data_and_model("saved/NeuMF.pth", trust_checkpoint=True)
     users = torch.arange(dataset.user_num)
     with torch.no_grad():
         before = model.eval().full_sort_predict({"user_id": users}).view(dataset.user_num, -1)

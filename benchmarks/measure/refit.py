@@ -13,7 +13,7 @@ from recbole.utils import init_seed
 
 from benchmarks.measure.seeds import by_seed
 from benchmarks.measure.trained import trained
-from recbole_unlearn.compare.assessment import Assessment, carry_out, facts_of
+from recbole_unlearn.compare.assessment import Assessment, facts_of, unlearn_and_assess
 from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.refit import refit_oracle
@@ -22,7 +22,7 @@ from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.settings.revision import git_revision
-from recbole_unlearn.trainer import learn
+from recbole_unlearn.trainer import train_for_method
 
 METHODS = "Retrain,RetrainAgain,ResetUE,SIF,SCIF,IF,CIF,FineTune,SCIF-items,SISA,RecEraser"
 KEPT = ("mio", "remembers", "complete", "seconds", "peak_mb")
@@ -50,8 +50,8 @@ def run(model, dataset, seed, given):
     for name in config["methods"]:
         method = get_method(config, name)
         try:
-            learned = learn(config, data, method, saved=False)
-            results[name] = carry_out(original, withdrawal, method, assessment, learned)[1]
+            learned = train_for_method(config, data, method, saved=False)
+            results[name] = unlearn_and_assess(original, withdrawal, method, assessment, learned)[1]
         except UnsupportedModelError as error:
             refused[name] = str(error)
     report = make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())

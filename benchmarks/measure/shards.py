@@ -29,7 +29,7 @@ from recbole_unlearn.evaluator.report import environment, finite
 from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.settings.revision import git_revision
 from recbole_unlearn.shards.partition import KINDS, partition
-from recbole_unlearn.trainer import learn
+from recbole_unlearn.trainer import train_for_method
 from recbole_unlearn.utils import get_method
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -83,7 +83,7 @@ def run(model, dataset, seed, given, cells):
     original = None
     for name in waiting:
         method = replace(get_method(config, VARIANTS[name][0]), **VARIANTS[name][1])
-        learned = learn(config, data, method, saved=False)
+        learned = train_for_method(config, data, method, saved=False)
         if learned is None:
             learned = original = original or trained(config, data, "original")[0]
         unlearner, cost = unlearn_timed(learned, withdrawal, method)

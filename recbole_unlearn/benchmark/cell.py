@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import sys
 import tempfile
 import time
 import traceback
@@ -18,8 +17,8 @@ import torch
 from recbole.utils import init_seed
 
 from recbole_unlearn.benchmark.grid import read_request
-from recbole_unlearn.compare.assessment import Assessment, carry_out, facts_of, unlearn_timed
-from recbole_unlearn.config import RunConfig
+from recbole_unlearn.compare.assessment import Assessment, facts_of, unlearn_and_assess, unlearn_timed
+from recbole_unlearn.config import RunConfig, with_seed
 from recbole_unlearn.data.utils import create_dataset
 from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka, relative_cka
 from recbole_unlearn.evaluator.closeness import parameter_groups
@@ -28,7 +27,7 @@ from recbole_unlearn.exceptions import ConfigError, InputError, UnsupportedModel
 from recbole_unlearn.lineage.lines import append_line, digest, read_lines
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.settings.revision import source_digest
-from recbole_unlearn.trainer import Unlearner, learn, train_model, with_seed
+from recbole_unlearn.trainer import Unlearner, train_for_method, train_model
 
 _MODELS = 10  # M of eq. 8
 
@@ -69,7 +68,7 @@ def check_config(group: Group) -> None:
 def _config(group: Group) -> RunConfig:
     # Shards are trained in this process: workers of their own would outlive the folder that they were started in.
     settings = {"state": "WARNING", "show_progress": False, **group.config, "seed": group.seed, "parallel_jobs": 1}
-    return RunConfig(group.model, group.dataset, config_dict=settings)
+    return RunConfig(group.model, group.dataset, config_dict=settings, argv=())
 
 
 def _run(group: Group) -> None:
@@ -84,7 +83,7 @@ def _run(group: Group) -> None:
     start = time.perf_counter()
     original = train_model(config, data)
     training_seconds = time.perf_counter() - start
-    learned = functools.cache(lambda method: learn(config, data, method, saved=False))
+    learned = functools.cache(lambda method: train_for_method(config, data, method, saved=False))
     baseline = _other_models(config, data) if group.measure == "cka" else []
     shared = (time.perf_counter() - start) / len(group.requests)
     for request in group.requests:
@@ -145,7 +144,9 @@ def _principles(
     for name in methods:
         try:
             method = get_method(config, name)
-            unlearners[name], results[name] = carry_out(original, withdrawal, method, assessment, learned(name))
+            unlearners[name], results[name] = unlearn_and_assess(
+                original, withdrawal, method, assessment, learned(name)
+            )
         except UnsupportedModelError as error:
             refused[name] = str(error)
     for name, figures in assessment.witnesses(unlearners).items():
@@ -188,13 +189,11 @@ def _other_models(config: Any, data: Any) -> list[Any]:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """One thread, no command line that RecBole would read, and a folder for the logs that nobody needs."""
-    argv, threads = sys.argv, torch.get_num_threads()
-    sys.argv = argv[:1]
+    """One thread, and a folder for the logs that nobody needs."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
             yield
     finally:
-        sys.argv = argv
         torch.set_num_threads(threads)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,13 +15,13 @@ from recbole_unlearn.config import Config
 from recbole_unlearn.data.after import datasets_of_model, split_settings
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.hashes import named_by
-from recbole_unlearn.data.ledgers import find_ledger
+from recbole_unlearn.data.ledgers import LedgerSession
 from recbole_unlearn.data.utils import check_files, prepare_anew
 from recbole_unlearn.exceptions import ConfigError, LedgerError, UnlearnError, reason
 from recbole_unlearn.lineage.ledger import Ledger, Tombstones
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.splits import kept_splits
-from recbole_unlearn.lineage.store import file_digest, real_path
+from recbole_unlearn.lineage.store import SeenFile
 from recbole_unlearn.model.find import check_trainer, get_model
 
 _TRIES = 5
@@ -32,7 +30,7 @@ _Loaded = tuple[Config, Any, WithdrawalDataset]
 
 @taking_turns
 def load_data_and_model(
-    model_file: str | os.PathLike[str], trust: bool | None = None, config_dict: dict[str, Any] | None = None
+    model_file: str | os.PathLike[str], trust_checkpoint: bool | None = None, config_dict: dict[str, Any] | None = None
 ) -> tuple[Config, Any, WithdrawalDataset, Any, Any, Any]:
     """Load the config, the data and the model of a checkpoint, as RecBole's function of that name.
 
@@ -40,7 +38,8 @@ def load_data_and_model(
 
     Args:
         model_file: A file of ours, or RecBole's pickle.
-        trust: Whether a pickle may be loaded, which runs code; ``trust_checkpoint`` of ``config_dict`` by default.
+        trust_checkpoint: Whether a pickle may be loaded, which runs code; by default the key of that name in
+            ``config_dict``.
         config_dict: Keys that replace those of the checkpoint, such as ``data_path``. Only if ``dataset`` is among them may
             RecBole download a data set that is not there.
 
@@ -53,18 +52,19 @@ def load_data_and_model(
         LedgerError: Rows were withdrawn from the data set that this model still remembers.
     """
     given = dict(config_dict or {})
-    if trust is not None:
-        given["trust_checkpoint"] = trust
-    config, model, dataset = _while_it_is_replaced(model_file, lambda: _load(model_file, given))
+    if trust_checkpoint is not None:
+        given["trust_checkpoint"] = trust_checkpoint
+    with LedgerSession() as session:
+        config, model, dataset = _while_it_is_replaced(model_file, lambda: _load(model_file, given, session))
     return config, model, dataset, *prepare_anew(config, dataset)
 
 
-def _load(model_file: str | os.PathLike[str], given: dict[str, Any]) -> _Loaded:
+def _load(model_file: str | os.PathLike[str], given: dict[str, Any], session: LedgerSession) -> _Loaded:
     checkpoint, config = read_model_file(model_file, given)
     try:
-        model, dataset = _model_and_data(model_file, checkpoint, config, "dataset" in given)
+        model, dataset = _model_and_data(model_file, checkpoint, config, "dataset" in given, session)
     except ConfigError:
-        if not _is_stale(config, anchor_of(checkpoint)):
+        if not _is_stale(session.find(config), anchor_of(checkpoint)):
             raise
     else:
         if not dataset.is_behind:
@@ -81,11 +81,11 @@ def _while_it_is_replaced(model_file: str | os.PathLike[str], load: Callable[[],
     The data set remembers which file the model is of, as it was before it was read.
     """
     for _ in range(_TRIES):
-        source = (Path(model_file).absolute(), real_path(model_file), file_digest(model_file))
+        source = SeenFile.of(model_file)
         try:
             loaded = load()
         except (ConfigError, LedgerError):
-            if file_digest(model_file) == source[2]:
+            if source.is_unchanged:
                 raise
         else:
             loaded[2].model_source = source
@@ -93,17 +93,17 @@ def _while_it_is_replaced(model_file: str | os.PathLike[str], load: Callable[[],
     raise LedgerError(f"{str(model_file)!r} changes while it is loaded; run again")
 
 
-def _is_stale(config: Config, anchor: Mapping[str, Any]) -> bool:
+def _is_stale(ledger: Ledger | None, anchor: Mapping[str, Any]) -> bool:
     """Return whether somebody or something left after this place in the ledger."""
-    ledger = find_ledger(config)
-    if ledger is None:
-        return False
-    with closing(ledger):
-        return any(ledger.tombstones(after=anchor["count"]).values())
+    return ledger is not None and any(ledger.tombstones(after=anchor["count"]).values())
 
 
 def _catch_up_with_nothing(
-    model_file: str | os.PathLike[str], checkpoint: Mapping[str, Any], config: Config, dataset: WithdrawalDataset
+    model_file: str | os.PathLike[str],
+    checkpoint: Mapping[str, Any],
+    config: Config,
+    dataset: WithdrawalDataset,
+    ledger: Ledger,
 ) -> None:
     """Move a data set on in its ledger if nobody who left since is in it: the model has nothing to forget of them.
 
@@ -113,23 +113,19 @@ def _catch_up_with_nothing(
         LedgerError: It is a model of stock RecBole, and nobody can tell whether it was trained with rows that are gone from
             the files now.
     """
-    ledger = find_ledger(config)
-    if ledger is None:
+    since, anchor = ledger.tombstones(after=dataset.anchor["count"]), ledger.anchor
+    dataset.is_behind = bool(named_by(ledger, dataset, since))
+    if dataset.is_behind:
         return
-    with closing(ledger):
-        since, anchor = ledger.tombstones(after=dataset.anchor["count"]), ledger.anchor
-        dataset.is_behind = bool(named_by(ledger, dataset, since))
-        if dataset.is_behind:
-            return
-        is_stock = checkpoint.get("lineage", {}).get("data") is None
-        if any(since.values()) and is_stock and not _is_smaller(ledger, dataset, since, config):
-            raise LedgerError(
-                f"{str(model_file)!r} is of stock RecBole, and rows that were withdrawn from {config['dataset']!r} are gone "
-                f"from the files: whether it was trained with them cannot be told. Train it anew by run_unlearn or "
-                f"train_model, whose files say so"
-            )
-        dataset.anchor = anchor
-        dataset.caught_up = any(ledger.tombstones(after=anchor_of(checkpoint)["count"]).values())
+    is_stock = checkpoint.get("lineage", {}).get("data") is None
+    if any(since.values()) and is_stock and not _is_smaller(ledger, dataset, since, config):
+        raise LedgerError(
+            f"{str(model_file)!r} is of stock RecBole, and rows that were withdrawn from {config['dataset']!r} are gone "
+            f"from the files: whether it was trained with them cannot be told. Train it anew by run_unlearn or "
+            f"train_model, whose files say so"
+        )
+    dataset.anchor = anchor
+    dataset.caught_up = any(ledger.tombstones(after=anchor_of(checkpoint)["count"]).values())
 
 
 def _is_smaller(ledger: Ledger, dataset: WithdrawalDataset, since: Tombstones, config: Config) -> bool:
@@ -146,9 +142,15 @@ def _is_smaller(ledger: Ledger, dataset: WithdrawalDataset, since: Tombstones, c
 
 
 def load_for_withdrawal(
-    model_file: str | os.PathLike[str], given: dict[str, Any]
+    model_file: str | os.PathLike[str], given: dict[str, Any], session: LedgerSession
 ) -> tuple[Config, Any, WithdrawalDataset]:
-    """Load a model and the data set as the model knows it, with rows that were withdrawn from other models since."""
+    """Load a model and the data set as the model knows it, with rows that were withdrawn from other models since.
+
+    Args:
+        model_file: The model's file.
+        given: Keys that replace those of the checkpoint.
+        session: Opens the data set's ledger, for whoever goes on with it.
+    """
 
     def load() -> _Loaded:
         checkpoint, config = read_model_file(model_file, given)
@@ -157,25 +159,31 @@ def load_for_withdrawal(
                 f"{str(model_file)!r} is of a comparison (withdraw_scope=train), which records nothing: nobody can tell what "
                 f"it forgot; withdraw from the model that it was made of, or from one that is trained anew"
             )
-        return (config, *_model_and_data(model_file, checkpoint, config, "dataset" in given))
+        return (config, *_model_and_data(model_file, checkpoint, config, "dataset" in given, session))
 
     return _while_it_is_replaced(model_file, load)
 
 
 def _model_and_data(
-    model_file: str | os.PathLike[str], checkpoint: Mapping[str, Any], config: Config, may_download: bool
+    model_file: str | os.PathLike[str],
+    checkpoint: Mapping[str, Any],
+    config: Config,
+    may_download: bool,
+    session: LedgerSession,
 ) -> tuple[Any, WithdrawalDataset]:
     """Return a model with the rows that it was trained on, as far as the files and the ledger still tell."""
     check_files(config, may_download)
     check_trainer(config)
     refused: ConfigError | None = None
-    for dataset in _data_sets(model_file, checkpoint, config):
+    for dataset in _data_sets(model_file, checkpoint, config, session):
         try:
             model = build_model(model_file, checkpoint, config, dataset)
         except ConfigError as error:
             refused = refused or error
             continue
-        _catch_up_with_nothing(model_file, checkpoint, config, dataset)
+        ledger = session.find(config)
+        if ledger is not None:
+            _catch_up_with_nothing(model_file, checkpoint, config, dataset, ledger)
         dataset.ledger_key = checkpoint.get("lineage", {}).get("key")
         if dataset.newer_rows is not None and len(dataset.newer_rows):
             logging.getLogger(__name__).warning(
@@ -188,11 +196,11 @@ def _model_and_data(
 
 
 def _data_sets(
-    model_file: str | os.PathLike[str], checkpoint: Mapping[str, Any], config: Config
+    model_file: str | os.PathLike[str], checkpoint: Mapping[str, Any], config: Config, session: LedgerSession
 ) -> Iterator[WithdrawalDataset]:
     """Yield the data sets that may be the model's, loaded and split with its seed as RecBole's scripts do."""
     read = checkpoint.get("lineage", {}).get("read")
-    found = datasets_of_model(config, anchor_of(checkpoint), read, model_file)
+    found = datasets_of_model(config, session.find(config), anchor_of(checkpoint), read, model_file)
     while True:
         try:
             init_seed(config["seed"], config["reproducibility"])

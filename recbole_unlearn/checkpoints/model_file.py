@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -94,11 +93,7 @@ def _check_model_name(model_file: str | os.PathLike[str], name: str) -> None:
 
 def config_of(model: str, dataset: str, values: Mapping[str, Any]) -> Config:
     """Return a Config of these values alone: the arguments of the process are among them, or belong to another script."""
-    argv, sys.argv = sys.argv, sys.argv[:1]
-    try:
-        return Config(model, dataset, config_dict=dict(values))
-    finally:
-        sys.argv = argv
+    return Config(model, dataset, config_dict=dict(values), argv=())
 
 
 def _config(saved: Mapping[str, Any], given: dict[str, Any]) -> Config:

@@ -15,13 +15,13 @@ from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.evaluator.report import finite
 from recbole_unlearn.exceptions import LedgerError
 from recbole_unlearn.lineage.chain import Row, digest_of
-from recbole_unlearn.lineage.commit import Withdrawn, buried
 from recbole_unlearn.lineage.digest import keyed_weights, weights_digest
 from recbole_unlearn.lineage.key import LedgerKey
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import Hashes
 from recbole_unlearn.lineage.receipt import as_range
 from recbole_unlearn.lineage.store import real_path
+from recbole_unlearn.lineage.withdrawn import Withdrawn, buried
 from recbole_unlearn.methods import Outcome
 from recbole_unlearn.version import __version__
 
@@ -50,7 +50,7 @@ class Unsaved:
     unnamed: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
 
 
-def unsaved(
+def carried_out(
     unlearner: Any,
     dataset: WithdrawalDataset,
     request: WithdrawalRequest,
@@ -80,33 +80,33 @@ def recorded_only(unlearner: Any, dataset: WithdrawalDataset, method: str) -> Un
     return Unsaved(WithdrawalRequest(), dataset, 0, entry)
 
 
-def recorded_already(unlearner: Any, ledger: Ledger, withdrawn: Sequence[Withdrawn]) -> list[Row]:
+def recorded_already(unsaved: Sequence[Unsaved], ledger: Ledger, withdrawn: Sequence[Withdrawn]) -> list[Row]:
     """Return the ledger's rows of these withdrawals if an earlier call was cut off and they were recorded meanwhile."""
     told = ("model", "request", "model_before", "model_after", "users", "items", "pairs")
-    rows = ledger.rows(after=unlearner.unsaved[0].dataset.anchor["count"])[-len(withdrawn) :]
+    rows = ledger.rows(after=unsaved[0].dataset.anchor["count"])[-len(withdrawn) :]
     asked = [[one.entry[name] for name in told] for one in withdrawn]
     return rows if [[row.entry.get(name) for name in told] for row in rows] == asked else []
 
 
-def to_record(unlearner: Any, ledger: Ledger, path: str | os.PathLike[str]) -> list[Withdrawn]:
-    """Return what a commit records of the withdrawals of an Unlearner that are not saved yet.
+def to_record(unsaved: Sequence[Unsaved], ledger: Ledger, path: str | os.PathLike[str]) -> list[Withdrawn]:
+    """Return what a commit records of withdrawals that are not saved yet.
 
     Raises:
         LedgerError: Others were recorded since its data set was loaded.
     """
-    hashes = [_filled_hashes(ledger.key, one) for one in unlearner.unsaved]
+    hashes = [_filled_hashes(ledger.key, one) for one in unsaved]
     mine = {
         kind: {digest for one in hashes for digest in buried(ledger, one)[kind]} for kind in ("user", "item", "pair")
     }
-    since = ledger.tombstones(after=unlearner.unsaved[0].dataset.anchor["count"])
-    if any(set(since[kind]) - mine[kind] for kind in since if not unlearner.unsaved[0].catches_up):
+    since = ledger.tombstones(after=unsaved[0].dataset.anchor["count"])
+    if any(set(since[kind]) - mine[kind] for kind in since if not unsaved[0].catches_up):
         raise LedgerError(
             "other withdrawals from this data set were recorded since it was loaded; load data and model again, and "
             "repeat the request"
         )
     return [
         Withdrawn(_entry(ledger, one, digests, path), digests, not one.catches_up)
-        for one, digests in zip(unlearner.unsaved, hashes, strict=True)
+        for one, digests in zip(unsaved, hashes, strict=True)
     ]
 
 

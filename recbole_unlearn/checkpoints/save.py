@@ -8,20 +8,20 @@ import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from recbole_unlearn.checkpoints.record import recorded_already, to_record
+from recbole_unlearn.checkpoints.record import Unsaved, recorded_already, to_record
 from recbole_unlearn.checkpoints.state import model_state, stock_state
 from recbole_unlearn.data.after import check_names, keep, split_to_keep
-from recbole_unlearn.data.ledgers import ledger_folder, open_ledger
+from recbole_unlearn.data.ledgers import LedgerSession, ledger_folder
 from recbole_unlearn.exceptions import ConfigError, LedgerError, StorageError
-from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN, Row
-from recbole_unlearn.lineage.commit import commit, recover
+from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
+from recbole_unlearn.lineage.commit import Committed, commit, recover
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.receipt import write_receipts
-from recbole_unlearn.lineage.store import file_digest, nearest_folder, real_path, write_atomically
+from recbole_unlearn.lineage.store import SeenFile, file_digest, nearest_folder, real_path, write_atomically
 
 _LEDGER_ROOM = 1_000_000  # bytes, for its file, its journal and a receipt
 
@@ -54,69 +54,81 @@ def check_storage(path: str | os.PathLike[str], model: Any, ledger: Path) -> Non
             )
 
 
-def save_model(unlearner: Any, path: str | os.PathLike[str]) -> list[Path]:
+class Saved(NamedTuple):
+    """What was written.
+
+    Args:
+        source: The model's file.
+        receipts: One for each withdrawal.
+    """
+
+    source: SeenFile
+    receipts: list[Path]
+
+
+def save_model(
+    unlearner: Any, path: str | os.PathLike[str], unsaved: Sequence[Unsaved], session: LedgerSession
+) -> Saved:
     """Write the model in one piece; withdrawals that are not recorded yet are recorded in the same commit.
 
-    Returns:
-        The receipts that were written, one per withdrawal.
+    Args:
+        unlearner: The Unlearner whose model is saved.
+        path: The file to write or to replace.
+        unsaved: What is recorded with it.
+        session: The ledger; it is opened only if there is something to record.
 
     Raises:
         ConfigError: The model also forgot a request of scope ``train``, and a comparison's model replaces no other.
         LedgerError: The file or the ledger changed since the model and its data set were loaded.
         StorageError: The disk refused; the old file is still there.
     """
-    if unlearner.compared is not None and (unlearner.unsaved or _expected(unlearner, path) is not None):
+    if unlearner.compared is not None and (unsaved or _expected(unlearner, path) is not None):
         raise ConfigError(
             f"a request of scope train is for comparisons and is not recorded: its model cannot replace {str(path)!r}, nor "
             f"be saved with a withdrawal of scope all; save it under another name, or withdraw with scope all"
         )
     make = stock_state if unlearner.config["save_format"] == "recbole" else model_state
     expected = _expected(unlearner, path)
-    if not unlearner.unsaved:
+    if not unsaved:
         if expected is not None and file_digest(path) not in (expected, None):
             raise LedgerError(f"{str(path)!r} changed since it was loaded; load it again, or save under another name")
         _refuse_to_go_back(unlearner, path)
         write_atomically(path, lambda file: torch.save(make(unlearner), file))
-        unlearner.source = (Path(path).absolute(), real_path(path), file_digest(path))
-        return []
-    check_names(unlearner.unsaved[0].dataset)
+        return Saved(SeenFile.of(path), [])
+    check_names(unsaved[0].dataset)
     check_storage(path, unlearner.model, ledger_folder(unlearner.config))
-    ledger = open_ledger(unlearner.config)
-    try:
-        with ledger.exclusive():
-            recover(ledger, model_file=path)
-            withdrawn = to_record(unlearner, ledger, path)
-            finished = recorded_already(unlearner, ledger, withdrawn)
-            if finished:
-                return _settled(unlearner, ledger, path, finished)
-            view = split_to_keep(unlearner.unsaved[0].dataset, ledger)
-            unlearner.dataset.ledger_key = ledger.key.fingerprint
-            rows = commit(
-                ledger,
-                path,
-                withdrawn,
-                lambda file, anchor: torch.save(make(unlearner, anchor), file),
-                replaces=expected,
-                keep=lambda: keep(view, ledger),
-            )
-            return _settled(unlearner, ledger, path, rows)
-    finally:
-        ledger.close()
+    with session.locked(unlearner.config) as ledger:
+        recover(ledger, model_file=path)
+        withdrawn = to_record(unsaved, ledger, path)
+        finished = recorded_already(unsaved, ledger, withdrawn)
+        if finished:
+            return _settled(unlearner, ledger, path, Committed(finished, None))
+        view = split_to_keep(unsaved[0].dataset, ledger)
+        unlearner.dataset.ledger_key = ledger.key.fingerprint
+        done = commit(
+            ledger,
+            path,
+            withdrawn,
+            lambda file, anchor: torch.save(make(unlearner, anchor), file),
+            replaces=expected,
+            keep=lambda: keep(view, ledger),
+        )
+        return _settled(unlearner, ledger, path, done)
 
 
-def _settled(unlearner: Any, ledger: Ledger, path: str | os.PathLike[str], rows: Sequence[Row]) -> list[Path]:
+def _settled(unlearner: Any, ledger: Ledger, path: str | os.PathLike[str], done: Committed) -> Saved:
     """Note that withdrawals are recorded, say so, and return their receipts."""
-    unlearner.unsaved = []
+    rows = done.rows
     unlearner.dataset.anchor = ledger.anchor
     unlearner.dataset.ledger_key = ledger.key.fingerprint
-    unlearner.source = (Path(path).absolute(), real_path(path), file_digest(path))
+    source = SeenFile.of(path, done.digest)
     with ledger.committing():
         receipts = write_receipts(ledger, rows)
     logging.getLogger(__name__).warning(
         f"RECORDED: {len(rows)} withdrawals in the ledger {str(ledger.path)!r}, for good: what was withdrawn stays out of "
         f"this data set"
     )
-    return receipts
+    return Saved(source, receipts)
 
 
 def _refuse_to_go_back(unlearner: Any, path: str | os.PathLike[str]) -> None:
@@ -160,9 +172,11 @@ def _expected(unlearner: Any, path: str | os.PathLike[str]) -> str | None:
     Raises:
         LedgerError: It is a link that points to another file by now.
     """
-    named, source, digest = unlearner.source or (None, None, None)
-    if named == Path(path).absolute() and source != real_path(path):
+    source: SeenFile | None = unlearner.source
+    if source is None:
+        return None
+    if source.named == Path(path).absolute() and source.real != real_path(path):
         raise LedgerError(
             f"{str(path)!r} is another file than when it was loaded; load it again and repeat the request"
         )
-    return digest if source == real_path(path) else None
+    return source.digest if source.real == real_path(path) else None

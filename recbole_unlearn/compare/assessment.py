@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import statistics
 from dataclasses import replace
 from functools import cached_property, partial
@@ -117,7 +116,7 @@ class Assessment:
         return RefitQuestion(withdrawn, retained, whole and self.config["eval_args"]["order"] == "RO")
 
 
-def carry_out(
+def unlearn_and_assess(
     original: Unlearner,
     withdrawal: Withdrawal,
     method: UnlearnMethod,
@@ -132,8 +131,8 @@ def carry_out(
         withdrawal: What to forget.
         method: The method.
         assessment: Of this withdrawal.
-        learned: What ``recbole_unlearn.trainer.learn`` returned for the method: the model that it unlearns from, if that is
-            one of its own kind.
+        learned: What ``recbole_unlearn.trainer.train_for_method`` returned for the method: the model that it unlearns from,
+            if that is one of its own kind.
         saved: Whether the shards of ``learned`` are kept in ``checkpoint_dir``.
 
     Returns:
@@ -159,9 +158,8 @@ def unlearn_timed(
     config = original.config
     costs: list[Cost] = []
     while True:
-        unlearner = Unlearner(config, copy.deepcopy(original.model), original.dataset)
-        unlearner.alone, unlearner.for_memory = True, not costs
-        outcome = unlearner.unlearn(withdrawal.request, method, withdrawal.scope)
+        unlearner = original.copy()
+        outcome = unlearner.unlearn(withdrawal.request, method, withdrawal.scope, alone=True, for_memory=not costs)
         assert unlearner.last_cost is not None
         _, serving = measure(partial(_serve_one, unlearner, original.dataset), unlearner.device, fresh_memory=False)
         costs.append(_both(unlearner.last_cost, serving))

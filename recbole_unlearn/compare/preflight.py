@@ -12,14 +12,16 @@ from recbole.utils import init_seed
 from torch.nn.utils.clip_grad import clip_grad_norm_
 
 from recbole_unlearn.config import Config
+from recbole_unlearn.data.after import kept_now
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.hashes import without_buried
-from recbole_unlearn.data.ledgers import find_ledger, ledger_folder
+from recbole_unlearn.data.ledgers import LedgerSession, ledger_folder
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import create_dataset, data_preparation
 from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.plots import check_matplotlib
 from recbole_unlearn.exceptions import ConfigError, InputError, RequestError, UnsupportedModelError, reason
+from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.store import nearest_folder
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.methods.negatives import check_negatives
@@ -53,46 +55,58 @@ def prepare(config: Config) -> tuple[WithdrawalDataset, Withdrawal, dict[str, Un
             raise ConfigError(
                 f"{key} is True; run_unlearn writes no cache, which would keep the withdrawn rows: leave it False"
             )
-    init_seed(config["seed"], config["reproducibility"])
-    data = create_dataset(config, keep=False)
-    if not isinstance(data, WithdrawalDataset):
-        raise UnsupportedModelError(
-            f"{config['model']} uses its own data set class, from which no rows can be withdrawn yet"
-        )
-    check_trainer(config)
-    _check_split(config, data)
-    check_lists(config, data)
-    request = not_withdrawn_yet(config, request_of(config))
+    with LedgerSession() as session:
+        init_seed(config["seed"], config["reproducibility"])
+        data = create_dataset(config, keep=False, session=session)
+        if not isinstance(data, WithdrawalDataset):
+            raise UnsupportedModelError(
+                f"{config['model']} uses its own data set class, from which no rows can be withdrawn yet"
+            )
+        check_trainer(config)
+        _check_split(config, data)
+        check_lists(config, data)
+        withdrawal = _resolved(config, data, session.find(config))
+        methods = _methods(config)
+        if config["report_plots"]:
+            check_matplotlib()
+        _check_folders(config, withdrawal.scope)
+        _try_model(config, data)
+        ledger = session.find(config)
+        if data.is_to_keep and ledger is not None and not config["dry_run"]:
+            init_seed(config["seed"], config["reproducibility"])
+            kept = kept_now(data, ledger)
+            if kept.anchor != data.anchor:  # others left meanwhile, and the rows are not the same
+                withdrawal = _resolved(config, kept, ledger)
+            data = kept
+    return data, withdrawal, methods
+
+
+def _resolved(config: Config, data: WithdrawalDataset, ledger: Ledger | None) -> Withdrawal:
+    """Return the withdrawal that the config asks for, of those who have not left yet."""
+    request = not_withdrawn_yet(ledger, request_of(config))
     withdrawal = request.resolve(data.interactions(), scope_of(config, request))
     if not withdrawal.forget.any():
         raise RequestError(
             "the request matches no training row: what it names has only held-out rows, or is gone already"
         )
+    return withdrawal
+
+
+def _methods(config: Config) -> dict[str, UnlearnMethod]:
+    """Return the methods by name; each of them can follow the model and how negatives are drawn."""
     methods = {method.name: method for method in (get_method(config, name) for name in config["methods"])}
     for method in methods.values():
         if method.needs_adapter:
             InfluenceAdapter.class_for(config.model_class)
         check_negatives(config, method)
-    if config["report_plots"]:
-        check_matplotlib()
-    _check_folders(config, withdrawal.scope)
-    _try_model(config, data)
-    if data.is_to_keep and not config["dry_run"]:
-        init_seed(config["seed"], config["reproducibility"])
-        data = create_dataset(config)
-        withdrawal = request.resolve(data.interactions(), withdrawal.scope)
-    return data, withdrawal, methods
+    return methods
 
 
-def not_withdrawn_yet(config: Config, request: WithdrawalRequest) -> WithdrawalRequest:
+def not_withdrawn_yet(ledger: Ledger | None, request: WithdrawalRequest) -> WithdrawalRequest:
     """Return a request without the users, items and interactions that left the data set by earlier ones of scope ``all``."""
-    ledger = find_ledger(config)
     if ledger is None or request.sample:
         return request
-    try:
-        left = without_buried(request, ledger)
-    finally:
-        ledger.close()
+    left = without_buried(request, ledger)
     if not left:
         raise RequestError(
             f"all that the request names was withdrawn before, as the ledger {str(ledger.path)!r} says; "

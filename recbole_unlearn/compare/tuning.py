@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 from typing import Any
@@ -17,9 +16,10 @@ from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.utils import create_dataset
 from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.exceptions import UnsupportedModelError
+from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.settings.check import our_keys
-from recbole_unlearn.trainer import Unlearner, learn, train_model
+from recbole_unlearn.trainer import Unlearner, train_for_method, train_model
 
 _HELD_OUT = 5  # of so many training rows one validates
 _last: dict[str, tuple[Unlearner, Withdrawal, Assessment]] = {}
@@ -60,12 +60,7 @@ def objective_function(
     config = RunConfig(config_file_list=config_file_list, config_dict=_whole_numbers(config_dict or {}))
     logging.basicConfig(level=logging.ERROR)
     method = get_method(config, config["unlearn_method"])
-    original, withdrawal, assessment = _prepared(config)
-    assert original.dataset is not None
-    learned = learn(original.config, original.dataset, method, saved=False) or original
-    unlearner = Unlearner(original.config, copy.deepcopy(learned.model), original.dataset)
-    unlearner.unlearn(withdrawal.request, method, withdrawal.scope)
-    figures = assessment(unlearner)
+    figures = _unlearned(method, *_prepared(config))
     auc = figures["mio"][config["mio_protocols"][-1]]["auc"]
     retained = figures["utility"]["retained"]
     utility = retained[str(config["valid_metric"]).lower()]
@@ -76,6 +71,17 @@ def objective_function(
         "best_valid_result": retained if auc is None else {**retained, "oracle_auc": auc},
         "test_result": {},
     }
+
+
+def _unlearned(
+    method: UnlearnMethod, original: Unlearner, withdrawal: Withdrawal, assessment: Assessment
+) -> dict[str, Any]:
+    """Unlearn from a copy of the original and return utility and oracles of the result."""
+    assert original.dataset is not None
+    learned = train_for_method(original.config, original.dataset, method, saved=False) or original
+    unlearner = learned.copy()
+    unlearner.unlearn(withdrawal.request, method, withdrawal.scope)
+    return assessment(unlearner)
 
 
 def score(utility: float, auc: float | None) -> float:

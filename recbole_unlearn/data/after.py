@@ -34,7 +34,7 @@ def split_settings(config: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def load_after_withdrawals(config: Any, keep: bool = True) -> WithdrawalDataset:
+def load_after_withdrawals(config: Any, ledger: Ledger | None, keep: bool = True) -> WithdrawalDataset:
     """Load the data set of a config, to train on it, without the rows that were withdrawn from it.
 
     The other rows are where they were. If the split of these settings was not kept yet, or rows came since, RecBole splits
@@ -42,34 +42,43 @@ def load_after_withdrawals(config: Any, keep: bool = True) -> WithdrawalDataset:
 
     Args:
         config: RecBole's or ours.
-        keep: Whether such a split is kept now; a run that may still be refused keeps it later.
+        ledger: Of the data set, if there is one.
+        keep: Whether such a split is kept now; a run that may still be refused keeps it later, by ``kept_now``.
     """
-    ledger = find_ledger(config)
     if ledger is None:
         return WithdrawalDataset(config)
-    with closing(ledger):
-        recover(ledger)
-        settings = split_settings(config)
-        for _ in range(_TRIES):
-            past = Past.of(ledger, settings)
-            dataset = WithdrawalDataset(config, past)
-            if past.is_empty or dataset.is_kept:
-                dataset.anchor = dict(past.anchor)
-                return dataset
-            view = _without_withdrawn(dataset, past)
-            check_names(view)
-            if not keep:
-                view.anchor, view.is_to_keep = dict(past.anchor), True
-                return view
-            with ledger.committing():
-                if ledger.anchor == past.anchor:  # else rows that have left meanwhile would be kept
-                    with ledger.transaction():
-                        keep_split_of(view, ledger, settings)
+    recover(ledger)
+    for _ in range(_TRIES):
+        past = Past.of(ledger, split_settings(config))
+        dataset = WithdrawalDataset(config, past)
+        if past.is_empty or dataset.is_kept:
+            dataset.anchor = dict(past.anchor)
+            return dataset
+        view = _without_withdrawn(dataset, past)
+        check_names(view)
+        view.anchor, view.is_to_keep = dict(past.anchor), True
+        if not keep:
+            return view
+        _keep_now(view, ledger)
     raise LedgerError(f"data set {config['dataset']!r} changes while it is loaded; run again")
+
+
+def kept_now(view: WithdrawalDataset, ledger: Ledger) -> WithdrawalDataset:
+    """Keep the split of a data set that ``is_to_keep``, and return the data set as every later run finds it."""
+    _keep_now(view, ledger)
+    return load_after_withdrawals(view.config, ledger)
+
+
+def _keep_now(view: WithdrawalDataset, ledger: Ledger) -> None:
+    with ledger.committing():
+        if ledger.anchor == view.anchor:  # else rows that have left meanwhile would be kept
+            with ledger.transaction():
+                keep_split_of(view, ledger, split_settings(view.config))
 
 
 def datasets_of_model(
     config: Any,
+    ledger: Ledger | None,
     anchor: Mapping[str, Any],
     read: Mapping[str, int] | None = None,
     model_file: str | os.PathLike[str] | None = None,
@@ -81,6 +90,7 @@ def datasets_of_model(
 
     Args:
         config: Of the model.
+        ledger: Of the data set, if there is one.
         anchor: Count and head of the ledger as the model knows them.
         read: Rows of each atomic file when it was trained, if it is known.
         model_file: Its file.
@@ -88,28 +98,26 @@ def datasets_of_model(
     Raises:
         LedgerError: The model knows a ledger, and there is none, a shorter one or another one.
     """
-    ledger = find_ledger(config)
     check_anchor(ledger, anchor, "the model", config, model_file)
     if ledger is None:
         yield from _read_anew(config, [read])
         return
-    with closing(ledger):
-        recover(ledger, model_file=model_file)
-        now, since = Past.of(ledger, split_settings(config)), ledger.tombstones(after=anchor["count"])
-        # Which state of the files a stock model was trained on is not known; the first one is the likeliest.
-        splits = list(now.splits if read is not None else reversed(now.splits))
-        for split in splits:
-            if not _concerns(split, since, config):
-                yield from _kept(config, replace(now, splits=[split], grown=True))
-        past = Past.of(ledger, until=anchor) if any(since.values()) else now
-        for dataset in _read_anew(config, [read, *(split.read for split in splits)]):
-            view = _without_withdrawn(dataset, past)
-            items = dataset.field2id_token[dataset.iid_field]
-            view.withdrawn_items = np.flatnonzero(isin(items, past.key.item, past.tombstones["item"]))
-            view.anchor = dict(past.anchor)
-            yield view
-        for split in splits if any(since.values()) else ():
-            yield from _kept(config, replace(past, splits=[split], grown=True, later=since))
+    recover(ledger, model_file=model_file)
+    now, since = Past.of(ledger, split_settings(config)), ledger.tombstones(after=anchor["count"])
+    # Which state of the files a stock model was trained on is not known; the first one is the likeliest.
+    splits = list(now.splits if read is not None else reversed(now.splits))
+    for split in splits:
+        if not _concerns(split, since, config):
+            yield from _kept(config, replace(now, splits=[split], grown=True))
+    past = Past.of(ledger, until=anchor) if any(since.values()) else now
+    for dataset in _read_anew(config, [read, *(split.read for split in splits)]):
+        view = _without_withdrawn(dataset, past)
+        items = dataset.field2id_token[dataset.iid_field]
+        view.withdrawn_items = np.flatnonzero(isin(items, past.key.item, past.tombstones["item"]))
+        view.anchor = dict(past.anchor)
+        yield view
+    for split in splits if any(since.values()) else ():
+        yield from _kept(config, replace(past, splits=[split], grown=True, later=since))
 
 
 def _kept(config: Any, past: Past) -> Iterator[WithdrawalDataset]:
@@ -165,7 +173,6 @@ def check_anchor(
         if found is None:
             return
         problem = f"{str(place)!r} is not the ledger that it knows ({found})"
-        ledger.close()
     raise LedgerError(
         f"{who} knows of {anchor['count']} withdrawals, and {problem}; name its folder with ledger_dir, or put it back "
         f"from a copy: without it withdrawn rows would return"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from recbole_unlearn.data.remembering import RememberingDataset
 from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
+from recbole_unlearn.lineage.store import SeenFile
 
 
 class WithdrawalDataset(RememberingDataset):
@@ -29,9 +29,7 @@ class WithdrawalDataset(RememberingDataset):
     _parts: list[Dataset] | None = None
     _gone: np.ndarray = np.array([], dtype=np.int64)
     anchor: dict[str, Any] = NOTHING_WITHDRAWN
-    model_source: tuple[Path, Path, str | None] | None = (
-        None  # the file of the model that it was loaded with, and its digest
-    )
+    model_source: SeenFile | None = None  # the file of the model that it was loaded with
     is_to_keep: bool = False  # whether its split is to be kept in the ledger before anything is trained on it
     is_behind: bool = False  # whether somebody who left since is in it, so that the model has something to forget
     caught_up: bool = (

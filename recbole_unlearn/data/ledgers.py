@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import recbole
 
 from recbole_unlearn.exceptions import LedgerError
 from recbole_unlearn.lineage.ledger import Ledger
-from recbole_unlearn.lineage.store import is_there
+from recbole_unlearn.lineage.store import is_there, stamp_of
 
 _PLACE = "data"
 
@@ -56,11 +58,83 @@ def find_ledger(config: Any) -> Ledger | None:
 def open_ledger(config: Any) -> Ledger:
     """Return the ledger of the config's data set; it is made if need be."""
     ledger = Ledger.open(ledger_folder(config), config["dataset"], config["ledger_key"])
+    _remember_place(ledger, config)
+    return ledger
+
+
+class LedgerSession:
+    """The ledger of a data set, opened once for everything that one load or one withdrawal asks of it, and handed down.
+
+    It is opened again only where the config names another one, or another file stands in its place by now.
+
+    Example:
+        >>> with LedgerSession() as session:
+        ...     ledger = session.find(Config("NeuMF", "ml-100k", argv=()))  # doctest: +SKIP
+    """
+
+    def __init__(self) -> None:
+        self._ledger: Ledger | None = None
+        self._opened: tuple[Any, ...] | None = None
+        self._is_locked = False
+
+    def __enter__(self) -> LedgerSession:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def find(self, config: Any) -> Ledger | None:
+        """Return the ledger of the config's data set, or None if nothing was ever withdrawn from it."""
+        if self._ledger is not None and self._opened != _place_of(self._ledger, config):
+            self.close()
+        if self._ledger is None:
+            self._ledger = find_ledger(config)
+            self._opened = None if self._ledger is None else _place_of(self._ledger, config)
+        return self._ledger
+
+    def open(self, config: Any) -> Ledger:
+        """Return the ledger of the config's data set; it is made if need be."""
+        ledger = self.find(config)
+        if ledger is not None:
+            _remember_place(ledger, config)
+            return ledger
+        self._ledger = ledger = open_ledger(config)
+        self._opened = _place_of(ledger, config)
+        return ledger
+
+    @contextmanager
+    def locked(self, config: Any) -> Iterator[Ledger]:
+        """Hold the lock under which withdrawals are carried out, once for a block and for what the block calls."""
+        ledger = self.open(config)
+        if self._is_locked:
+            yield ledger
+            return
+        with ledger.exclusive():
+            self._is_locked = True
+            try:
+                yield ledger
+            finally:
+                self._is_locked = False
+
+    def close(self) -> None:
+        """Close the ledger, if it is open."""
+        if self._ledger is not None:
+            self._ledger.close()
+        self._ledger = None
+
+
+def _place_of(ledger: Ledger, config: Any) -> tuple[Any, ...]:
+    """Return which ledger a config names, and which file stands there."""
+    file = (stamp_of(ledger.path) or ())[:2]
+    return *(config[key] for key in ("ledger_dir", "data_path", "dataset", "ledger_key")), file
+
+
+def _remember_place(ledger: Ledger, config: Any) -> None:
+    """Note where the data lie, in a ledger that lies elsewhere."""
     here = _check_place(ledger, config)
     if here is not None and ledger.state(_PLACE) != here:
         with ledger.transaction():
             ledger.remember(_PLACE, here)
-    return ledger
 
 
 def _check_place(ledger: Ledger, config: Any) -> dict[str, str] | None:

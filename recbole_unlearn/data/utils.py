@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +18,7 @@ from recbole_unlearn import fast
 from recbole_unlearn.data.after import load_after_withdrawals, refuse_withdrawn
 from recbole_unlearn.data.banning import BanningSampler, repeatable_sampler
 from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.ledgers import LedgerSession
 from recbole_unlearn.data.redirect import redirected
 from recbole_unlearn.exceptions import ConfigError, InputError, UntrustedFileError, reason
 from recbole_unlearn.fast.loaders import FullSortLoader, TrainLoader
@@ -24,12 +26,13 @@ from recbole_unlearn.fast.sampler import VectorSampler
 from recbole_unlearn.settings.yaml_files import read_package_yaml
 
 
-def create_dataset(config: Any, keep: bool = True) -> Dataset:
+def create_dataset(config: Any, keep: bool = True, session: LedgerSession | None = None) -> Dataset:
     """Create the data set of a run, as RecBole's function of that name.
 
     Args:
         config: A ``recbole_unlearn.Config`` or RecBole's.
         keep: Whether a new split is kept in the ledger, if there is one; see ``load_after_withdrawals``.
+        session: The ledger, if the caller opened it.
 
     Returns:
         A ``WithdrawalDataset`` where RecBole uses its plain ``Dataset``; else RecBole's own class.
@@ -48,7 +51,8 @@ def create_dataset(config: Any, keep: bool = True) -> Dataset:
     if own_class or config["MODEL_TYPE"] not in (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.CONTEXT):
         return refuse_withdrawn(config, create(config), f"the data set of {config['model']}")
     try:
-        dataset = load_after_withdrawals(config, keep)
+        with nullcontext(session) if session is not None else LedgerSession() as opened:
+            dataset = load_after_withdrawals(config, opened.find(config), keep)
     except InputError:
         raise
     except (LookupError, ValueError, TypeError, AttributeError, pd.errors.ParserError) as error:

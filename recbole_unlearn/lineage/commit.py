@@ -22,36 +22,31 @@ import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from recbole_unlearn.exceptions import LedgerError, StorageError
-from recbole_unlearn.lineage.chain import Row, digest_of
-from recbole_unlearn.lineage.key import SIZE
+from recbole_unlearn.lineage.chain import Row
 from recbole_unlearn.lineage.ledger import Ledger
-from recbole_unlearn.lineage.owed import Hashes, owe, settle
+from recbole_unlearn.lineage.owed import owe, settle
 from recbole_unlearn.lineage.splits import drop_from_splits
 from recbole_unlearn.lineage.store import DISK, Disk, file_digest, real_path
+from recbole_unlearn.lineage.withdrawn import Withdrawn, buried, entries_of, from_hex, in_hex
 
 _STATE = "commit"
 
 
-@dataclass(frozen=True)
-class Withdrawn:
-    """One withdrawal to record.
+class Committed(NamedTuple):
+    """What a commit wrote.
 
     Args:
-        entry: What the ledger's row says; it names no token.
-        hashes: Of the users, items and pairs that were withdrawn; ``row`` holds tombstones of the single rows of its users,
-            which stay out when a user is readmitted, ``filler`` tombstones of no pair, which hide the number of the pairs.
-        buries: Whether they leave the data set with it; a model that catches up forgets what left before.
+        rows: Of the ledger, one for each withdrawal.
+        digest: SHA-256 of the new model's file; None where a recovery finished the commit.
     """
 
-    entry: Mapping[str, Any]
-    hashes: Hashes = field(default_factory=dict)
-    buries: bool = True
+    rows: list[Row]
+    digest: str | None
 
 
 def commit(
@@ -62,7 +57,7 @@ def commit(
     replaces: str | None = None,
     keep: Callable[[], object] = lambda: None,
     disk: Disk = DISK,
-) -> list[Row]:
+) -> Committed:
     """Put a new model in the place of the old one and record the withdrawals that led to it, all or nothing.
 
     Args:
@@ -75,7 +70,7 @@ def commit(
         disk: Does the steps.
 
     Returns:
-        The rows of the ledger.
+        The rows of the ledger, and the digest of the new file.
 
     Raises:
         LedgerError: Another process holds the lock, or the old file changed.
@@ -89,31 +84,43 @@ def commit(
         if replaces is not None and before != replaces:
             raise LedgerError(f"{str(model_file)!r} changed since it was loaded; load it again and repeat the request")
         _warn_of_other_names(target)
-        rows = ledger.chain(_entries(ledger, withdrawn))
-        content = {
-            "target": str(target),
-            "ledger": str(ledger.path),
-            "temporary": f".{target.name}.{secrets.token_hex(8)}.withdrawing",
-            "rows": [row.entry for row in rows],
-            "hashes": [in_hex(one.hashes) for one in withdrawn],
-            "buries": [one.buries for one in withdrawn],
-            "before": before,
-        }
+        rows = ledger.chain(entries_of(ledger, withdrawn))
+        content = _content(ledger, target, withdrawn, rows, before)
         anchor = {"count": rows[-1].seq, "head": rows[-1].hash}
         try:
-            _steps(ledger, content, lambda file: write_model(file, anchor), keep, disk)
+            after = _steps(ledger, content, lambda file: write_model(file, anchor), keep, disk)
         except Exception as error:
             _give_up(ledger, disk)
             if ledger.anchor["count"] == rows[-1].seq:
-                return rows  # the disk refused once; recovering finished it
+                return Committed(rows, None)  # the disk refused once; recovering finished it
             if not isinstance(error, OSError | sqlite3.Error | StorageError):
                 raise
-            written = (ledger.state(_STATE) or {}).get("stage") == "written"
-            then = "its new version is complete, so that the next run records it" if written else "the old model stays"
-            raise StorageError(
-                f"{str(model_file)!r}: the disk refuses to write ({_told(error)}); the withdrawal is not recorded: {then}"
-            ) from error
-    return rows
+            raise _refused(ledger, model_file, error) from error
+    return Committed(rows, after)
+
+
+def _refused(ledger: Ledger, model_file: str | os.PathLike[str], error: Exception) -> StorageError:
+    """Return the error that says what a refusing disk left behind."""
+    written = (ledger.state(_STATE) or {}).get("stage") == "written"
+    then = "its new version is complete, so that the next run records it" if written else "the old model stays"
+    return StorageError(
+        f"{str(model_file)!r}: the disk refuses to write ({_told(error)}); the withdrawal is not recorded: {then}"
+    )
+
+
+def _content(
+    ledger: Ledger, target: Path, withdrawn: Sequence[Withdrawn], rows: Sequence[Row], before: str | None
+) -> dict[str, Any]:
+    """Return the state of a commit: what a recovery needs to finish it."""
+    return {
+        "target": str(target),
+        "ledger": str(ledger.path),
+        "temporary": f".{target.name}.{secrets.token_hex(8)}.withdrawing",
+        "rows": [row.entry for row in rows],
+        "hashes": [in_hex(one.hashes) for one in withdrawn],
+        "buries": [one.buries for one in withdrawn],
+        "before": before,
+    }
 
 
 def _steps(
@@ -122,8 +129,8 @@ def _steps(
     write: Callable[[IO[Any]], object],
     keep: Callable[[], object],
     disk: Disk,
-) -> None:
-    """Steps 1 to 5."""
+) -> str:
+    """Steps 1 to 5; returns the digest of the new file."""
     target, temporary = _places(ledger, content)
     target.parent.mkdir(parents=True, exist_ok=True)
     for torn in target.parent.glob(f".{glob.escape(target.name)}.*.withdrawing"):
@@ -132,6 +139,7 @@ def _steps(
     after = _write(temporary, write, target, disk)
     _remember(ledger, {**content, "after": after, "stage": "written"}, keep)
     _finish(ledger, disk)
+    return after
 
 
 def recover(ledger: Ledger, disk: Disk = DISK, model_file: str | os.PathLike[str] | None = None) -> bool:
@@ -203,16 +211,6 @@ def interrupted(ledger: Ledger) -> Path | None:
     """Return the model whose withdrawal was interrupted in the middle of its commit, or None."""
     state = ledger.state(_STATE)
     return None if state is None else _places(ledger, state)[0]
-
-
-def in_hex(hashes: Mapping[str, Iterable[bytes]]) -> dict[str, list[str]]:
-    """Return hashes as json can hold them."""
-    return {kind: [digest.hex() for digest in digests] for kind, digests in hashes.items()}
-
-
-def from_hex(kinds: Mapping[str, Iterable[str]]) -> Hashes:
-    """Return the hashes that ``in_hex`` wrote."""
-    return {kind: [bytes.fromhex(digest) for digest in digests] for kind, digests in kinds.items()}
 
 
 def _finish(ledger: Ledger, disk: Disk) -> None:
@@ -288,34 +286,6 @@ def _remember(ledger: Ledger, state: Mapping[str, Any] | None, keep: Callable[[]
     with ledger.transaction():
         keep()
         ledger.remember(_STATE, state)
-
-
-def _entries(ledger: Ledger, withdrawn: Sequence[Withdrawn]) -> list[dict[str, Any]]:
-    """Return the entries with the digest of the tombstones that each of them is the first to write."""
-    seen: set[tuple[str, bytes]] = set()
-    entries = []
-    for one in withdrawn:
-        new: set[tuple[str, bytes]] = set()
-        for kind, digests in buried(ledger, one.hashes, one.buries).items():
-            new |= {(kind, digest) for digest in set(digests) - ledger.buried_of(kind, digests)} - seen
-        seen |= new
-        entries.append({**one.entry, "tombstones": digest_of(digest for _, digest in new)})
-    return entries
-
-
-def buried(ledger: Ledger, hashes: Mapping[str, Sequence[bytes]], all_kinds: bool = True) -> dict[str, list[bytes]]:
-    """Return the hashes as tombstones hold them: of a pair only the hash of both, so that nobody sees who shares one.
-
-    Args:
-        ledger: The ledger.
-        hashes: Of a withdrawal.
-        all_kinds: Or none, for a model that catches up: its users left before, or came back since.
-    """
-    if not all_kinds:
-        return {}
-    found = {kind: list(digests) for kind, digests in hashes.items() if kind != "filler"}
-    pairs = [ledger.key.pair_of(pair) for pair in hashes.get("pair", ()) if len(pair) == 2 * SIZE]
-    return {**found, "pair": pairs + list(hashes.get("filler", ()))}
 
 
 def _told(error: BaseException) -> str:

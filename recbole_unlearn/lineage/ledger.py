@@ -61,7 +61,9 @@ class Ledger:
                 if not is_there(path):
                     make(
                         path,
-                        LedgerKey.load(key_path, create=key_path.parent != path.parent or not _ledgers_in(path.parent)),
+                        LedgerKey.load(
+                            key_path, create=key_path.parent != path.parent or not any(path.parent.glob("*.sqlite"))
+                        ),
                     )
         ledger = cls(path, LedgerKey.load(key_path))
         try:
@@ -294,7 +296,3 @@ class Ledger:
         rows = {row.seq: row.entry.get("tombstones") for row in self.rows()}
         wrong = sorted(seq for seq in rows.keys() | found.keys() if rows.get(seq) != digest_of(found.get(seq, [])))
         return [f"the tombstones of row {seq} are not those that it wrote" for seq in wrong]
-
-
-def _ledgers_in(folder: Path) -> bool:
-    return any(folder.glob("*.sqlite"))

@@ -1,5 +1,7 @@
 """Files appear whole or not at all."""
 
+from __future__ import annotations
+
 import errno
 import hashlib
 import os
@@ -7,7 +9,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from recbole_unlearn.exceptions import ConfigError, StorageError
 
@@ -189,3 +191,39 @@ def is_there(path: Path) -> bool:
             f"{str(path)!r} cannot be looked at ({error.strerror}); run this as whom it belongs to"
         ) from error
     return True
+
+
+class SeenFile(NamedTuple):
+    """A file as it was when it was read or written, to find out later whether it is still the same.
+
+    Args:
+        named: Its path, absolute; it may be a link.
+        real: What the path pointed to.
+        digest: SHA-256 of its bytes; None: it was not there.
+        stamp: Device, inode, size and times of the file, which tell a change without reading it.
+    """
+
+    named: Path
+    real: Path
+    digest: str | None
+    stamp: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str], digest: str | None = None) -> SeenFile:
+        """Return a file as it is now; it is hashed unless its digest is known."""
+        stamp = stamp_of(path)  # before the bytes: what is written in between changes the stamp of later
+        return cls(Path(path).absolute(), real_path(path), digest or file_digest(path), stamp)
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the file is as it was: by its stamp, and where that differs by its bytes."""
+        return stamp_of(self.named) == self.stamp or file_digest(self.named) == self.digest
+
+
+def stamp_of(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
+    """Return device, inode, size and times (modified, changed; ns) of a file, None if it is not there."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):  # the name cannot be that of a file
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

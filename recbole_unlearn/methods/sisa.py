@@ -50,7 +50,7 @@ class SISA(UnlearnMethod):
     def learn(self, workshop: Any) -> Any:
         """Return an ensemble of shards, trained on all training rows."""
         assignment = partition(workshop.rows, self.partition_kind, self.shard_count, workshop.seed)
-        return workshop.learn(assignment, self.shard_count, self.aggregation)
+        return workshop.train_ensemble(assignment, self.shard_count, self.aggregation)
 
     def check_model(self, model: Any, rows: int) -> None:
         """Refuse a model that is no ensemble of these rows."""
@@ -59,7 +59,7 @@ class SISA(UnlearnMethod):
             raise UnsupportedModelError(
                 f"{self.name} unlearns from the shard ensemble that it learned on these rows, and the model is "
                 f"{'a ' + type(model).__name__ if assignment is None else 'one of other rows'}; "
-                f"make one with recbole_unlearn.trainer.learn(config, dataset, {self.name!r})"
+                f"make one with recbole_unlearn.trainer.train_for_method(config, dataset, {self.name!r})"
             )
 
     def unlearn(self, context: UnlearnContext) -> Outcome:

@@ -10,12 +10,13 @@ from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.settings.yaml_files import read_yaml
 
 
-def run(given: dict[str, str], config_files: list[str]) -> int:
-    """Run the job that the arguments name and return the exit code."""
+def run(given: dict[str, str]) -> int:
+    """Run the job that the arguments name, with the keys of ``config_files``, and return the exit code."""
     jobs = [name for name in JOBS if name in given]
     if len(jobs) > 1:
         raise ConfigError(f"{' and '.join('--' + name for name in jobs)} are jobs of their own; name one")
-    values = {**_from_files(config_files), **given}
+    files = given.pop("config_files", "").replace(",", " ").split()
+    values = {**_from_files(files), **given}
     target = values.pop(jobs[0])
     return JOBS[jobs[0]](target, values)
 

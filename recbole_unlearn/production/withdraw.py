@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from recbole_unlearn.checkpoints.load import load_for_withdrawal
-from recbole_unlearn.checkpoints.record import recorded_only
+from recbole_unlearn.checkpoints.record import Unsaved, recorded_only
 from recbole_unlearn.checkpoints.save import check_storage
 from recbole_unlearn.compare.dry_run import what_would_go
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.after import check_names
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.hashes import request_hashes, without_buried
-from recbole_unlearn.data.ledgers import find_ledger, ledger_folder, open_ledger
+from recbole_unlearn.data.ledgers import LedgerSession, ledger_folder
 from recbole_unlearn.data.request import WithdrawalRequest
+from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.exceptions import ConfigError, RequestError, StorageError, UnlearnError
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN, Row
 from recbole_unlearn.lineage.commit import recover
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.owed import owe, owed, settle
-from recbole_unlearn.lineage.store import file_digest
+from recbole_unlearn.lineage.store import SeenFile
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.methods.negatives import check_negatives
 from recbole_unlearn.methods.plugins import get_method
@@ -53,9 +53,10 @@ class Plan:
         config: Of the checkpoint, with what was given.
         model: The trained model.
         dataset: As the model knows it.
-        digest: Of the model's file.
+        source: The model's file, as it was loaded.
         method: Carries out the requests.
         jobs: One after the other: what left before, what is owed, then the given request in its batches.
+        withdrawal: What the model knows of all jobs together, resolved: to refuse early, and for a dry run.
         seen: What the plan depends on in the ledger.
         gone: How many of the named users, items and interactions had left already.
         owed: How many of them an earlier run had accepted and not carried out; this one does.
@@ -65,9 +66,10 @@ class Plan:
     config: Config
     model: Any
     dataset: WithdrawalDataset
-    digest: str | None
+    source: SeenFile
     method: UnlearnMethod
     jobs: list[Job] = field(default_factory=list)
+    withdrawal: Withdrawal | None = None
     seen: Any = None
     gone: int = 0
     owed: int = 0
@@ -96,38 +98,35 @@ def withdraw_from_model(model_file: str | Path, given: Mapping[str, Any]) -> dic
             many parts were recorded before.
     """
     given = dict(given)
-    plan = _plan(model_file, given)
-    if plan.config["dry_run"]:
-        return {**_result(model_file, plan), "plan": _described(plan)}
-    if not plan.jobs:
-        if plan.dataset.caught_up:
-            Unlearner(plan.config, plan.model, plan.dataset).save(
-                model_file
-            )  # it knows from now on that nothing is left to forget
-        return _result(model_file, plan)
-    ledger = open_ledger(plan.config)
-    try:
-        with ledger.exclusive():
+    with LedgerSession() as session:
+        plan = _plan(model_file, given, session)
+        if plan.config["dry_run"]:
+            return {**_result(model_file, plan), "plan": _described(plan)}
+        if not plan.jobs:
+            if plan.dataset.caught_up:
+                # The model knows from now on that nothing is left to forget.
+                Unlearner(plan.config, plan.model, plan.dataset).save(model_file)
+            return _result(model_file, plan)
+        with session.locked(plan.config) as ledger:
             recover(ledger, model_file=model_file)
-            if file_digest(model_file) != plan.digest or _seen(ledger, model_file) != plan.seen:
-                plan = _plan(model_file, given)  # another process was quicker
-            rows, receipts = _carry_out(model_file, plan, ledger)
-    finally:
-        ledger.close()
-    return _result(model_file, plan, ledger, receipts, [row.entry for row in rows])
+            if not plan.source.is_unchanged or _seen(ledger, model_file) != plan.seen:
+                plan = _plan(model_file, given, session)  # another process was quicker
+            rows, receipts = _carry_out_jobs(model_file, plan, ledger, session)
+        return _result(model_file, plan, ledger, receipts, [row.entry for row in rows])
 
 
-def _carry_out(model_file: str | Path, plan: Plan, ledger: Ledger) -> tuple[list[Row], list[Path]]:
+def _carry_out_jobs(
+    model_file: str | Path, plan: Plan, ledger: Ledger, session: LedgerSession
+) -> tuple[list[Row], list[Path]]:
     """Carry out the jobs; what only a crash may leave owed is taken back where an error is told to the caller."""
     unlearner = Unlearner(plan.config, plan.model, plan.dataset)
     given = [request_hashes(ledger.key, job.request) for job in plan.jobs if job.origin == "given"]
     begin, receipts = ledger.anchor["count"], []
     with ledger.transaction():
-        owe(ledger, model_file, given, plan.digest)
+        owe(ledger, model_file, given, plan.source.digest)
     try:
         for job in plan.jobs:
-            _carry_out_one(unlearner, job, plan.method)
-            receipts += unlearner.save(model_file)
+            receipts += unlearner.save(model_file, [_unlearned(unlearner, job, plan.method)], session)
     except Exception as error:
         stays = "" if _take_back(ledger, model_file, given) else _STAYS_OWED.format(model_file)
         done = ledger.anchor["count"] - begin
@@ -150,49 +149,48 @@ def _take_back(ledger: Ledger, model_file: str | Path, given: Sequence[Mapping[s
     return True
 
 
-def _carry_out_one(unlearner: Unlearner, job: Job, method: UnlearnMethod) -> None:
+def _unlearned(unlearner: Unlearner, job: Job, method: UnlearnMethod) -> Unsaved:
+    """Let the model forget what it knows of a job, and return what is to be recorded of all of it."""
     assert unlearner.dataset is not None
     if job.known:
         unlearner.unlearn(job.known, method, "all")
-        last = unlearner.unsaved.pop()
+        last = unlearner.unsaved[-1]
     else:
         last = recorded_only(unlearner, unlearner.dataset, method.name)
-    catches_up = job.origin == "ledger"
-    unlearner.unsaved.append(replace(last, request=job.request, unnamed=job.unnamed, catches_up=catches_up))
+    return replace(last, request=job.request, unnamed=job.unnamed, catches_up=job.origin == "ledger")
 
 
 def _seen(ledger: Ledger | None, model_file: str | Path) -> Any:
     return None if ledger is None else (ledger.anchor, owed(ledger, model_file))
 
 
-def _plan(model_file: str | Path, given: dict[str, Any]) -> Plan:
+def _plan(model_file: str | Path, given: dict[str, Any], session: LedgerSession) -> Plan:
     if given.get("withdraw_scope", "all") != "all":
         raise ConfigError(
             "a trained model unlearns with withdraw_scope=all; scope train is for comparisons, without --model_file"
         )
-    config, model, dataset = load_for_withdrawal(model_file, given)
+    config, model, dataset = load_for_withdrawal(model_file, given, session)
     method = _method(config, model, dataset, given)
     assert dataset.model_source is not None
-    plan = Plan(config, model, dataset, dataset.model_source[2], method)
-    ledger = find_ledger(config)
-    with closing(ledger) if ledger is not None else nullcontext():
-        plan.seen = _seen(ledger, model_file) or (NOTHING_WITHDRAWN, [])
-        if ledger is not None:
-            plan.jobs = earlier_jobs(ledger, dataset, model_file)
-        if config["withdraw"] is not None:
-            request = WithdrawalRequest.from_file(config["withdraw"], config["USER_ID_FIELD"], config["ITEM_ID_FIELD"])
-            if request.sample or request.scope == "train":
-                raise RequestError(
-                    "a drawn request, or one that says scope train, is for comparisons; name users, items or interactions, "
-                    "and leave the scope out"
-                )
-            left = _left(plan, request, ledger, model_file)
-            plan.jobs += [job_of(dataset, part, ledger) for part in in_batches(left, config["withdraw_batch"])]
-        elif not plan.jobs and not dataset.caught_up:
-            raise ConfigError("there is nothing to withdraw; name the request's file with --withdraw=FILE")
+    plan = Plan(config, model, dataset, dataset.model_source, method)
+    ledger = session.find(config)
+    plan.seen = _seen(ledger, model_file) or (NOTHING_WITHDRAWN, [])
+    if ledger is not None:
+        plan.jobs = earlier_jobs(ledger, dataset, model_file)
+    if config["withdraw"] is not None:
+        request = WithdrawalRequest.from_file(config["withdraw"], config["USER_ID_FIELD"], config["ITEM_ID_FIELD"])
+        if request.sample or request.scope == "train":
+            raise RequestError(
+                "a drawn request, or one that says scope train, is for comparisons; name users, items or interactions, "
+                "and leave the scope out"
+            )
+        left = _left(plan, request, ledger, model_file)
+        plan.jobs += [job_of(dataset, part, ledger) for part in in_batches(left, config["withdraw_batch"])]
+    elif not plan.jobs and not dataset.caught_up:
+        raise ConfigError("there is nothing to withdraw; name the request's file with --withdraw=FILE")
     everything = _joined(plan)
     if everything:
-        everything.resolve(dataset.interactions(), "all")
+        plan.withdrawal = everything.resolve(dataset.interactions(), "all")
     if plan.jobs:
         check_names(dataset)
         check_storage(model_file, model, ledger_folder(config))
@@ -207,11 +205,7 @@ def _joined(plan: Plan) -> WithdrawalRequest:
 
 
 def _described(plan: Plan) -> dict[str, Any] | None:
-    everything = _joined(plan)
-    if not everything:
-        return None
-    withdrawal = everything.resolve(plan.dataset.interactions(), "all")
-    return what_would_go(plan.dataset, withdrawal, [plan.method])
+    return None if plan.withdrawal is None else what_would_go(plan.dataset, plan.withdrawal, [plan.method])
 
 
 def _method(config: Config, model: Any, dataset: WithdrawalDataset, given: Mapping[str, Any]) -> UnlearnMethod:

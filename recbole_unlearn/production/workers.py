@@ -92,18 +92,11 @@ def look_into(
     for one in crew:
         idle.put(one)
 
-    def ask(path: Path) -> Looked:
-        one = idle.get()
-        try:
-            return one.ask(path)
-        finally:
-            idle.put(one)
-
     waiting: deque[Future[Looked]] = deque()
     threads = ThreadPoolExecutor(workers)
     try:
         for path in paths:
-            waiting.append(threads.submit(ask, path))
+            waiting.append(threads.submit(_ask, idle, path))
             if len(waiting) >= _AHEAD * workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -116,6 +109,15 @@ def look_into(
         threads.shutdown()
         for one in crew:
             one.stop()
+
+
+def _ask(idle: SimpleQueue[_Worker], path: Path) -> Looked:
+    """Return what the worker says that is idle first."""
+    one = idle.get()
+    try:
+        return one.ask(path)
+    finally:
+        idle.put(one)
 
 
 class _Worker:

@@ -93,7 +93,7 @@ def check_keys(given: Iterable[str], internal: Iterable[str], listed: Iterable[s
         if key not in known:
             raise ConfigError(
                 f"unknown key {key!r};{suggest(key, known)} Known are RecBole's keys for {model_class.__name__} and those "
-                f"of `python run_unlearn.py --help`; a flag of your own script must leave sys.argv before Config is made."
+                f"of `python run_unlearn.py --help`; in a script with flags of its own, give Config and run_unlearn argv=()."
             )
 
 

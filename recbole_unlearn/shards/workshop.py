@@ -49,7 +49,7 @@ class Workshop:
         """The run's seed."""
         return int(self.config["seed"])
 
-    def learn(self, assignment: np.ndarray, shards: int, aggregation: Aggregation) -> ShardEnsemble:
+    def train_ensemble(self, assignment: np.ndarray, shards: int, aggregation: Aggregation) -> ShardEnsemble:
         """Train every shard and the aggregator.
 
         Args:

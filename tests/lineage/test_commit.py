@@ -105,7 +105,7 @@ def test_death_at_every_step_leaves_old_or_new(ledger, first, at, after):
     written = at > 4 or (at == 4 and after)
     assert agree(again, first) == (2 if written else 1)
     assert (on_disk == old) == (at < 5 or (at == 5 and not after))
-    assert commit(again, first, [withdrawn(again, "u3")], write)[0].seq == (3 if written else 2)
+    assert commit(again, first, [withdrawn(again, "u3")], write).rows[0].seq == (3 if written else 2)
     again.close()
 
 

@@ -22,7 +22,7 @@ def write(file, anchor):
 def three(ledger, tmp_path):
     """Return a ledger with three rows and their receipts."""
     for user in ("u1", "u2", "u3"):
-        rows = commit(ledger, tmp_path / "model.pth", [withdrawn(ledger, user, pairs=[(user, "i1")])], write)
+        rows = commit(ledger, tmp_path / "model.pth", [withdrawn(ledger, user, pairs=[(user, "i1")])], write).rows
         write_receipts(ledger, rows)
     return ledger
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from recbole_unlearn import Config, RedrawItems, WithdrawalRequest
+from recbole_unlearn.checkpoints.best import train_until_best
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.halves import halves_of
 from recbole_unlearn.evaluator.mio import Rows
@@ -12,7 +13,7 @@ from recbole_unlearn.evaluator.refit import fresh_scores, user_aucs
 from recbole_unlearn.methods.reset import draw_rows
 from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows
 from recbole_unlearn.testing import REQUESTS, copy_of, flat, original_of
-from recbole_unlearn.trainer import train_model, train_until_best
+from recbole_unlearn.trainer import train_model
 
 MODELS = ("NeuMF", "LightGCN", "BPR")
 

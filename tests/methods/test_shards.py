@@ -10,7 +10,7 @@ from recbole_unlearn import Unlearner, WithdrawalRequest, run_unlearn
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError
 from recbole_unlearn.shards.workshop import Workshop
-from recbole_unlearn.trainer import learn
+from recbole_unlearn.trainer import train_for_method
 from recbole_unlearn.utils import get_method
 
 REQUESTS = {
@@ -30,7 +30,7 @@ SMALL = {"shard_count": 3, "epochs": 2, "parallel_jobs": 1}
 def learned(request, make_config):
     model, method = request.param
     config = make_config(model, **SMALL, **({} if model == "NeuMF" else {"embedding_size": 8}))
-    return learn(config, create_dataset(config), method, saved=False), method
+    return train_for_method(config, create_dataset(config), method, saved=False), method
 
 
 def copied(unlearner):
@@ -56,7 +56,9 @@ def test_it_is_learning_without_the_rows(learned, kind):
             assert same == (number not in touched)
     assert len(left) < len(rows.users)
     frozen = original.model.assignment.numpy()[left]
-    without = Workshop(original.config, unlearner.dataset, Unlearner, alone=True).learn(frozen, 3, method.aggregation)
+    without = Workshop(original.config, unlearner.dataset, Unlearner, alone=True).train_ensemble(
+        frozen, 3, method.aggregation
+    )
     expected, found = without.state_dict(), unlearner.model.state_dict()
     assert expected.keys() == found.keys()
     assert [key for key, value in expected.items() if not torch.equal(value, found[key])] == []
@@ -81,7 +83,7 @@ def test_the_request_asked_again_changes_nothing(learned):
 
 def test_files_of_shards_with_withdrawn_rows_go(make_config, tmp_path):
     config = make_config(**SMALL, checkpoint_dir=str(tmp_path))
-    unlearner = learn(config, create_dataset(config), "RecEraser")
+    unlearner = train_for_method(config, create_dataset(config), "RecEraser")
     old = set((tmp_path / "shards").iterdir())
     assert len(old) == 3
     unlearner.unlearn(REQUESTS["user"][0], "RecEraser")
@@ -91,16 +93,15 @@ def test_files_of_shards_with_withdrawn_rows_go(make_config, tmp_path):
 
 def test_a_clock_reads_no_finished_shard(make_config, tmp_path, monkeypatch):
     config = make_config(**SMALL, checkpoint_dir=str(tmp_path))
-    unlearner = learn(config, create_dataset(config), "RecEraser")
-    unlearner.alone = True
+    unlearner = train_for_method(config, create_dataset(config), "RecEraser")
     monkeypatch.setattr("recbole_unlearn.shards.store.torch.load", lambda *a, **k: pytest.fail("a shard was loaded"))
     before = set((tmp_path / "shards").iterdir())
-    unlearner.unlearn(REQUESTS["user"][0], "RecEraser")
+    unlearner.unlearn(REQUESTS["user"][0], "RecEraser", alone=True)
     assert set((tmp_path / "shards").iterdir()) == before
 
 
 def test_another_model_is_refused(fresh_copy):
-    with pytest.raises(UnsupportedModelError, match=r"the model is a NeuMF; make one with .*learn\(config"):
+    with pytest.raises(UnsupportedModelError, match=r"the model is a NeuMF; make one with .*train_for_method\(config"):
         fresh_copy.unlearn(REQUESTS["user"][0], "SISA")
 
 

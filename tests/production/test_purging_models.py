@@ -19,7 +19,7 @@ COMMAND = ["--purge=.", "--dataset=tiny", "--data_path=data", "--yes=True", "--r
 def left(here, monkeypatch, capsys):
     """Return a folder in which a user has withdrawn from one of three models."""
     monkeypatch.chdir(here)
-    dataset = load_data_and_model("saved/LightGCN.pth", trust=True)[2]
+    dataset = load_data_and_model("saved/LightGCN.pth", trust_checkpoint=True)[2]
     Path("old.pth").write_bytes(pickle.dumps(dataset))
     ask("q.csv", "user_id\nu3\n")
     assert main(["--model_file=saved/NeuMF.pth", "--withdraw=q.csv", "--trust_checkpoint=True"]) == 0

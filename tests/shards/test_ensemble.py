@@ -13,14 +13,14 @@ from recbole_unlearn.model.adapter import InfluenceAdapter, ScoringAdapter
 from recbole_unlearn.shards.aggregate import Aggregation
 from recbole_unlearn.shards.ensemble import ShardEnsemble
 from recbole_unlearn.shards.workshop import Workshop
-from recbole_unlearn.trainer import learn
+from recbole_unlearn.trainer import train_for_method
 
 SMALL = {"shard_count": 3, "epochs": 3, "parallel_jobs": 1}
 
 
 def learned(make_config, model, method):
     config = make_config(model, **SMALL, **({} if model == "NeuMF" else {"embedding_size": 8}))
-    return learn(config, create_dataset(config), method, saved=False)
+    return train_for_method(config, create_dataset(config), method, saved=False)
 
 
 @pytest.fixture(scope="module", params=["NeuMF", "LightGCN", "BPR"])
@@ -85,7 +85,7 @@ def test_the_aggregator_learns(make_config):
     batch = next(iter(data_preparation(config, workshop.dataset)[0]))
     losses = []
     for epochs in (1, 30):
-        model = workshop.learn(assignment, 3, Aggregation("attention", epochs, 4, 0.05))
+        model = workshop.train_ensemble(assignment, 3, Aggregation("attention", epochs, 4, 0.05))
         losses.append(model.calculate_loss(batch).item())
     assert losses[1] < losses[0] - 0.05
 

@@ -1,0 +1,62 @@
+"""Training that stops where the loss of held-out rows rises, and goes back to the best epoch."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+from recbole.utils import init_seed
+
+from recbole_unlearn.checkpoints.trainer import CheckpointTrainer
+from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.held_out import HeldOut
+from recbole_unlearn.data.utils import data_preparation
+
+
+class BestEpochTrainer(CheckpointTrainer):
+    """Asks held-out rows after each epoch, stops when their loss rises and goes back to the epoch of the lowest loss."""
+
+    lowest = math.inf
+    trained = 0
+    best: tuple[int, dict[str, torch.Tensor]] = (0, {})
+
+    def _valid_epoch(self, valid_data: HeldOut, show_progress: bool = False) -> tuple[float, dict[str, float]]:
+        loss = valid_data.loss(self.model)
+        self.trained += 1
+        if loss < self.lowest:
+            state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+            self.lowest, self.best = loss, (self.trained, state)
+        return (-loss if self.valid_metric_bigger else loss), {"loss of held-out rows": loss}
+
+
+def train_until_best(
+    config: Any, dataset: WithdrawalDataset, model: Any = None, most: int | None = None, rate: float = 1.0
+) -> tuple[Any, dict[str, Any]]:
+    """Train a model, from the seed of the config, until the loss of held-out training rows rises; see ``HeldOut``.
+
+    Args:
+        config: A ``recbole_unlearn.Config``.
+        dataset: The data set.
+        model: The model to train further; a new one by default.
+        most: Epochs at most; those of the config by default.
+        rate: What ``learning_rate`` is multiplied with.
+
+    Returns:
+        The model as it was after the epoch of the lowest loss, and which epoch that was of how many.
+    """
+    held_out = HeldOut(config, dataset)
+    config = copy.deepcopy(config)
+    config["learning_rate"] *= rate
+    train_data = data_preparation(config, held_out.training)[0]
+    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
+    if model is None:
+        model = config.model_class(config, data_preparation(config, dataset)[0]._dataset).to(config["device"])
+    trainer = BestEpochTrainer(config, model)
+    trainer.epochs, trainer.eval_step, trainer.stopping_step = most or trainer.epochs, 1, 0
+    trainer.fit(train_data, held_out, verbose=False, saved=False, show_progress=config["show_progress"])
+    epoch, state = trainer.best
+    model.load_state_dict(state)
+    model.eval()
+    return model, {"epochs": epoch, "epochs_trained": trainer.trained, "held_out_rows": len(held_out)}

@@ -1,0 +1,124 @@
+"""RecBole's Trainer with checkpoints of ours: safe to load, written once where nothing is validated."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import Any
+
+import torch
+from recbole.data.dataloader import AbstractDataLoader
+from recbole.trainer import Trainer
+
+from recbole_unlearn.checkpoints.read import read_checkpoint
+from recbole_unlearn.checkpoints.save import check_not_older
+from recbole_unlearn.checkpoints.state import model_state, plain, public
+from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.lineage.store import write_atomically
+
+
+class CheckpointTrainer(Trainer):
+    """RecBole's Trainer, drop-in, for ``Unlearner`` to extend.
+
+    Three things differ from RecBole's Trainer: ``evaluate`` reloads no checkpoint unless asked, a run without validation
+    part writes one checkpoint at its end instead of one per epoch, and checkpoints load with ``weights_only=True``.
+
+    Args:
+        config: A ``recbole_unlearn.Config``.
+        model: The model to train.
+    """
+
+    model: Any
+    dataset: Any = None
+    compared: WithdrawalDataset | None = None  # the data set before the first request of scope train
+    stale_model_file: str | None = None  # the checkpoint of before the last withdrawal
+
+    def __init__(self, config: Any, model: Any) -> None:
+        super().__init__(config, model)
+        settings = json.dumps(plain(public(config.final_config_dict)), sort_keys=True)
+        digest = hashlib.sha256(settings.encode()).hexdigest()[:12]
+        # RecBole names checkpoints by the second, so that two trainers of one second overwrite each other's.
+        self.saved_model_file = os.path.join(self.checkpoint_dir, f"{config['model']}-{config['dataset']}-{digest}.pth")
+
+    def _build_optimizer(self, **kwargs: Any) -> Any:
+        """Build RecBole's optimizer; Adam takes its step in one fused kernel, which rounds otherwise and nothing more."""
+        optimizer = super()._build_optimizer(**kwargs)
+        if type(optimizer) in (torch.optim.Adam, torch.optim.AdamW) and self.device.type in ("cpu", "cuda"):
+            for group in optimizer.param_groups:
+                group["fused"] = True
+        return optimizer
+
+    def _check_nan(self, loss: torch.Tensor) -> None:
+        if torch.isnan(loss):
+            raise ConfigError(
+                f"the training of {self.config['model']} diverged, its loss is not a number; lower learning_rate, which is "
+                f"{self.config['learning_rate']:g}, or set clip_grad_norm to {{'max_norm': 5}}"
+            )
+
+    def fit(
+        self,
+        train_data: AbstractDataLoader,
+        valid_data: AbstractDataLoader | None = None,
+        verbose: bool = True,
+        saved: bool = True,
+        show_progress: bool = False,
+        callback_fn: Any = None,
+    ) -> tuple[float, dict[str, float] | None]:
+        """Train as RecBole does; without validation rows the fixed number of epochs runs and is saved once."""
+        has_valid = bool(valid_data)
+        result = super().fit(train_data, valid_data, verbose, saved and has_valid, show_progress, callback_fn)
+        if saved and not has_valid:
+            self._save_checkpoint(self.epochs - 1, verbose=verbose)
+        return result
+
+    def evaluate(
+        self,
+        eval_data: AbstractDataLoader,
+        load_best_model: bool = False,
+        model_file: str | None = None,
+        show_progress: bool = False,
+    ) -> Any:
+        """Evaluate the model as it is; ``load_best_model=True`` first loads ``model_file`` or the last checkpoint."""
+        if load_best_model and eval_data:
+            if model_file is None and self.saved_model_file == self.stale_model_file:
+                raise ConfigError(
+                    f"the checkpoint {self.saved_model_file!r} is older than the last withdrawal and holds withdrawn rows; "
+                    f"evaluate with load_best_model=False, or name a model_file"
+                )
+            self.load(model_file or self.saved_model_file)
+        return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Load parameters from a file of ours, or from RecBole's pickle if ``trust_checkpoint`` is set.
+
+        Raises:
+            UntrustedFileError: The file is a pickle and nobody said that it is trusted.
+            LedgerError: It is older than withdrawals that the data set knows.
+        """
+        checkpoint = read_checkpoint(path, self.device, bool(self.config["trust_checkpoint"]))
+        check_not_older(checkpoint, self.dataset, path)
+        try:
+            self.model.load_state_dict(checkpoint["state_dict"])
+        except RuntimeError as error:
+            raise ConfigError(
+                f"checkpoint {str(path)!r} does not fit this {type(self.model).__name__}: {' '.join(str(error).split())}; "
+                f"use the model, data set and sizes that it was trained with"
+            ) from error
+        self.model.load_other_parameter(checkpoint.get("other_parameter"))
+
+    def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
+        if not self.config["single_spec"] and self.config["local_rank"] != 0:
+            return
+        path = str(kwargs.get("saved_model_file", self.saved_model_file))
+        state = {
+            **model_state(self),
+            "epoch": epoch,
+            "cur_step": self.cur_step,
+            "best_valid_score": float(self.best_valid_score),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        write_atomically(path, lambda file: torch.save(state, file))
+        if verbose:
+            self.logger.info(f"Saving current: {path}")

@@ -1,0 +1,66 @@
+"""One withdrawal as the ledger records it: its row, the tombstones that it writes, and hashes as json holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from recbole_unlearn.lineage.chain import digest_of
+from recbole_unlearn.lineage.key import SIZE
+from recbole_unlearn.lineage.ledger import Ledger
+from recbole_unlearn.lineage.owed import Hashes
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """One withdrawal to record.
+
+    Args:
+        entry: What the ledger's row says; it names no token.
+        hashes: Of the users, items and pairs that were withdrawn; ``row`` holds tombstones of the single rows of its users,
+            which stay out when a user is readmitted, ``filler`` tombstones of no pair, which hide the number of the pairs.
+        buries: Whether they leave the data set with it; a model that catches up forgets what left before.
+    """
+
+    entry: Mapping[str, Any]
+    hashes: Hashes = field(default_factory=dict)
+    buries: bool = True
+
+
+def in_hex(hashes: Mapping[str, Iterable[bytes]]) -> dict[str, list[str]]:
+    """Return hashes as json can hold them."""
+    return {kind: [digest.hex() for digest in digests] for kind, digests in hashes.items()}
+
+
+def from_hex(kinds: Mapping[str, Iterable[str]]) -> Hashes:
+    """Return the hashes that ``in_hex`` wrote."""
+    return {kind: [bytes.fromhex(digest) for digest in digests] for kind, digests in kinds.items()}
+
+
+def entries_of(ledger: Ledger, withdrawn: Sequence[Withdrawn]) -> list[dict[str, Any]]:
+    """Return the entries with the digest of the tombstones that each of them is the first to write."""
+    seen: set[tuple[str, bytes]] = set()
+    entries = []
+    for one in withdrawn:
+        new: set[tuple[str, bytes]] = set()
+        for kind, digests in buried(ledger, one.hashes, one.buries).items():
+            new |= {(kind, digest) for digest in set(digests) - ledger.buried_of(kind, digests)} - seen
+        seen |= new
+        entries.append({**one.entry, "tombstones": digest_of(digest for _, digest in new)})
+    return entries
+
+
+def buried(ledger: Ledger, hashes: Mapping[str, Sequence[bytes]], all_kinds: bool = True) -> dict[str, list[bytes]]:
+    """Return the hashes as tombstones hold them: of a pair only the hash of both, so that nobody sees who shares one.
+
+    Args:
+        ledger: The ledger.
+        hashes: Of a withdrawal.
+        all_kinds: Or none, for a model that catches up: its users left before, or came back since.
+    """
+    if not all_kinds:
+        return {}
+    found = {kind: list(digests) for kind, digests in hashes.items() if kind != "filler"}
+    pairs = [ledger.key.pair_of(pair) for pair in hashes.get("pair", ()) if len(pair) == 2 * SIZE]
+    return {**found, "pair": pairs + list(hashes.get("filler", ()))}

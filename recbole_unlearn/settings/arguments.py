@@ -1,0 +1,64 @@
+"""Reads command-line arguments, for the entry point and for ``Config``: the one place that does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from recbole_unlearn.exceptions import ConfigError, suggest
+
+
+def read_arguments(
+    argv: Sequence[str], short: Mapping[str, str] | None = None, words: Iterable[str] = ()
+) -> dict[str, str]:
+    """Read ``--key=value`` and ``--key value``; anything else is refused, since RecBole would silently ignore it.
+
+    Args:
+        argv: The arguments, without the program's name.
+        short: Short forms of keys.
+        words: Keys that a bare word may have meant, for the error.
+
+    Returns:
+        The values by key, as they were written.
+
+    Raises:
+        ConfigError: An argument has another form, or a key is given twice with different values.
+
+    Example:
+        >>> read_arguments(["--explain", "SCIF", "--alpha=5"], short={"alpha": "withdraw_alpha"})
+        {'explain': 'SCIF', 'withdraw_alpha': '5'}
+    """
+    given: dict[str, str] = {}
+    for argument in _joined(argv):
+        key, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or not equals or not key:
+            hint = f" did you mean --{key}=...?" if argument.startswith("--") else suggest(argument, list(words))
+            raise ConfigError(f"argument {argument!r} is not of the form --key=value;{hint} see --help")
+        key = (short or {}).get(key, key)
+        if given.get(key, value) != value:
+            raise ConfigError(f"--{key} is given twice, as {given[key]!r} and as {value!r}; give it once")
+        given[key] = value
+    return given
+
+
+def written(values: Mapping[str, object]) -> list[str]:
+    """Return keys and values as arguments, as ``read_arguments`` reads them back.
+
+    >>> written({"epochs": 5})
+    ['--epochs=5']
+    """
+    return [f"--{key}={value}" for key, value in values.items()]
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with ``--key value`` written as ``--key=value``.
+
+    >>> _joined(["--explain", "SCIF", "--alpha=5"])
+    ['--explain=SCIF', '--alpha=5']
+    """
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and not argument.startswith("--"):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined

@@ -1,0 +1,112 @@
+"""How often a run does what costs time and can go wrong: opening the ledger, hashing the model, resolving, reading data.
+
+The counts are upper bounds that hold exactly today. One that grows says that something is made again instead of handed on.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from recbole_unlearn import load_data_and_model, run_unlearn, withdraw_from_model
+from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.request import WithdrawalRequest
+from recbole_unlearn.lineage import lock, store
+from recbole_unlearn.lineage.ledger import Ledger
+from tests.conftest import TRUST, ask
+
+MODEL = "saved/NeuMF.pth"
+KEYS = {"data_path": "data", "epochs": 1, "methods": "ResetUE", "mio_protocols": ["paper"], "witnesses": []}
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Return the counts, by what was done."""
+    calls = Counter()
+
+    def count(owner, name, label):
+        whole = getattr(owner, name)
+
+        def call(*args, **kwargs):
+            calls[label(*args) if callable(label) else label] += 1
+            return whole(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, call)
+
+    count(Ledger, "__init__", "opened")
+    count(WithdrawalDataset, "__init__", "data sets")
+    count(WithdrawalRequest, "resolve", "resolved")
+    count(torch, "load", "models read")
+    count(store.hashlib, "file_digest", lambda file, *_: f"hashed {Path(file.name).suffix}")
+    count(lock.FileLock, "acquire", lambda lock: f"locked {lock.lock_counter + 1} deep: {Path(lock.lock_file).suffix}")
+    return calls
+
+
+def once(counts):
+    """Return what a withdrawal does in any case: the model's file is hashed when it is read and when it is replaced."""
+    return counts | {"opened": 1, "data sets": 1, "models read": 1, "hashed .pth": 2, "hashed .withdrawing": 1}
+
+
+def test_a_withdrawal_opens_the_ledger_once_and_reads_model_and_data_once(here, counted):
+    for user in ("u3", "u4"):  # the first one makes the ledger, the second one finds it
+        ask("r.csv", f"user_id\n{user}\n")
+        counted.clear()
+        withdraw_from_model(MODEL, {"withdraw": "r.csv", **TRUST})
+        assert {name: number for name, number in counted.items() if not name.startswith("locked")} == once(
+            {"resolved": 2}  # to refuse it before a file is written, and on the clock
+        )
+        assert not [name for name in counted if name.startswith("locked 3")]
+
+
+def test_a_withdrawal_in_batches_still_opens_the_ledger_once(here, counted):
+    ask("r.csv", "user_id\nu3\nu4\nu5\n")
+    withdraw_from_model(MODEL, {"withdraw": "r.csv", "withdraw_batch": 1, **TRUST})
+    assert counted["opened"] == counted["data sets"] == counted["models read"] == 1
+    assert counted["hashed .pth"] == 1 + 3
+    assert counted["hashed .withdrawing"] == 3
+    assert counted["resolved"] == 1 + 3
+
+
+def test_a_load_and_a_dry_run_open_the_ledger_once_and_write_nothing(here, counted):
+    ask("r.csv", "user_id\nu3\n")
+    withdraw_from_model(MODEL, {"withdraw": "r.csv", **TRUST})
+    counted.clear()
+    load_data_and_model(MODEL)
+    assert counted == {"opened": 1, "data sets": 1, "models read": 1, "hashed .pth": 1}
+    counted.clear()
+    ask("r.csv", "user_id\nu4\n")
+    withdraw_from_model(MODEL, {"withdraw": "r.csv", "dry_run": True})
+    assert counted == {"opened": 1, "data sets": 1, "models read": 1, "hashed .pth": 1, "resolved": 1}
+
+
+def test_a_file_that_another_one_replaced_while_the_lock_was_awaited_is_read_again(here, counted, monkeypatch):
+    ask("r.csv", "user_id\nu3\n")
+    whole = Ledger.exclusive
+
+    def replaced(self, *args):
+        content = torch.load(MODEL, weights_only=False)
+        torch.save({**content, "epoch": 7}, MODEL)
+        counted.clear()
+        monkeypatch.setattr(Ledger, "exclusive", whole)
+        return whole(self, *args)
+
+    monkeypatch.setattr(Ledger, "exclusive", replaced)
+    withdraw_from_model(MODEL, {"withdraw": "r.csv", **TRUST})
+    assert counted["models read"] == 1
+    assert load_data_and_model(MODEL)[2].withdrawn_users.size == 1
+
+
+def test_a_comparison_reads_the_data_once_and_resolves_once_before_the_clock(here, counted):
+    run_unlearn("NeuMF", "tiny", config_dict={**KEYS, "timing_runs": 2}, saved=False, argv=())
+    runs = 1 + 2  # of ResetUE: one for the memory, two for the time
+    assert counted == {"data sets": 1, "resolved": 1 + runs}
+
+
+def test_a_comparison_after_a_withdrawal_opens_the_ledger_once(here, counted):
+    ask("r.csv", "user_id\nu3\n")
+    withdraw_from_model(MODEL, {"withdraw": "r.csv", **TRUST})
+    for data_sets in (2, 1):  # the first comparison keeps its split, and goes on with the data as later ones find them
+        counted.clear()
+        run_unlearn("NeuMF", "tiny", config_dict={**KEYS, "timing_runs": 1}, saved=False, argv=())
+        assert (counted["opened"], counted["data sets"], counted["resolved"]) == (1, data_sets, 1 + 2)
