@@ -114,5 +114,7 @@ def test_a_run_that_may_still_be_refused_keeps_its_split_later(here):
     with LedgerSession() as session:
         config = withdrawing.load_for_withdrawal(NEUMF, {}, session)[0]
     config["seed"] = 5  # a split that was never kept
-    assert load_after_withdrawals(config, keep=False).is_to_keep is True
-    assert load_after_withdrawals(config).is_kept is True
+    ledger = opened()
+    assert load_after_withdrawals(config, ledger, keep=False).is_to_keep is True
+    assert load_after_withdrawals(config, ledger).is_kept is True
+    ledger.close()
