@@ -1,4 +1,4 @@
-"""Training that stops where the loss of held-out rows rises, and goes back to the best epoch."""
+"""Training that stops where held-out rows are no longer ranked higher, and goes back to the best epoch."""
 
 from __future__ import annotations
 
@@ -14,27 +14,29 @@ from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.held_out import HeldOut
 from recbole_unlearn.data.utils import data_preparation
 
+_PATIENCE = 1  # epochs without a gain after which training goes on
+
 
 class BestEpochTrainer(CheckpointTrainer):
-    """Asks held-out rows after each epoch, stops when their loss rises and goes back to the epoch of the lowest loss."""
+    """Asks held-out rows after each epoch, stops when they gain nothing twice, and keeps the epoch of the highest gain."""
 
-    lowest = math.inf
+    highest = -math.inf
     trained = 0
     best: tuple[int, dict[str, torch.Tensor]] = (0, {})
 
     def _valid_epoch(self, valid_data: HeldOut, show_progress: bool = False) -> tuple[float, dict[str, float]]:
-        loss = valid_data.loss(self.model)
+        gain = valid_data.gain(self.model)
         self.trained += 1
-        if loss < self.lowest:
+        if gain > self.highest:
             state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-            self.lowest, self.best = loss, (self.trained, state)
-        return (-loss if self.valid_metric_bigger else loss), {"loss of held-out rows": loss}
+            self.highest, self.best = gain, (self.trained, state)
+        return (gain if self.valid_metric_bigger else -gain), {"gain of held-out rows": gain}
 
 
 def train_until_best(
     config: Any, dataset: WithdrawalDataset, model: Any = None, most: int | None = None, rate: float = 1.0
 ) -> tuple[Any, dict[str, Any]]:
-    """Train a model, from the seed of the config, until the loss of held-out training rows rises; see ``HeldOut``.
+    """Train a model, from the seed of the config, until held-out retained rows are no longer ranked higher; see ``HeldOut``.
 
     Args:
         config: A ``recbole_unlearn.Config``.
@@ -44,7 +46,7 @@ def train_until_best(
         rate: What ``learning_rate`` is multiplied with.
 
     Returns:
-        The model as it was after the epoch of the lowest loss, and which epoch that was of how many.
+        The model as it was after the epoch of the highest gain, and which epoch that was of how many.
     """
     held_out = HeldOut(config, dataset)
     config = copy.deepcopy(config)
@@ -54,7 +56,7 @@ def train_until_best(
     if model is None:
         model = config.model_class(config, data_preparation(config, dataset)[0]._dataset).to(config["device"])
     trainer = BestEpochTrainer(config, model)
-    trainer.epochs, trainer.eval_step, trainer.stopping_step = most or trainer.epochs, 1, 0
+    trainer.epochs, trainer.eval_step, trainer.stopping_step = most or trainer.epochs, 1, _PATIENCE
     trainer.fit(train_data, held_out, verbose=False, saved=False, show_progress=config["show_progress"])
     epoch, state = trainer.best
     model.load_state_dict(state)

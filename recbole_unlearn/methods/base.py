@@ -31,8 +31,9 @@ class UnlearnContext:
         train: Trains a model on the retained rows as the original was trained: a new one from the seed or another one, or
             the given one for the given number of epochs.
         epochs: Epochs of the original's training.
-        train_until_best: Trains a model on the retained rows until the loss of held-out ones rises: a new one or the given
-            one, for so many epochs at most, with a multiple of the learning rate. Returns the model and its diagnostics.
+        train_until_best: Trains a model on the retained rows until held-out ones are no longer ranked higher: a new one or
+            the given one, for so many epochs at most, with a multiple of the learning rate. Returns the model
+            and its diagnostics.
         workshop: Returns what trains shards of the retained rows, for methods that unlearn from shards.
     """
 

@@ -26,17 +26,17 @@ class RedrawItems(UnlearnMethod):
     needs few epochs, since users who are trained already tell an item at once where it belongs. All items are drawn, not
     only those of the withdrawn rows: a repair of some items tells who left.
 
-    Training stops when the loss of held-out retained rows rises, and the epoch of the lowest loss is kept.
+    Training stops when held-out retained rows are ranked no higher twice, and the best epoch is kept.
 
     Formula: q_i ~ the model's initialiser for all i; theta' = training from (p, q, w) on the retained rows, p and w trained;
     e_u' as SCIF, for u with no row left, against theta'. Users who keep some rows start from SCIF's solution.
-    Cost: at most ``relearn_epochs`` epochs, whatever the number of users who left: one run serves all who left in a day.
+    Cost: at most ``relearn_share`` of training, whatever the number of users who left: one run serves all who left in a day.
 
     Use it after SCIF, for all who left since the last time. What it leaves is what retained users learned from the withdrawn
     ones (docs/redraw.md).
 
     Args:
-        relearn_epochs: Epochs at most; None: a fifteenth of ``epochs``, rounded up.
+        relearn_share: Epochs at most, as a share of the epochs of the training, rounded up.
         rate: What ``learning_rate`` is multiplied with.
         user_share: What the rows of users are multiplied with before: their direction is enough to tell items where they
             belong, and their length holds much of what co-adapted items taught them.
@@ -45,9 +45,9 @@ class RedrawItems(UnlearnMethod):
 
     name = "RedrawItems"
 
-    relearn_epochs: int | None = option(None, least=1)
+    relearn_share: float = option(0.0667, above=0)
     rate: float = option(3.0, above=0)
-    user_share: float = option(0.1, least=0)
+    user_share: float = option(0.5, least=0)
     collaborate: bool = True
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
@@ -63,7 +63,7 @@ class RedrawItems(UnlearnMethod):
         for table in adapter.user_tables:
             table.weight.data.mul_(self.user_share)
         adapter.parameters_changed()
-        most = self.relearn_epochs or math.ceil(context.epochs / 15)
+        most = math.ceil(context.epochs * self.relearn_share)
         model, trained = context.train_until_best(context.model, most, self.rate)
         return Outcome(model, {**trained, **self._solve_gone(context, solver)})
 

@@ -33,9 +33,9 @@ class RetrainAgain(UnlearnMethod):
 
 
 class RetrainStopped(UnlearnMethod):
-    """Retrain that stops by RedrawItems' rule: where the loss of held-out retained rows rises.
+    """Retrain that stops by RedrawItems' rule: where held-out retained rows are ranked no higher.
 
-    Formula: that of Retrain, at the epoch of the lowest held-out loss. Exact. Cost: that of training up to there.
+    Formula: that of Retrain, at the best epoch by held-out rows. Exact. Cost: that of training up to there.
 
     Use it to see what is won by stopping early alone.
     """

@@ -1,19 +1,19 @@
-"""Held-out rows: no row of the training, none that was withdrawn, the same whatever else is there."""
+"""Held-out rows: no row of the training, none that was withdrawn, the same whatever else is there; their gain by hand."""
+
+import math
 
 import numpy as np
+import pytest
 import torch
 
 from recbole_unlearn import WithdrawalRequest
+from recbole_unlearn.data import create_dataset
 from recbole_unlearn.data.held_out import HeldOut
 from recbole_unlearn.testing import original_of
 
 
 def pairs(held_out, dataset):
-    """Return the observed pairs of the batch."""
-    batch = held_out._batch
-    observed = batch["label"] == 1 if "label" in batch else torch.ones(len(batch), dtype=torch.bool)
-    rows = dataset.interactions()
-    return np.unique(rows.pair_keys(batch["user_id"][observed].numpy(), batch["item_id"][observed].numpy()))
+    return np.unique(dataset.interactions().pair_keys(held_out.users, held_out.items))
 
 
 def test_a_tenth_of_the_training_rows_is_held_out_and_no_other_row():
@@ -30,22 +30,6 @@ def test_a_tenth_of_the_training_rows_is_held_out_and_no_other_row():
     assert 0.05 < len(held) / len(every) < 0.15
 
 
-def test_negatives_are_nobodys_training_rows():
-    unlearner = original_of("NeuMF")
-    batch, rows = HeldOut(unlearner.config, unlearner.dataset)._batch, unlearner.dataset.interactions()
-    negative = batch["label"] == 0
-    drawn = rows.pair_keys(batch["user_id"][negative].numpy(), batch["item_id"][negative].numpy())
-    assert len(drawn)
-    assert not np.isin(drawn, rows.pair_keys()).any()
-
-
-def test_the_negatives_are_the_same_in_every_run():
-    unlearner = original_of("NeuMF")
-    first = HeldOut(unlearner.config, unlearner.dataset)._batch
-    np.random.random(7)
-    assert torch.equal(HeldOut(unlearner.config, unlearner.dataset)._batch["item_id"], first["item_id"])
-
-
 def test_which_rows_does_not_depend_on_other_rows():
     unlearner = original_of("NeuMF")
     dataset = unlearner.dataset
@@ -55,28 +39,54 @@ def test_which_rows_does_not_depend_on_other_rows():
     assert np.array_equal(after, before[~np.isin(dataset.interactions().split_pair_keys(before)[0], gone)])
 
 
-def test_validation_rows_are_taken_where_there_are_some(make_config):
-    from recbole_unlearn.data import create_dataset
+def test_no_more_rows_than_a_gain_needs(monkeypatch):
+    unlearner = original_of("NeuMF")
+    monkeypatch.setattr("recbole_unlearn.data.held_out._MOST", 20)
+    assert 8 < len(HeldOut(unlearner.config, unlearner.dataset)) < 36
+    monkeypatch.setattr("recbole_unlearn.data.held_out._MOST_SCORES", 3 * 41)
+    assert len(np.unique(HeldOut(unlearner.config, unlearner.dataset).users)) == 3
 
+
+def test_validation_rows_are_taken_where_there_are_some(make_config):
     keys = {"eval_args": {"split": {"RS": [0.6, 0.2, 0.2]}, "order": "RO", "group_by": "user", "mode": "full"}}
     config = make_config("BPR", **keys)
     dataset = create_dataset(config)
     held_out = HeldOut(config, dataset)
-    valid = dataset.interactions(1)
-    assert len(valid.users)
-    assert np.array_equal(pairs(held_out, dataset), np.unique(valid.pair_keys()))
+    assert len(held_out)
+    assert np.isin(pairs(held_out, dataset), dataset.interactions(1).pair_keys()).all()
     assert held_out.training is dataset
 
 
-def test_the_loss_is_the_models_own_and_leaves_it_as_it_was():
+class Ranked(torch.nn.Module):
+    """Scores by hand; with ``by_pairs`` as a model that scores pairs only."""
+
+    device, n_items = "cpu", 41
+
+    def __init__(self, scores, by_pairs=False):
+        super().__init__()
+        self.scores, self.by_pairs = scores, by_pairs
+
+    def full_sort_predict(self, users):
+        if self.by_pairs:
+            raise NotImplementedError
+        return self.scores[users["user_id"]].flatten()
+
+    def predict(self, rows):
+        return self.scores[rows["user_id"], rows["item_id"]]
+
+
+@pytest.mark.parametrize("by_pairs", [False, True])
+def test_the_gain_is_that_of_the_rank_among_items_that_are_no_training_rows(by_pairs):
     unlearner = original_of("NeuMF")
-    held_out = HeldOut(unlearner.config, unlearner.dataset)
-    unlearner.model.train()
-    loss = held_out.loss(unlearner.model)
-    assert unlearner.model.training
-    unlearner.model.eval()
-    with torch.no_grad():
-        expected = torch.nn.functional.binary_cross_entropy_with_logits(
-            unlearner.model.forward(held_out._batch["user_id"], held_out._batch["item_id"]), held_out._batch["label"]
-        )
-    assert loss == expected.item()
+    held_out, rows = HeldOut(unlearner.config, unlearner.dataset), unlearner.dataset.interactions()
+    train = held_out.training.interactions()
+    scores = torch.rand(len(rows.user_tokens), len(rows.item_tokens), generator=torch.Generator().manual_seed(1))
+    model = Ranked(scores, by_pairs).train()
+    gains = []
+    for user, item in zip(held_out.users, held_out.items, strict=True):
+        others = np.setdiff1d(np.arange(1, len(rows.item_tokens)), train.items[train.users == user])
+        rank = 1 + int((scores[user, others] > scores[user, item]).sum())
+        gains.append(1 / math.log2(1 + rank))
+    assert held_out.gain(model) == pytest.approx(np.mean(gains), abs=1e-12)
+    assert model.training
+    assert torch.isfinite(scores).all()  # the model's own scores are not written to

@@ -56,15 +56,16 @@ def test_the_rows_of_who_left_teach_nothing(model):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_items_start_from_the_models_draws_and_users_from_what_they_learned(model):
+@pytest.mark.parametrize("share", [1.0, 0.25])
+def test_items_start_from_the_models_draws_and_users_from_what_they_learned(model, share):
     """At a rate of next to nothing, training moves nothing, and what it starts from stands in the model."""
-    original, (unlearner, _) = original_of(model), redrawn(model, rate=1e-30)
+    original, (unlearner, _) = original_of(model), redrawn(model, rate=1e-30, user_share=share)
     adapter, before = InfluenceAdapter.of(unlearner.model), InfluenceAdapter.of(original.model)
     rows = original.dataset.interactions()
     drawn = draw_rows(adapter, adapter.item_tables, rows.item_tokens[1:], original.config["seed"])
     assert torch.equal(read_rows(adapter.item_tables, torch.arange(1, len(rows.item_tokens))), drawn)
     kept = torch.from_numpy(np.setdiff1d(np.unique(rows.users), rows.user_ids(["u3", "u8"])))
-    assert torch.equal(read_rows(adapter.user_tables, kept), read_rows(before.user_tables, kept))
+    assert torch.equal(read_rows(adapter.user_tables, kept), share * read_rows(before.user_tables, kept))
     for new, old in zip(adapter.shared_parameters, before.shared_parameters, strict=True):
         assert torch.equal(new, old)
 
@@ -88,25 +89,28 @@ def test_it_forgets_those_who_left_before():
     assert torch.equal(flat(unlearner.model), flat(redrawn("NeuMF")[0].model))
 
 
-def test_training_keeps_the_epoch_of_the_lowest_loss(monkeypatch):
-    """The loss of held-out rows as planned: down, down, up. The model is that of the second epoch, after three."""
+def test_training_keeps_the_best_epoch(monkeypatch):
+    """Gains of held-out rows as planned: up, down, up, down, down. The model is that of the third epoch, after five."""
     original = original_of("NeuMF")
-    losses, states = [3.0, 2.0, 2.5, 1.0], []
+    gains, states = [0.2, 0.1, 0.3, 0.2, 0.25, 0.9], []
 
-    def loss(self, model):
+    def gain(self, model):
         states.append(flat(model).clone())
-        return losses[len(states) - 1]
+        return gains[len(states) - 1]
 
-    monkeypatch.setattr("recbole_unlearn.data.held_out.HeldOut.loss", loss)
-    model, told = train_until_best(original.config, original.dataset, most=10)
-    assert (told["epochs"], told["epochs_trained"], len(states)) == (2, 3, 3)
-    assert torch.equal(flat(model), states[1])
-    assert not torch.equal(states[1], states[2])
+    monkeypatch.setattr("recbole_unlearn.data.held_out.HeldOut.gain", gain)
+    model, diagnostics = train_until_best(original.config, original.dataset, most=10)
+    assert (diagnostics["epochs"], diagnostics["epochs_trained"], len(states)) == (3, 5, 5)
+    assert torch.equal(flat(model), states[2])
+    assert not torch.equal(states[2], states[4])
 
 
-def test_no_more_epochs_than_allowed(monkeypatch):
-    monkeypatch.setattr("recbole_unlearn.data.held_out.HeldOut.loss", lambda self, model: -float(flat(model).norm()))
-    assert redrawn("NeuMF", relearn_epochs=2)[1].diagnostics["epochs_trained"] <= 2
+@pytest.mark.parametrize(("options", "allowed"), [({"relearn_share": 0.5}, 2), ({}, 1)])
+def test_no_more_epochs_than_allowed(monkeypatch, options, allowed):
+    """By default a fifteenth of the four epochs of the training, rounded up."""
+    gains = iter(range(100))
+    monkeypatch.setattr("recbole_unlearn.data.held_out.HeldOut.gain", lambda self, model: next(gains))
+    assert redrawn("NeuMF", **options)[1].diagnostics["epochs_trained"] == allowed
 
 
 @pytest.fixture(scope="module")
