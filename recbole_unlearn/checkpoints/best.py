@@ -14,11 +14,9 @@ from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.held_out import HeldOut
 from recbole_unlearn.data.utils import data_preparation
 
-_PATIENCE = 1  # epochs without a gain after which training goes on
-
 
 class BestEpochTrainer(CheckpointTrainer):
-    """Asks held-out rows after each epoch, stops when they gain nothing twice, and keeps the epoch of the highest gain."""
+    """Asks held-out rows after each epoch, stops by ``stopping_step``, and keeps the epoch of the highest gain."""
 
     highest = -math.inf
     trained = 0
@@ -56,7 +54,7 @@ def train_until_best(
     if model is None:
         model = config.model_class(config, data_preparation(config, dataset)[0]._dataset).to(config["device"])
     trainer = BestEpochTrainer(config, model)
-    trainer.epochs, trainer.eval_step, trainer.stopping_step = most or trainer.epochs, 1, _PATIENCE
+    trainer.epochs, trainer.eval_step = most or trainer.epochs, 1
     trainer.fit(train_data, held_out, verbose=False, saved=False, show_progress=config["show_progress"])
     epoch, state = trainer.best
     model.load_state_dict(state)

@@ -26,7 +26,7 @@ class RedrawItems(UnlearnMethod):
     needs few epochs, since users who are trained already tell an item at once where it belongs. All items are drawn, not
     only those of the withdrawn rows: a repair of some items tells who left.
 
-    Training stops when held-out retained rows are ranked no higher twice, and the best epoch is kept.
+    Training stops when held-out retained rows were ranked no higher for ``stopping_step`` epochs, and the best is kept.
 
     Formula: q_i ~ the model's initialiser for all i; theta' = training from (p, q, w) on the retained rows, p and w trained;
     e_u' as SCIF, for u with no row left, against theta'. Users who keep some rows start from SCIF's solution.

@@ -41,10 +41,8 @@ def test_which_rows_does_not_depend_on_other_rows():
 
 def test_no_more_rows_than_a_gain_needs(monkeypatch):
     unlearner = original_of("NeuMF")
-    monkeypatch.setattr("recbole_unlearn.data.held_out._MOST", 20)
-    assert 8 < len(HeldOut(unlearner.config, unlearner.dataset)) < 36
-    monkeypatch.setattr("recbole_unlearn.data.held_out._MOST_SCORES", 3 * 41)
-    assert len(np.unique(HeldOut(unlearner.config, unlearner.dataset).users)) == 3
+    monkeypatch.setattr("recbole_unlearn.data.held_out._SCORES", 20 * 40)
+    assert 8 < len(HeldOut(unlearner.config, unlearner.dataset)) < 36  # 20 on average
 
 
 def test_validation_rows_are_taken_where_there_are_some(make_config):
@@ -58,35 +56,40 @@ def test_validation_rows_are_taken_where_there_are_some(make_config):
 
 
 class Ranked(torch.nn.Module):
-    """Scores by hand; with ``by_pairs`` as a model that scores pairs only."""
+    """Scores by hand."""
 
-    device, n_items = "cpu", 41
+    device = "cpu"
 
-    def __init__(self, scores, by_pairs=False):
+    def __init__(self, scores):
         super().__init__()
-        self.scores, self.by_pairs = scores, by_pairs
-
-    def full_sort_predict(self, users):
-        if self.by_pairs:
-            raise NotImplementedError
-        return self.scores[users["user_id"]].flatten()
+        self.scores = scores
 
     def predict(self, rows):
         return self.scores[rows["user_id"], rows["item_id"]]
 
 
-@pytest.mark.parametrize("by_pairs", [False, True])
-def test_the_gain_is_that_of_the_rank_among_items_that_are_no_training_rows(by_pairs):
+def test_the_gain_is_that_of_the_rank_among_items_that_are_no_rows_of_the_user():
     unlearner = original_of("NeuMF")
     held_out, rows = HeldOut(unlearner.config, unlearner.dataset), unlearner.dataset.interactions()
-    train = held_out.training.interactions()
     scores = torch.rand(len(rows.user_tokens), len(rows.item_tokens), generator=torch.Generator().manual_seed(1))
-    model = Ranked(scores, by_pairs).train()
+    model = Ranked(scores).train()
     gains = []
     for user, item in zip(held_out.users, held_out.items, strict=True):
-        others = np.setdiff1d(np.arange(1, len(rows.item_tokens)), train.items[train.users == user])
+        others = np.setdiff1d(np.arange(1, len(rows.item_tokens)), rows.items[rows.users == user])
         rank = 1 + int((scores[user, others] > scores[user, item]).sum())
         gains.append(1 / math.log2(1 + rank))
     assert held_out.gain(model) == pytest.approx(np.mean(gains), abs=1e-12)
     assert model.training
-    assert torch.isfinite(scores).all()  # the model's own scores are not written to
+
+
+def test_a_sample_of_items_stands_for_all(monkeypatch):
+    """A row below all others has rank 1 + the number of others, estimated from half of the items."""
+    unlearner = original_of("NeuMF")
+    monkeypatch.setattr("recbole_unlearn.data.held_out._ITEMS", 20)
+    held_out, rows = HeldOut(unlearner.config, unlearner.dataset), unlearner.dataset.interactions()
+    scores = torch.ones(len(rows.user_tokens), len(rows.item_tokens))
+    scores[held_out.users, held_out.items] = 0.0
+    others = [40 - len(np.unique(rows.items[rows.users == user])) for user in held_out.users]
+    every = np.mean([1 / math.log2(2 + number) for number in others])
+    assert held_out.gain(Ranked(scores)) == pytest.approx(every, rel=0.05)
+    assert held_out.gain(Ranked(-scores)) == 1.0

@@ -1,5 +1,7 @@
 """RedrawItems: no item keeps anything, the stop rule keeps the best epoch, and a planted world is forgotten."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -92,6 +94,8 @@ def test_it_forgets_those_who_left_before():
 def test_training_keeps_the_best_epoch(monkeypatch):
     """Gains of held-out rows as planned: up, down, up, down, down. The model is that of the third epoch, after five."""
     original = original_of("NeuMF")
+    config = copy.deepcopy(original.config)
+    config["stopping_step"] = 1
     gains, states = [0.2, 0.1, 0.3, 0.2, 0.25, 0.9], []
 
     def gain(self, model):
@@ -99,7 +103,7 @@ def test_training_keeps_the_best_epoch(monkeypatch):
         return gains[len(states) - 1]
 
     monkeypatch.setattr("recbole_unlearn.data.held_out.HeldOut.gain", gain)
-    model, diagnostics = train_until_best(original.config, original.dataset, most=10)
+    model, diagnostics = train_until_best(config, original.dataset, most=10)
     assert (diagnostics["epochs"], diagnostics["epochs_trained"], len(states)) == (3, 5, 5)
     assert torch.equal(flat(model), states[2])
     assert not torch.equal(states[2], states[4])
