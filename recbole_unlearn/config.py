@@ -64,13 +64,14 @@ class Config(RecBoleConfig):
         check_recboles_values(self.external_config_dict, self.internal_config_dict, self.final_config_dict)
 
     def method_options(self, name: str) -> dict[str, Any]:
-        """Return the options of one method: its yaml, overridden by what the user gave.
+        """Return the options of one method: its yaml, overridden by those of model and data set, and by what the user gave.
 
         Several methods may share a key with different defaults, so a run with several asks for each one's own. A key such as
         ``SCIF.ridge`` reaches one method alone.
         """
         given = {**self.external_config_dict, **self.set_later}
         defaults = method_defaults(name)
+        defaults |= {key: value for key, value in self._of_model_and_data.items() if key in defaults}
         return {key: given.get(f"{name}.{key}", given.get(key, default)) for key, default in defaults.items()}
 
     def __str__(self) -> str:
@@ -152,14 +153,10 @@ class Config(RecBoleConfig):
         check_keys(self.external_config_dict, self.internal_config_dict, listed, model_class)
         protocol = _load_protocol(self.external_config_dict.get("protocol"))
         of_models = protocol.pop("models", {})
-        ours = (
-            presets.load("overall"),
-            *(presets.load("model", name) for name in names),
-            presets.load("dataset", dataset),
-            protocol,
-            *(of_models.get(name, {}) for name in names),
-        )
-        for layer in ours:
+        of_model_and_data = (*(presets.load("model", name) for name in names), presets.load("dataset", dataset))
+        self._of_model_and_data = {key: value for layer in of_model_and_data for key, value in layer.items()}
+        models = (of_models.get(name, {}) for name in names)
+        for layer in (presets.load("overall"), self._of_model_and_data, protocol, *models):
             self.internal_config_dict.update(layer)
         method = self.external_config_dict.get("unlearn_method", self.internal_config_dict["unlearn_method"])
         self.internal_config_dict.update(method_defaults(str(method)) if str(method) in presets.names("method") else {})

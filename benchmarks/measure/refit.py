@@ -24,7 +24,7 @@ from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.settings.revision import git_revision
 from recbole_unlearn.trainer import train_for_method
 
-METHODS = "Retrain,RetrainAgain,ResetUE,SIF,SCIF,IF,CIF,FineTune,SCIF-items,SISA,RecEraser"
+METHODS = "Retrain,RetrainAgain,RetrainStopped,ResetUE,SCIF,IF,CIF,FineTune,SCIF-items,RedrawItems,SISA,RecEraser"
 KEPT = ("mio", "remembers", "complete", "seconds", "peak_mb")
 
 

@@ -1,4 +1,4 @@
-"""Training that stops where held-out rows are no longer ranked higher, and goes back to the best epoch."""
+"""Training that stops where held-out rows tell of no progress, and goes back to the best epoch."""
 
 from __future__ import annotations
 
@@ -16,25 +16,32 @@ from recbole_unlearn.data.utils import data_preparation
 
 
 class BestEpochTrainer(CheckpointTrainer):
-    """Asks held-out rows after each epoch, stops by ``stopping_step``, and keeps the epoch of the highest gain."""
+    """Asks held-out rows after each epoch and keeps the epoch of the highest gain.
 
-    highest = -math.inf
-    trained = 0
+    It stops, by RecBole's ``stopping_step``, where neither their gain nor their loss gets better: at the beginning ranks stay
+    while the loss falls, and later the loss may rise while ranks still get better.
+    """
+
+    highest, lowest, trained, progress = -math.inf, math.inf, 0, 0
     best: tuple[int, dict[str, torch.Tensor]] = (0, {})
 
     def _valid_epoch(self, valid_data: HeldOut, show_progress: bool = False) -> tuple[float, dict[str, float]]:
-        gain = valid_data.gain(self.model)
+        gain, loss = valid_data.ask(self.model)
         self.trained += 1
+        better = gain > self.highest or loss < self.lowest
         if gain > self.highest:
             state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
             self.highest, self.best = gain, (self.trained, state)
-        return (gain if self.valid_metric_bigger else -gain), {"gain of held-out rows": gain}
+        self.lowest = min(self.lowest, loss)
+        self.progress += better
+        score = self.progress if better else -1
+        return (score if self.valid_metric_bigger else -score), {"gain": gain, "loss": loss}
 
 
 def train_until_best(
     config: Any, dataset: WithdrawalDataset, model: Any = None, most: int | None = None, rate: float = 1.0
 ) -> tuple[Any, dict[str, Any]]:
-    """Train a model, from the seed of the config, until held-out retained rows are no longer ranked higher; see ``HeldOut``.
+    """Train a model, from the seed of the config, until held-out rows tell of no progress; see ``HeldOut``.
 
     Args:
         config: A ``recbole_unlearn.Config``.

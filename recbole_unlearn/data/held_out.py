@@ -11,15 +11,17 @@ from recbole.data.interaction import Interaction
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.frozen import row_keys, token_keys, token_uniforms
 
-_SHARE = 0.1
-_ITEMS = 2_000  # items that a row is ranked among: a sample where the catalogue is larger
-_SCORES = 1 << 19  # scores of a look, about: it takes less than an epoch, and few rows are missing in the training
+# A look scores a hundredth of the rows against a hundred items each: as many pairs as there are rows, a sixth of an epoch.
+_SHARE = 0.01
+_ITEMS = 100
+_LEAST = 200  # rows, where a tenth of all are as many
 
 
 class HeldOut:
-    """Rows of the validation part or, where there is none, of the training part: a tenth, some hundreds at most.
+    """Rows of the validation part or, where there is none, of the training part: a hundredth, or 200, at most a tenth.
 
-    Which rows is a hash of the seed and their tokens, so that it does not depend on what else is in the data set.
+    Each is ranked among a hundred items that are no row of its user. Which rows and which items is a hash of the seed
+    and their tokens, so that it does not depend on what else is in the data set.
 
     Args:
         config: A ``recbole_unlearn.Config``.
@@ -38,7 +40,7 @@ class HeldOut:
         served = np.setdiff1d(np.arange(1, len(rows.item_tokens)), dataset.withdrawn_items)
         among = served[np.argsort(token_uniforms(rows.item_tokens[served], seed), kind="stable")[:_ITEMS]]
         keys = row_keys(token_keys(rows.user_tokens, seed)[rows.users], token_keys(rows.item_tokens, seed)[rows.items])
-        chosen = keys / 2.0**64 < min(_SHARE, _SCORES / len(among) / max(1, len(keys)))
+        chosen = keys / 2.0**64 < min(0.1, max(_SHARE, _LEAST / max(1, len(keys))))
         self.users, self.items = rows.users[chosen], rows.items[chosen]
         if not validated:
             everything = [np.ones(len(part.users), dtype=bool) for part in parts[1:]]
@@ -57,14 +59,19 @@ class HeldOut:
         return len(self.users)
 
     @torch.no_grad()
-    def gain(self, model: Any) -> float:
-        """Return the mean of 1 / log2(1 + rank) of the held-out rows among the items that are no row of their user.
+    def ask(self, model: Any) -> tuple[float, float]:
+        """Return how high a model ranks the held-out rows, and how far above other items it scores them.
 
-        Where the items are a sample, the rank among all of them is estimated: each counts for as many as it stands for.
+        Returns:
+            The gain, the mean of 1 / log2(1 + rank) among the items that are no row of the user; where the items are a
+            sample, each counts for as many as it stands for. And the loss, the mean over pairs of
+            softplus(other's score - the row's), which falls where ranks do not move yet.
         """
         was_training = model.training
         model.eval()
-        scores = model.predict(self._pairs.to(model.device)).view(len(self.users), -1).cpu()
+        scores = model.predict(self._pairs.to(model.device)).view(len(self.users), -1).cpu().double()
         model.train(was_training)
-        higher = ((scores[:, 1:] > scores[:, :1]).numpy() & self._others).sum(axis=1)
-        return float((1 / np.log2(2.0 + self._ranked_for * higher)).mean())
+        above = (scores[:, 1:] - scores[:, :1]).numpy()
+        higher = ((above > 0) & self._others).sum(axis=1)
+        gain = (1 / np.log2(2.0 + self._ranked_for * higher)).mean()
+        return float(gain), float(np.logaddexp(0, above)[self._others].mean())

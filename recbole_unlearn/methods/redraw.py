@@ -26,7 +26,7 @@ class RedrawItems(UnlearnMethod):
     needs few epochs, since users who are trained already tell an item at once where it belongs. All items are drawn, not
     only those of the withdrawn rows: a repair of some items tells who left.
 
-    Training stops when held-out retained rows were ranked no higher for ``stopping_step`` epochs, and the best is kept.
+    Training stops when held-out retained rows tell of no progress for ``stopping_step`` epochs; the best epoch is kept.
 
     Formula: q_i ~ the model's initialiser for all i; theta' = training from (p, q, w) on the retained rows, p and w trained;
     e_u' as SCIF, for u with no row left, against theta'. Users who keep some rows start from SCIF's solution.
@@ -37,7 +37,7 @@ class RedrawItems(UnlearnMethod):
 
     Args:
         relearn_share: Epochs at most, as a share of the epochs of the training, rounded up.
-        rate: What ``learning_rate`` is multiplied with.
+        relearn_rate: What ``learning_rate`` is multiplied with.
         user_share: What the rows of users are multiplied with before: their direction is enough to tell items where they
             belong, and their length holds much of what co-adapted items taught them.
         collaborate: Whether users with no row left get SCIF's row; else each gets a draw, as ResetUE gives it.
@@ -46,7 +46,7 @@ class RedrawItems(UnlearnMethod):
     name = "RedrawItems"
 
     relearn_share: float = option(0.0667, above=0)
-    rate: float = option(3.0, above=0)
+    relearn_rate: float = option(3.0, above=0)
     user_share: float = option(0.5, least=0)
     collaborate: bool = True
 
@@ -64,7 +64,7 @@ class RedrawItems(UnlearnMethod):
             table.weight.data.mul_(self.user_share)
         adapter.parameters_changed()
         most = math.ceil(context.epochs * self.relearn_share)
-        model, trained = context.train_until_best(context.model, most, self.rate)
+        model, trained = context.train_until_best(context.model, most, self.relearn_rate)
         return Outcome(model, {**trained, **self._solve_gone(context, solver)})
 
     def _solve_gone(self, context: UnlearnContext, solver: SCIF | SIF) -> dict[str, Any]:

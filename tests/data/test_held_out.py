@@ -39,10 +39,15 @@ def test_which_rows_does_not_depend_on_other_rows():
     assert np.array_equal(after, before[~np.isin(dataset.interactions().split_pair_keys(before)[0], gone)])
 
 
-def test_no_more_rows_than_a_gain_needs(monkeypatch):
+@pytest.mark.parametrize(("share", "least", "expected"), [(0.05, 1, 0.05), (0.05, 10**6, 0.1), (0.01, 24, 24 / 400)])
+def test_how_many_rows(monkeypatch, share, least, expected):
+    """A share of the rows, at least some, but no more than a tenth."""
     unlearner = original_of("NeuMF")
-    monkeypatch.setattr("recbole_unlearn.data.held_out._SCORES", 20 * 40)
-    assert 8 < len(HeldOut(unlearner.config, unlearner.dataset)) < 36  # 20 on average
+    monkeypatch.setattr("recbole_unlearn.data.held_out._SHARE", share)
+    monkeypatch.setattr("recbole_unlearn.data.held_out._LEAST", least)
+    n = len(unlearner.dataset.interactions().users)
+    drawn = len(HeldOut(unlearner.config, unlearner.dataset)) / n
+    assert abs(drawn - expected * (400 / n if least == 24 else 1)) < 3 * (expected / n) ** 0.5
 
 
 def test_validation_rows_are_taken_where_there_are_some(make_config):
@@ -73,12 +78,13 @@ def test_the_gain_is_that_of_the_rank_among_items_that_are_no_rows_of_the_user()
     held_out, rows = HeldOut(unlearner.config, unlearner.dataset), unlearner.dataset.interactions()
     scores = torch.rand(len(rows.user_tokens), len(rows.item_tokens), generator=torch.Generator().manual_seed(1))
     model = Ranked(scores).train()
-    gains = []
+    gains, losses = [], []
     for user, item in zip(held_out.users, held_out.items, strict=True):
         others = np.setdiff1d(np.arange(1, len(rows.item_tokens)), rows.items[rows.users == user])
         rank = 1 + int((scores[user, others] > scores[user, item]).sum())
         gains.append(1 / math.log2(1 + rank))
-    assert held_out.gain(model) == pytest.approx(np.mean(gains), abs=1e-12)
+        losses += [math.log1p(math.exp(scores[user, other] - scores[user, item])) for other in others]
+    assert held_out.ask(model) == pytest.approx((np.mean(gains), np.mean(losses)), abs=1e-6)  # float32 scores
     assert model.training
 
 
@@ -91,5 +97,5 @@ def test_a_sample_of_items_stands_for_all(monkeypatch):
     scores[held_out.users, held_out.items] = 0.0
     others = [40 - len(np.unique(rows.items[rows.users == user])) for user in held_out.users]
     every = np.mean([1 / math.log2(2 + number) for number in others])
-    assert held_out.gain(Ranked(scores)) == pytest.approx(every, rel=0.05)
-    assert held_out.gain(Ranked(-scores)) == 1.0
+    assert held_out.ask(Ranked(scores))[0] == pytest.approx(every, rel=0.05)
+    assert held_out.ask(Ranked(-scores))[0] == 1.0

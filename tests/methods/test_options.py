@@ -70,3 +70,13 @@ def test_an_option_reaches_one_method_alone(make_config):
         make_config(**{"SCIF.rigde": 1.0})
     with pytest.raises(ConfigError, match="unknown key"):
         make_config(**{"Scif.ridge": 1.0})
+
+
+def test_options_of_a_model_and_of_a_data_set_stand_above_the_methods_and_below_the_users(make_config):
+    """LightGCN's yaml says relearn_rate; so does, in a test, what the user gives."""
+    assert make_config("NeuMF").method_options("RedrawItems")["relearn_rate"] == 3.0
+    assert make_config("LightGCN").method_options("RedrawItems")["relearn_rate"] == 5.0
+    assert make_config("LightGCN", relearn_rate=2.0).method_options("RedrawItems")["relearn_rate"] == 2.0
+    alone = make_config("LightGCN", **{"RedrawItems.relearn_rate": 7.0})
+    assert alone.method_options("RedrawItems")["relearn_rate"] == 7.0
+    assert alone.method_options("RedrawItems-ResetUE")["relearn_rate"] == 5.0

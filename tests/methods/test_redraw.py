@@ -38,7 +38,7 @@ def test_nothing_of_the_old_items_is_left(model, kind):
             table.weight[1:].normal_(generator=torch.Generator().manual_seed(5))
 
     if kind == "items":  # users who lose a row are solved against the items as they were: their rows may move
-        expected, spoiled = (redrawn(model, REQUESTS[kind], change, rate=1e-30) for change in (None, spoil))
+        expected, spoiled = (redrawn(model, REQUESTS[kind], change, relearn_rate=1e-30) for change in (None, spoil))
         tables = InfluenceAdapter.of(expected[0].model).item_tables
         ids = torch.arange(1, tables[0].num_embeddings)
         assert torch.equal(read_rows(tables, ids), read_rows(InfluenceAdapter.of(spoiled[0].model).item_tables, ids))
@@ -61,7 +61,7 @@ def test_the_rows_of_who_left_teach_nothing(model):
 @pytest.mark.parametrize("share", [1.0, 0.25])
 def test_items_start_from_the_models_draws_and_users_from_what_they_learned(model, share):
     """At a rate of next to nothing, training moves nothing, and what it starts from stands in the model."""
-    original, (unlearner, _) = original_of(model), redrawn(model, rate=1e-30, user_share=share)
+    original, (unlearner, _) = original_of(model), redrawn(model, relearn_rate=1e-30, user_share=share)
     adapter, before = InfluenceAdapter.of(unlearner.model), InfluenceAdapter.of(original.model)
     rows = original.dataset.interactions()
     drawn = draw_rows(adapter, adapter.item_tables, rows.item_tokens[1:], original.config["seed"])
@@ -91,29 +91,36 @@ def test_it_forgets_those_who_left_before():
     assert torch.equal(flat(unlearner.model), flat(redrawn("NeuMF")[0].model))
 
 
-def test_training_keeps_the_best_epoch(monkeypatch):
-    """Gains of held-out rows as planned: up, down, up, down, down. The model is that of the third epoch, after five."""
+@pytest.mark.parametrize(
+    ("gains", "losses", "best", "trained"),
+    [
+        ([0.2, 0.1, 0.3, 0.2, 0.25, 0.9], [1.0] * 6, 3, 5),
+        ([0.2, 0.1, 0.1, 0.3, 0.2, 0.2], [6.0, 5.0, 4.0, 4.0, 4.0, 4.0], 4, 6),  # the loss falls where ranks stay
+    ],
+)
+def test_training_keeps_the_best_epoch(monkeypatch, gains, losses, best, trained):
+    """What held-out rows say is planned; after two epochs without progress the model is that of the highest gain."""
     original = original_of("NeuMF")
     config = copy.deepcopy(original.config)
     config["stopping_step"] = 1
-    gains, states = [0.2, 0.1, 0.3, 0.2, 0.25, 0.9], []
+    states = []
 
-    def gain(self, model):
+    def ask(self, model):
         states.append(flat(model).clone())
-        return gains[len(states) - 1]
+        return gains[len(states) - 1], losses[len(states) - 1]
 
-    monkeypatch.setattr("recbole_unlearn.data.held_out.HeldOut.gain", gain)
+    monkeypatch.setattr("recbole_unlearn.data.held_out.HeldOut.ask", ask)
     model, diagnostics = train_until_best(config, original.dataset, most=10)
-    assert (diagnostics["epochs"], diagnostics["epochs_trained"], len(states)) == (3, 5, 5)
-    assert torch.equal(flat(model), states[2])
-    assert not torch.equal(states[2], states[4])
+    assert (diagnostics["epochs"], diagnostics["epochs_trained"], len(states)) == (best, trained, trained)
+    assert torch.equal(flat(model), states[best - 1])
+    assert not torch.equal(states[best - 1], states[-1])
 
 
 @pytest.mark.parametrize(("options", "allowed"), [({"relearn_share": 0.5}, 2), ({}, 1)])
 def test_no_more_epochs_than_allowed(monkeypatch, options, allowed):
     """By default a fifteenth of the four epochs of the training, rounded up."""
     gains = iter(range(100))
-    monkeypatch.setattr("recbole_unlearn.data.held_out.HeldOut.gain", lambda self, model: next(gains))
+    monkeypatch.setattr("recbole_unlearn.data.held_out.HeldOut.ask", lambda self, model: (next(gains), 1.0))
     assert redrawn("NeuMF", **options)[1].diagnostics["epochs_trained"] == allowed
 
 
