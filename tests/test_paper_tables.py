@@ -224,15 +224,32 @@ def test_epochs_at_the_cap_are_no_figures(scripts):
     assert shown(None) == ""
 
 
+def measured(*aucs):
+    """Return lines in which IF, which the strong oracle can see, reads these figures."""
+    lines = [line(seed) for seed in range(1, len(aucs) + 1)]
+    for content, auc in zip(lines, aucs, strict=True):
+        content["methods"]["IF"]["mio"]["strong"]["auc"] = auc
+    return lines
+
+
 def test_a_mean_within_the_bound_with_an_interval_across_it_is_wide(scripts):
-    what = "SCIF, rand@5: AUC"
-    assert claim_of(scripts, [line(1, scif=0.502), line(2, scif=0.502)], what).verdict == "holds"
-    assert claim_of(scripts, [line(1, scif=0.52), line(2, scif=0.48)], what).verdict == "holds, wide"
-    assert claim_of(scripts, [line(1, scif=0.502)], what).verdict == "holds"  # one seed has no interval
+    what = "IF, rand@5: AUC"
+    assert claim_of(scripts, measured(0.502, 0.502), what).verdict == "holds"
+    assert claim_of(scripts, measured(0.52, 0.48), what).verdict == "holds, wide"
+    assert claim_of(scripts, measured(0.502), what).verdict == "holds, 1 seed"  # which has no interval
     is_wide = scripts["verdicts"].is_wide
     assert is_wide([0.9, 1.1], 0.99)
     assert not is_wide([1.044, 1.046], 0.99)
     assert not is_wide([0.9, 0.91], 0.99)  # it does not even hold
+    assert claim_of(scripts, measured(0.47, 0.47), what).verdict == "**does not hold**"
+
+
+def test_a_verdict_of_the_blind_oracle_is_withdrawn(scripts):
+    """It reads .5 of SCIF whatever its items remember, which is no success; a figure off Retrain's is a failure."""
+    what = "SCIF, rand@5: AUC"
+    claim = claim_of(scripts, [line(1, scif=0.502), line(2, scif=0.502)], what)
+    assert claim.verdict == "withdrawn: the oracle is blind to it"
+    assert scripts["glance"].verdict([claim]) == "blind"
     assert claim_of(scripts, [line(1, scif=0.47), line(2, scif=0.47)], what).verdict == "**does not hold**"
 
 
@@ -272,7 +289,7 @@ def test_a_glance_tells_not_measured_from_not_about_this_setting(scripts):
     assert verdict([claim(None)]) == "not measured"
     assert verdict([claim(True), claim(False)]) == "**no**"
     assert verdict([claim(True), claim(None)]) == "yes"
-    assert verdict([claim(True, seeds=1), claim(True)]) == "yes, 1 seed"
+    assert verdict([claim(True, seeds=1), claim(True)]) == "1 seed"
     assert verdict([claim(True, weak=True, wide=True)]) == "weak, wide"
     assert claim(True, weak=True, wide=True).verdict == "holds, weak oracle, wide"
     text = scripts["glance"].summary(
@@ -283,8 +300,9 @@ def test_a_glance_tells_not_measured_from_not_about_this_setting(scripts):
             claim(True, "three", wide=True),
         ]
     )
-    assert "1 hold, 0 do not and 0 are not measured, of 1." in text
-    assert "aims 1 hold, 1 do not and 1 are not measured, of 3." in text
+    none = "and 0 rest on the strong oracle where it is blind"
+    assert f"1 hold, 0 do not, 0 hold on one seed, 0 are not measured {none}, of 1." in text
+    assert f"aims 1 hold, 1 do not, 0 hold on one seed, 1 are not measured {none}, of 3." in text
     assert "Of those that hold, 0 rest on an oracle that is weak there and 1 on" in text
 
 
@@ -361,11 +379,15 @@ def test_what_a_grid_did_not_ask_comes_from_another_of_the_same_code(scripts):
 
 
 def test_a_weak_oracle_is_said_with_every_verdict_that_rests_on_it(scripts):
-    weak = [line(1), line(2)]
-    for content in weak:
+    weak, lines = [line(1), line(2)], measured(0.502, 0.502)
+    for content in (*weak, *lines):
         content["methods"]["Original"]["mio"]["strong"]["auc"] = 0.7
     found = {claim.what: claim for claim in scripts["claims"].claims(scripts["records"].records(weak), [], [])}
-    assert found["SCIF, rand@5: AUC minus Retrain's within 0.01"].verdict == "holds, weak oracle"
+    assert found["IF, rand@2.5: AUC minus Retrain's within 0.01"].verdict == "not measured"
+    assert (
+        found["the strong oracle's AUC on the original reaches the aim: 0.78 (NeuMF), 0.66 (LightGCN)"].holds is False
+    )
+    assert claim_of(scripts, lines, "IF, rand@5: AUC").verdict == "holds, weak oracle"
     assert found["SCIF, rand@5: at least 0.99 of Retrain's NDCG@10"].verdict == "holds"
     table = scripts["paper_parts"].table2(scripts["records"].records(weak), "ml-1m", "NeuMF")
     assert "too weak to be informative** on Original, rand@5 (0.700)" in table

@@ -3,7 +3,7 @@
 from benchmarks.pages.paper_parts import markdown
 from benchmarks.pages.verdicts import NOT_MEASURED
 
-NO = "**no**"
+NO, BLIND = "**no**", "blind"
 SHORT = ("amazon-digital-music-5core", "ADM")
 
 
@@ -23,8 +23,13 @@ def summary(found):
     }
     counts = []
     for told in words.values():
-        no, unknown = sum(word.startswith(NO) for word in told), told.count(NOT_MEASURED)
-        counts.append(f"{len(told) - no - unknown} hold, {no} do not and {unknown} are not measured, of {len(told)}")
+        no, unknown, blind = sum(word.startswith(NO) for word in told), told.count(NOT_MEASURED), told.count(BLIND)
+        alone = sum("1 seed" in word and not word.startswith(NO) for word in told)
+        holding = len(told) - no - unknown - blind - alone
+        counts.append(
+            f"{holding} hold, {no} do not, {alone} hold on one seed, {unknown} are not measured and {blind} rest on the "
+            f"strong oracle where it is blind, of {len(told)}"
+        )
     weak, wide = (sum(doubt in word for told in words.values() for word in told) for doubt in ("weak", "wide"))
     return (
         f"Of the paper's claims, each asked of every data set and model that it is about, {counts[0]}. "
@@ -67,8 +72,10 @@ def verdict(claims):
     alone = ", 1 seed" * (min(claim.seeds for claim in known) == 1)
     if not all(claim.holds for claim in known):
         return NO + alone
+    if any(claim.blind for claim in known):
+        return BLIND
     doubts = [name for name in ("weak", "wide") if any(getattr(claim, name) for claim in known)]
-    return (", ".join(doubts) or "yes") + alone
+    return ", ".join(doubts) + alone if doubts else "1 seed" if alone else "yes"
 
 
 def claim_table(found):

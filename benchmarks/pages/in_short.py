@@ -8,15 +8,14 @@ HEAD = ["rand@5", "seeds", "oracle before", "SCIF minus Retrain", *(f"kept: {nam
 
 
 def in_short():
-    """Return the lines of what has been measured: the clock, and completeness and utility of every data set and model."""
-    found = [f"{clocks(run)}.\n" for run in read_lines("influence-NeuMF-ml-1m")[:1]]
+    """Return the lines of what has been measured: the strong oracle and utility of every data set and model."""
     rows = records([line for name in GRIDS for line in read_lines(name)])
     rows = [row for row in rows if row["request"] == "rand@5"]
     body = []
     for dataset, model, part in settings(rows):
         if column(part, "strong_gap", method="SCIF"):
             body.append([f"{model}, {dataset}", *principles(part)])
-    return [*found, markdown(body, HEAD)]
+    return [markdown(body, HEAD)]
 
 
 def principles(rows):
@@ -25,14 +24,3 @@ def principles(rows):
     power = f"{before:.3f}" + " (weak)" * (before < POWER)
     kept = [beside(column(rows, "ndcg@10_share", method=name), len(gaps)) for name in KEPT]
     return [len(gaps), power, shown(gaps), *kept]
-
-
-def clocks(run):
-    scif, influence, retrain = (run["methods"][name] for name in ("SCIF", "IF", "Retrain"))
-    return (
-        f"ml-1m, NeuMF, {run['users']} users, one seed, {run['environment']['threads']} threads: SCIF takes "
-        f"{scif['seconds']:.2f} s where stock RecBole's Retrain takes {retrain['stock_seconds']:.0f} s "
-        f"({scif['speedup_stock_seconds']:,.0f} x) and ours {retrain['seconds']:.0f} s, both {run['epochs']} x a measured "
-        f"epoch; IF {influence['seconds']:.1f} s ({influence['speedup_stock_seconds']:.0f} x); "
-        f"one user alone {run['one_user_ms']:.0f} ms"
-    )

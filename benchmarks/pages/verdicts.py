@@ -12,8 +12,8 @@ NOT_MEASURED = "not measured"
 class Claim(NamedTuple):
     """A statement and whether it holds.
 
-    ``weak``: the oracle behind it could not have seen the opposite. ``wide``: the mean is within the bound, its interval
-    is not.
+    ``blind``: it rests on the strong oracle alone, which is blind by construction to what it asks. ``weak``: the oracle
+    behind it could not have seen the opposite. ``wide``: the mean is within the bound, its interval is not.
     """
 
     where: str
@@ -23,6 +23,7 @@ class Claim(NamedTuple):
     seeds: int
     holds: bool | None
     papers_own: bool = False
+    blind: bool = False
     weak: bool = False
     wide: bool = False
     why: str = ""
@@ -31,7 +32,10 @@ class Claim(NamedTuple):
     def verdict(self):
         if self.holds is None:
             return NOT_MEASURED
+        if self.holds and self.blind:
+            return "withdrawn: the oracle is blind to it"
         word = "holds" if self.holds else "**does not hold**"
+        word += ", 1 seed" * (self.seeds == 1)
         return word + ", weak oracle" * self.weak + ", wide" * self.wide
 
 

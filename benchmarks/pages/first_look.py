@@ -1,0 +1,146 @@
+"""Write what items and layers remember into README and docs: python -m benchmarks.pages.first_look
+
+Reads benchmarks/results/refit-MODEL-DATASET.jsonl and frontier-MODEL-DATASET.jsonl, and writes between the marks of
+docs/first_look.md, docs/redraw.md and README.md. Every figure there comes from these lines.
+"""
+
+import re
+
+import numpy as np
+from scipy import stats
+from tabulate import tabulate
+
+from benchmarks.pages.records import ROOT, read_lines
+
+CELLS = [
+    (model, data)
+    for data in ("ml-100k", "amazon-digital-music-5core", "ml-1m")
+    for model in ("NeuMF", "LightGCN", "BPR")
+]
+FOUR = {"Original": "before", "Retrain": "Retrain", "SCIF": "SCIF", "RedrawItems": "RedrawItems"}
+COLUMNS = [
+    "refit AUC",
+    "minus Retrain",
+    "95 % over seeds",
+    "strong AUC",
+    "retained users seen",
+    "NDCG@10 of Retrain's",
+    "seconds",
+    "times faster",
+]
+
+
+def lines_of(kind, model, dataset):
+    """Return the json lines of a cell, one per seed; none if it was not measured."""
+    return read_lines(f"{kind}-{model}-{dataset}")
+
+
+def interval(values):
+    """Return the 95 % interval of a mean by Student's t; one value has none."""
+    if len(values) < 2:
+        return ""
+    low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+    return f"{low:+.3f} to {high:+.3f}"
+
+
+def figures(runs, name):
+    """Return the columns of one method: means over seeds, each beside Retrain of its seed."""
+    own = [(run["methods"][name], run["methods"]["Retrain"]) for run in runs if name in run["methods"]]
+    auc = [(one["mio"]["refit"]["auc"], base["mio"]["refit"]["auc"]) for one, base in own]
+    gaps = [one - base for one, base in auc]
+    strong = [one["mio"].get("strong", {}).get("auc") for one, _ in own]
+    seen = [one["mio"]["refit"]["retained"]["auc"] for one, _ in own]
+    times = [(one["seconds"], base["seconds"]) for one, base in own if one["seconds"]]
+    return [
+        name,
+        f"{np.mean([one for one, _ in auc]):.3f}",
+        f"{np.mean(gaps):+.3f}",
+        interval(gaps),
+        "" if None in strong else f"{np.mean(strong):.3f}",
+        f"{np.mean(seen):.2f}",
+        f"{np.mean([one['ndcg'] / base['ndcg'] for one, base in own]):.3f}",
+        f"{np.median([one for one, _ in times]):.2f}" if times else "",
+        f"{np.median([base / one for one, base in times]):,.1f}" if times else "",
+    ]
+
+
+def cell(model, dataset):
+    """Return the table of a model and a data set, or nothing."""
+    runs = lines_of("refit", model, dataset)
+    if not runs:
+        return ""
+    names = list(dict.fromkeys(name for run in runs for name in run["methods"]))
+    about = f"{seeds(runs)}, {asked(runs)}, {commits(runs)}"
+    rows = [figures(runs, name) for name in names]
+    return f"**{model}, {dataset}** ({about})\n\n{tabulate(rows, ['', *COLUMNS], tablefmt='github', disable_numparse=True)}\n"
+
+
+def asked(runs):
+    """Return how many of the withdrawn users could be asked."""
+    parts = [run["methods"]["Original"]["mio"]["refit"] for run in runs]
+    return f"{sum(part['users'] for part in parts)} of {sum(part['of'] for part in parts)} users asked"
+
+
+def seeds(runs):
+    """Return which seeds stand behind a table."""
+    numbers = [str(run["seed"]) for run in runs]
+    return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
+
+
+def commits(runs):
+    """Return the commits that the lines were measured at."""
+    return "commit " + ", ".join(dict.fromkeys(str(run.get("commit"))[:7] for run in runs))
+
+
+def frontier(model, dataset):
+    """Return the table of the variants of drawing anew, or nothing."""
+    runs = lines_of("frontier", model, dataset)
+    if not runs:
+        return ""
+    rows = []
+    for name, looks in runs[0]["variants"].items():
+        for epoch in looks:
+            own = [run["variants"][name][epoch] for run in runs]
+            base = [next(iter(run["variants"]["Retrain"].values())) for run in runs]
+            gaps = [one["auc"] - two["auc"] for one, two in zip(own, base, strict=True)]
+            means = [np.mean([one[key] for one in own]) for key in ("auc", "pooled", "retained", "ndcg", "seconds")]
+            auc, pooled, retained, ndcg, seconds = means
+            rows.append(
+                [name, epoch, f"{auc:.3f}", f"{np.mean(gaps):+.3f}", f"{pooled:.3f}", f"{retained:.2f}", f"{ndcg:.3f}"]
+            )
+            rows[-1].append(f"{seconds:.1f}")
+    head = ["", "epochs", "refit AUC", "minus Retrain", "pooled", "retained users seen", "NDCG@10", "CPU seconds"]
+    table = tabulate(rows, head, tablefmt="github", disable_numparse=True)
+    return f"**{model}, {dataset}** ({seeds(runs)}, {commits(runs)})\n\n{table}\n"
+
+
+def first_screen():
+    """Return the four lines of the README: NeuMF on ml-100k."""
+    runs = lines_of("refit", "NeuMF", "ml-100k")
+    rows = []
+    for name, shown in FOUR.items():
+        _, auc, _, _, _, _, ndcg, seconds, faster = figures(runs, name)
+        rows.append([shown, auc, ndcg, seconds, faster and f"{faster} x"])
+    head = [
+        "NeuMF, ml-100k",
+        "recognised by a refit (.5: not at all)",
+        "NDCG@10 of others, of Retrain's",
+        "seconds",
+        "faster",
+    ]
+    return tabulate(rows, head, tablefmt="github", disable_numparse=True) + f"\n\n({seeds(runs)}, {commits(runs)})\n"
+
+
+def write(page, mark, text):
+    """Put a text between the marks of a page."""
+    path = ROOT / page
+    found = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- end -->)", re.DOTALL)
+    old = path.read_text(encoding="utf-8")
+    assert found.search(old), f"{page} has no mark {mark!r}"
+    path.write_text(found.sub(lambda match: f"{match[1]}{text}{match[2]}", old, count=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write("docs/first_look.md", "methods", "\n".join(filter(None, (cell(*one) for one in CELLS))))
+    write("docs/redraw.md", "frontier", "\n".join(filter(None, (frontier(*one) for one in CELLS))))
+    write("README.md", "first look", first_screen())
