@@ -45,7 +45,7 @@ class RedrawItems(UnlearnMethod):
 
     name = "RedrawItems"
 
-    relearn_share: float = option(0.0667, above=0)
+    relearn_share: float = option(0.06, above=0)
     relearn_rate: float = option(3.0, above=0)
     user_share: float = option(0.5, least=0)
     collaborate: bool = True

@@ -118,7 +118,7 @@ def test_training_keeps_the_best_epoch(monkeypatch, gains, losses, best, trained
 
 @pytest.mark.parametrize(("options", "allowed"), [({"relearn_share": 0.5}, 2), ({}, 1)])
 def test_no_more_epochs_than_allowed(monkeypatch, options, allowed):
-    """By default a fifteenth of the four epochs of the training, rounded up."""
+    """By default .06 of the four epochs of the training, rounded up."""
     gains = iter(range(100))
     monkeypatch.setattr("recbole_unlearn.data.held_out.HeldOut.ask", lambda self, model: (next(gains), 1.0))
     assert redrawn("NeuMF", **options)[1].diagnostics["epochs_trained"] == allowed
