@@ -251,6 +251,7 @@ def test_version_control_and_environments_are_not_entered_but_told(capsys):
     assert audited(capsys, "--withdraw=r.csv", folder="all/env")[0] == 1  # who names it wants it
 
 
+@pytest.mark.slow  # test_purging_hostile.py searches the same files, test_hostile.py looks at each line's reason
 def test_one_bad_file_is_one_line(capsys):
     Path("in").mkdir()
     Path("r.csv").write_text("user_id\nu3\n")
