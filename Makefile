@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 OLDEST := .venv-oldest
 GRIDS  := paper table2 ml-1m figure3 figure7 ml-1m-lightgcn
 
-.PHONY: demo test test-oldest mutants lint docs bench clean
+.PHONY: demo test test-all test-oldest coverage mutants lint docs bench clean
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -22,15 +22,24 @@ lint: $(READY)
 	$(BIN)/mypy recbole_unlearn run_unlearn.py tests benchmarks
 
 test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow'
+
+test-all: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
+# Every test; fails below the share of lines and branches that setup.cfg asks for.
+coverage: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-config=setup.cfg
+
 # The oldest versions that setup.cfg allows. torch stays where constraints.txt has it: an older one costs gigabytes.
+# The tests that call most of these libraries; `make test-oldest TESTS=` runs every test.
+test-oldest: TESTS ?= tests/methods tests/influence tests/data tests/test_compat.py
 test-oldest: constraints-oldest.txt setup.cfg
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[test]'
-	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n 2 --dist worksteal $(TESTS)
 
-# A hundred small changes of the code, each of which a test should notice; half an hour, and its json is committed.
+# 120 small changes of the code, each of which a test should notice; an hour at most, and it goes on where it was cut off.
 mutants: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.measure.mutants
 

@@ -32,7 +32,7 @@ from recbole_unlearn.lineage.store import SeenFile
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.negatives import check_negatives, sampled_negatives
 from recbole_unlearn.methods.plugins import get_method
-from recbole_unlearn.shards.workshop import Workshop
+from recbole_unlearn.shards.shard_trainer import ShardTrainer
 
 
 class Unlearner(CheckpointTrainer):
@@ -190,7 +190,7 @@ class Unlearner(CheckpointTrainer):
             train_until_best=lambda model=None, most=None, rate=1.0: train_until_best(
                 self.config, remaining(), model, most, rate
             ),
-            workshop=lambda: Workshop(self.config, remaining(), type(self), alone),
+            shard_trainer=lambda: ShardTrainer(self.config, remaining(), type(self), alone),
         )
 
     def _forget_the_way_here(self) -> None:
@@ -270,7 +270,7 @@ def train_for_method(
     """
     if not isinstance(method, UnlearnMethod):
         method = get_method(config, method)
-    model = method.learn(Workshop(config, dataset, Unlearner, saved=saved))
+    model = method.learn(ShardTrainer(config, dataset, Unlearner, saved=saved))
     return None if model is None else Unlearner(config, model, dataset)
 
 

@@ -198,7 +198,7 @@ def test_a_grid_says_how_many_processes_it_wants_unless_the_command_does(grid, m
 def test_what_a_method_learns_from_is_trained_once_for_all_requests(grid, monkeypatch):
     learned = []
     whole = SISA.learn
-    monkeypatch.setattr(SISA, "learn", lambda self, workshop: learned.append(1) or whole(self, workshop))
+    monkeypatch.setattr(SISA, "learn", lambda self, shard_trainer: learned.append(1) or whole(self, shard_trainer))
     path = grid(seeds=1, methods=["Retrain", "SISA"])
     run_benchmark(str(path), 1, given={"shard_count": "2"})
     assert learned == [1]

@@ -20,7 +20,7 @@ from recbole_unlearn.cli import main
 from recbole_unlearn.data.ledgers import LedgerSession
 from recbole_unlearn.exceptions import InputError
 from recbole_unlearn.production.formats.dispatch import inspect
-from recbole_unlearn.production.found import CHECK, MUST_FIX, NOT_INSPECTED
+from recbole_unlearn.production.trace import CHECK, MUST_FIX, NOT_INSPECTED
 from recbole_unlearn.production.wanted import Wanted
 
 QUIET: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}

@@ -1182,9 +1182,9 @@ def test_a_debt_of_before_the_consent_is_not_carried_out_on_a_model_of_after_it(
     train_model(config, create_dataset(config)).save(NEUMF)  # trained anew, with u3's consent
     withdraw("u9")
     ledger = opened()
-    buried = ledger.is_buried("user", ledger.key.user("u3"))
+    is_withdrawn = ledger.has_tombstone("user", ledger.key.user("u3"))
     ledger.close()
-    assert not buried
+    assert not is_withdrawn
 
 
 def test_a_list_of_tokens_on_the_command_line_is_not_repeated(here, capsys):

@@ -683,7 +683,7 @@ def test_a_model_that_has_not_forgotten_yet_still_has_to(here, capsys):
     (entry,) = withdraw_from_model("saved/BPR.pth", TRUST)["withdrawals"]
     assert (entry["users"], entry["catches_up"]) == (1, True)
     ledger = opened()
-    assert not ledger.is_buried("user", ledger.key.user("u3"))
+    assert not ledger.has_tombstone("user", ledger.key.user("u3"))
     ledger.close()
 
 

@@ -18,13 +18,13 @@ def read_ledger(here: Path, users: tuple[str, ...]) -> dict[str, Any]:
     """Return what a ledger says.
 
     Returns:
-        ``chain``: number of each row -> its hash; ``told``: how many users each row says that it withdrew; ``buried``: user
-        -> number of the row that wrote the tombstone, or None; ``strangers``: tombstones of anybody or anything else;
+        ``chain``: number of each row -> its hash; ``told``: how many users each row says that it withdrew; ``tombstones``:
+        user -> number of the row that wrote the tombstone, or None; ``strangers``: tombstones of anybody or anything else;
         ``problems``: what ``verify`` and ``--verify`` complain of.
     """
     ledger = Ledger.open(here / "ledger", DATASET)
     rows, stones = ledger.rows(), ledger.tombstones()
-    buried = {user: stones["user"].get(ledger.key.user(user)) for user in users}
+    withdrawn_in = {user: stones["user"].get(ledger.key.user(user)) for user in users}
     problems = ledger.verify()
     ledger.close()
     code: int | str
@@ -36,8 +36,8 @@ def read_ledger(here: Path, users: tuple[str, ...]) -> dict[str, Any]:
     return {
         "chain": {row.seq: row.hash for row in rows},
         "told": [row.entry["users"] for row in rows],
-        "buried": buried,
-        "strangers": sum(map(len, stones.values())) - sum(seq is not None for seq in buried.values()),
+        "tombstones": withdrawn_in,
+        "strangers": sum(map(len, stones.values())) - sum(seq is not None for seq in withdrawn_in.values()),
         "problems": problems + ([str(code), *out.getvalue().splitlines()] if code else []),
     }
 
@@ -115,7 +115,7 @@ def _wrong_ledger(here: Path, model: str, users: tuple[str, ...], whole: Path) -
     of_rows = [receipts.pop(row, 0) for row in ledger["chain"].items()]
     told = sum(ledger["told"])
     return {
-        "tombstone lost": sum(seq is None for seq in ledger["buried"].values()),
+        "tombstone lost": sum(seq is None for seq in ledger["tombstones"].values()),
         "tombstone false": ledger["strangers"],
         "row lost": max(0, len(users) - told),
         "row doubled": max(0, told - len(users)),

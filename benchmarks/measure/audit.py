@@ -22,9 +22,9 @@ from typing import Any
 
 from benchmarks.measure.timing import environment
 from recbole_unlearn.lineage.store import write_atomically
-from recbole_unlearn.production.found import CHECK, MUST_FIX, NOT_INSPECTED
 from recbole_unlearn.production.search import Searched, search
 from recbole_unlearn.production.spec import Spec
+from recbole_unlearn.production.trace import CHECK, MUST_FIX, NOT_INSPECTED
 from recbole_unlearn.settings.revision import source_digest
 from tests.production import hostile
 from tests.production import purged as purging
@@ -58,7 +58,7 @@ def planted(folder: Path) -> dict[str, Any]:
     write_files(folder, {**contents, **{f"without header/{name}": data for name, data in HEADERLESS_OURS.items()}})
     made: dict[str, Any] = {"files": len(contents) + len(HEADERLESS_OURS)}
     for way, wanted in (("in clear", clear()), ("by hashes", hashed())):
-        found = groups_of(search([folder], wanted.told), folder)
+        found = groups_of(search([folder], wanted.spec), folder)
         expected = {name: group for name, (_, group) in PLANTED.items()}
         if way == "by hashes":
             expected |= {f"without header/{name}": MUST_FIX for name in HEADERLESS_OURS}
@@ -76,9 +76,9 @@ def _first(groups: set[str]) -> str:
 def decoys(folder: Path) -> dict[str, Any]:
     """Return what was said of files in which nobody is, and of this checkout."""
     write_files(folder, DECOYS)
-    ours = groups_of(search([folder], hashed().told), folder)
+    ours = groups_of(search([folder], hashed().spec), folder)
     checkout = list(repository())
-    theirs = groups_of(search(checkout, hashed(n_users=944).told), ROOT)
+    theirs = groups_of(search(checkout, hashed(n_users=944).spec), ROOT)
     told = {
         where: {group: sum(group in groups for groups in found.values()) for group in (MUST_FIX, CHECK, NOT_INSPECTED)}
         for where, found in (("decoys", ours), ("this checkout", theirs))
@@ -169,7 +169,7 @@ def many(folder: Path, count: int) -> dict[str, Any]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     began = time.perf_counter()
-    found = search([folder], hashed().told)
+    found = search([folder], hashed().spec)
     return {
         "files": found.files,
         "bytes": found.bytes,

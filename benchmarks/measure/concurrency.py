@@ -122,7 +122,7 @@ def judge(here: Path, home: Path, calls: list[dict[str, Any]], places: dict[str,
     reasons = []
     for line in [line for line in calls if line["outcome"] == "success"]:
         receipts = [read_receipt(Path(path)) for path in line["receipts"]]
-        row = ledger["buried"][line["user"]]
+        row = ledger["tombstones"][line["user"]]
         found = {
             "no tombstone": row is None,
             "no receipt returned": not receipts,
@@ -133,7 +133,7 @@ def judge(here: Path, home: Path, calls: list[dict[str, Any]], places: dict[str,
             "verify complains": any(" is behind: " not in line for line in _complaints(ledger["problems"])),
         }
         reasons.append([reason for reason, is_so in found.items() if is_so])
-    return {"reasons": reasons, "withdrawn": [user for user, row in ledger["buried"].items() if row is not None]}
+    return {"reasons": reasons, "withdrawn": [user for user, row in ledger["tombstones"].items() if row is not None]}
 
 
 def _complaints(problems: list[str]) -> list[str]:

@@ -1,13 +1,20 @@
 """Mutants: changes small as a slip of the pen, drawn from a seed, each of which a test should notice.
 
-    python -m benchmarks.measure.mutants [COUNT] [SEED]
+    python -m benchmarks.measure.mutants [COUNT [SEED [JOBS [MINUTES]]]]      # 120 mutants, seed 1, 2 jobs, 60 minutes
 
-mutmut and cosmic-ray were looked at first. Both run the same test command for each mutant, and the whole suite takes minutes;
-here each mutant meets the tests of its folder, stopped by the first failure. The changes are drawn over all places of the
-folders below, and the lines that they changed stand with their outcome in ``benchmarks/results/mutants.json``.
+mutmut and cosmic-ray run one test command for each mutant, as their documentation says; neither was tried here. The whole
+suite takes minutes, so here each mutant meets the tests of its folder alone, stopped by the first failure. The changes are
+drawn over all places of the folders below. What they changed stands with its outcome in ``benchmarks/results/mutants.json``:
+
+- ``killed``: a test failed, or the tests could not be collected;
+- ``survived``: every test of the folder passed;
+- ``undecided``: the tests had no end after ``PATIENCE`` seconds, or their process died. It counts as neither.
+
+The json grows as mutants end. The same seed on the same code continues: what is decided is not run again, what is undecided
+is. Another seed, or other code in the folders, starts anew. After MINUTES no mutant is begun.
 """
 
-import ast
+import hashlib
 import importlib
 import json
 import os
@@ -17,13 +24,15 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import traceback
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks.measure.mutations import ROOT, Mutant, mutants_of
+
 RESULTS = ROOT / "benchmarks" / "results" / "mutants.json"
-PATIENCE = 150  # seconds; a mutant that makes a loop endless is noticed, too
+PATIENCE = 150  # seconds
 QUICK = ("rows", "scif", "shared", "step", "options", "controls", "explicit", "indexed", "plugins", "explain", "sweeps")
 METHODS = [f"tests/methods/test_{name}.py" for name in QUICK]
 RECORDS = ["tests/test_model_file.py", "tests/test_records.py"]
@@ -40,79 +49,18 @@ TESTS = {
     "lineage": ["tests/lineage", "recbole_unlearn/lineage", *RECORDS],
     "data": ["tests/data", "recbole_unlearn/data", *RECORDS],
 }
-COMPARED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
-COMPARED |= {ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is}
-COMPUTED = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.BitAnd: ast.BitOr}
-COMPUTED |= {ast.BitOr: ast.BitAnd, ast.FloorDiv: ast.Mult, ast.Pow: ast.Mult, ast.Mod: ast.FloorDiv}
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """One change: what stood in a line of a file, and what stands there instead."""
-
-    file: str
-    line: int
-    start: int
-    end: int
-    before: str
-    after: str
-
-
-def changed(node: ast.AST) -> ast.expr | None:
-    """Return what may stand in the place of an expression, or None."""
-    if isinstance(node, ast.Compare) and type(node.ops[0]) in COMPARED:
-        return ast.Compare(node.left, [COMPARED[type(node.ops[0])](), *node.ops[1:]], node.comparators)
-    if (
-        isinstance(node, ast.BinOp)
-        and type(node.op) in COMPUTED
-        and not isinstance(node.left, ast.Constant | ast.JoinedStr)
-    ):
-        return ast.BinOp(node.left, COMPUTED[type(node.op)](), node.right)
-    if isinstance(node, ast.BoolOp):
-        return ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.USub | ast.Invert):
-        return node.operand
-    if isinstance(node, ast.IfExp):
-        return ast.IfExp(node.test, node.orelse, node.body)
-    if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float):
-        return ast.Constant(not node.value if isinstance(node.value, bool) else node.value + 1)
-    return None
-
-
-def expressions(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield what runs: no annotation, assertion or decorator, no default of a type's name, no part of a message."""
-    for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "decorator_list"):
-            continue
-        for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST) and not isinstance(
-                child, ast.Assert | ast.JoinedStr | ast.Raise | ast.Import
-            ):
-                yield child
-                yield from expressions(child)
-
-
-def mutants_of(path: Path) -> list[Mutant]:
-    """Return every change of a file."""
-    text = path.read_text(encoding="utf-8")
-    lines = text.encode().splitlines(keepends=True)
-    begins = [sum(map(len, lines[:number])) for number in range(len(lines))]
-    found = []
-    for node in expressions(ast.parse(text)):
-        other = changed(node)
-        if other is not None and isinstance(node, ast.expr) and node.end_lineno and node.end_col_offset is not None:
-            start, end = begins[node.lineno - 1] + node.col_offset, begins[node.end_lineno - 1] + node.end_col_offset
-            after = f"({ast.unparse(other)})"
-            name = path.relative_to(ROOT).as_posix()
-            found.append(Mutant(name, node.lineno, start, end, text.encode()[start:end].decode(), after))
-    return found
+def sources() -> list[Path]:
+    """Return the files that are changed."""
+    return [path for folder in sorted(TESTS) for path in sorted((ROOT / "recbole_unlearn" / folder).rglob("*.py"))]
 
 
 def drawn(count: int, seed: int) -> list[Mutant]:
-    """Draw mutants over all folders, each place as likely as another."""
-    files = [path for folder in sorted(TESTS) for path in sorted((ROOT / "recbole_unlearn" / folder).rglob("*.py"))]
-    every = [mutant for path in files for mutant in mutants_of(path)]
-    return random.Random(seed).sample(every, count)
+    """Draw mutants over all folders, each place as likely as another; more of one seed begin with the same ones."""
+    every = [mutant for path in sources() for mutant in mutants_of(path)]
+    random.Random(seed).shuffle(every)
+    return every[:count]
 
 
 def warm() -> None:
@@ -134,17 +82,11 @@ def warm() -> None:
     sys.modules[mended.__name__] = mended
 
 
-def tested(place: Path, tests: list[str], log: Path) -> int:
-    """Run tests in a child whose package is that of a copy, and return its exit code; -9 after too long a time."""
+def tested(place: Path, tests: list[str], log: Path) -> int | None:
+    """Run tests in a child whose package is that of a copy, and return its exit code; None after too long a time."""
     child = os.fork()
     if child:
-        limit = time.monotonic() + PATIENCE
-        while not (gone := os.waitpid(child, os.WNOHANG))[0]:
-            if time.monotonic() > limit:
-                os.killpg(child, signal.SIGKILL)
-                return -9 if os.waitpid(child, 0) else 0
-            time.sleep(0.01)
-        return os.waitstatus_to_exitcode(gone[1])
+        return waited(child)
     code: int = 3
     try:
         os.setsid()
@@ -159,6 +101,22 @@ def tested(place: Path, tests: list[str], log: Path) -> int:
         os._exit(code)
 
 
+def waited(child: int) -> int | None:
+    """Return the exit code of a child, or end it and its own children after too long a time and return None."""
+    limit = time.monotonic() + PATIENCE
+    status = None
+    try:
+        while status is None and time.monotonic() < limit:
+            gone, code = os.waitpid(child, os.WNOHANG)
+            status = os.waitstatus_to_exitcode(code) if gone else None
+            time.sleep(0.01)
+    finally:
+        if status is None:
+            os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+    return status
+
+
 def tests_of(file: str, place: Path) -> list[str]:
     """Return the tests of a mutant's folder; those that are called like its file come first."""
     folder, name = file.split("/")[1], Path(file).stem
@@ -171,59 +129,112 @@ def spread(place: Path, folder: str) -> list[str]:
     return [path.relative_to(place).as_posix() for path in sorted((place / folder).glob("*.py"))]
 
 
-def outcome(mutant: Mutant, place: Path) -> dict[str, object]:
+def outcome(mutant: Mutant, place: Path) -> dict[str, Any]:
     """Run the tests of a mutant's folder on a copy of the project with this one change."""
     path, log = place / mutant.file, place / "mutant.log"
     whole = path.read_bytes()
+    log.unlink(missing_ok=True)
     path.write_bytes(whole[: mutant.start] + mutant.after.encode() + whole[mutant.end :])
     try:
         code = tested(place, tests_of(mutant.file, place), log)
     finally:
         path.write_bytes(whole)
-    lines = log.read_text(errors="replace").splitlines()
-    by = next(
-        (line for line in lines if line.startswith(("FAILED", "ERROR"))), "it took too long" if code == -9 else ""
-    )
-    return {**asdict(mutant), "outcome": "survived" if code == 0 else "killed", "by": by.split(" - ")[0]}
+    verdict, by = judged(code, log.read_text(errors="replace").splitlines() if log.exists() else [])
+    return {**asdict(mutant), "outcome": verdict, "by": by}
 
 
-def work(chosen: list[Mutant], lines: Path) -> None:
-    """Test mutants one after the other on a copy of one's own; one line each as they end."""
+def judged(code: int | None, lines: list[str]) -> tuple[str, str]:
+    """Return what an exit code of pytest says of a mutant, and why.
+
+    Args:
+        code: Of the tests; None if they had no end, below 0 if their process died.
+        lines: What they printed.
+
+    Example:
+        >>> judged(0, []), judged(1, ["FAILED tests/a.py::test_b - assert 1"]), judged(None, [])
+        (('survived', ''), ('killed', 'FAILED tests/a.py::test_b'), ('undecided', 'no end after 150 s'))
+    """
+    if code == 0:
+        return "survived", ""
+    if code in (1, 2, 4):  # a test failed; a test file, or conftest.py, cannot be imported
+        first = next((line for line in lines if line.startswith(("FAILED", "ERROR"))), "the tests cannot be collected")
+        return "killed", first.split(" - ")[0]
+    return "undecided", f"no end after {PATIENCE} s" if code is None else f"the tests ended with exit code {code}"
+
+
+def work(chosen: list[Mutant], lines: Path, limit: float) -> None:
+    """Test mutants one after the other on a copy of one's own, until the limit; one line each as they end."""
     with tempfile.TemporaryDirectory() as folder:
         leave = shutil.ignore_patterns(".*", "__pycache__", "results", "site", "build")
         place = Path(shutil.copytree(ROOT, Path(folder) / "copy", ignore=leave))
         for mutant in chosen:
+            if time.monotonic() > limit:
+                return
             with open(lines, "a", encoding="utf-8") as file:
                 file.write(json.dumps(outcome(mutant, place)) + "\n")
 
 
 def main(count: int = 120, seed: int = 1, jobs: int = 2, minutes: int = 60) -> None:
-    """Draw and test mutants until they or the minutes are at their end, and write down what came of them."""
+    """Draw and test mutants until they or the minutes are at their end, and write down what came of each as it ends."""
     sys.dont_write_bytecode = True
-    every = drawn(count, seed)
+    every, code = drawn(count, seed), code_digest()
+    known = decided(seed, code)
+    left = [mutant for mutant in every if mutant not in known]
+    print(f"{len(left)} of {count} mutants of seed {seed} are left")
     warm()
+    limit = time.monotonic() + 60 * minutes
     with tempfile.TemporaryDirectory() as folder:
-        lines, children = Path(folder) / "lines.jsonl", []
+        lines, children, written = Path(folder) / "lines.jsonl", [], 0
+        lines.touch()
         for job in range(jobs):
             children.append(os.fork())
             if not children[-1]:
-                work(every[job::jobs], lines)
-                os._exit(0)
-        limit = time.monotonic() + 60 * minutes
-        while children and time.monotonic() < limit:
+                try:
+                    work(left[job::jobs], lines, limit)
+                except Exception:
+                    traceback.print_exc()
+                finally:
+                    os._exit(0)  # what the parent began is the parent's to end
+        while children or lines.stat().st_size > written:
             children = [child for child in children if not os.waitpid(child, os.WNOHANG)[0]]
+            text = lines.read_text(encoding="utf-8")
+            if len(text.encode()) > written:
+                written = len(text.encode())
+                ended = [json.loads(line) for line in text.splitlines()]
+                write(seed, code, every, known | {mutant_of(line): line for line in ended})
             time.sleep(0.5)
-        for child in children:
-            os.kill(child, signal.SIGTERM)
-        write(seed, [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()])
 
 
-def write(seed: int, found: list[dict[str, object]]) -> None:
-    """Write the json, and say how many were killed."""
-    killed = sum(line["outcome"] == "killed" for line in found)
-    told = {"seed": seed, "mutants": len(found), "killed": killed, "survived": len(found) - killed, "lines": found}
-    RESULTS.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    print(f"{killed} of {len(found)} killed")
+def code_digest() -> str:
+    """Return a digest of the files that are changed: places in other code are other places."""
+    digest = hashlib.sha256()
+    for path in sources():
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def mutant_of(line: dict[str, Any]) -> Mutant:
+    """Return the mutant of a line of the json."""
+    return Mutant(**{field.name: line[field.name] for field in fields(Mutant)})
+
+
+def decided(seed: int, code: str) -> dict[Mutant, dict[str, Any]]:
+    """Return what an earlier run of this seed on this code decided."""
+    earlier = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    if (earlier.get("seed"), earlier.get("code")) != (seed, code):
+        return {}
+    return {mutant_of(line): line for line in earlier["lines"] if line["outcome"] != "undecided"}
+
+
+def write(seed: int, code: str, every: list[Mutant], lines: dict[Mutant, dict[str, Any]]) -> None:
+    """Write the json in the order in which mutants were drawn, and say how many were killed."""
+    ended = [lines[mutant] for mutant in every if mutant in lines]
+    counts = {name: sum(line["outcome"] == name for line in ended) for name in ("killed", "survived", "undecided")}
+    content = {"seed": seed, "code": code, "drawn": len(every), "mutants": len(ended), **counts, "lines": ended}
+    new = RESULTS.with_suffix(".new")
+    new.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(new, RESULTS)
+    print(f"{len(ended)} of {len(every)}: {counts}", flush=True)
 
 
 if __name__ == "__main__":

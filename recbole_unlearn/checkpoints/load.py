@@ -200,11 +200,11 @@ def _data_sets(
 ) -> Iterator[WithdrawalDataset]:
     """Yield the data sets that may be the model's, loaded and split with its seed as RecBole's scripts do."""
     read = checkpoint.get("lineage", {}).get("read")
-    found = datasets_of_model(config, session.find(config), anchor_of(checkpoint), read, model_file)
+    candidates = datasets_of_model(config, session.find(config), anchor_of(checkpoint), read, model_file)
     while True:
         try:
             init_seed(config["seed"], config["reproducibility"])
-            dataset = next(found, None)
+            dataset = next(candidates, None)
             if dataset is None:
                 return
             for part in range(3):

@@ -21,7 +21,7 @@ from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import Hashes
 from recbole_unlearn.lineage.receipt import as_range
 from recbole_unlearn.lineage.store import real_path
-from recbole_unlearn.lineage.withdrawn import Withdrawn, buried
+from recbole_unlearn.lineage.withdrawn import Withdrawn, tombstones_of
 from recbole_unlearn.methods import Outcome
 from recbole_unlearn.version import __version__
 
@@ -60,14 +60,14 @@ def carried_out(
     before: str,
 ) -> Unsaved:
     """Return what there is to record of a withdrawal that an Unlearner has just carried out."""
-    told = outcome.diagnostics
+    diagnostics = outcome.diagnostics
     entry = {
         "method": method,
         "model_before": before,
         "model_after": weights_digest(outcome.model.state_dict()),
         "seconds": unlearner.last_cost.seconds,
-        "approximate": bool(told.get("approximate", False)),
-        "report": finite(plain({name: told[name] for name in _TOLD if name in told})),
+        "approximate": bool(diagnostics.get("approximate", False)),
+        "report": finite(plain({name: diagnostics[name] for name in _TOLD if name in diagnostics})),
     }
     return Unsaved(request, dataset, rows, finite(entry))
 
@@ -82,10 +82,10 @@ def recorded_only(unlearner: Any, dataset: WithdrawalDataset, method: str) -> Un
 
 def recorded_already(unsaved: Sequence[Unsaved], ledger: Ledger, withdrawn: Sequence[Withdrawn]) -> list[Row]:
     """Return the ledger's rows of these withdrawals if an earlier call was cut off and they were recorded meanwhile."""
-    told = ("model", "request", "model_before", "model_after", "users", "items", "pairs")
+    keys = ("model", "request", "model_before", "model_after", "users", "items", "pairs")
     rows = ledger.rows(after=unsaved[0].dataset.anchor["count"])[-len(withdrawn) :]
-    asked = [[one.entry[name] for name in told] for one in withdrawn]
-    return rows if [[row.entry.get(name) for name in told] for row in rows] == asked else []
+    asked = [[one.entry[name] for name in keys] for one in withdrawn]
+    return rows if [[row.entry.get(name) for name in keys] for row in rows] == asked else []
 
 
 def to_record(unsaved: Sequence[Unsaved], ledger: Ledger, path: str | os.PathLike[str]) -> list[Withdrawn]:
@@ -95,11 +95,12 @@ def to_record(unsaved: Sequence[Unsaved], ledger: Ledger, path: str | os.PathLik
         LedgerError: Others were recorded since its data set was loaded.
     """
     hashes = [_filled_hashes(ledger.key, one) for one in unsaved]
-    mine = {
-        kind: {digest for one in hashes for digest in buried(ledger, one)[kind]} for kind in ("user", "item", "pair")
+    own = {
+        kind: {digest for one in hashes for digest in tombstones_of(ledger, one)[kind]}
+        for kind in ("user", "item", "pair")
     }
     since = ledger.tombstones(after=unsaved[0].dataset.anchor["count"])
-    if any(set(since[kind]) - mine[kind] for kind in since if not unsaved[0].catches_up):
+    if any(set(since[kind]) - own[kind] for kind in since if not unsaved[0].catches_up):
         raise LedgerError(
             "other withdrawals from this data set were recorded since it was loaded; load data and model again, and "
             "repeat the request"

@@ -92,16 +92,16 @@ class Assessment:
         )
 
     def _oracles(self, model: Any) -> dict[str, Any]:
-        seed, found = self.config["seed"], {}
+        seed, answers = self.config["seed"], {}
         for name in self.config["mio_protocols"]:
             if name == "refit":
-                found[name] = refit_oracle(model, self.refit_question, seed)
+                answers[name] = refit_oracle(model, self.refit_question, seed)
             else:
-                found[name] = membership_oracle(model, self.membership, name, seed)
+                answers[name] = membership_oracle(model, self.membership, name, seed)
         gone = np.setdiff1d(self.withdrawn_users, self.membership.members.users)
-        if "strong" in found and len(gone):
-            found["strong"]["blind"] = blind_by_construction(model, gone, self.rows.user_tokens, seed)
-        return found
+        if "strong" in answers and len(gone):
+            answers["strong"]["blind"] = blind_by_construction(model, gone, self.rows.user_tokens, seed)
+        return answers
 
     @cached_property
     def refit_question(self) -> RefitQuestion:

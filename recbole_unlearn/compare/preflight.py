@@ -14,7 +14,7 @@ from torch.nn.utils.clip_grad import clip_grad_norm_
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.after import kept_now
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.data.hashes import without_buried
+from recbole_unlearn.data.hashes import without_tombstones
 from recbole_unlearn.data.ledgers import LedgerSession, ledger_folder
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.utils import create_dataset, data_preparation
@@ -106,7 +106,7 @@ def not_withdrawn_yet(ledger: Ledger | None, request: WithdrawalRequest) -> With
     """Return a request without the users, items and interactions that left the data set by earlier ones of scope ``all``."""
     if ledger is None or request.sample:
         return request
-    left = without_buried(request, ledger)
+    left = without_tombstones(request, ledger)
     if not left:
         raise RequestError(
             f"all that the request names was withdrawn before, as the ledger {str(ledger.path)!r} says; "

@@ -58,9 +58,9 @@ def figures_of(result: Mapping[str, Any], headline: str) -> dict[str, float]:
     >>> figures_of({"mio": {"strong": {"auc": 0.5}}, "utility": {"retained": {"ndcg@10": 0.2}}, "seconds": None}, "ndcg@10")
     {'auc_strong': 0.5, 'ndcg@10_retained': 0.2}
     """
-    found = {f"auc_{protocol}": oracle.get("auc") for protocol, oracle in result["mio"].items()}
-    found |= {
+    figures = {f"auc_{protocol}": oracle.get("auc") for protocol, oracle in result["mio"].items()}
+    figures |= {
         f"{headline}_{group}": result["utility"].get(group, {}).get(headline) for group in ("retained", "withdrawn")
     }
-    found["seconds"] = result.get("seconds")
-    return {name: float(value) for name, value in found.items() if value is not None}
+    figures["seconds"] = result.get("seconds")
+    return {name: float(value) for name, value in figures.items() if value is not None}

@@ -16,8 +16,8 @@ from recbole.utils.argument_list import dataset_arguments
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.ledgers import find_ledger, ledger_folder
-from recbole_unlearn.data.past import Past, is_same_split, isin, keep_split_of
 from recbole_unlearn.data.withdrawal import AMBIGUOUS
+from recbole_unlearn.data.withdrawal_history import WithdrawalHistory, is_same_split, isin, keep_split_of
 from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError
 from recbole_unlearn.lineage.commit import recover
 from recbole_unlearn.lineage.ledger import Ledger, Tombstones
@@ -49,14 +49,14 @@ def load_after_withdrawals(config: Any, ledger: Ledger | None, keep: bool = True
         return WithdrawalDataset(config)
     recover(ledger)
     for _ in range(_TRIES):
-        past = Past.of(ledger, split_settings(config))
-        dataset = WithdrawalDataset(config, past)
-        if past.is_empty or dataset.is_kept:
-            dataset.anchor = dict(past.anchor)
+        history = WithdrawalHistory.of(ledger, split_settings(config))
+        dataset = WithdrawalDataset(config, history)
+        if history.is_empty or dataset.is_kept:
+            dataset.anchor = dict(history.anchor)
             return dataset
-        view = _without_withdrawn(dataset, past)
+        view = _without_withdrawn(dataset, history)
         check_names(view)
-        view.anchor, view.is_to_keep = dict(past.anchor), True
+        view.anchor, view.is_to_keep = dict(history.anchor), True
         if not keep:
             return view
         _keep_now(view, ledger)
@@ -103,28 +103,28 @@ def datasets_of_model(
         yield from _read_anew(config, [read])
         return
     recover(ledger, model_file=model_file)
-    now, since = Past.of(ledger, split_settings(config)), ledger.tombstones(after=anchor["count"])
+    now, since = WithdrawalHistory.of(ledger, split_settings(config)), ledger.tombstones(after=anchor["count"])
     # Which state of the files a stock model was trained on is not known; the first one is the likeliest.
     splits = list(now.splits if read is not None else reversed(now.splits))
     for split in splits:
         if not _concerns(split, since, config):
             yield from _kept(config, replace(now, splits=[split], grown=True))
-    past = Past.of(ledger, until=anchor) if any(since.values()) else now
+    history = WithdrawalHistory.of(ledger, until=anchor) if any(since.values()) else now
     for dataset in _read_anew(config, [read, *(split.read for split in splits)]):
-        view = _without_withdrawn(dataset, past)
+        view = _without_withdrawn(dataset, history)
         items = dataset.field2id_token[dataset.iid_field]
-        view.withdrawn_items = np.flatnonzero(isin(items, past.key.item, past.tombstones["item"]))
-        view.anchor = dict(past.anchor)
+        view.withdrawn_items = np.flatnonzero(isin(items, history.key.item, history.tombstones["item"]))
+        view.anchor = dict(history.anchor)
         yield view
     for split in splits if any(since.values()) else ():
-        yield from _kept(config, replace(past, splits=[split], grown=True, later=since))
+        yield from _kept(config, replace(history, splits=[split], grown=True, later=since))
 
 
-def _kept(config: Any, past: Past) -> Iterator[WithdrawalDataset]:
+def _kept(config: Any, history: WithdrawalHistory) -> Iterator[WithdrawalDataset]:
     """Yield the data set of the one kept split, if its rows are there."""
-    dataset = WithdrawalDataset(config, past)
+    dataset = WithdrawalDataset(config, history)
     if dataset.is_kept:
-        dataset.anchor = dict(past.anchor)
+        dataset.anchor = dict(history.anchor)
         yield dataset
 
 
@@ -164,15 +164,15 @@ def check_anchor(
     place = ledger_folder(config) if ledger is None else ledger.path
     problem = f"there is no ledger of {config['dataset']!r} in {str(place)!r}"
     if ledger is not None:
-        found = ledger.problem_with(anchor)
-        if found is None:
+        mismatch = ledger.problem_with(anchor)
+        if mismatch is None:
             return
         with ledger.committing():  # the model may be newer by a moment than what was read of the ledger
             recover(ledger, model_file=model_file)
-        found = ledger.problem_with(anchor)
-        if found is None:
+        mismatch = ledger.problem_with(anchor)
+        if mismatch is None:
             return
-        problem = f"{str(place)!r} is not the ledger that it knows ({found})"
+        problem = f"{str(place)!r} is not the ledger that it knows ({mismatch})"
     raise LedgerError(
         f"{who} knows of {anchor['count']} withdrawals, and {problem}; name its folder with ledger_dir, or put it back "
         f"from a copy: without it withdrawn rows would return"
@@ -198,7 +198,7 @@ def split_to_keep(dataset: WithdrawalDataset, ledger: Ledger) -> WithdrawalDatas
     """Return the data set whose split is to be kept, without rows that are withdrawn, or None if it was kept before."""
     if dataset.is_kept:
         return None
-    view = _without_withdrawn(dataset, Past.of(ledger))
+    view = _without_withdrawn(dataset, WithdrawalHistory.of(ledger))
     splits = kept_splits(ledger, split_settings(dataset.config))
     return None if any(is_same_split(split, view, ledger.key) for split in splits) else view
 
@@ -220,12 +220,12 @@ def refuse_withdrawn(config: Any, dataset: Dataset, what: str) -> Dataset:
         return dataset
     with closing(ledger):
         recover(ledger)
-        past = Past.of(ledger)
+        history = WithdrawalHistory.of(ledger)
     users, items = (dataset.field2id_token.get(field) for field in (dataset.uid_field, dataset.iid_field))
     if users is None or items is None:
         return dataset
     feat = dataset.inter_feat
-    held = past.withdrawn(users[np.asarray(feat[dataset.uid_field])], items[np.asarray(feat[dataset.iid_field])])
+    held = history.withdrawn(users[np.asarray(feat[dataset.uid_field])], items[np.asarray(feat[dataset.iid_field])])
     if held.any():
         raise ConfigError(
             f"{what} holds {held.sum()} rows that were withdrawn from {config['dataset']!r}; delete them, from caches "
@@ -235,15 +235,15 @@ def refuse_withdrawn(config: Any, dataset: Dataset, what: str) -> Dataset:
     return dataset
 
 
-def _without_withdrawn(dataset: WithdrawalDataset, past: Past) -> WithdrawalDataset:
+def _without_withdrawn(dataset: WithdrawalDataset, history: WithdrawalHistory) -> WithdrawalDataset:
     parts = []
     for number in range(len(dataset.build())):
         rows = dataset.interactions(number)
-        parts.append(~past.withdrawn(rows.user_tokens[rows.users], rows.item_tokens[rows.items]))
+        parts.append(~history.withdrawn(rows.user_tokens[rows.users], rows.item_tokens[rows.items]))
     view = dataset.where(parts)
     for name in ("_left_out", "newer_rows"):
         rows = getattr(view, name)
         if rows is not None:
             columns = (rows[field].to_numpy(dtype=object) for field in (view.uid_field, view.iid_field))
-            setattr(view, name, rows[~past.withdrawn(*columns)])
+            setattr(view, name, rows[~history.withdrawn(*columns)])
     return view

@@ -69,17 +69,17 @@ class WithdrawalDataset(RememberingDataset):
     @property
     def digest(self) -> str:
         """SHA-256 of the rows of each part, in any order, and of the tokens that they name; other ids do not count."""
-        found = hashlib.sha256()
+        content = hashlib.sha256()
         rows = [self.interactions(part) for part in range(3)]
         for part in rows:
             # RecBole's evaluation dataloaders sort the held-out parts in place.
-            found.update(np.int64(len(part.users)).tobytes() + np.sort(part.pair_keys()).tobytes())
+            content.update(np.int64(len(part.users)).tobytes() + np.sort(part.pair_keys()).tobytes())
         for tokens, ids in (
             (rows[0].user_tokens, np.concatenate([part.users for part in rows])),
             (rows[0].item_tokens, np.concatenate([part.items for part in rows])),
         ):
-            found.update(json.dumps(tokens[np.flatnonzero(np.bincount(ids))].tolist()).encode())
-        return found.hexdigest()
+            content.update(json.dumps(tokens[np.flatnonzero(np.bincount(ids))].tolist()).encode())
+        return content.hexdigest()
 
     def interactions(self, part: int = 0) -> Interactions:
         """Return the rows of a part (0 train, 1 valid, 2 test) with the tokens of their ids."""

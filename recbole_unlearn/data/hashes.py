@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.data.past import Past
 from recbole_unlearn.data.request import WithdrawalRequest
+from recbole_unlearn.data.withdrawal_history import WithdrawalHistory
 from recbole_unlearn.lineage.key import LedgerKey
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import Hashes
@@ -38,24 +38,24 @@ def named_by(ledger: Ledger, dataset: WithdrawalDataset, hashes: Mapping[str, An
     items = [str(token) for token in (*rows.item_tokens[1:], *new_items) if key.item(token) in hashes["item"]]
     pairs: set[tuple[str, str]] = set()
     if hashes["pair"]:
-        past = Past(key, {})
+        history = WithdrawalHistory(key, {})
         parts = map(dataset.interactions, range(3))
         tokens = [(part.user_tokens[part.users], part.item_tokens[part.items]) for part in parts]
         if newer is not None:
             tokens.append((newer[dataset.uid_field].to_numpy(object), newer[dataset.iid_field].to_numpy(object)))
         for user, item in tokens:
-            named = np.flatnonzero(past.named(user, item, {"user": (), "item": (), "pair": hashes["pair"]}))
+            named = np.flatnonzero(history.named(user, item, {"user": (), "item": (), "pair": hashes["pair"]}))
             pairs |= {(str(user[row]), str(item[row])) for row in named}
     return WithdrawalRequest(tuple(users), tuple(items), tuple(sorted(pairs)))
 
 
-def without_buried(request: WithdrawalRequest, ledger: Ledger) -> WithdrawalRequest:
+def without_tombstones(request: WithdrawalRequest, ledger: Ledger) -> WithdrawalRequest:
     """Return a request without what has a tombstone: what is gone already stays gone."""
     key, pairs = ledger.key, request.pair_tokens
     users = [key.user(user) for user in (*request.user_tokens, *(user for user, _ in pairs))]
     items = [key.item(item) for item in (*request.item_tokens, *(item for _, item in pairs))]
-    gone = {"user": ledger.buried_of("user", users), "item": ledger.buried_of("item", items)}
-    gone["pair"] = ledger.buried_of("pair", [key.pair(user, item) for user, item in pairs])
+    gone = {"user": ledger.tombstones_among("user", users), "item": ledger.tombstones_among("item", items)}
+    gone["pair"] = ledger.tombstones_among("pair", [key.pair(user, item) for user, item in pairs])
     return without_named(request, key, gone)
 
 

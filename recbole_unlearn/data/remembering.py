@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from recbole.data.dataset import Dataset
 
-from recbole_unlearn.data.past import Past, content_of, isin, token_hash
 from recbole_unlearn.data.reading import CheckedDataset
 from recbole_unlearn.data.withdrawal import by_name
+from recbole_unlearn.data.withdrawal_history import WithdrawalHistory, content_of, isin, token_hash
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.key import LedgerKey
 from recbole_unlearn.lineage.splits import KeptSplit, short
@@ -25,7 +25,7 @@ class RememberingDataset(CheckedDataset):
 
     Args:
         config: RecBole's or ours.
-        past: The earlier withdrawals; without any, everything is as RecBole does it.
+        history: The earlier withdrawals; without any, everything is as RecBole does it.
         read_only: Rows of each atomic file (``inter``, ``user``, ``item``, or a ready-made part's name) to read, from its
             beginning: those that were there when a model was trained. All by default.
 
@@ -46,11 +46,13 @@ class RememberingDataset(CheckedDataset):
     is_completed: bool = False  # whether rows that left since were put back, whose parts nobody knows any more
     withdrawn_items: np.ndarray = np.array([], dtype=np.int64)
 
-    def __init__(self, config: Any, past: Past | None = None, read_only: Mapping[str, int] | None = None) -> None:
-        self._past, self._read_only = past, dict(read_only or {})
+    def __init__(
+        self, config: Any, history: WithdrawalHistory | None = None, read_only: Mapping[str, int] | None = None
+    ) -> None:
+        self._history, self._read_only = history, dict(read_only or {})
         self.rows_read: dict[str, int] = {}
         super().__init__(config)
-        self._past = None  # it holds the ledger's key, which must not get into a pickle
+        self._history = None  # it holds the ledger's key, which must not get into a pickle
 
     @property
     def is_kept(self) -> bool:
@@ -72,14 +74,14 @@ class RememberingDataset(CheckedDataset):
     @cached_property
     def names_outside(self) -> tuple[set[str], set[str], set[tuple[str, str]]]:
         """The users, the items and the pairs of rows of the files that are not loaded: filtered, withdrawn, or new."""
-        found: tuple[set[str], set[str], set[tuple[str, str]]] = set(), set(), set()
+        names: tuple[set[str], set[str], set[tuple[str, str]]] = set(), set(), set()
         for rows in (self.newer_rows, self._dropped):
             if rows is not None:
                 users, items = (rows[field].astype(str).str.strip() for field in (self.uid_field, self.iid_field))
-                found[0].update(users)
-                found[1].update(items)
-                found[2].update(zip(users, items, strict=True))
-        return found
+                names[0].update(users)
+                names[1].update(items)
+                names[2].update(zip(users, items, strict=True))
+        return names
 
     def hashes_of_ids(self, field: str) -> frozenset[bytes]:
         """Return the hashes of the tokens that have an id in the kept split; such a token may have no row any more."""
@@ -163,30 +165,35 @@ class RememberingDataset(CheckedDataset):
 
     def _recall(self) -> None:
         """Look for the kept split of these rows; if there is one, take withdrawn rows out before anything sees them."""
-        past = self._past
-        if past is None or self.uid_field is None:
+        history = self._history
+        if history is None or self.uid_field is None:
             return
         users, items = (self.inter_feat[field].to_numpy(dtype=object) for field in (self.uid_field, self.iid_field))
-        found = past.fitting_split(users, items)
-        if found is None:
+        fitting = history.fitting_split(users, items)
+        if fitting is None:
             return
-        self._kept, loaded, newer = found
-        self.is_completed = past.later is not None
+        self._kept, loaded, newer = fitting
+        self.is_completed = history.later is not None
         self._kept_tokens = tokens = self._kept.tokens
         self.rows_read = dict(self._kept.read)
         if newer.any():
             self.newer_rows = self.inter_feat.loc[newer, [self.uid_field, self.iid_field]]
         self._places = self.inter_feat.index[loaded]
         self.inter_feat = self.inter_feat[loaded].reset_index(drop=True)
-        for name, field, digest in (("user", self.uid_field, past.key.user), ("item", self.iid_field, past.key.item)):
+        for name, field, digest in (
+            ("user", self.uid_field, history.key.user),
+            ("item", self.iid_field, history.key.item),
+        ):
             feat = getattr(self, f"{name}_feat")
             if feat is not None:
                 values = feat[field].to_numpy(dtype=object)
-                stay = isin(values, digest, set(tokens[field])) & ~isin(values, digest, past.tombstones[name])
+                stay = isin(values, digest, set(tokens[field])) & ~isin(values, digest, history.tombstones[name])
                 if name == "user":  # who came back after this split was kept has no rows in it
-                    stay &= ~isin(values, digest, past.readmitted) | feat[field].isin(self.inter_feat[field]).to_numpy()
+                    stay &= (
+                        ~isin(values, digest, history.readmitted) | feat[field].isin(self.inter_feat[field]).to_numpy()
+                    )
                 setattr(self, f"{name}_feat", feat[stay].reset_index(drop=True))
-        gone = [place for place, digest in enumerate(tokens[self.iid_field], 1) if digest in past.tombstones["item"]]
+        gone = [place for place, digest in enumerate(tokens[self.iid_field], 1) if digest in history.tombstones["item"]]
         self.withdrawn_items = np.array(gone, dtype=np.int64)
 
     def _remap(self, remap_list: list[Any]) -> None:
@@ -209,9 +216,9 @@ class RememberingDataset(CheckedDataset):
 
     def _kept_ids(self, field: str, unique: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the token of each id, and the id of each of these tokens after that of a missing value."""
-        assert self._past is not None
+        assert self._history is not None
         assert self._kept_tokens is not None
-        digest = token_hash(self._past.key, field, *self._alias_of(field))
+        digest = token_hash(self._history.key, field, *self._alias_of(field))
         place_of = {kept: place for place, kept in enumerate(self._kept_tokens[field], 1)}
         names = ["[PAD]", *(f"[withdrawn {place}]" for place in place_of.values())]
         ids, unknown = [0], 0

@@ -32,7 +32,7 @@ from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import owe, settle
 from recbole_unlearn.lineage.splits import drop_from_splits
 from recbole_unlearn.lineage.store import DISK, Disk, file_digest, real_path
-from recbole_unlearn.lineage.withdrawn import Withdrawn, buried, entries_of, from_hex, in_hex
+from recbole_unlearn.lineage.withdrawn import Withdrawn, entries_of, from_hex, in_hex, tombstones_of
 
 _STATE = "commit"
 
@@ -104,7 +104,7 @@ def _refused(ledger: Ledger, model_file: str | os.PathLike[str], error: Exceptio
     written = (ledger.state(_STATE) or {}).get("stage") == "written"
     then = "its new version is complete, so that the next run records it" if written else "the old model stays"
     return StorageError(
-        f"{str(model_file)!r}: the disk refuses to write ({_told(error)}); the withdrawal is not recorded: {then}"
+        f"{str(model_file)!r}: the disk refuses to write ({_reason(error)}); the withdrawal is not recorded: {then}"
     )
 
 
@@ -118,7 +118,7 @@ def _content(
         "temporary": f".{target.name}.{secrets.token_hex(8)}.withdrawing",
         "rows": [row.entry for row in rows],
         "hashes": [in_hex(one.hashes) for one in withdrawn],
-        "buries": [one.buries for one in withdrawn],
+        "buries": [one.adds_tombstones for one in withdrawn],  # the name that earlier versions wrote
         "before": before,
     }
 
@@ -162,8 +162,8 @@ def recover(ledger: Ledger, disk: Disk = DISK, model_file: str | os.PathLike[str
             return _recover(ledger, disk)
     except (OSError, sqlite3.Error, StorageError) as error:
         raise StorageError(
-            f"a withdrawal was interrupted and cannot be finished: the disk refuses to write ({_told(error)}); make room, or "
-            f"give write permission, and run again"
+            f"a withdrawal was interrupted and cannot be finished: the disk refuses to write ({_reason(error)}); make room, "
+            f"or give write permission, and run again"
         ) from error
 
 
@@ -188,7 +188,7 @@ def _recover(ledger: Ledger, disk: Disk, gives_up: bool = False) -> bool:
     temporary.unlink(missing_ok=True)
     with ledger.transaction():
         if state["stage"] == "written":
-            real = [kinds for kinds, buries in zip(state["hashes"], _buries(state), strict=True) if buries]
+            real = [kinds for kinds, adds in zip(state["hashes"], _adds_tombstones(state), strict=True) if adds]
             owe(ledger, target, [from_hex(kinds) for kinds in real], state["before"])
         ledger.remember(_STATE, None)
     return False
@@ -225,10 +225,10 @@ def _finish(ledger: Ledger, disk: Disk) -> None:
     with ledger.transaction():
         rows = ledger.chain(state["rows"])
         ledger.append(rows)
-        for row, kinds, buries in zip(rows, state["hashes"], _buries(state), strict=True):
+        for row, kinds, adds in zip(rows, state["hashes"], _adds_tombstones(state), strict=True):
             hashes = from_hex(kinds)
-            ledger.bury(row.seq, buried(ledger, hashes, buries))
-            if buries:
+            ledger.add_tombstones(row.seq, tombstones_of(ledger, hashes, adds))
+            if adds:
                 drop_from_splits(ledger, hashes)
             for model in {str(target), state["target"], state.get("was", state["target"])}:
                 settle(ledger, model, hashes, state["after"])
@@ -251,7 +251,7 @@ def _places(ledger: Ledger, state: Mapping[str, Any]) -> tuple[Path, Path]:
     return target, target.with_name(name)
 
 
-def _buries(state: Mapping[str, Any]) -> list[bool]:
+def _adds_tombstones(state: Mapping[str, Any]) -> list[bool]:
     return state.get("buries") or [True] * len(state["rows"])
 
 
@@ -288,5 +288,5 @@ def _remember(ledger: Ledger, state: Mapping[str, Any] | None, keep: Callable[[]
         ledger.remember(_STATE, state)
 
 
-def _told(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or error)

@@ -16,11 +16,11 @@ def weights_digest(state: Mapping[str, Any]) -> str:
     >>> weights_digest({"b": torch.zeros(2), "a": torch.ones(1)}) == weights_digest({"a": torch.ones(1), "b": torch.zeros(2)})
     True
     """
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, value in sorted(state.items()):
-        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        found.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def keyed_weights(key: LedgerKey, digest: str) -> str:

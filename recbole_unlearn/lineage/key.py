@@ -65,10 +65,10 @@ class LedgerKey:
                 f"can tell whose rows were withdrawn, and a new key would let them return"
             ) from error
         except (OSError, ValueError, IndexError) as error:
-            told = (
+            why = (
                 "it is no text in hexadecimal digits" if isinstance(error, ValueError | IndexError) else error.strerror
             )
-            raise LedgerError(f"the ledger's key {str(path)!r} cannot be read: {told}") from error
+            raise LedgerError(f"the ledger's key {str(path)!r} cannot be read: {why}") from error
         if mode:
             raise LedgerError(f"the ledger's key {str(path)!r} can be read by others; run chmod 600 on it")
         if len(secret) != 32:

@@ -151,8 +151,8 @@ class Ledger:
     @reading
     def rows(self, after: int = 0) -> list[Row]:
         """Return the rows after so many, oldest first; all by default."""
-        found = self.db.execute("SELECT seq, entry, previous, hash FROM ledger WHERE seq > ? ORDER BY seq", (after,))
-        return [Row(seq, json.loads(entry), previous, digest) for seq, entry, previous, digest in found]
+        records = self.db.execute("SELECT seq, entry, previous, hash FROM ledger WHERE seq > ? ORDER BY seq", (after,))
+        return [Row(seq, json.loads(entry), previous, digest) for seq, entry, previous, digest in records]
 
     @property
     @reading
@@ -197,18 +197,18 @@ class Ledger:
                 the ledger up to there still remembers them all.
             until: Those of everybody who was withdrawn when the ledger had this many rows.
         """
-        found: Tombstones = {kind: {} for kind in KINDS}
+        stones: Tombstones = {kind: {} for kind in KINDS}
         back: dict[bytes, int] = {}
         where = "WHERE kind IN ('user', 'item', 'pair', 'readmitted') AND seq > ? AND seq <= ? ORDER BY seq"
         last = self.anchor["count"] if until is None else until
         for kind, digest, seq in self.db.execute(f"SELECT * FROM tombstones {where}", (after or 0, last)):
-            if kind in found:
-                found[kind][digest] = seq
+            if kind in stones:
+                stones[kind][digest] = seq
             elif kind == "readmitted":
                 back[digest] = seq
         if after is None:
-            found["user"] = {digest: seq for digest, seq in found["user"].items() if back.get(digest, 0) < seq}
-        return found
+            stones["user"] = {digest: seq for digest, seq in stones["user"].items() if back.get(digest, 0) < seq}
+        return stones
 
     @reading
     def readmitted(self, until: int | None = None) -> tuple[set[bytes], set[bytes]]:
@@ -219,39 +219,39 @@ class Ledger:
         users -= self.tombstones(until=until)["user"].keys() if users else set()
         return users, {digest for (digest,) in self.db.execute(query, ("row", last))} if users else set()
 
-    def is_buried(self, kind: str, digest: bytes) -> bool:
+    def has_tombstone(self, kind: str, digest: bytes) -> bool:
         """Return whether there is this tombstone; that of a user who was readmitted counts no more."""
-        return bool(self.buried_of(kind, [digest]))
+        return bool(self.tombstones_among(kind, [digest]))
 
-    def buried_of(self, kind: str, digests: Sequence[bytes]) -> set[bytes]:
+    def tombstones_among(self, kind: str, digests: Sequence[bytes]) -> set[bytes]:
         """Return for which of these hashes there is a tombstone; that of a user who was readmitted counts no more."""
-        buried = self._latest(kind, digests)
+        written = self._latest(kind, digests)
         back = self._latest("readmitted", digests) if kind == "user" else {}
-        return {digest for digest, seq in buried.items() if back.get(digest, 0) < seq}
+        return {digest for digest, seq in written.items() if back.get(digest, 0) < seq}
 
     @reading
     def _latest(self, kind: str, digests: Sequence[bytes]) -> dict[bytes, int]:
         """Return the last row that wrote each of these tombstones."""
-        found: dict[bytes, int] = {}
+        latest: dict[bytes, int] = {}
         for begin in range(0, len(digests), _AT_A_TIME):
             some = digests[begin : begin + _AT_A_TIME]
             among = f"hash IN ({','.join('?' * len(some))})"
             query = f"SELECT hash, max(seq) FROM tombstones WHERE kind = ? AND {among} GROUP BY hash"
-            found |= dict(self.db.execute(query, (kind, *some)).fetchall())
-        return found
+            latest |= dict(self.db.execute(query, (kind, *some)).fetchall())
+        return latest
 
-    def bury(self, seq: int, hashes: Mapping[str, Sequence[bytes]]) -> None:
+    def add_tombstones(self, seq: int, hashes: Mapping[str, Sequence[bytes]]) -> None:
         """Write tombstones that are not there yet; call it inside a transaction."""
         for kind, digests in hashes.items():
-            there = set() if kind == "readmitted" else self.buried_of(kind, digests)
+            there = set() if kind == "readmitted" else self.tombstones_among(kind, digests)
             new = [(kind, digest, seq) for digest in digests if digest not in there]
             self.db.executemany("INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)", new)
 
     @reading
     def state(self, name: str) -> dict[str, Any] | None:
         """Return a remembered state, such as that of an interrupted commit."""
-        found = self.db.execute("SELECT content FROM state WHERE name = ?", (name,)).fetchone()
-        return json.loads(found[0]) if found else None
+        row = self.db.execute("SELECT content FROM state WHERE name = ?", (name,)).fetchone()
+        return json.loads(row[0]) if row else None
 
     @reading
     def states(self) -> dict[str, dict[str, Any]]:
@@ -290,9 +290,9 @@ class Ledger:
         return problems + self._verify_tombstones()
 
     def _verify_tombstones(self) -> list[str]:
-        found: dict[int, list[bytes]] = {}
+        digests: dict[int, list[bytes]] = {}
         for digest, seq in self.db.execute("SELECT hash, seq FROM tombstones"):
-            found.setdefault(seq, []).append(digest)
+            digests.setdefault(seq, []).append(digest)
         rows = {row.seq: row.entry.get("tombstones") for row in self.rows()}
-        wrong = sorted(seq for seq in rows.keys() | found.keys() if rows.get(seq) != digest_of(found.get(seq, [])))
+        wrong = sorted(seq for seq in rows.keys() | digests.keys() if rows.get(seq) != digest_of(digests.get(seq, [])))
         return [f"the tombstones of row {seq} are not those that it wrote" for seq in wrong]

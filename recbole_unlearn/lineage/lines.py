@@ -30,15 +30,15 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """Return the whole lines of a file; a torn one, which a crash left, is skipped. No file has no lines."""
     if not path.is_file():
         return []
-    found = []
+    lines = []
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             line = json.loads(text)
         except json.JSONDecodeError:
             continue
         if isinstance(line, dict):
-            found.append(line)
-    return found
+            lines.append(line)
+    return lines
 
 
 def digest(value: Any) -> str:

@@ -59,18 +59,18 @@ def settle(
         digest: SHA-256 of the model's file from now on; as it was by default.
     """
     names = _names(ledger, model_file)
-    known = digest or next((told["file"] for told in map(ledger.state, names) if told and told.get("file")), None)
+    known = digest or next((state["file"] for state in map(ledger.state, names) if state and state.get("file")), None)
     _remember(ledger, model_file, names, [_without(request, [done]) for request in _owed(ledger, names)], known)
 
 
 def models_that_owe(ledger: Ledger) -> dict[Path, int]:
     """Return for each model that owes something how many users, items and pairs that are."""
-    found = {}
+    owing = {}
     for name in ledger.states():
         if name.startswith(_STATE):
             requests = _owed(ledger, [name])
-            found[Path(name.removeprefix(_STATE))] = sum(len(one) for request in requests for one in request.values())
-    return found
+            owing[Path(name.removeprefix(_STATE))] = sum(len(one) for request in requests for one in request.values())
+    return owing
 
 
 def _owed(ledger: Ledger, names: Sequence[str]) -> list[Hashes]:

@@ -60,20 +60,20 @@ def write_receipts(ledger: Ledger, rows: Iterable[Row]) -> list[Path]:
 def _write(ledger: Ledger, row: Row, path: Path) -> None:
     private_folder(path.parent)
     content = receipt(ledger, row)
-    told = json.dumps(content, indent=1, sort_keys=True) + "\n"
-    for file, text in ((path.with_suffix(".md"), render(content)), (path, told)):
+    as_json = json.dumps(content, indent=1, sort_keys=True) + "\n"
+    for file, text in ((path.with_suffix(".md"), render(content)), (path, as_json)):
         if not file.exists():
             write_atomically(file, lambda out, text=text: out.write(text.encode()), mode=0o600)  # type: ignore[misc]
 
 
 def numbers_of_receipts(ledger: Path) -> set[int]:
     """Return for which rows of a ledger there is a receipt."""
-    found, prefix = set(), f"{ledger.stem}-"
+    numbers, prefix = set(), f"{ledger.stem}-"
     for name in _names(ledger):
         number = name.removeprefix(prefix).removesuffix(".json")
         if name == f"{prefix}{number}.json" and number.isdecimal():
-            found.add(int(number))
-    return found
+            numbers.add(int(number))
+    return numbers
 
 
 def torn_receipts(ledger: Path) -> list[Path]:
@@ -84,14 +84,14 @@ def torn_receipts(ledger: Path) -> list[Path]:
 
 def read_receipts(ledger: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Return the receipts of a ledger that can be read, by their paths, and what is wrong with the others."""
-    found, problems = {}, []
+    receipts, problems = {}, []
     for number in sorted(numbers_of_receipts(ledger)):
         path, content = _path(ledger, number), read_receipt(ledger, number)
         if content is None:
             problems.append(f"{path} is damaged, or no receipt of this ledger")
         else:
-            found[str(path)] = content
-    return found, problems
+            receipts[str(path)] = content
+    return receipts, problems
 
 
 def read_receipt(ledger: Path, number: int) -> dict[str, Any] | None:
@@ -123,10 +123,12 @@ def _path(ledger: Path, number: int) -> Path:
 
 def render(content: dict[str, Any]) -> str:
     """Return a receipt as markdown."""
-    ledger, told = content["ledger"], content["withdrawal"]
-    lines = [f"# Receipt {ledger['count']} of {ledger['dataset']}", "", _sentence(told), "", "| | |", "|---|---|"]
+    ledger, withdrawal = content["ledger"], content["withdrawal"]
+    lines = [f"# Receipt {ledger['count']} of {ledger['dataset']}", "", _sentence(withdrawal), "", "| | |", "|---|---|"]
     shown = ("request", "rows", "model_before", "model_after", "seconds", "residual", "approximate", "version")
-    lines += [f"| {name.replace('_', ' ')} | `{told[name]}` |" for name in shown if told.get(name) is not None]
+    lines += [
+        f"| {name.replace('_', ' ')} | `{withdrawal[name]}` |" for name in shown if withdrawal.get(name) is not None
+    ]
     lines += [f"| ledger row | `{ledger['count']}` |", f"| ledger head | `{ledger['head']}` |"]
     lines += [
         "",
@@ -136,13 +138,13 @@ def render(content: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _sentence(told: dict[str, Any]) -> str:
-    if told.get("readmitted"):
+def _sentence(entry: dict[str, Any]) -> str:
+    if entry.get("readmitted"):
         return (
-            f"On {told['time']} {told['readmitted']} users were readmitted by their consent: rows that are delivered from "
+            f"On {entry['time']} {entry['readmitted']} users were readmitted by their consent: rows that are delivered from "
             f"now on are used, those that were withdrawn stay out."
         )
     return (
-        f"On {told['time']} {told['users']} users, {told['items']} items and {told['pairs']} single interactions were "
-        f"withdrawn from the model `{told['model']}` with {told['method']} (scope {told['scope']})."
+        f"On {entry['time']} {entry['users']} users, {entry['items']} items and {entry['pairs']} single interactions were "
+        f"withdrawn from the model `{entry['model']}` with {entry['method']} (scope {entry['scope']})."
     )

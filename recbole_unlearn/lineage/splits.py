@@ -119,8 +119,8 @@ def keep_split(
         rows: Index into ``users``, short hash of the item, position and part of each row, each of shape [rows].
         read: Rows of each atomic file.
     """
-    told = json.dumps(dict(read or {}), sort_keys=True)
-    number = ledger.db.execute("INSERT INTO splits (settings, read) VALUES (?, ?)", (settings, told)).lastrowid
+    sizes = json.dumps(dict(read or {}), sort_keys=True)
+    number = ledger.db.execute("INSERT INTO splits (settings, read) VALUES (?, ?)", (settings, sizes)).lastrowid
     assert number is not None
     for name, hashes in tokens.items():
         sealed = ledger.key.seal(b"".join(hashes), _place(number, name.encode()))
@@ -145,28 +145,28 @@ def kept_splits(ledger: Ledger, settings: str) -> list[KeptSplit]:
 
 def sizes_of(ledger: Ledger, user_field: str, item_field: str) -> list[tuple[int, int]]:
     """Return how many (users, items) the kept splits know, each with the padding, the newest first and each once."""
-    found: dict[int, dict[str, int]] = {}
+    sizes_by_split: dict[int, dict[str, int]] = {}
     if not ledger.db.execute("PRAGMA user_version").fetchone()[0]:
         return []  # of an earlier version, which sealed nothing, and which nothing brings to this one while it is only read
     for number, name, sealed in ledger.db.execute("SELECT split, field, hashes FROM split_tokens ORDER BY split DESC"):
         size = len(ledger.key.unseal(sealed, _place(number, name.encode()))) // SIZE + 1
-        found.setdefault(number, {})[name] = size
-    told = [(sizes.get(user_field), sizes.get(item_field)) for sizes in found.values()]
-    return list(dict.fromkeys((users, items) for users, items in told if users and items))
+        sizes_by_split.setdefault(number, {})[name] = size
+    pairs = [(sizes.get(user_field), sizes.get(item_field)) for sizes in sizes_by_split.values()]
+    return list(dict.fromkeys((users, items) for users, items in pairs if users and items))
 
 
 def _load(ledger: Ledger, number: int) -> KeptSplit:
     key = ledger.key
-    found = ledger.db.execute("SELECT field, hashes FROM split_tokens WHERE split = ?", (number,))
-    opened = {name: key.unseal(sealed, _place(number, name.encode())) for name, sealed in found}
+    sealed_tokens = ledger.db.execute("SELECT field, hashes FROM split_tokens WHERE split = ?", (number,))
+    opened = {name: key.unseal(sealed, _place(number, name.encode())) for name, sealed in sealed_tokens}
     tokens = {name: [blob[k : k + SIZE] for k in range(0, len(blob), SIZE)] for name, blob in opened.items()}
     pieces = ledger.db.execute("SELECT user, rows FROM split_rows WHERE split = ?", (number,)).fetchall()
     parts = [_opened(key, number, user, sealed) for user, sealed in pieces]
     records = np.concatenate([np.zeros(0, dtype=_RECORD), *parts])
     users = np.repeat(short([user for user, _ in pieces]), [len(part) for part in parts])
     (read,) = ledger.db.execute("SELECT read FROM splits WHERE id = ?", (number,)).fetchone()
-    told = json.loads(read) if read else {}
-    return KeptSplit(tokens, users, records["item"], records["position"], records["part"], told)
+    sizes = json.loads(read) if read else {}
+    return KeptSplit(tokens, users, records["item"], records["position"], records["part"], sizes)
 
 
 def drop_from_splits(ledger: Ledger, hashes: Mapping[str, Sequence[bytes]]) -> None:

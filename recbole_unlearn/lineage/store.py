@@ -170,8 +170,8 @@ def file_digest(path: str | os.PathLike[str]) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        told = getattr(error, "strerror", None) or "its name cannot be that of a file"
-        raise ConfigError(f"{str(path)[:200]!r} cannot be read ({told}); give the path of a file") from error
+        why = getattr(error, "strerror", None) or "its name cannot be that of a file"
+        raise ConfigError(f"{str(path)[:200]!r} cannot be read ({why}); give the path of a file") from error
 
 
 def is_there(path: Path) -> bool:
@@ -223,7 +223,7 @@ class SeenFile(NamedTuple):
 def stamp_of(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
     """Return device, inode, size and times (modified, changed; ns) of a file, None if it is not there."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):  # the name cannot be that of a file
         return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -20,12 +20,12 @@ class Withdrawn:
         entry: What the ledger's row says; it names no token.
         hashes: Of the users, items and pairs that were withdrawn; ``row`` holds tombstones of the single rows of its users,
             which stay out when a user is readmitted, ``filler`` tombstones of no pair, which hide the number of the pairs.
-        buries: Whether they leave the data set with it; a model that catches up forgets what left before.
+        adds_tombstones: Whether tombstones are written; a model that catches up forgets what has them already.
     """
 
     entry: Mapping[str, Any]
     hashes: Hashes = field(default_factory=dict)
-    buries: bool = True
+    adds_tombstones: bool = True
 
 
 def in_hex(hashes: Mapping[str, Iterable[bytes]]) -> dict[str, list[str]]:
@@ -44,23 +44,23 @@ def entries_of(ledger: Ledger, withdrawn: Sequence[Withdrawn]) -> list[dict[str,
     entries = []
     for one in withdrawn:
         new: set[tuple[str, bytes]] = set()
-        for kind, digests in buried(ledger, one.hashes, one.buries).items():
-            new |= {(kind, digest) for digest in set(digests) - ledger.buried_of(kind, digests)} - seen
+        for kind, digests in tombstones_of(ledger, one.hashes, one.adds_tombstones).items():
+            new |= {(kind, digest) for digest in set(digests) - ledger.tombstones_among(kind, digests)} - seen
         seen |= new
         entries.append({**one.entry, "tombstones": digest_of(digest for _, digest in new)})
     return entries
 
 
-def buried(ledger: Ledger, hashes: Mapping[str, Sequence[bytes]], all_kinds: bool = True) -> dict[str, list[bytes]]:
+def tombstones_of(ledger: Ledger, hashes: Mapping[str, Sequence[bytes]], adds: bool = True) -> dict[str, list[bytes]]:
     """Return the hashes as tombstones hold them: of a pair only the hash of both, so that nobody sees who shares one.
 
     Args:
         ledger: The ledger.
         hashes: Of a withdrawal.
-        all_kinds: Or none, for a model that catches up: its users left before, or came back since.
+        adds: Whether it adds tombstones. False for a model that catches up: what it forgets has them, or was readmitted.
     """
-    if not all_kinds:
+    if not adds:
         return {}
-    found = {kind: list(digests) for kind, digests in hashes.items() if kind != "filler"}
+    stones = {kind: list(digests) for kind, digests in hashes.items() if kind != "filler"}
     pairs = [ledger.key.pair_of(pair) for pair in hashes.get("pair", ()) if len(pair) == 2 * SIZE]
-    return {**found, "pair": pairs + list(hashes.get("filler", ()))}
+    return {**stones, "pair": pairs + list(hashes.get("filler", ()))}

@@ -34,7 +34,7 @@ class UnlearnContext:
         train_until_best: Trains a model on the retained rows until held-out ones are no longer ranked higher: a new one or
             the given one, for so many epochs at most, with a multiple of the learning rate. Returns the model
             and its diagnostics.
-        workshop: Returns what trains shards of the retained rows, for methods that unlearn from shards.
+        shard_trainer: Returns what trains shards of the retained rows, for methods that unlearn from shards.
     """
 
     model: Any
@@ -48,7 +48,7 @@ class UnlearnContext:
     train: Callable[..., Any]
     epochs: int
     train_until_best: Callable[..., tuple[Any, dict[str, Any]]]
-    workshop: Callable[[], Any] | None = None
+    shard_trainer: Callable[[], Any] | None = None
 
     @cached_property
     def retained_counts(self) -> np.ndarray:
@@ -132,11 +132,11 @@ class UnlearnMethod(ABC):
         """The options by name."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
-    def learn(self, workshop: Any) -> Any | None:
+    def learn(self, shard_trainer: Any) -> Any | None:
         """Return the model that this method unlearns from, if it needs one of its own; None: the model as RecBole trains it.
 
         Args:
-            workshop: Trains shards of all training rows, see ``recbole_unlearn.shards.workshop.Workshop``.
+            shard_trainer: Trains shards of all training rows, see ``recbole_unlearn.shards.shard_trainer.ShardTrainer``.
         """
         return None
 

@@ -47,10 +47,10 @@ class SISA(UnlearnMethod):
         """How the shards are served."""
         return Aggregation("mean")
 
-    def learn(self, workshop: Any) -> Any:
+    def learn(self, shard_trainer: Any) -> Any:
         """Return an ensemble of shards, trained on all training rows."""
-        assignment = partition(workshop.rows, self.partition_kind, self.shard_count, workshop.seed)
-        return workshop.train_ensemble(assignment, self.shard_count, self.aggregation)
+        assignment = partition(shard_trainer.rows, self.partition_kind, self.shard_count, shard_trainer.seed)
+        return shard_trainer.train_ensemble(assignment, self.shard_count, self.aggregation)
 
     def check_model(self, model: Any, rows: int) -> None:
         """Refuse a model that is no ensemble of these rows."""
@@ -68,8 +68,8 @@ class SISA(UnlearnMethod):
         self.check_model(ensemble, len(forget))
         assignment = ensemble.assignment.cpu().numpy()
         touched = np.unique(assignment[forget])
-        assert context.workshop is not None
-        new, seconds = context.workshop().relearn(ensemble, assignment[~forget], touched, self.aggregation)
+        assert context.shard_trainer is not None
+        new, seconds = context.shard_trainer().relearn(ensemble, assignment[~forget], touched, self.aggregation)
         return Outcome(
             new,
             {

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from recbole_unlearn.production.found import NotInspected
 from recbole_unlearn.production.stand_ins import Global, StandIn
+from recbole_unlearn.production.trace import NotInspected
 
 _PLAIN = re.compile(r"[<>|=]?(?:[biufc?SUVOMm])\d{0,6}(?:\[\d{0,4}[A-Za-z]{1,2}\])?")
 _MODULES = re.compile(r"(numpy|numpy\._?core\.\w+|numpy\.core|numpy\._core)")
@@ -115,10 +115,10 @@ def _dtype(thing: Any) -> np.dtype:
         return np.dtype((base, shape))
     if code[0] in "Mm" and state and isinstance(state[-1], tuple) and len(state[-1]) == 2:
         code += _unit(state[-1][1])
-    found = np.dtype(code)
-    if found.itemsize == 0 and state and type(state[5]) is int and code[0] in "SUV":
-        found = np.dtype(f"{code[0]}{state[5] // (4 if code[0] == 'U' else 1)}")
-    return found.newbyteorder(state[1]) if state and state[1] in ("<", ">") else found
+    dtype = np.dtype(code)
+    if dtype.itemsize == 0 and state and type(state[5]) is int and code[0] in "SUV":
+        dtype = np.dtype(f"{code[0]}{state[5] // (4 if code[0] == 'U' else 1)}")
+    return dtype.newbyteorder(state[1]) if state and state[1] in ("<", ">") else dtype
 
 
 def _record(state: tuple[Any, ...]) -> np.dtype:
@@ -147,13 +147,13 @@ def _unit(data: Any) -> str:
 
 def take_joblib_array(wrapper: StandIn, source: Readable, nested: Callable[[], Any]) -> Any:
     """Return the array whose bytes joblib wrote into the pickle, right behind what describes it."""
-    told = wrapper.attributes
-    dtype, shape = as_dtype(told.get("dtype")), told.get("shape")
+    attributes = wrapper.attributes
+    dtype, shape = as_dtype(attributes.get("dtype")), attributes.get("shape")
     if dtype.hasobject:
         return nested()
-    if told.get("numpy_array_alignment_bytes") is not None:
+    if attributes.get("numpy_array_alignment_bytes") is not None:
         source.read(source.read(1)[0])
-    return array_of(source.read(_size(shape, dtype)), dtype, shape, told.get("order"))
+    return array_of(source.read(_size(shape, dtype)), dtype, shape, attributes.get("order"))
 
 
 def _size(shape: Any, dtype: np.dtype) -> int:

@@ -85,8 +85,8 @@ def asked_of(values: Mapping[str, Any]) -> Asked:
     if ledger is None:
         return Asked(spec, request)
     with closing(ledger), ledger.snapshot():
-        told = {"path": str(ledger.path), **ledger.anchor, "key": ledger.key.fingerprint}
-        return Asked(_with_ledger(spec, ledger, fields), request, told)
+        ledger_facts = {"path": str(ledger.path), **ledger.anchor, "key": ledger.key.fingerprint}
+        return Asked(_with_ledger(spec, ledger, fields), request, ledger_facts)
 
 
 def fields_of(values: Mapping[str, Any]) -> tuple[str, str]:

@@ -11,9 +11,9 @@ from typing import IO, Any
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.production.asked import KEYS, Asked, asked_of
 from recbole_unlearn.production.files import display
-from recbole_unlearn.production.found import CHECK, MUST_FIX, NOT_INSPECTED, Trace, counted
 from recbole_unlearn.production.reports import place_of, shown, title, write_report
 from recbole_unlearn.production.search import Searched, folders_of, search
+from recbole_unlearn.production.trace import CHECK, MUST_FIX, NOT_INSPECTED, Trace, counted
 from recbole_unlearn.version import __version__
 
 CLEAN, FOUND, NOT_ALL_INSPECTED = 0, 1, 3
@@ -88,8 +88,8 @@ def rendered(searched: Searched, asked: Asked) -> str:
     if asked.spec.dataset is None:
         lines.append("no model can prove that it is clean without --dataset=NAME, whose ledger knows those that are")
     numbers = Counter(trace.group for trace in searched.traces)
-    told = ", ".join(f"{numbers[group]} {group}" for group in _HEADINGS)
-    lines.append(f"{told}, in {counted(searched.files, 'file')} of {searched.bytes:,} bytes")
+    counts = ", ".join(f"{numbers[group]} {group}" for group in _HEADINGS)
+    lines.append(f"{counts}, in {counted(searched.files, 'file')} of {searched.bytes:,} bytes")
     return "\n".join(lines) + "\n"
 
 

@@ -43,7 +43,7 @@ class Names:
     """Knows what the names of columns and keys mean.
 
     Args:
-        told: Has further names.
+        spec: Has further names.
 
     Example:
         >>> names = Names(Spec(user_columns=["kunde"]))
@@ -51,9 +51,9 @@ class Names:
         (Role(who='user', many=False), Role(who='user', many=True), None)
     """
 
-    def __init__(self, told: Spec) -> None:
-        self._users = USER_NAMES | {plain_name(name) for name in told.user_columns}
-        self._items = ITEM_NAMES | {plain_name(name) for name in told.item_columns}
+    def __init__(self, spec: Spec) -> None:
+        self._users = USER_NAMES | {plain_name(name) for name in spec.user_columns}
+        self._items = ITEM_NAMES | {plain_name(name) for name in spec.item_columns}
         self._known: dict[object, Role | None] = {}
 
     def role(self, name: object) -> Role | None:
@@ -70,14 +70,14 @@ class Names:
         if not _PLAIN.fullmatch(name):
             return None
         plain = plain_name(_MERGED.sub("", name.strip()))
-        found = self._who(plain)
-        if found:
-            return Role(found, many=_is_sequence(name))
+        who = self._who(plain)
+        if who:
+            return Role(who, many=_is_sequence(name))
         for ending in _MANY:
             if plain.endswith(ending):
-                found = self._who(plain.removesuffix(ending).removesuffix("_"))
-                if found:
-                    return Role(found, many=True)
+                who = self._who(plain.removesuffix(ending).removesuffix("_"))
+                if who:
+                    return Role(who, many=True)
         return self._by_last_word(name)
 
     def _by_last_word(self, name: str) -> Role | None:
@@ -130,8 +130,8 @@ class Names:
 
 
 def _is_sequence(name: str) -> bool:
-    found = TYPE.search(name)
-    return bool(found) and found.group(1).endswith("_seq") if found else False
+    match = TYPE.search(name)
+    return bool(match) and match.group(1).endswith("_seq") if match else False
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def readmit(request_file: str | os.PathLike[str], given: Mapping[str, Any]) -> d
 
 def _record(ledger: Ledger, users: list[bytes], old: list[tuple[str, str]]) -> Path:
     """Record that users come back without these rows, and return the receipt."""
-    others = sum(not ledger.is_buried("user", user) for user in users)
+    others = sum(not ledger.has_tombstone("user", user) for user in users)
     if others:
         raise RequestError(f"{others} of the {len(users)} users are not withdrawn; name those who are, and nobody else")
     rows = filled(ledger.key, sorted({ledger.key.pair(*pair) for pair in old}))
@@ -74,12 +74,12 @@ def _record(ledger: Ledger, users: list[bytes], old: list[tuple[str, str]]) -> P
         "readmitted": len(users),
         "request": digest_of(users),
         "version": __version__,
-        "tombstones": digest_of({*users, *(set(rows) - ledger.buried_of("row", rows))}),
+        "tombstones": digest_of({*users, *(set(rows) - ledger.tombstones_among("row", rows))}),
     }
     (row,) = ledger.chain([entry])
     with ledger.transaction():
         ledger.append([row])
-        ledger.bury(row.seq, {"readmitted": users, "row": rows})
+        ledger.add_tombstones(row.seq, {"readmitted": users, "row": rows})
         for model in models_that_owe(ledger):  # models of before learn it from the ledger, those of after owe nothing
             settle(ledger, model, {"user": users})
     ledger.tidy()

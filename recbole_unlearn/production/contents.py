@@ -10,12 +10,12 @@ import numpy as np
 
 from recbole_unlearn.production.arrays import numpy_array, read_npy
 from recbole_unlearn.production.files import HEAD, UNPACKED, display, open_regular, packer_of, unpacked
-from recbole_unlearn.production.found import NotInspected
 from recbole_unlearn.production.inert import read_pickle
 from recbole_unlearn.production.source import Source
 from recbole_unlearn.production.stand_ins import Global, StandIn, walk
 from recbole_unlearn.production.tables import as_index, table_of
 from recbole_unlearn.production.torch_files import as_tensor, read_torch, read_torch_file
+from recbole_unlearn.production.trace import NotInspected
 
 _DICTS = {"OrderedDict", "defaultdict", "Counter", "dict"}
 _LISTS = {"deque", "list", "set", "frozenset", "tuple", "UserList"}
@@ -85,17 +85,17 @@ def as_array(thing: Any) -> np.ndarray | None:
     >>> as_array(read_pickle(io.BytesIO(pickle.dumps(np.arange(3)))))
     array([0, 1, 2])
     """
-    found = numpy_array(thing)
-    if found is not None:
-        return found
+    array = numpy_array(thing)
+    if array is not None:
+        return array
     tensor = as_tensor(thing)
     if tensor is not None:
         return tensor.array()
-    found = as_index(thing)
-    if found is None and isinstance(thing, StandIn) and thing.stands_for.startswith("pandas."):
+    array = as_index(thing)
+    if array is None and isinstance(thing, StandIn) and thing.stands_for.startswith("pandas."):
         columns = table_of(thing)
-        found = next(iter(columns.values())) if columns and thing.stands_for.endswith(".Series") else None
-    return found
+        array = next(iter(columns.values())) if columns and thing.stands_for.endswith(".Series") else None
+    return array
 
 
 def as_dict(thing: Any) -> dict[Any, Any] | None:

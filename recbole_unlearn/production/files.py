@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from recbole_unlearn.production.found import NotInspected
+from recbole_unlearn.production.trace import NotInspected
 
 HEAD = 1 << 12  # bytes that say what packed a file
 _PIECE = 1 << 20  # bytes that are unpacked at once

@@ -15,9 +15,9 @@ from typing import IO, Any, cast
 import numpy as np
 
 from recbole_unlearn.production.arrays import numpy_array, take_joblib_array
-from recbole_unlearn.production.found import NotInspected
 from recbole_unlearn.production.source import Source
 from recbole_unlearn.production.stand_ins import Global, StandIn
+from recbole_unlearn.production.trace import NotInspected
 
 _OPCODES = 30_000_000  # a million tokens are two million of them
 _RECONSTRUCTORS = {"copyreg._reconstructor", "copy_reg._reconstructor", "copyreg.__newobj__", "copy_reg.__newobj__"}
@@ -154,7 +154,7 @@ class _Machine:
         state = self.pop()
         target = self.stack[-1]
         if not isinstance(target, StandIn):
-            raise NotInspected(f"a pickle that sets the state of a {_told(target)}")
+            raise NotInspected(f"a pickle that sets the state of a {_kind_of(target)}")
         target.states.append(state)
         if isinstance(target.what, Global) and target.what.name == _JOBLIB_ARRAY:
             target.values.append(take_joblib_array(target, self.source, self.nested))
@@ -174,7 +174,7 @@ class _Machine:
         elif isinstance(target, StandIn):
             target.values.extend(values)
         else:
-            raise NotInspected(f"a pickle that appends to a {_told(target)}")
+            raise NotInspected(f"a pickle that appends to a {_kind_of(target)}")
 
     def add(self, _: Any) -> None:
         values = self.since_mark()
@@ -184,7 +184,7 @@ class _Machine:
         elif isinstance(target, StandIn):
             target.values.extend(values)
         else:
-            raise NotInspected(f"a pickle that adds to a {_told(target)}")
+            raise NotInspected(f"a pickle that adds to a {_kind_of(target)}")
 
     def set_items(self, values: list[Any]) -> None:
         pairs = list(zip(values[::2], values[1::2], strict=True))
@@ -194,7 +194,7 @@ class _Machine:
         elif isinstance(target, StandIn):
             target.items.extend(pairs)
         else:
-            raise NotInspected(f"a pickle that sets an item of a {_told(target)}")
+            raise NotInspected(f"a pickle that sets an item of a {_kind_of(target)}")
 
     def set_item(self, _: Any) -> None:
         value, key = self.pop(), self.pop()
@@ -234,7 +234,7 @@ def _key(key: Any) -> Any:
         elif isinstance(part, tuple):
             raise NotInspected("a pickle with a key of tuples in tuples")
         elif not isinstance(part, _KEYS):
-            raise NotInspected(f"a pickle with a {_told(part)} for a key")
+            raise NotInspected(f"a pickle with a {_kind_of(part)} for a key")
         if seen > _LARGEST_KEY:
             raise NotInspected("a pickle with a key of tuples in tuples")
     return key
@@ -249,7 +249,7 @@ def _bytes(arguments: tuple[Any, ...]) -> bytes:
     return arguments[0].encode("latin-1")
 
 
-def _told(thing: Any) -> str:
+def _kind_of(thing: Any) -> str:
     return "class or function" if isinstance(thing, Global) else type(thing).__name__
 
 

@@ -32,11 +32,11 @@ def _withdraw(model_file: str, values: dict[str, Any]) -> int:
             f"{model_file}: " + (render_plan(result["plan"]) if result["plan"] else "nothing to do") + "\n"
         )
         return 0
-    sys.stdout.write("\n".join(_told(result)) + "\n")
+    sys.stdout.write("\n".join(_lines_of(result)) + "\n")
     return 0
 
 
-def _told(result: dict[str, Any]) -> list[str]:
+def _lines_of(result: dict[str, Any]) -> list[str]:
     lines = []
     for entry, receipt in zip(result["withdrawals"], result["receipts"], strict=True):
         later = "" if os.path.exists(receipt) else " (not written yet; the next run does)"

@@ -57,8 +57,10 @@ def job_of(
 
 def without_owed(request: WithdrawalRequest, ledger: Ledger, model_file: str | Path) -> WithdrawalRequest:
     """Return a request without what the model owes already."""
-    found = [_tombstones(ledger, kinds) for kinds in owed(ledger, model_file)]
-    return without_named(request, ledger.key, {kind: set().union(*(one[kind] for one in found)) for kind in KINDS})
+    owed_tombstones = [_tombstones(ledger, kinds) for kinds in owed(ledger, model_file)]
+    return without_named(
+        request, ledger.key, {kind: set().union(*(one[kind] for one in owed_tombstones)) for kind in KINDS}
+    )
 
 
 def _tombstones(ledger: Ledger, kinds: Mapping[str, Sequence[bytes]]) -> dict[str, set[bytes]]:

@@ -10,7 +10,7 @@ from typing import Any
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.production.files import display
-from recbole_unlearn.production.found import Trace
+from recbole_unlearn.production.trace import Trace
 
 
 def place_of(values: Mapping[str, Any], kind: str) -> Path | None:

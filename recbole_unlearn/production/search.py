@@ -13,8 +13,8 @@ from tqdm import tqdm
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.production.files import LINK, files_below, open_regular
 from recbole_unlearn.production.formats.dispatch import inspect
-from recbole_unlearn.production.found import Place, Trace
 from recbole_unlearn.production.spec import Spec
+from recbole_unlearn.production.trace import Place, Trace
 from recbole_unlearn.production.wanted import Wanted
 from recbole_unlearn.production.workers import Limits, look_into
 
@@ -79,11 +79,11 @@ def search(
     Returns:
         The traces, with the paths as they are on disk: escape them before they are shown.
     """
-    found = Searched()
+    searched = Searched()
     reasons: dict[Path, str | None] = {}
     left_out = {os.path.realpath(path) for path in apart}
     names = {os.path.basename(path) for path in left_out}
-    for path, reason in _walk(folders, found.left_out):
+    for path, reason in _walk(folders, searched.left_out):
         if path.name not in names or os.path.realpath(path) not in left_out:
             reasons[path] = reason
     roots = [os.path.realpath(folder) for folder in folders]
@@ -93,16 +93,16 @@ def search(
     shown = tqdm(reasons.items(), desc="Audit", unit=" files", ncols=100, disable=None if progress else True)
     for path, reason in shown:
         if reason is not None:
-            found.traces += _not_opened(path, reason, roots, found.left_out)
+            searched.traces += _not_opened(path, reason, roots, searched.left_out)
             continue
         result = next(looked)
-        found.files += 1
+        searched.files += 1
         if result.reason is not None:
-            found.traces.append(Place(str(path)).not_inspected("file", result.reason))
+            searched.traces.append(Place(str(path)).not_inspected("file", result.reason))
             continue
-        found.bytes += int(result.found["bytes"])
-        found.traces += [Trace.from_plain({**plain, "path": str(path)}) for plain in result.found["traces"]]
-    return found
+        searched.bytes += int(result.found["bytes"])
+        searched.traces += [Trace.from_plain({**plain, "path": str(path)}) for plain in result.found["traces"]]
+    return searched
 
 
 def prepared(**spec: Any) -> Wanted:

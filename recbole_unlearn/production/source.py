@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import IO
 
-from recbole_unlearn.production.found import NotInspected
+from recbole_unlearn.production.trace import NotInspected
 
 _LINE = 1 << 20
 

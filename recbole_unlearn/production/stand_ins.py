@@ -54,12 +54,12 @@ class StandIn:
     @property
     def attributes(self) -> dict[str, Any]:
         """Its attributes by name: every state that is a dict, or a dict and the slots."""
-        found: dict[str, Any] = {}
+        attributes: dict[str, Any] = {}
         for state in self.states:
             for part in state if isinstance(state, tuple) and len(state) == 2 else (state,):
                 if isinstance(part, dict):
-                    found.update((name, value) for name, value in part.items() if isinstance(name, str))
-        return found
+                    attributes.update((name, value) for name, value in part.items() if isinstance(name, str))
+        return attributes
 
     def __repr__(self) -> str:
         return f"<stands for {self.stands_for}>"

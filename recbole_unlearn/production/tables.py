@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from recbole_unlearn.production.arrays import numpy_array
-from recbole_unlearn.production.found import NotInspected
 from recbole_unlearn.production.stand_ins import Global, StandIn
+from recbole_unlearn.production.trace import NotInspected
 
 _LONGEST = 1 << 28  # of a range
 
@@ -26,15 +26,15 @@ def table_of(thing: Any) -> dict[str, np.ndarray] | None:
     """
     if _name(thing) not in ("DataFrame", "Series"):
         return None
-    told = thing.attributes
-    manager = told.get("_mgr", told.get("_data"))
+    attributes = thing.attributes
+    manager = attributes.get("_mgr", attributes.get("_data"))
     if not isinstance(manager, StandIn):
         raise NotInspected("a table whose columns are kept in a way that is not read")
     blocks, axes = _blocks(manager)
     if _name(thing) == "Series":
         if len(blocks) != 1:
             raise NotInspected("a table whose columns do not fit together")
-        name = told.get("_name", told.get("name"))
+        name = attributes.get("_name", attributes.get("name"))
         return {"0" if name is None else str(name): values_of(blocks[0][0])}
     names = as_index(axes[0]) if axes else None
     if names is None:
@@ -43,17 +43,17 @@ def table_of(thing: Any) -> dict[str, np.ndarray] | None:
 
 
 def _columns(blocks: list[tuple[Any, Any]], names: list[str]) -> dict[str, np.ndarray]:
-    found: dict[int, np.ndarray] = {}
+    columns: dict[int, np.ndarray] = {}
     for values, where in blocks:
         array = values_of(values)
         places = _places(where)
         rows = array.reshape(1, -1) if array.ndim == 1 else array
         if len(rows) != len(places) or any(not 0 <= place < len(names) for place in places):
             raise NotInspected("a table whose columns do not fit together")
-        found.update(zip(places, rows, strict=True))
-    if len(found) != len(names):
+        columns.update(zip(places, rows, strict=True))
+    if len(columns) != len(names):
         raise NotInspected("a table whose columns do not fit together")
-    return {names[place]: found[place] for place in sorted(found)}
+    return {names[place]: columns[place] for place in sorted(columns)}
 
 
 def _blocks(manager: StandIn) -> tuple[list[tuple[Any, Any]], list[Any]]:
@@ -101,15 +101,15 @@ def as_index(thing: Any, deep: int = 4) -> np.ndarray | None:
     """Return the values of a pandas index, or None if it is none; at most so deep in others."""
     if _name(thing) != "_new_Index" or len(thing.arguments) != 2 or not isinstance(thing.arguments[1], dict):
         return None
-    told = thing.arguments[1]
-    if {"start", "stop", "step"} <= told.keys():
-        bounds = [told["start"], told["stop"], told["step"]]
+    keywords = thing.arguments[1]
+    if {"start", "stop", "step"} <= keywords.keys():
+        bounds = [keywords["start"], keywords["stop"], keywords["step"]]
         if not all(type(bound) is int for bound in bounds):
             raise NotInspected("a range that has no bounds")
         return _range(*bounds)
-    if "data" not in told:
+    if "data" not in keywords:
         raise NotInspected("an index of a kind that is not read")
-    return values_of(told["data"], deep - 1)
+    return values_of(keywords["data"], deep - 1)
 
 
 def values_of(thing: Any, deep: int = 4) -> np.ndarray:
@@ -118,27 +118,27 @@ def values_of(thing: Any, deep: int = 4) -> np.ndarray:
     Raises:
         NotInspected: It is of a kind that is not read, such as those of Arrow.
     """
-    found = numpy_array(thing)
-    found = as_index(thing, deep) if found is None and deep else found
-    if found is not None:
-        return found
+    plain = numpy_array(thing)
+    plain = as_index(thing, deep) if plain is None and deep else plain
+    if plain is not None:
+        return plain
     if not isinstance(thing, StandIn) or not thing.stands_for.startswith("pandas.") or not deep:
         raise NotInspected("a table with a column of a kind that is not read")
-    told = thing.attributes
+    attributes = thing.attributes
     backed = thing.states[-1] if thing.states else None
     if isinstance(backed, tuple) and len(backed) == 3:  # NDArrayBacked: dtype and array, in an order of its version
         arrays = [array for array in map(numpy_array, backed[:2]) if array is not None]
         dtype = next((part for part in backed[:2] if _name(part) == "CategoricalDtype"), None)
         values = arrays[0] if len(arrays) == 1 else None
     else:
-        inner = next((told[name] for name in ("_ndarray", "_codes", "_data") if name in told), None)
+        inner = next((attributes[name] for name in ("_ndarray", "_codes", "_data") if name in attributes), None)
         values = None if inner is None else values_of(inner, deep - 1)
-        dtype = told.get("_dtype")
+        dtype = attributes.get("_dtype")
     if values is None:
         raise NotInspected("a table with a column of a kind that is not read")
     if _name(dtype) == "CategoricalDtype":
         return _categories(values, dtype, deep)
-    return _masked(values, numpy_array(told.get("_mask")))
+    return _masked(values, numpy_array(attributes.get("_mask")))
 
 
 def _categories(codes: np.ndarray, dtype: Any, deep: int) -> np.ndarray:

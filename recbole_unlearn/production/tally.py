@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from recbole_unlearn.production.found import Place, Trace, counted
+from recbole_unlearn.production.trace import Place, Trace, counted
 from recbole_unlearn.production.wanted import Wanted, is_number
 
 ANOTHER = "perhaps another data set: same names, other rows"
@@ -19,7 +19,7 @@ class Tally:
 
     Example:
         >>> tally = Tally(Wanted.from_spec({"users": ["196"]}))
-        >>> tally.add("196", "242"), tally.add("22", "242"), tally.told()
+        >>> tally.add("196", "242"), tally.add("22", "242"), tally.summary()
         (None, None, '1 row of withdrawn users')
     """
 
@@ -29,14 +29,14 @@ class Tally:
 
     def add(self, user: object | None, item: object | None) -> None:
         """Count a row."""
-        found = self.wanted.names(user, item)
-        if found is None:
+        kind = self.wanted.names(user, item)
+        if kind is None:
             return
-        if found == "user":
+        if kind == "user":
             self.users += 1
             self.unmistakable += not is_number(user)
             self.same += item is not None and self.wanted.left(user, item)
-        elif found == "pair":
+        elif kind == "pair":
             self.pairs += 1
         else:
             self.items += 1
@@ -64,7 +64,7 @@ class Tally:
         """Whether most rows of withdrawn users are those that left, or it holds a pair that was withdrawn by itself."""
         return bool(self.pairs) or (self.users > 0 and self.wanted.has_rows and 2 * self.same >= self.users)
 
-    def told(self, thing: str = "row") -> str:
+    def summary(self, thing: str = "row") -> str:
         """Return what was counted, in words."""
         parts = [
             f"{counted(number, thing)} of withdrawn {what}"
@@ -83,9 +83,9 @@ class Tally:
             remedy: What to do.
         """
         if self and (sure or self.is_copy):
-            yield place.must_fix(kind, self.told(), remedy)
+            yield place.must_fix(kind, self.summary(), remedy)
         elif self:
-            yield place.check(kind, self.told(), ANOTHER)
+            yield place.check(kind, self.summary(), ANOTHER)
 
 
 def is_ours(stem: str, wanted: Wanted) -> bool:
@@ -94,7 +94,7 @@ def is_ours(stem: str, wanted: Wanted) -> bool:
     >>> is_ours("ml-100k.part1", Wanted.from_spec({"dataset": "ml-100k"})), is_ours("ml-1m", Wanted.from_spec({}))
     (True, True)
     """
-    name = wanted.told.dataset
+    name = wanted.spec.dataset
     if name is None:
         return not wanted.has_rows
     return stem.lower() == name.lower() or stem.lower().startswith(f"{name.lower()}.")

@@ -19,10 +19,10 @@ import numpy as np
 
 from recbole_unlearn.production.arrays import count_of
 from recbole_unlearn.production.files import member, open_regular, open_zip
-from recbole_unlearn.production.found import NotInspected
 from recbole_unlearn.production.inert import read_pickle
 from recbole_unlearn.production.source import Source
 from recbole_unlearn.production.stand_ins import Global, StandIn, walk
+from recbole_unlearn.production.trace import NotInspected
 
 _LARGEST = 1 << 42  # bytes of a file of torch.save
 _OPCODES = 5_000_000
@@ -128,7 +128,7 @@ def _read_zip(file: IO[bytes]) -> Any:
     weakref.finalize(archive, file.close)
 
     def storage(name: Any) -> Storage:
-        dtype, key, count = _told(name)
+        dtype, key, count = _storage_of(name)
         size = count * np.dtype(_AS_NUMPY[dtype]).itemsize
         full = f"{prefix}data/{key}"
         if full not in archive.NameToInfo or archive.getinfo(full).file_size < size:
@@ -142,12 +142,12 @@ def _read_legacy(file: IO[bytes]) -> Any:
     """Read five pickles in a row and the storages behind them, as torch wrote them before 1.6, and pickled tensors hold."""
     source = Source(file)
     storages: dict[str, Storage] = {}
-    found: dict[str, bytes] = {}
+    raw: dict[str, bytes] = {}
 
     def storage(name: Any) -> Storage:
-        dtype, key, count = _told(name)
+        dtype, key, count = _storage_of(name)
         size = count * np.dtype(_AS_NUMPY[dtype]).itemsize
-        return storages.setdefault(key, Storage(dtype, size, lambda: found[key]))
+        return storages.setdefault(key, Storage(dtype, size, lambda: raw[key]))
 
     if read_pickle(source, opcodes=100) != _MAGIC:
         raise NotInspected("no file of torch.save")
@@ -164,11 +164,11 @@ def _read_legacy(file: IO[bytes]) -> Any:
         width = np.dtype(_AS_NUMPY[storages[key].dtype]).itemsize
         if count * width != storages[key].size:
             raise NotInspected("a file of torch.save without all of its storages")
-        found[key] = source.read(count * width)
+        raw[key] = source.read(count * width)
     return content
 
 
-def _told(name: Any) -> tuple[str, str, int]:
+def _storage_of(name: Any) -> tuple[str, str, int]:
     """Return what a persistent id says of a storage: type, key and number of items."""
     if not isinstance(name, tuple) or len(name) not in (5, 6) or name[0] != "storage" or any(name[5:]):
         raise NotInspected("a pickle with a persistent id that torch.save does not write")
@@ -241,9 +241,9 @@ def tensors(content: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
         NotInspected: One of them does not fit its storage.
     """
     for thing in walk(content):
-        found = as_tensor(thing) if "parameter" not in getattr(thing, "stands_for", "") else None
-        if found is not None:
-            yield f"torch.{found.dtype}", found.shape
+        tensor = as_tensor(thing) if "parameter" not in getattr(thing, "stands_for", "") else None
+        if tensor is not None:
+            yield f"torch.{tensor.dtype}", tensor.shape
 
 
 def weights_digest(state: Mapping[str, Any]) -> str:
@@ -254,9 +254,11 @@ def weights_digest(state: Mapping[str, Any]) -> str:
     """
     digest = hashlib.sha256()
     for name, value in sorted(state.items(), key=lambda item: item[0]):
-        found = as_tensor(value)
-        if found is None:
+        tensor = as_tensor(value)
+        if tensor is None:
             raise NotInspected("a model with something else than tensors in its state")
-        digest.update(f"{name} torch.{found.dtype} {found.shape}".encode())
-        digest.update(np.ascontiguousarray(found.raw()).reshape(-1).view(np.uint8).data)  # no copy: tables may be large
+        digest.update(f"{name} torch.{tensor.dtype} {tensor.shape}".encode())
+        digest.update(
+            np.ascontiguousarray(tensor.raw()).reshape(-1).view(np.uint8).data
+        )  # no copy: tables may be large
     return digest.hexdigest()

@@ -47,10 +47,10 @@ def run_verify(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
         raise LedgerError(f"--verify: there is no ledger in {folder!r}; name the folder that ledger_dir names")
     broken = 0
     for name in sorted(names):
-        told, problems = _verify(place, name, values.get("ledger_key"))
+        summary, problems = _verify(place, name, values.get("ledger_key"))
         wrong = [problem for problem in problems if not problem.startswith(_NOTE)]
         broken += bool(wrong)
-        out.write(f"{Path(folder, name)}.sqlite: {told}: {'NOT OK' if wrong else 'OK'}\n")
+        out.write(f"{Path(folder, name)}.sqlite: {summary}: {'NOT OK' if wrong else 'OK'}\n")
         out.writelines(f"  {problem}\n" for problem in problems)
     return 1 if broken else 0
 

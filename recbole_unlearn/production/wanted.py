@@ -42,7 +42,7 @@ class Wanted:
     """Tells whether a token or a pair is looked for.
 
     Args:
-        told: What the search is made of.
+        spec: What the search is made of.
 
     Example:
         >>> wanted = Wanted.from_spec({"users": ["196"], "pairs": [["5", "7"]]})
@@ -50,35 +50,35 @@ class Wanted:
         (True, False, True, None)
     """
 
-    def __init__(self, told: Spec) -> None:
-        self.told, self.columns = told, Names(told)
+    def __init__(self, spec: Spec) -> None:
+        self.spec, self.columns = spec, Names(spec)
         self._known: dict[str, dict[str, bool]] = {"user": {}, "item": {}}
         self._digested: dict[str, dict[str, tuple[bytes, ...]]] = {"user": {}, "item": {}}
-        self._users = {form for token in told.users for form in _forms(token)}
-        self._items = {form for token in told.items for form in _forms(token)}
-        self._pairs = {(normal(user), normal(item)) for user, item in told.pairs}
+        self._users = {form for token in spec.users for form in _forms(token)}
+        self._items = {form for token in spec.items for form in _forms(token)}
+        self._pairs = {(normal(user), normal(item)) for user, item in spec.pairs}
         self._hashes = {
-            "user": {bytes.fromhex(one) for one in told.user_hashes},
-            "item": {bytes.fromhex(one) for one in told.item_hashes},
-            "pair": {bytes.fromhex(one) for one in told.pair_hashes},
+            "user": {bytes.fromhex(one) for one in spec.user_hashes},
+            "item": {bytes.fromhex(one) for one in spec.item_hashes},
+            "pair": {bytes.fromhex(one) for one in spec.pair_hashes},
         }
-        self._rows = {bytes.fromhex(one) for one in told.row_hashes}
-        self.digests, self._anchors = set(told.digests), {(int(row), head) for row, head in told.anchors}
+        self._rows = {bytes.fromhex(one) for one in spec.row_hashes}
+        self.digests, self._anchors = set(spec.digests), {(int(row), head) for row, head in spec.anchors}
         self._key: Any = None
-        if told.key:
+        if spec.key:
             from recbole_unlearn.lineage.key import LedgerKey
 
-            self._key = LedgerKey(bytes.fromhex(told.key))
+            self._key = LedgerKey(bytes.fromhex(spec.key))
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Wanted:
         """Return the search that ``spec`` describes; keys that are left out have their defaults."""
         return cls(Spec(**spec))
 
-    def spec(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, Any]:
         """Return what it is made of, for json."""
-        found = {one.name: getattr(self.told, one.name) for one in fields(self.told)}
-        return {name: sorted(value) if isinstance(value, set | frozenset) else value for name, value in found.items()}
+        values = {one.name: getattr(self.spec, one.name) for one in fields(self.spec)}
+        return {name: sorted(value) if isinstance(value, set | frozenset) else value for name, value in values.items()}
 
     @property
     def has_rows(self) -> bool:
@@ -140,16 +140,16 @@ class Wanted:
     def _cached(self, kind: str, token: object, clear: set[str]) -> bool:
         text = token if isinstance(token, str) else unquoted(token)
         known = self._known[kind]
-        found = known.get(text)
-        if found is None:
+        is_wanted = known.get(text)
+        if is_wanted is None:
             forms = _forms(text)
-            found = not clear.isdisjoint(forms) or self._hashed(
+            is_wanted = not clear.isdisjoint(forms) or self._hashed(
                 getattr(self._key, kind, None), forms, self._hashes[kind]
             )
             if len(known) >= _MOST_CACHED:
                 known.clear()
-            known[text] = found
-        return found
+            known[text] = is_wanted
+        return is_wanted
 
     def _hashed(self, digest: Callable[[str], bytes] | None, forms: tuple[str, ...], among: set[bytes]) -> bool:
         return digest is not None and bool(among) and any(digest(form) in among for form in forms)

@@ -14,7 +14,7 @@ from recbole_unlearn.compare.dry_run import what_would_go
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.after import check_names
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.data.hashes import request_hashes, without_buried
+from recbole_unlearn.data.hashes import request_hashes, without_tombstones
 from recbole_unlearn.data.ledgers import LedgerSession, ledger_folder
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.withdrawal import Withdrawal
@@ -224,7 +224,7 @@ def _method(config: Config, model: Any, dataset: WithdrawalDataset, given: Mappi
 
 def _left(plan: Plan, request: WithdrawalRequest, ledger: Ledger | None, model_file: str | Path) -> WithdrawalRequest:
     """Return what is left to do of a request: not what is gone, nor what is owed, nor, if asked, what nobody knows."""
-    left = request if ledger is None else without_buried(request, ledger)
+    left = request if ledger is None else without_tombstones(request, ledger)
     plan.gone = number_named(request) - number_named(left)
     if ledger is not None:
         before = left

@@ -51,8 +51,8 @@ def _looked(look: Callable[[Path], Any], path: str) -> dict[str, Any]:
     except Exception as error:
         kind = type(error).__name__
         named = kind in _NAMED and type(error).__module__.startswith("recbole_unlearn.")
-        told = str(error) if named else str(error.strerror) if isinstance(error, OSError) else f"it broke ({kind})"
-        return {"reason": told[:300]}
+        message = str(error) if named else str(error.strerror) if isinstance(error, OSError) else f"it broke ({kind})"
+        return {"reason": message[:300]}
     return answer
 
 

@@ -147,7 +147,7 @@ class _Worker:
                 raise _GoneError("the worker's answer is none")
         except (_GoneError, OSError, ValueError, RecursionError) as error:
             self.stop()
-            return Looked(path, reason=_told(error))
+            return Looked(path, reason=_reason(error))
         if answer.get("again") or self.asked >= self.limits.files:
             self.stop()
         reason = answer.get("reason")
@@ -223,7 +223,7 @@ class _Worker:
                     stream.close()
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, _GoneError):
         return str(error)
     return (

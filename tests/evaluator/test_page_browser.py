@@ -160,6 +160,7 @@ def test_the_keyboard_reaches_tables_and_opens_them(browser, page):
     assert browser.run("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
+@pytest.mark.network
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1100])
 def test_axe_finds_no_violation(browser, page, axe, scheme, width):

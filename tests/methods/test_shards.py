@@ -9,7 +9,7 @@ import torch
 from recbole_unlearn import Unlearner, WithdrawalRequest, run_unlearn
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError
-from recbole_unlearn.shards.workshop import Workshop
+from recbole_unlearn.shards.shard_trainer import ShardTrainer
 from recbole_unlearn.trainer import train_for_method
 from recbole_unlearn.utils import get_method
 
@@ -56,7 +56,7 @@ def test_it_is_learning_without_the_rows(learned, kind):
             assert same == (number not in touched)
     assert len(left) < len(rows.users)
     frozen = original.model.assignment.numpy()[left]
-    without = Workshop(original.config, unlearner.dataset, Unlearner, alone=True).train_ensemble(
+    without = ShardTrainer(original.config, unlearner.dataset, Unlearner, alone=True).train_ensemble(
         frozen, 3, method.aggregation
     )
     expected, found = without.state_dict(), unlearner.model.state_dict()

@@ -8,9 +8,9 @@ import time
 from recbole_unlearn.production.contents import as_array, as_dict, as_list, as_table, read_content
 from recbole_unlearn.production.files import member, open_regular, open_zip, unpacked
 from recbole_unlearn.production.formats.dispatch import inspect
-from recbole_unlearn.production.found import NotInspected
 from recbole_unlearn.production.stand_ins import walk
 from recbole_unlearn.production.torch_files import tensors
+from recbole_unlearn.production.trace import NotInspected
 from recbole_unlearn.production.wanted import Wanted
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from recbole_unlearn.lineage.key import LedgerKey
-from recbole_unlearn.production.found import CHECK, MUST_FIX, NOT_INSPECTED
+from recbole_unlearn.production.trace import CHECK, MUST_FIX, NOT_INSPECTED
 from recbole_unlearn.production.wanted import Wanted
 
 KEY = LedgerKey(bytes(range(32)))

@@ -23,7 +23,7 @@ def withdraw(folder, dataset="shop"):
     (row,) = ledger.chain([entry])
     with ledger.transaction():
         ledger.append([row])
-        ledger.bury(row.seq, hashes)
+        ledger.add_tombstones(row.seq, hashes)
     ledger.tidy()
     ledger.close()
 

@@ -22,8 +22,8 @@ from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.splits import keep_split, short
 from recbole_unlearn.production import audit
 from recbole_unlearn.production.asked import asked_of
-from recbole_unlearn.production.found import CHECK, MUST_FIX, NOT_INSPECTED
 from recbole_unlearn.production.search import folders_of, search
+from recbole_unlearn.production.trace import CHECK, MUST_FIX, NOT_INSPECTED
 from tests.production import hostile
 from tests.production.planted import HEADERLESS_OURS, KEY, PLANTED, as_bytes, clear, hashed
 
@@ -117,7 +117,7 @@ def test_those_who_came_back_are_not_looked_for_but_their_old_rows_are(ledger, c
     (row,) = ledger.chain([entry])
     with ledger.transaction():
         ledger.append([row])
-        ledger.bury(row.seq, {"readmitted": users})
+        ledger.add_tombstones(row.seq, {"readmitted": users})
     Path("new.csv").write_text("user_id,item_id\nu3,i9\n")
     Path("old.csv").write_text("user_id,item_id\nu3,i9\nu3,i2\n")
     _, found, _ = audited(capsys, "--dataset=shop")
@@ -251,6 +251,7 @@ def test_version_control_and_environments_are_not_entered_but_told(capsys):
     assert audited(capsys, "--withdraw=r.csv", folder="all/env")[0] == 1  # who names it wants it
 
 
+@pytest.mark.slow  # test_purging_hostile.py searches the same files, test_hostile.py looks at each line's reason
 def test_one_bad_file_is_one_line(capsys):
     Path("in").mkdir()
     Path("r.csv").write_text("user_id\nu3\n")
@@ -416,7 +417,7 @@ def test_everything_planted_is_found_or_listed_from_disk(how, tmp_path):
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(as_bytes(data[0] if isinstance(data, tuple) else data))
-    found = search([tmp_path / "in"], how().told)
+    found = search([tmp_path / "in"], how().spec)
     groups = {}
     for trace in found.traces:
         groups.setdefault(os.path.relpath(trace.path, tmp_path / "in"), set()).add(trace.group)
@@ -425,7 +426,7 @@ def test_everything_planted_is_found_or_listed_from_disk(how, tmp_path):
 
 
 def test_the_key_of_the_planted_hashes_is_the_one_of_the_spec():
-    assert hashed().told.key == KEY.secret.hex()
+    assert hashed().spec.key == KEY.secret.hex()
 
 
 def test_progress_is_shown_on_a_terminal_alone(monkeypatch, capsys):

@@ -22,10 +22,10 @@ from recbole_unlearn.production.contents import (
     read_content,
     unknown_names,
 )
-from recbole_unlearn.production.found import NotInspected
 from recbole_unlearn.production.inert import read_pickle
 from recbole_unlearn.production.stand_ins import StandIn, walk
 from recbole_unlearn.production.torch_files import as_tensor, read_torch, tensors, weights_digest
+from recbole_unlearn.production.trace import NotInspected
 from recbole_unlearn.production.workers import look_into
 from tests.production import inspectors
 

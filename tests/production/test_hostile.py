@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 import torch
 
-from recbole_unlearn.production import files, found, inert, stand_ins
+from recbole_unlearn.production import files, inert, stand_ins, trace
 from recbole_unlearn.production.contents import as_array, as_dict, as_list, as_table, read_content
 from recbole_unlearn.production.files import display, files_below
-from recbole_unlearn.production.found import NotInspected
 from recbole_unlearn.production.inert import read_pickle
 from recbole_unlearn.production.stand_ins import Global, StandIn
+from recbole_unlearn.production.trace import NotInspected
 from recbole_unlearn.production.workers import Limits, look_into
 from tests.production import hostile, inspectors
 
@@ -106,7 +106,7 @@ def test_what_is_harmless_is_read(looked, name):
 
 @pytest.mark.parametrize("name", [name for name, data in hostile.PICKLES.items() if len(data) < 100_000])
 def test_a_pickle_makes_stand_ins_or_nothing_and_changes_nothing(name, tmp_path):
-    watched = (inert, stand_ins, found, files, os, sys, pickle, inert._Machine, StandIn, Global)
+    watched = (inert, stand_ins, trace, files, os, sys, pickle, inert._Machine, StandIn, Global)
     before = [dict(vars(thing)) for thing in watched]
     path = tmp_path / "x.pkl"
     path.write_bytes(hostile.PICKLES[name])

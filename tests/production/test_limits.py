@@ -13,7 +13,7 @@ import pytest
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.production.formats import columnar, dispatch, pickles
 from recbole_unlearn.production.formats.dispatch import inspect
-from recbole_unlearn.production.found import CHECK, MUST_FIX, NOT_INSPECTED
+from recbole_unlearn.production.trace import CHECK, MUST_FIX, NOT_INSPECTED
 from recbole_unlearn.production.wanted import Wanted
 from tests.production.planted import CSV, JSON, PLANTED, REPOSITORY, as_bytes, clear, gz, hashed, tarred, zipped
 
@@ -160,7 +160,7 @@ def test_a_list_that_is_too_long_is_read_element_by_element(monkeypatch):
 
 def test_a_spec_travels_as_json():
     for wanted in (clear(), hashed(digests={"ab"})):
-        again = Wanted.from_spec(json.loads(json.dumps(wanted.spec())))
+        again = Wanted.from_spec(json.loads(json.dumps(wanted.plain())))
         assert again.user("196")
         assert again.pair("5", "77")
         assert not again.user("5")

@@ -7,7 +7,7 @@ import pytest
 
 from recbole_unlearn.production.formats.objects import objects
 from recbole_unlearn.production.formats.views import View
-from recbole_unlearn.production.found import CHECK, MUST_FIX, NOT_INSPECTED, Place
+from recbole_unlearn.production.trace import CHECK, MUST_FIX, NOT_INSPECTED, Place
 from tests.production.planted import clear, hashed
 
 STATE = {"user_embedding.weight": np.zeros((30, 2)), "item_embedding.weight": np.zeros((50, 2)), "b": np.zeros(2)}

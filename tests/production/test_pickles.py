@@ -12,7 +12,7 @@ import torch
 
 from recbole_unlearn.lineage.digest import weights_digest
 from recbole_unlearn.production.formats.dispatch import inspect
-from recbole_unlearn.production.found import CHECK, MUST_FIX, NOT_INSPECTED
+from recbole_unlearn.production.trace import CHECK, MUST_FIX, NOT_INSPECTED
 from tests.production.planted import ROWS, clear, gz, hashed, npy, zipped
 
 pytest.importorskip("recbole_unlearn.production.contents", reason="the readers of pickles are not there")

@@ -3,7 +3,7 @@
 import pytest
 
 from recbole_unlearn.production.formats.dispatch import inspect
-from recbole_unlearn.production.found import MUST_FIX, NOT_INSPECTED, Trace
+from recbole_unlearn.production.trace import MUST_FIX, NOT_INSPECTED, Trace
 from tests.production.decoys import DECOYS, repository
 from tests.production.planted import HEADERLESS_OURS, MUST, PLANTED, as_bytes, clear, hashed
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from recbole_unlearn.production.formats.dispatch import inspect
-from recbole_unlearn.production.found import MUST_FIX
 from recbole_unlearn.production.purging.cut import LeftAlone
+from recbole_unlearn.production.trace import MUST_FIX
 from tests.production.decoys import DECOYS
 from tests.production.planted import (
     CSV,

@@ -326,7 +326,7 @@ def test_a_large_table_is_never_in_memory(tmp_path):
         f"path = Path({str(path)!r})\n"
         "from recbole_unlearn.production.purging.plan import plan, Purge\n"
         "from recbole_unlearn.production.purging.whole import Models\n"
-        "from recbole_unlearn.production.found import Place\n"
+        "from recbole_unlearn.production.trace import Place\n"
         "from tests.production.planted import hashed\n"
         "known = Purge(Models(hashed()))\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

@@ -12,7 +12,7 @@ from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.model.adapter import InfluenceAdapter, ScoringAdapter
 from recbole_unlearn.shards.aggregate import Aggregation
 from recbole_unlearn.shards.ensemble import ShardEnsemble
-from recbole_unlearn.shards.workshop import Workshop
+from recbole_unlearn.shards.shard_trainer import ShardTrainer
 from recbole_unlearn.trainer import train_for_method
 
 SMALL = {"shard_count": 3, "epochs": 3, "parallel_jobs": 1}
@@ -80,12 +80,12 @@ def test_shards_stay_fixed_while_the_aggregator_trains(attentive):
 def test_the_aggregator_learns(make_config):
     """Its loss on the rows falls: a wrong sign would raise it."""
     config = make_config("LightGCN", **SMALL, embedding_size=8)
-    workshop = Workshop(config, create_dataset(config), Unlearner, alone=True)
-    assignment = np.arange(len(workshop.rows.users)) % 3
-    batch = next(iter(data_preparation(config, workshop.dataset)[0]))
+    shard_trainer = ShardTrainer(config, create_dataset(config), Unlearner, alone=True)
+    assignment = np.arange(len(shard_trainer.rows.users)) % 3
+    batch = next(iter(data_preparation(config, shard_trainer.dataset)[0]))
     losses = []
     for epochs in (1, 30):
-        model = workshop.train_ensemble(assignment, 3, Aggregation("attention", epochs, 4, 0.05))
+        model = shard_trainer.train_ensemble(assignment, 3, Aggregation("attention", epochs, 4, 0.05))
         losses.append(model.calculate_loss(batch).item())
     assert losses[1] < losses[0] - 0.05
 

@@ -11,8 +11,8 @@ from recbole_unlearn.production.formats.models import UNPROVEN, Models
 from recbole_unlearn.production.formats.pickles import pickled
 from recbole_unlearn.production.formats.streams import in_memory
 from recbole_unlearn.production.formats.views import View
-from recbole_unlearn.production.found import NOT_INSPECTED, NotInspected, Place, Trace, counted
 from recbole_unlearn.production.tally import Tally
+from recbole_unlearn.production.trace import NOT_INSPECTED, NotInspected, Place, Trace, counted
 from recbole_unlearn.production.wanted import Wanted
 
 _CHUNK = 1 << 20  # bytes that are read at once

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from recbole_unlearn.production.files import DAMAGED
-from recbole_unlearn.production.found import Place, Trace
 from recbole_unlearn.production.tally import Tally
+from recbole_unlearn.production.trace import Place, Trace
 from recbole_unlearn.production.wanted import Wanted
 
 MISSING = "parquet needs pyarrow: pip install pyarrow"
@@ -51,7 +51,7 @@ def _batches(place: Place, kind: str, batches: Any, wanted: Wanted) -> Iterator[
 
 
 def _flat(values: list[Any]) -> list[Any]:
-    found = []
+    flat = []
     for value in values:
-        found += value if isinstance(value, list) else [] if value is None else [value]
-    return found
+        flat += value if isinstance(value, list) else [] if value is None else [value]
+    return flat

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from recbole_unlearn.production.files import DAMAGED, MEMBERS, PACKED, TOO_MUCH, Budget, Metered
 from recbole_unlearn.production.formats.streams import rewindable
-from recbole_unlearn.production.found import NotInspected, Place, Trace
+from recbole_unlearn.production.trace import NotInspected, Place, Trace
 
 Look = Callable[[Place, IO[bytes]], Iterator[Trace]]
 _OFFICE = ("xl/workbook.xml", "word/document.xml", "ppt/presentation.xml", "mimetype")
@@ -44,10 +44,10 @@ def is_tar(head: bytes) -> bool:
     if len(head) < 512 or not head[0]:
         return False
     try:
-        told = int(head[148:156].strip(b"\0 ") or b"0", 8)
+        checksum = int(head[148:156].strip(b"\0 ") or b"0", 8)
     except ValueError:
         return False
-    return told == sum(head[:148]) + 8 * 32 + sum(head[156:512])
+    return checksum == sum(head[:148]) + 8 * 32 + sum(head[156:512])
 
 
 def tar(place: Place, stream: IO[bytes], budget: Budget, look: Look) -> Iterator[Trace]:
@@ -63,10 +63,10 @@ def tar(place: Place, stream: IO[bytes], budget: Budget, look: Look) -> Iterator
                 if budget.left < 0:
                     return
     except DAMAGED as error:
-        raise _told(error, "a tar that is damaged") from error
+        raise _damaged(error, "a tar that is damaged") from error
 
 
-def _told(error: BaseException, what: str) -> NotInspected:
+def _damaged(error: BaseException, what: str) -> NotInspected:
     return error if isinstance(error, NotInspected) else NotInspected(f"{what} ({type(error).__name__})")
 
 
@@ -77,7 +77,7 @@ def open_zip(stream: IO[bytes]) -> zipfile.ZipFile:
         if len(archive.infolist()) > MEMBERS:
             raise NotInspected("a zip with more members than are looked at")
     except DAMAGED as error:
-        raise _told(error, "a zip that is damaged") from error
+        raise _damaged(error, "a zip that is damaged") from error
     return archive
 
 

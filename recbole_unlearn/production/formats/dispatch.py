@@ -19,7 +19,7 @@ from recbole_unlearn.production.formats.safetensors import is_safetensors, safet
 from recbole_unlearn.production.formats.sqlite import sqlite
 from recbole_unlearn.production.formats.streams import looked_ahead, rewindable
 from recbole_unlearn.production.formats.text import HEAD, is_prose, sample_of, text
-from recbole_unlearn.production.found import Place, Trace
+from recbole_unlearn.production.trace import Place, Trace
 from recbole_unlearn.production.wanted import Wanted
 
 _DEEPEST = 6  # containers in containers; a .tar.gz is two
@@ -104,9 +104,9 @@ class _Inspection:
         if kind is not None:
             yield place.not_inspected(kind, "files of this kind are not read")
             return
-        found = None if is_prose(place) else json_kind(place, sample_of(head, self.wanted.told.encoding))
-        if found is not None:
-            yield from json_file(place, stream, head, found, self.wanted)
+        json_form = None if is_prose(place) else json_kind(place, sample_of(head, self.wanted.spec.encoding))
+        if json_form is not None:
+            yield from json_file(place, stream, head, json_form, self.wanted)
         else:
             yield from text(place, stream, head, self.wanted)
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 from recbole_unlearn.production.formats.tables import DELIMITERS, cells_of
-from recbole_unlearn.production.found import Place, Trace
 from recbole_unlearn.production.tally import Tally
+from recbole_unlearn.production.trace import Place, Trace
 from recbole_unlearn.production.wanted import Wanted
 
 _ML100K, _ML1M = ("ml-100k",), ("ml-1m", "ml-10m")
@@ -73,7 +73,7 @@ class Headerless:
         (user, item), sets = self.known
         if self.wanted.has_rows and user is not None and item is not None:
             return False
-        name = self.wanted.told.dataset
+        name = self.wanted.spec.dataset
         return not name or not sets or name in sets or not name.startswith("ml-")
 
 

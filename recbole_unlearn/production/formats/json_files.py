@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from recbole_unlearn.production.formats.lines import read_lines, wide_encoding
 from recbole_unlearn.production.formats.trees import Tree
-from recbole_unlearn.production.found import NotInspected, Place, Trace, counted
+from recbole_unlearn.production.trace import NotInspected, Place, Trace, counted
 from recbole_unlearn.production.wanted import Wanted
 
 _AT_ONCE = 1 << 26  # bytes that are parsed at once; a longer list is read element by element
@@ -72,11 +72,11 @@ def json_file(place: Place, stream: IO[bytes], head: bytes, kind: str, wanted: W
     tree, failure = Tree(place, wanted), ""
     try:
         if kind == "whole":
-            for element in _elements(stream, head, wanted.told.encoding):
+            for element in _elements(stream, head, wanted.spec.encoding):
                 tree.look(element)
         else:
             read = _DECODER.decode if kind == "lines" else ast.literal_eval
-            failure = _each(tree, read_lines(stream, head, wanted.told.encoding), read)
+            failure = _each(tree, read_lines(stream, head, wanted.spec.encoding), read)
     except NotInspected as error:
         failure = str(error)
     yield from tree.traces("json")

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from typing import IO, Any
 
-from recbole_unlearn.production.found import NotInspected
+from recbole_unlearn.production.trace import NotInspected
 
 LONGEST = 1 << 25  # bytes of a line
 ADVICE = "its text is no utf-8: name its encoding, as in --encoding=latin-1"

@@ -50,8 +50,8 @@ class Mentions:
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
-        users = _alternatives((*USER_WORDS, "uid", "asker"), wanted.told.user_columns)
-        items = _alternatives((*ITEM_WORDS, "asin", "iid"), wanted.told.item_columns)
+        users = _alternatives((*USER_WORDS, "uid", "asker"), wanted.spec.user_columns)
+        items = _alternatives((*ITEM_WORDS, "asin", "iid"), wanted.spec.item_columns)
         kinds = [rf"(?P<user>{users}){_ID}(?P<users>s|[_ ]?list)?", rf"(?P<about>{'|'.join(_ABOUT)})s?"]
         if wanted.has_items or wanted.has_pairs:
             kinds += [rf"(?P<item>{items}){_ID}(?P<items>s|[_ ]?list)?", rf"(?P<told>{'|'.join(_TOLD)})s?"]
@@ -76,12 +76,12 @@ class Mentions:
         if not any(word in small for word in self._stems):
             return False
         before: tuple[str, list[str]] = ("", [])
-        for found in self._keyed.finditer(line):
-            if not found["between"] and not _OPENING.match(line, found.end()):
+        for match in self._keyed.finditer(line):
+            if not match["between"] and not _OPENING.match(line, match.end()):
                 continue
-            kind = next(kind for kind in ("user", "about", "item", "told") if found.groupdict().get(kind))
-            many = kind in ("about", "told") or bool(found.groupdict().get(f"{kind}s"))
-            tokens = list(self._tokens(line, found.end(), many and not found["between"].strip().startswith("/")))
+            kind = next(kind for kind in ("user", "about", "item", "told") if match.groupdict().get(kind))
+            many = kind in ("about", "told") or bool(match.groupdict().get(f"{kind}s"))
+            tokens = list(self._tokens(line, match.end(), many and not match["between"].strip().startswith("/")))
             if self._is_named(kind, tokens) or (self.wanted.has_pairs and self._is_pair(before, (kind, tokens))):
                 return True
             before = (kind, tokens)
@@ -106,19 +106,19 @@ class Mentions:
     def _tokens(self, line: str, start: int, many: bool) -> Iterator[str]:
         """Yield the tokens behind a word; behind a plural one bare number alone is a count."""
         sure = not many or bool(_OPENING.match(line, start))
-        found = _TOKEN.match(line, start)
+        match = _TOKEN.match(line, start)
         for number in range(_LONGEST_LIST):
-            if found is None:
+            if match is None:
                 return
-            goes_on = found[0].rstrip().endswith((",", ";", "and", "und"))
-            after = _TOKEN.match(line, found.end()) if goes_on else None
+            goes_on = match[0].rstrip().endswith((",", ";", "and", "und"))
+            after = _TOKEN.match(line, match.end()) if goes_on else None
             listed = number > 0 or (after is not None and bool(_BARE.fullmatch(after[1])))
-            if sure or listed or not _BARE.fullmatch(found[1]):
-                token = found[1].rstrip(".!?:")
+            if sure or listed or not _BARE.fullmatch(match[1]):
+                token = match[1].rstrip(".!?:")
                 yield token
                 if ":" in token:  # as in user:196:name
                     yield token.partition(":")[0]
-            found = after
+            match = after
 
     def _in_words(self, line: str) -> bool:
         for word in _WORD.findall(line):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from recbole_unlearn.production.formats.views import View, is_scalar
-from recbole_unlearn.production.found import Place, Trace, counted
+from recbole_unlearn.production.trace import Place, Trace, counted
 from recbole_unlearn.production.wanted import Wanted
 
 _ABOUT_USERS = re.compile(r"user|uid|member|customer", re.IGNORECASE)
@@ -32,8 +32,8 @@ class Models:
         self.moments: list[tuple[int, ...]] = []
         self.sizes: set[int] = set()
         self.trained_later, self.later = 0, set[str]()
-        told = wanted.told
-        sizes = [(told.n_users, told.n_items), *told.older_sizes]
+        spec = wanted.spec
+        sizes = [(spec.n_users, spec.n_items), *spec.older_sizes]
         self.known_sizes = {size for users, items in sizes if users for size in (users, users + (items or 0))}
 
     def look(self, thing: dict[Any, Any]) -> bool:
@@ -73,7 +73,7 @@ class Models:
             if shape is not None and self.view.is_float(value) and self.holds_users(str(key), shape):
                 held += 1
                 self.sizes.add(shape[0])
-        digest = self.view.digest(thing) if self.wanted.digests or self.wanted.told.anchors else None
+        digest = self.view.digest(thing) if self.wanted.digests or self.wanted.spec.anchors else None
         if self.wanted.vouches(digest):
             self.clean += 1
         elif digest is not None and digest in self.later:
@@ -105,16 +105,16 @@ class Models:
         if isinstance(content, dict):
             settings = self.view.plain(content.get("final_config_dict", content))
             name = settings.get("dataset") if isinstance(settings, dict) else None
-            known = self.wanted.told.dataset
+            known = self.wanted.spec.dataset
             self.ours += isinstance(name, str) and name == known
             self.others += isinstance(name, str) and known is not None and name != known
 
     def _look_at_lineage(self, lineage: Any) -> None:
         """Remember the digest of weights that say of themselves that they were trained when all had left."""
-        told = self.view.plain(lineage)
-        anchor = self.view.plain(told.get("ledger")) if isinstance(told, dict) else None
+        record = self.view.plain(lineage)
+        anchor = self.view.plain(record.get("ledger")) if isinstance(record, dict) else None
         if isinstance(anchor, dict) and self.wanted.is_later(anchor.get("count"), anchor.get("head")):
-            self.later.add(str(told.get("weights")))
+            self.later.add(str(record.get("weights")))
 
     def traces(self) -> Iterator[Trace]:
         """Yield what was found."""
@@ -128,8 +128,8 @@ class Models:
             yield from self._of_another_data_set()
             return
         if self.tables:
-            told = counted(self.tables, "table") + " with a row per user"
-            yield self.place.must_fix("model", told, UNPROVEN)
+            what = counted(self.tables, "table") + " with a row per user"
+            yield self.place.must_fix("model", what, UNPROVEN)
         elif self.other and self.ours:
             yield self.place.must_fix("model", "trained on this data set", UNPROVEN)
         elif self.other:
@@ -138,8 +138,8 @@ class Models:
             )
         yield from self._moments()
         if self.caches:
-            told = counted(self.caches, "part") + " computed from every training row"
-            yield self.place.must_fix("cached embeddings", told, "save it without them, or delete it")
+            what = counted(self.caches, "part") + " computed from every training row"
+            yield self.place.must_fix("cached embeddings", what, "save it without them, or delete it")
 
     def _of_another_data_set(self) -> Iterator[Trace]:
         """Yield what speaks against the config, which names another data set: tables of the size of ours."""
@@ -156,8 +156,8 @@ class Models:
     def _moments(self) -> Iterator[Trace]:
         per_user = self._moments_of_users()
         if per_user:
-            told = counted(len(per_user), "moment") + " with a row per user"
-            yield self.place.must_fix("optimizer moments", told, "save it without the optimizer, or delete it")
+            what = counted(len(per_user), "moment") + " with a row per user"
+            yield self.place.must_fix("optimizer moments", what, "save it without the optimizer, or delete it")
         elif self.moments and self.ours:
             yield self.place.must_fix(
                 "optimizer moments", "of a training on this data set", "save it without the optimizer, or delete it"

@@ -9,8 +9,8 @@ from recbole_unlearn.exceptions import UntrustedFileError
 from recbole_unlearn.production.formats.models import Models
 from recbole_unlearn.production.formats.trees import Tree
 from recbole_unlearn.production.formats.views import View, is_scalar
-from recbole_unlearn.production.found import Place, Trace
 from recbole_unlearn.production.tally import Tally
+from recbole_unlearn.production.trace import Place, Trace
 from recbole_unlearn.production.wanted import Wanted
 
 _FEATURES = ("inter_feat", "user_feat", "item_feat")
@@ -63,14 +63,14 @@ class _Search:
             elif isinstance(thing, list):
                 waiting.extend(thing)
 
-    def _dataset(self, told: dict[Any, Any]) -> None:
+    def _dataset(self, attributes: dict[Any, Any]) -> None:
         """Count the rows of a data set of RecBole."""
-        self.features |= {id(told[name]) for name in _FEATURES if told.get(name) is not None}
-        columns = self.view.table(told["inter_feat"]) or self.view.plain(told["inter_feat"])
-        tokens = self.view.plain(told["field2id_token"])
+        self.features |= {id(attributes[name]) for name in _FEATURES if attributes.get(name) is not None}
+        columns = self.view.table(attributes["inter_feat"]) or self.view.plain(attributes["inter_feat"])
+        tokens = self.view.plain(attributes["field2id_token"])
         try:
-            names = [list(self.view.plain(tokens[told[field]])) for field in ("uid_field", "iid_field")]
-            ids = [self.view.plain(columns[told[field]]) for field in ("uid_field", "iid_field")]
+            names = [list(self.view.plain(tokens[attributes[field]])) for field in ("uid_field", "iid_field")]
+            ids = [self.view.plain(columns[attributes[field]]) for field in ("uid_field", "iid_field")]
             for user, item in zip(*ids, strict=True):
                 self.rows.add(str(names[0][int(user)]), str(names[1][int(item)]))
         except (KeyError, TypeError, IndexError, ValueError):
@@ -98,14 +98,14 @@ class _Search:
 
     def traces(self) -> Iterator[Trace]:
         """Yield what was found."""
-        found = list(self.rows.traces(self.place, "data set or dataloaders", True, _DELETE))
-        found += self.models.traces()
-        found += self.tree.traces("objects", _DELETE)
+        traces = list(self.rows.traces(self.place, "data set or dataloaders", True, _DELETE))
+        traces += self.models.traces()
+        traces += self.tree.traces("objects", _DELETE)
         if self.unread:
-            found.append(self.place.not_inspected("data set or dataloaders", "its rows cannot be read"))
-        if self.numbers and not found and not self.models.clean:
-            found.append(self.place.not_inspected("objects", "numbers without names"))
-        yield from found
+            traces.append(self.place.not_inspected("data set or dataloaders", "its rows cannot be read"))
+        if self.numbers and not traces and not self.models.clean:
+            traces.append(self.place.not_inspected("objects", "numbers without names"))
+        yield from traces
 
 
 class _Watching(View):

@@ -11,7 +11,7 @@ from typing import IO, Any
 from recbole_unlearn.exceptions import UntrustedFileError
 from recbole_unlearn.production.formats.objects import objects
 from recbole_unlearn.production.formats.views import View
-from recbole_unlearn.production.found import Place, Trace, counted
+from recbole_unlearn.production.trace import Place, Trace, counted
 from recbole_unlearn.production.wanted import Wanted
 
 _READERS = "recbole_unlearn.production."
@@ -108,14 +108,14 @@ class InertView(View):
             return None
         if self._torch.as_tensor(thing) is not None:
             return self._tensor(thing)
-        found = super().plain(self._contents.plain(thing))
-        if found is not thing:
-            return found
+        value = super().plain(self._contents.plain(thing))
+        if value is not thing:
+            return value
         rest = [thing.arguments, thing.keywords, thing.states, thing.values, [list(pair) for pair in thing.items]]
-        told = dict(thing.attributes)
-        if told:
+        attributes = dict(thing.attributes)
+        if attributes:
             rest[2] = [state for state in thing.states if not isinstance(state, dict | tuple)]
-        return {**told, "": [part for part in rest if part]}
+        return {**attributes, "": [part for part in rest if part]}
 
     def _tensor(self, thing: Any) -> Any:
         """Return the values of a tensor of whole numbers; others name nobody."""
@@ -131,7 +131,7 @@ class InertView(View):
 
     def _indexes(self, thing: Any) -> dict[str, Any]:
         """Return the indexes of a table that name its rows, by their names."""
-        found: dict[str, Any] = {}
+        indexes: dict[str, Any] = {}
         waiting, seen = [thing], 0
         while waiting and seen < _PARTS:
             part, seen = waiting.pop(), seen + 1
@@ -139,14 +139,14 @@ class InertView(View):
                 values = self._contents.as_array(part) if repr(part.what).endswith("._new_Index") else None
                 if values is not None:
                     name = part.arguments[1].get("name")
-                    found[name if isinstance(name, str) else f"index {len(found)}"] = values
+                    indexes[name if isinstance(name, str) else f"index {len(indexes)}"] = values
                 else:
                     waiting += [part.arguments, part.states, part.values, list(part.items)]
             elif isinstance(part, dict):
                 waiting += part.values()
             elif isinstance(part, list | tuple):
                 waiting += part[:_PARTS]
-        return found
+        return indexes
 
     def shape(self, thing: Any) -> tuple[int, ...] | None:
         """Return the shape of an array or tensor."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from recbole_unlearn.production.formats.objects import objects
-from recbole_unlearn.production.found import NotInspected, Place, Trace
+from recbole_unlearn.production.trace import NotInspected, Place, Trace
 from recbole_unlearn.production.wanted import Wanted
 
 _LONGEST = 1 << 26  # bytes of a header
@@ -33,10 +33,10 @@ def is_safetensors(head: bytes) -> bool:
 def safetensors(place: Place, stream: IO[bytes], wanted: Wanted) -> Iterator[Trace]:
     """Yield what the header says of the tensors."""
     try:
-        told = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
         state = {
             str(name): _Tensor(tuple(map(int, one["shape"])), _TYPES.get(one["dtype"], "int"))
-            for name, one in told.items()
+            for name, one in header.items()
             if name != "__metadata__"
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from recbole_unlearn.production.formats.mentions import Mentions
-from recbole_unlearn.production.found import NotInspected, Place, Trace, counted
 from recbole_unlearn.production.tally import Tally
+from recbole_unlearn.production.trace import NotInspected, Place, Trace, counted
 from recbole_unlearn.production.wanted import Wanted
 
 LEDGER = {"meta", "ledger", "tombstones", "state", "splits", "split_tokens", "split_rows"}
@@ -81,8 +81,8 @@ class _Database:
         for name in names:
             yield from self._table(name)
         if self.said:
-            told = counted(self.said, "cell") + " of text that name withdrawn tokens"
-            yield self.place.check("SQLite", told, "a number may be there by chance")
+            what = counted(self.said, "cell") + " of text that name withdrawn tokens"
+            yield self.place.check("SQLite", what, "a number may be there by chance")
         if self.blobs:
             yield self.place.not_inspected("SQLite", f"{counted(self.blobs, 'cell')} that hold bytes")
         if virtual:
@@ -91,8 +91,8 @@ class _Database:
     def _table(self, name: str) -> Iterator[Trace]:
         quoted = _quoted(name)
         columns = [str(row[1]) for row in self.db.execute(f"PRAGMA table_xinfo({quoted})") if row[6] == 0]
-        found = self.wanted.columns.header(columns, self.wanted.columns.of_stem(name))
-        users, items = (found.users, found.items) if found else ((), ())
+        header = self.wanted.columns.header(columns, self.wanted.columns.of_stem(name))
+        users, items = (header.users, header.items) if header else ((), ())
         named, tally = {*users, *items}, Tally(self.wanted)
         others = [place for place in range(len(columns)) if place not in named]
         if not columns:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import IO, Any
 
-from recbole_unlearn.production.found import NotInspected
+from recbole_unlearn.production.trace import NotInspected
 
 _PIECE = 1 << 20  # bytes
 IN_MEMORY = 1 << 28  # bytes of a member that has to be read from its end
@@ -48,10 +48,10 @@ def rewindable(stream: IO[bytes]) -> IO[bytes]:
 
 def in_memory(stream: IO[bytes]) -> IO[bytes]:
     """Return what is left of a stream, in memory."""
-    found = io.BytesIO()
+    buffer = io.BytesIO()
     while data := stream.read(_PIECE):  # at once memory would be set aside for as much as there may be
-        if found.tell() + len(data) > IN_MEMORY:
+        if buffer.tell() + len(data) > IN_MEMORY:
             raise NotInspected("a member that is too large to be looked at")
-        found.write(data)
-    found.seek(0)
-    return found
+        buffer.write(data)
+    buffer.seek(0)
+    return buffer

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from recbole_unlearn.production.columns import Columns
 from recbole_unlearn.production.formats.mentions import Mentions
-from recbole_unlearn.production.found import NotInspected, Place, Trace, counted
 from recbole_unlearn.production.tally import Tally, is_ours
+from recbole_unlearn.production.trace import NotInspected, Place, Trace, counted
 from recbole_unlearn.production.wanted import Wanted
 
 ATOMIC = (".inter", ".user", ".item", ".kg", ".link", ".net", ".useremb", ".itememb")
@@ -59,8 +59,8 @@ def cells_of(line: str, delimiter: str) -> list[str]:
 def find_layout(sample: list[str], place: Place, wanted: Wanted) -> Layout | None:
     """Return how a table is written whose header stands in one of its first lines, or None if the text is none."""
     for number, line in enumerate(sample[:_TITLES]):
-        found = [_layout(sample, number, delimiter, place, wanted) for delimiter in ("", *DELIMITERS)]
-        layouts = [layout for layout in found if layout is not None]
+        candidates = [_layout(sample, number, delimiter, place, wanted) for delimiter in ("", *DELIMITERS)]
+        layouts = [layout for layout in candidates if layout is not None]
         if layouts and line.strip():
             return max(layouts, key=lambda layout: layout.width)
     return None
@@ -158,11 +158,11 @@ def table(place: Place, lines: Iterable[str], layout: Layout, wanted: Wanted, lo
         rated = columns.rated and columns.users and columns.items
         yield from tally.traces(place, "table", not (rated and wanted.has_rows) or tally.unmistakable > 0)
     if counter.said and not tally:
-        told = f"{counted(counter.said, 'line')} that {'names' if counter.said == 1 else 'name'} withdrawn tokens"
+        what = f"{counted(counter.said, 'line')} that {'names' if counter.said == 1 else 'name'} withdrawn tokens"
         if log:
-            yield place.must_fix("log", told, "rewrite it without these lines")
+            yield place.must_fix("log", what, "rewrite it without these lines")
         else:
-            yield place.check("table", told, "a number may be there by chance")
+            yield place.check("table", what, "a number may be there by chance")
     if failure or ragged > max(2, count // 10):
         yield place.not_inspected("table", failure or f"{counted(ragged, 'row')} that do not fit its header")
 
@@ -185,8 +185,8 @@ def tokens_of(row: list[str], places: tuple[int, ...], columns: Columns) -> list
     """Return the tokens that stand in some columns of a row."""
     if len(places) == 1 and places[0] not in columns.lists:
         return [row[places[0]]] if places[0] < len(row) else []
-    found: list[str] = []
+    tokens: list[str] = []
     for place in places:
         if place < len(row):
-            found += _CELL.findall(row[place]) if place in columns.lists else [row[place]]
-    return found
+            tokens += _CELL.findall(row[place]) if place in columns.lists else [row[place]]
+    return tokens

@@ -11,7 +11,7 @@ from recbole_unlearn.production.formats.headerless import find_headerless
 from recbole_unlearn.production.formats.lines import read_lines
 from recbole_unlearn.production.formats.mentions import Mentions
 from recbole_unlearn.production.formats.tables import LOGS, find_layout, table
-from recbole_unlearn.production.found import NotInspected, Place, Trace, counted
+from recbole_unlearn.production.trace import NotInspected, Place, Trace, counted
 from recbole_unlearn.production.wanted import Wanted
 
 _PROSE = {".py", ".pyi", ".ipynb", ".md", ".rst", ".yaml", ".yml", ".toml", ".cfg", ".ini", ".sh", ".bash", ".c", ".h"}
@@ -36,8 +36,8 @@ def text(place: Place, stream: IO[bytes], head: bytes, wanted: Wanted) -> Iterat
         head: Its first bytes.
         wanted: Who and what is looked for.
     """
-    sample = sample_of(head, wanted.told.encoding)
-    lines = read_lines(stream, head, wanted.told.encoding)
+    sample = sample_of(head, wanted.spec.encoding)
+    lines = read_lines(stream, head, wanted.spec.encoding)
     layout = None if is_prose(place) else find_layout(sample, place, wanted)
     if layout is not None:
         yield from table(place, lines, layout, wanted, is_log(place, sample))
@@ -49,16 +49,16 @@ def text(place: Place, stream: IO[bytes], head: bytes, wanted: Wanted) -> Iterat
 
 def sample_of(head: bytes, encoding: str | None) -> list[str]:
     """Return the first lines of a text, without one that the head cuts off."""
-    found: list[str] = []
+    lines: list[str] = []
     try:
         for line in read_lines(io.BytesIO(head), head, encoding):
-            found.append(line)
-            if len(found) > _SAMPLE:
+            lines.append(line)
+            if len(lines) > _SAMPLE:
                 break
     except NotInspected:
         pass
     whole = head.endswith((b"\n", b"\r")) or len(head) < HEAD
-    return found[:_SAMPLE] if whole or len(found) > _SAMPLE else found[:-1] or found
+    return lines[:_SAMPLE] if whole or len(lines) > _SAMPLE else lines[:-1] or lines
 
 
 def is_prose(place: Place) -> bool:
@@ -114,15 +114,15 @@ def _running(place: Place, lines: Iterator[str], sample: list[str], wanted: Want
                 rows.add(line)
     except NotInspected as error:
         failure = str(error)
-    found = list(rows.traces()) if rows is not None else []
-    yield from found
-    told = f"{counted(held, 'line')} that {'names' if held == 1 else 'name'} withdrawn tokens"
+    traces = list(rows.traces()) if rows is not None else []
+    yield from traces
+    what = f"{counted(held, 'line')} that {'names' if held == 1 else 'name'} withdrawn tokens"
     if held and is_log(place, sample):
-        yield place.must_fix("log", told, "rewrite it without these lines")
-    elif held and not found:
-        yield place.check("text", told, "a number may be there by chance")
-    elif bare and not found:
-        told = counted(bare, "line") + " like withdrawn users"
-        yield place.check("list of tokens", told, "a number may be there by chance")
+        yield place.must_fix("log", what, "rewrite it without these lines")
+    elif held and not traces:
+        yield place.check("text", what, "a number may be there by chance")
+    elif bare and not traces:
+        what = counted(bare, "line") + " like withdrawn users"
+        yield place.check("list of tokens", what, "a number may be there by chance")
     if failure:
         yield place.not_inspected("text", failure)

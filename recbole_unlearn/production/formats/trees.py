@@ -8,8 +8,8 @@ from typing import Any
 from recbole_unlearn.production.columns import Role
 from recbole_unlearn.production.formats.mentions import Mentions
 from recbole_unlearn.production.formats.views import View, is_scalar, values_of
-from recbole_unlearn.production.found import NotInspected, Place, Trace, counted
 from recbole_unlearn.production.tally import Tally
+from recbole_unlearn.production.trace import NotInspected, Place, Trace, counted
 from recbole_unlearn.production.wanted import Wanted, is_number
 
 _MOST = 20_000_000  # things in one file
@@ -88,23 +88,30 @@ class Tree:
         if self._is_request(thing, keys) or self._is_split(thing):
             return
         named = {key: self._role(key, role) for key in keys}
-        single = {key: found for key, found in named.items() if found and is_scalar(thing[key]) and not found.many}
+        single = {
+            key: named_role
+            for key, named_role in named.items()
+            if named_role and is_scalar(thing[key]) and not named_role.many
+        }
         lists = {
-            key: values_of(self.view.plain(thing[key])) for key, found in named.items() if found and key not in single
+            key: values_of(self.view.plain(thing[key]))
+            for key, named_role in named.items()
+            if named_role and key not in single
         }
         done = set(single) | self._columns({key: values for key, values in lists.items() if values}, named)
         if single:
             who = {
-                kind: [thing[key] for key, found in single.items() if found.who == kind] for kind in ("user", "item")
+                kind: [thing[key] for key, named_role in single.items() if named_role.who == kind]
+                for kind in ("user", "item")
             }
             self._row(who["user"], who["item"], bool(_RATED & {key.lower() for key in keys}))
         self._tokens_as_keys(thing, role.who if role else about)
         for key, value in thing.items():
             if key in done:
                 continue
-            found = named.get(key) if isinstance(key, str) else None
-            below = found.who if found else self.wanted.columns.of_stem(key) if isinstance(key, str) else None
-            yield value, found, below
+            named_role = named.get(key) if isinstance(key, str) else None
+            below = named_role.who if named_role else self.wanted.columns.of_stem(key) if isinstance(key, str) else None
+            yield value, named_role, below
 
     def _role(self, key: str, above: Role | None) -> Role | None:
         """Return what a key says; ``id`` says what stands above it."""
@@ -133,9 +140,9 @@ class Tree:
         pairs = [
             pair for pair in _listed(thing.get("interactions")) if isinstance(pair, list | tuple) and len(pair) == 2
         ]
-        found = sum(named) + sum(self.wanted.names(*pair) is not None for pair in pairs)
-        self.request += found
-        return bool(found)
+        count = sum(named) + sum(self.wanted.names(*pair) is not None for pair in pairs)
+        self.request += count
+        return bool(count)
 
     def _is_split(self, thing: dict[Any, Any]) -> bool:
         """Return whether this is a table as ``DataFrame.to_json(orient="split")`` writes it, and count its rows."""
@@ -219,8 +226,8 @@ class Tree:
                 kind, f"{counted(self.said, 'text')} in it name withdrawn tokens", "a number may be there by chance"
             )
         elif self.listed and not (sure or self.rows or self.request or self.bare):
-            told = counted(self.listed, "listed text") + " like withdrawn users"
-            yield place.check(kind, told, "a number may be there by chance")
+            what = counted(self.listed, "listed text") + " like withdrawn users"
+            yield place.check(kind, what, "a number may be there by chance")
 
 
 def _listed(value: Any) -> list[Any]:

@@ -19,9 +19,9 @@ from typing import IO, Any
 import numpy as np
 
 from recbole_unlearn.production.files import DAMAGED, Budget, Metered, open_zip
-from recbole_unlearn.production.found import NotInspected, Place
 from recbole_unlearn.production.purging.arrays import rows_of_archive, write_npy
 from recbole_unlearn.production.purging.cut import Cut, LeftAlone, Rows
+from recbole_unlearn.production.trace import NotInspected, Place
 
 Rewrite = Callable[[Place, IO[bytes], IO[bytes], Cut], Rows | None]  # None: nobody was in it, and it was copied
 UNPACKED = 1 << 36  # bytes that may be written of one packed file: a copy of it needs that much room

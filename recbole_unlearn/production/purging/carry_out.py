@@ -96,8 +96,8 @@ def _replace(action: Action, stream: IO[bytes], purge: Purge, disk: Disk) -> Row
 
 
 def _compare(path: Path, known: Seen) -> None:
-    told = os.lstat(path)
-    if (told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns) != (
+    status = os.lstat(path)
+    if (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) != (
         known.device,
         known.inode,
         known.size,

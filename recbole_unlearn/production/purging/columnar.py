@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import IO, Any
 
 from recbole_unlearn.production.formats.columnar import MISSING
-from recbole_unlearn.production.found import Place
 from recbole_unlearn.production.purging.cut import Cut, Judge, LeftAlone, Rows
+from recbole_unlearn.production.trace import Place
 
 _BY_HAND = "its rows cannot be written anew here: do it with the program that wrote it"
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recbole_unlearn.exceptions import UntrustedFileError
-from recbole_unlearn.production.found import Place
 from recbole_unlearn.production.tally import Tally
+from recbole_unlearn.production.trace import Place
 from recbole_unlearn.production.wanted import Wanted, is_number
 
 _ENOUGH = 3  # rows that left, from which on a table is no other data set by chance
@@ -86,7 +86,7 @@ class Cut:
 
     def is_ours(self, place: Place) -> bool:
         """Return whether a file, or the member of a container, belongs to the data set by its place or its name."""
-        return self.ours or self.request or is_named_after(place.member, self.wanted.told.dataset)
+        return self.ours or self.request or is_named_after(place.member, self.wanted.spec.dataset)
 
     def is_request(self, place: Place) -> bool:
         """Return whether it is a request by its name."""

@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import IO, Any
 
-from recbole_unlearn.production.found import Place
 from recbole_unlearn.production.purging.cut import Cut, Judge, LeftAlone, Rows
+from recbole_unlearn.production.trace import Place
 
 MARK = ".purging"  # ends the name of what a purge is writing
 _ROWIDS = ("rowid", "oid", "_rowid_")
@@ -69,14 +69,14 @@ def _cut_out(place: Place, name: str, cut: Cut) -> Rows:
 def _table(db: sqlite3.Connection, place: Place, name: str, cut: Cut) -> Rows:
     """Delete the rows of one table that name somebody."""
     table = _quoted(name)
-    told = list(db.execute(f"PRAGMA table_xinfo({table})"))
-    columns = [str(row[1]) for row in told if row[6] == 0]
-    found = cut.wanted.columns.header(columns, cut.wanted.columns.of_stem(name))
+    table_columns = list(db.execute(f"PRAGMA table_xinfo({table})"))
+    columns = [str(row[1]) for row in table_columns if row[6] == 0]
+    header = cut.wanted.columns.header(columns, cut.wanted.columns.of_stem(name))
     before = _count(db, table)
-    if found is None:
+    if header is None:
         return Rows(before, before)
     rowid = next((one for one in _ROWIDS if one not in {column.lower() for column in columns}), None)
-    chosen = ", ".join(_quoted(columns[one]) for one in (*found.users, *found.items))
+    chosen = ", ".join(_quoted(columns[one]) for one in (*header.users, *header.items))
     judge = Judge(cut)
     try:
         rows = db.execute(f"SELECT {rowid}, {chosen} FROM {table}") if rowid else None
@@ -84,7 +84,7 @@ def _table(db: sqlite3.Connection, place: Place, name: str, cut: Cut) -> Rows:
         rows = None
     if rows is None:
         raise LeftAlone("a table whose rows have no number: delete them by hand")
-    gone = [row[0] for row in rows if _goes(row[1:], len(found.users), judge)]
+    gone = [row[0] for row in rows if _goes(row[1:], len(header.users), judge)]
     judge.check(cut.is_ours(place) or cut.is_ours(place.inside(name)))
     for begin in range(0, len(gone), _CHUNK):
         some = gone[begin : begin + _CHUNK]

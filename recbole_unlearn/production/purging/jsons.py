@@ -10,12 +10,12 @@ from typing import IO, Any
 from recbole_unlearn.production.formats.json_files import json_kind
 from recbole_unlearn.production.formats.text import HEAD, sample_of
 from recbole_unlearn.production.formats.views import is_scalar
-from recbole_unlearn.production.found import Place
 from recbole_unlearn.production.purging.cut import Cut, LeftAlone, Rows, is_log, is_short
 from recbole_unlearn.production.purging.lines import Line, mark_of
 from recbole_unlearn.production.purging.people import Above, People
 from recbole_unlearn.production.purging.spans import Part, joined, parts_of, skip
 from recbole_unlearn.production.purging.texts import Record, copy_rest, marked
+from recbole_unlearn.production.trace import Place
 
 _AT_ONCE = 1 << 26  # bytes
 _REQUEST = {"users", "items", "interactions", "sample", "scope"}
@@ -41,13 +41,13 @@ def rewrite_json(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> R
         raise LeftAlone("settings of a program: change it by hand")
     head = stream.read(HEAD)
     stream.seek(0)
-    kind = json_kind(place, sample_of(head, cut.wanted.told.encoding))
+    kind = json_kind(place, sample_of(head, cut.wanted.spec.encoding))
     if kind == "whole":
         return _whole(place, stream, head, out, cut)
     lines = _Lines(place, cut, kind == "literals")
-    found = marked(lines, stream, head, cut)
+    marks = marked(lines, stream, head, cut)
     lines.check()
-    return copy_rest(found, stream, out)
+    return copy_rest(marks, stream, out)
 
 
 def _whole(place: Place, stream: IO[bytes], head: bytes, out: IO[bytes], cut: Cut) -> Rows:
@@ -56,7 +56,7 @@ def _whole(place: Place, stream: IO[bytes], head: bytes, out: IO[bytes], cut: Cu
         raise LeftAlone("json that is too large to be taken apart: write it as json lines, or change it by hand")
     mark, wide = mark_of(head)
     body = data[len(mark) :]
-    for encoding in (wide,) if wide else ("utf-8", cut.wanted.told.encoding or "utf-8"):
+    for encoding in (wide,) if wide else ("utf-8", cut.wanted.spec.encoding or "utf-8"):
         try:
             text = body.decode(encoding)
             break
@@ -66,15 +66,15 @@ def _whole(place: Place, stream: IO[bytes], head: bytes, out: IO[bytes], cut: Cu
         raise LeftAlone("its text is no utf-8: name its encoding, as in --encoding=latin-1")
     editor, again = Editor(place, cut), Editor(place, cut)
     try:
-        told = editor.edited(text)
-        if editor.gone and (again.edited(told) != told or again.gone):
+        edited = editor.edited(text)
+        if editor.gone and (again.edited(edited) != edited or again.gone):
             raise LeftAlone(_BY_HAND)
     except _BROKEN as error:
         raise LeftAlone("json that is broken: change it by hand") from error
     editor.check()
     if text.encode(encoding) != body:
         raise LeftAlone("its encoding does not give the same bytes again: change it by hand")
-    out.write(mark + told.encode(encoding))
+    out.write(mark + edited.encode(encoding))
     return Rows(editor.before, editor.before - editor.gone)
 
 
@@ -195,7 +195,7 @@ class Editor:
 
     def _request(self, text: str, start: int, parts: list[Part]) -> str:
         """Return a request without those who are withdrawn; others' requests stay."""
-        told = bool({"interactions", "scope", "sample"} & {str(part.key) for part in parts})
+        has_request_keys = bool({"interactions", "scope", "sample"} & {str(part.key) for part in parts})
         kept = []
         for part in parts:
             value = text[part.at : part.end]
@@ -207,7 +207,7 @@ class Editor:
                     self.people.note(inside[one].value if is_scalar(inside[one].value) else "")
                 value = self._without(text, part.at, inside, gone)
             kept.append((part, value))
-        self.request = told or is_short(self.gone, self.before)
+        self.request = has_request_keys or is_short(self.gone, self.before)
         return joined(text, start, parts, kept)
 
     def _without(self, text: str, start: int, parts: list[Part], gone: set[int]) -> str:

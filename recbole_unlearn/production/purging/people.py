@@ -7,9 +7,9 @@ from typing import Any
 
 from recbole_unlearn.production.formats.trees import Tree
 from recbole_unlearn.production.formats.views import is_scalar
-from recbole_unlearn.production.found import Place
 from recbole_unlearn.production.purging.cut import Cut, Judge, is_copy
 from recbole_unlearn.production.spec import Spec
+from recbole_unlearn.production.trace import Place
 from recbole_unlearn.production.wanted import Wanted, is_number
 
 Above = tuple[str, ...]  # the names under which a piece stands, the last two of them
@@ -18,8 +18,8 @@ Above = tuple[str, ...]  # the names under which a piece stands, the last two of
 class _Everybody(Wanted):
     """Looks for every user and nothing else."""
 
-    def __init__(self, told: Spec) -> None:
-        super().__init__(Spec(user_columns=told.user_columns, item_columns=told.item_columns))
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(Spec(user_columns=spec.user_columns, item_columns=spec.item_columns))
 
     def user(self, token: object) -> bool:
         return True
@@ -45,7 +45,7 @@ class People:
 
     def __init__(self, place: Place, cut: Cut) -> None:
         self.wanted, self.judge, self.sure = cut.wanted, Judge(cut), False
-        self._tree, self._all = Tree(place, cut.wanted), Tree(place, _Everybody(cut.wanted.told))
+        self._tree, self._all = Tree(place, cut.wanted), Tree(place, _Everybody(cut.wanted.spec))
         self._place, self.bare, self.by_key = place, False, False
 
     def learn(self, content: Any) -> None:

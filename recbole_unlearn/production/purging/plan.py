@@ -13,10 +13,10 @@ from typing import IO
 from recbole_unlearn.exceptions import UntrustedFileError
 from recbole_unlearn.production.files import TOO_MUCH, open_regular
 from recbole_unlearn.production.formats.text import is_prose
-from recbole_unlearn.production.found import MUST_FIX, Place, Trace
 from recbole_unlearn.production.purging.cut import NO_ROWS, Cut, LeftAlone, Rows, is_named_after
 from recbole_unlearn.production.purging.rewrite import rewrite
 from recbole_unlearn.production.purging.whole import MODEL, PICKLED, Models, fate_of
+from recbole_unlearn.production.trace import MUST_FIX, Place, Trace
 
 REWRITE, DELETE, STRIP, LEAVE = "rewrite", "delete", "strip", "leave"
 _CODE = ("recbole_unlearn", "tests", "docs", "benchmarks", "examples", "properties")
@@ -84,7 +84,7 @@ class Purge:
     def cut(self, path: Path) -> Cut:
         """Return what is cut out of a file."""
         wanted, real = self.models.wanted, Path(os.path.realpath(path))
-        ours = (self.own is not None and self.own in real.parents) or is_named_after(str(real), wanted.told.dataset)
+        ours = (self.own is not None and self.own in real.parents) or is_named_after(str(real), wanted.spec.dataset)
         return Cut(wanted, ours, self.request is not None and real == self.request, real.parent)
 
 
@@ -121,18 +121,18 @@ _REASONS = {
 
 def seen(stream: IO[bytes]) -> Seen:
     """Return what an open file is now."""
-    told = os.fstat(stream.fileno())
+    status = os.fstat(stream.fileno())
     stream.seek(0)
     digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
     stream.seek(0)
-    return Seen(told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, digest)
+    return Seen(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, digest)
 
 
 def _refuse(path: Path, traces: Sequence[Trace], purge: Purge) -> None:
     """Raise LeftAlone for a file that no purge touches."""
-    told = os.lstat(path)
+    status = os.lstat(path)
     real = Path(os.path.realpath(path))
-    if not stat.S_ISREG(told.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise LeftAlone("no regular file: look for yourself")
     if purge.keeps(path):
         raise LeftAlone("it belongs to the ledger")
@@ -140,9 +140,9 @@ def _refuse(path: Path, traces: Sequence[Trace], purge: Purge) -> None:
         raise LeftAlone("a withdrawal is writing it, or was cut off: the next run finishes it")
     if is_prose(Place(str(path))) or _is_code(real):
         raise LeftAlone("a file for people or programs: change it by hand")
-    if told.st_nlink > 1:
+    if status.st_nlink > 1:
         raise LeftAlone("it has another name (a hard link), under which it would stay as it is: change it by hand")
-    if not told.st_mode & 0o222 or not os.access(path, os.W_OK):
+    if not status.st_mode & 0o222 or not os.access(path, os.W_OK):
         raise LeftAlone("it is read-only: let it be written, and run again")
     if any(TOO_MUCH in trace.what for trace in traces):
         raise LeftAlone(f"{TOO_MUCH}: unpack it, and run again")

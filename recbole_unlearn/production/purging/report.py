@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from recbole_unlearn.production.files import display
-from recbole_unlearn.production.found import Trace
 from recbole_unlearn.production.purging.carry_out import Done
 from recbole_unlearn.production.reports import shown, title, write_report
+from recbole_unlearn.production.trace import Trace
 from recbole_unlearn.version import __version__
 
 _SECONDS = 1.0  # between two times that it is written
@@ -23,10 +23,10 @@ class Report:
     Args:
         path: The file; None writes nothing.
         folders: What was purged.
-        told: What else stands in its head.
+        head: What else stands in its head.
     """
 
-    def __init__(self, path: Path | None, folders: Sequence[Path], told: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path | None, folders: Sequence[Path], head: Mapping[str, Any]) -> None:
         self.path, self.written = path, 0.0
         self.head = {
             "report": title("purge"),
@@ -34,7 +34,7 @@ class Report:
             "version": __version__,
             "began": datetime.now(UTC).isoformat(timespec="seconds"),
             "folders": [display(folder.absolute()) for folder in folders],
-            **told,
+            **head,
         }
 
     def write_now_and_then(self, done: Sequence[Done], left: Sequence[Trace]) -> None:
@@ -55,7 +55,7 @@ class Report:
         content = {
             **self.head,
             "finished": code is not None,
-            "files": [_told(one) for one in done],
+            "files": [_as_json(one) for one in done],
             "left": shown(left),
             "exit_code": code,
         }
@@ -63,7 +63,7 @@ class Report:
         self.written = time.monotonic()
 
 
-def _told(done: Done) -> dict[str, Any]:
+def _as_json(done: Done) -> dict[str, Any]:
     return {
         "path": display(done.action.path),
         "action": done.does,

@@ -13,7 +13,6 @@ from recbole_unlearn.production.formats.json_files import json_kind
 from recbole_unlearn.production.formats.magic import unread_kind
 from recbole_unlearn.production.formats.safetensors import is_safetensors
 from recbole_unlearn.production.formats.text import HEAD, is_prose, sample_of
-from recbole_unlearn.production.found import MUST_FIX, NOT_INSPECTED, Place, Trace
 from recbole_unlearn.production.purging.archives import rewrite_npz, rewrite_packed, rewrite_tar, rewrite_zip
 from recbole_unlearn.production.purging.arrays import rewrite_npy
 from recbole_unlearn.production.purging.columnar import rewrite_columnar
@@ -21,6 +20,7 @@ from recbole_unlearn.production.purging.cut import Cut, LeftAlone, Rows, leaving
 from recbole_unlearn.production.purging.databases import rewrite_sqlite
 from recbole_unlearn.production.purging.jsons import rewrite_json
 from recbole_unlearn.production.purging.texts import rewrite_text
+from recbole_unlearn.production.trace import MUST_FIX, NOT_INSPECTED, Place, Trace
 from recbole_unlearn.production.wanted import Wanted
 
 _OBJECTS = "objects of a program: load it and write it anew without them, or delete it"
@@ -87,9 +87,11 @@ def _rewritten(path: str, stream: IO[bytes], out: IO[bytes], cut: Cut, checks: b
 
 def look_again(path: str, old: IO[bytes], new: IO[bytes], wanted: Wanted) -> None:
     """Refuse what was written if it still holds traces, or parts that cannot be read while they could be."""
-    found = _found(path, new, wanted)
-    unread = _unread(found)
-    if any(trace.group == MUST_FIX for trace in found) or (unread and not unread <= _unread(_found(path, old, wanted))):
+    traces = _found(path, new, wanted)
+    unread = _unread(traces)
+    if any(trace.group == MUST_FIX for trace in traces) or (
+        unread and not unread <= _unread(_found(path, old, wanted))
+    ):
         raise LeftAlone("it would still hold some of them: change it by hand")
 
 
@@ -118,9 +120,9 @@ class _Rewriting:
         """Write a file, or a member of one, without these rows; a member in which nobody is is copied."""
         if place.member:
             stream.seek(0)
-            found = inspect(place.member, stream, None, cut.wanted)
+            traces = inspect(place.member, stream, None, cut.wanted)
             stream.seek(0)
-            if not any(trace.group == MUST_FIX for trace in found):
+            if not any(trace.group == MUST_FIX for trace in traces):
                 shutil.copyfileobj(stream, out)
                 return None
         try:
@@ -153,7 +155,7 @@ class _Rewriting:
             return rewrite_packed(inside_of(place), stream, out, packer, self.part, cut)
         if place.suffix in PICKLES or unread_kind(head, place.name) is not None:
             raise LeftAlone(_OBJECTS)
-        is_json = not is_prose(place) and json_kind(place, sample_of(head, cut.wanted.told.encoding)) is not None
+        is_json = not is_prose(place) and json_kind(place, sample_of(head, cut.wanted.spec.encoding)) is not None
         if is_json:
             return rewrite_json(place, stream, out, cut)
         rows = rewrite_text(place, stream, out, cut)

@@ -19,7 +19,6 @@ from recbole_unlearn.lineage.place import key_file_of
 from recbole_unlearn.production.asked import KEYS, Asked, asked_of, fields_of
 from recbole_unlearn.production.audit import exit_code
 from recbole_unlearn.production.files import display, files_below
-from recbole_unlearn.production.found import CHECK, MUST_FIX, NOT_INSPECTED, Trace, counted
 from recbole_unlearn.production.purging.carry_out import Done, carry_out
 from recbole_unlearn.production.purging.databases import MARK
 from recbole_unlearn.production.purging.plan import DELETE, LEAVE, REWRITE, STRIP, Action, Purge, plan
@@ -27,6 +26,7 @@ from recbole_unlearn.production.purging.report import Report
 from recbole_unlearn.production.purging.whole import Models
 from recbole_unlearn.production.reports import place_of
 from recbole_unlearn.production.search import SKIPPED, folders_of, is_below, search
+from recbole_unlearn.production.trace import CHECK, MUST_FIX, NOT_INSPECTED, Trace, counted
 from recbole_unlearn.production.wanted import Wanted
 
 _KEYS = (*KEYS, "dry_run", "yes", "report")
@@ -81,8 +81,8 @@ def run_purge(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
         purge = Purge(
             Models(wanted, tuple(models_that_owe(ledger))), _own_folder(asked, values), _kept(asked, values), request
         )
-        told = {"dataset": asked.spec.dataset, "ledger": dict(asked.ledger), "dry_run": dry}
-        return _Run(folders, asked, purge, ledger, Report(report, folders, told), out).run(yes)
+        head = {"dataset": asked.spec.dataset, "ledger": dict(asked.ledger), "dry_run": dry}
+        return _Run(folders, asked, purge, ledger, Report(report, folders, head), out).run(yes)
 
 
 @dataclass
@@ -125,10 +125,10 @@ class _Run:
         self.done.append(done)
         gone = {MUST_FIX} if yes and done.does != LEAVE else set()
         self.left += [trace for trace in traces if trace.group not in gone and (yes is False or done.does != DELETE)]
-        told = (
+        counts = (
             f": {counted(done.rows.before - done.rows.after, 'row')} of {done.rows.before}" if done.rows.before else ""
         )
-        self.out.write(f"{display(path)}: {(_DID if yes else _WOULD)[done.does]}{told}; {done.reason}\n")
+        self.out.write(f"{display(path)}: {(_DID if yes else _WOULD)[done.does]}{counts}; {done.reason}\n")
         self.report.write_now_and_then(self.done, self.left)
 
     def _do(self, action: Action) -> Done:
@@ -149,9 +149,9 @@ class _Run:
                 self.out.write(f"{group} ({len(traces)}), left to you:\n")
                 self.out.writelines(f"  {display(trace.line())}\n" for trace in traces)
         numbers = {does: sum(done.does == does for done in self.done) for does in (REWRITE, STRIP, DELETE, LEAVE)}
-        told = "" if yes else "nothing was changed: "
+        prefix = "" if yes else "nothing was changed: "
         self.out.write(
-            f"{told}{numbers[REWRITE] + numbers[STRIP]} rewritten, {numbers[DELETE]} deleted, {numbers[LEAVE]} left alone, "
+            f"{prefix}{numbers[REWRITE] + numbers[STRIP]} rewritten, {numbers[DELETE]} deleted, {numbers[LEAVE]} left alone, "
             f"of {counted(files, 'file')}\n"
         )
 
@@ -199,8 +199,8 @@ def _own_folder(asked: Asked, values: Mapping[str, Any]) -> Path | None:
     """Return the folder of the data set's files, if there is one."""
     name = str(values["dataset"])
     beside = Path(str(asked.ledger["path"])).parent.parent
-    found = Path(str(values.get("data_path", "dataset")), name)
-    given = found if found.is_dir() else beside if beside.name == name else None
+    default = Path(str(values.get("data_path", "dataset")), name)
+    given = default if default.is_dir() else beside if beside.name == name else None
     return None if given is None else Path(os.path.realpath(given))
 
 

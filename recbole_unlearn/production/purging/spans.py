@@ -35,8 +35,8 @@ class Part:
 
 def skip(text: str, place: int) -> int:
     """Return the place of the next letter that is no blank."""
-    found = _SPACE.match(text, place)
-    return found.end() if found else place
+    match = _SPACE.match(text, place)
+    return match.end() if match else place
 
 
 def parts_of(text: str, place: int) -> tuple[list[Part], int]:
@@ -46,7 +46,7 @@ def parts_of(text: str, place: int) -> tuple[list[Part], int]:
     [('a', 1, 1, 7), ('b', [2], 9, 17)]
     """
     closing = {"[": "]", "{": "}"}[text[place]]
-    found: list[Part] = []
+    parts: list[Part] = []
     here = skip(text, place + 1)
     while text[here] != closing:
         begin, key = here, None
@@ -57,11 +57,11 @@ def parts_of(text: str, place: int) -> tuple[list[Part], int]:
                 raise LeftAlone("its json cannot be taken apart: change it by hand")
             here = skip(text, here + 1)
         value, end = _DECODER.raw_decode(text, here)
-        found.append(Part(key, value, begin, here, end))
+        parts.append(Part(key, value, begin, here, end))
         here = skip(text, end)
         if text[here] == ",":
             here = skip(text, here + 1)
-    return found, here + 1
+    return parts, here + 1
 
 
 def joined(text: str, place: int, parts: list[Part], kept: list[tuple[Part, str]]) -> str:
@@ -81,9 +81,9 @@ def joined(text: str, place: int, parts: list[Part], kept: list[tuple[Part, str]
         return text[place : text.index("]" if text[place] == "[" else "}", place) + 1]
     before = {id(part): text[last.end : part.begin] for last, part in itertools.pairwise(parts)}
     end = text.index("]" if text[place] == "[" else "}", parts[-1].end) + 1
-    told = []
+    pieces = []
     for number, (part, value) in enumerate(kept):
         lead = text[place : parts[0].begin] if number == 0 else before[id(part)]
-        told.append(lead + text[part.begin : part.at] + value)
-    opening = "" if told else text[place]
-    return opening + "".join(told) + text[parts[-1].end : end]
+        pieces.append(lead + text[part.begin : part.at] + value)
+    opening = "" if pieces else text[place]
+    return opening + "".join(pieces) + text[parts[-1].end : end]

@@ -13,10 +13,10 @@ from recbole_unlearn.production.formats.headerless import find_headerless
 from recbole_unlearn.production.formats.mentions import Mentions
 from recbole_unlearn.production.formats.tables import ATOMIC, Layout, cells_of, find_layout, records, tokens_of
 from recbole_unlearn.production.formats.text import HEAD, is_list, is_prose, sample_of
-from recbole_unlearn.production.found import Place
 from recbole_unlearn.production.purging.cut import UNPROVEN, Cut, Judge, LeftAlone, Rows, is_log, is_short
 from recbole_unlearn.production.purging.lines import Line, mark_of, raw_lines
 from recbole_unlearn.production.tally import is_ours
+from recbole_unlearn.production.trace import Place
 from recbole_unlearn.production.wanted import is_number
 
 _PIECE = 1 << 20  # bytes
@@ -58,13 +58,13 @@ def rewrite_text(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> R
     """
     head = stream.read(HEAD)
     reader = _reader(place, head, cut)
-    found = marked(reader, stream, head, cut)
+    marks = marked(reader, stream, head, cut)
     if reader.named():
         reader.check()
-        found = marked(reader, stream, head, cut) if isinstance(reader, _Headerless) else found
+        marks = marked(reader, stream, head, cut) if isinstance(reader, _Headerless) else marks
     elif is_log(place):
-        found = marked(_LogLines(cut), stream, head, cut)
-    return copy_rest(found, stream, out)
+        marks = marked(_LogLines(cut), stream, head, cut)
+    return copy_rest(marks, stream, out)
 
 
 @dataclass
@@ -79,27 +79,27 @@ class Marked:
 def marked(reader: Reader, stream: IO[bytes], head: bytes, cut: Cut) -> Marked:
     """Read a text from its beginning, line by line, and return what goes."""
     stream.seek(0)
-    found, at = Marked(), len(mark_of(head)[0])
-    for record in reader.read(raw_lines(stream, head, cut.wanted.told.encoding)):
+    marks, at = Marked(), len(mark_of(head)[0])
+    for record in reader.read(raw_lines(stream, head, cut.wanted.spec.encoding)):
         end = at + len(record.raw)
-        found.before += record.row
+        marks.before += record.row
         if record.goes:
-            found.spans.append((at, end))
+            marks.spans.append((at, end))
         else:
-            found.after += record.row
+            marks.after += record.row
         at = end
-    return found
+    return marks
 
 
-def copy_rest(found: Marked, stream: IO[bytes], out: IO[bytes]) -> Rows:
+def copy_rest(marks: Marked, stream: IO[bytes], out: IO[bytes]) -> Rows:
     """Write all bytes of a text but those that go."""
     here = 0
     stream.seek(0)
-    for begin, end in found.spans:
+    for begin, end in marks.spans:
         _copy(stream, out, begin - here)
         here = stream.seek(end)
     shutil.copyfileobj(stream, out)
-    return Rows(found.before, found.after)
+    return Rows(marks.before, marks.after)
 
 
 def _copy(stream: IO[bytes], out: IO[bytes], count: int) -> None:
@@ -110,7 +110,7 @@ def _copy(stream: IO[bytes], out: IO[bytes], count: int) -> None:
 
 def _reader(place: Place, head: bytes, cut: Cut) -> Reader:
     """Return a reader of a text: of the kind that the audit's reader took it for."""
-    sample = sample_of(head, cut.wanted.told.encoding)
+    sample = sample_of(head, cut.wanted.spec.encoding)
     if is_prose(place):
         raise LeftAlone("a file for people or programs: change it by hand")
     layout = find_layout(sample, place, cut.wanted)
@@ -228,7 +228,7 @@ class _Headerless:
         return self.judge.total()
 
     def check(self) -> None:
-        named = self.rows.known is not None and self.cut.wanted.told.dataset in self.rows.known[1]
+        named = self.rows.known is not None and self.cut.wanted.spec.dataset in self.rows.known[1]
         self.judge.check(named or self.cut.is_ours(self.place))
 
 

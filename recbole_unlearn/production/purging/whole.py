@@ -11,10 +11,10 @@ from typing import IO, Any
 import torch
 
 from recbole_unlearn.production.contents import as_dict, as_list, read_content
-from recbole_unlearn.production.found import MUST_FIX, Trace
 from recbole_unlearn.production.purging.cut import LeftAlone, Rows, leaving_alone
 from recbole_unlearn.production.stand_ins import StandIn, walk
 from recbole_unlearn.production.torch_files import as_tensor, weights_digest
+from recbole_unlearn.production.trace import MUST_FIX, Trace
 from recbole_unlearn.production.wanted import Wanted
 
 MODEL = {"model", "optimizer moments", "cached embeddings"}
@@ -63,7 +63,7 @@ def _check_pickle(content: Any, wanted: Wanted) -> None:
     named = {name for thing in walk(content) for name in _datasets(thing)}
     if others or not named:
         raise LeftAlone("a pickle with more in it than a data set of RecBole: write it anew, or delete it by hand")
-    if named != {wanted.told.dataset}:
+    if named != {wanted.spec.dataset}:
         raise LeftAlone("a pickled data set of another name: look for yourself, or delete it by hand")
 
 
@@ -85,9 +85,9 @@ def _is_recboles(thing: Any) -> bool:
 
 def _datasets(thing: Any) -> Iterator[str]:
     """Yield the names of the data sets that an object is one of."""
-    told = thing.attributes if _is_recboles(thing) else {}
-    if "inter_feat" in told and "field2id_token" in told:
-        yield str(told.get("dataset_name"))
+    attributes = thing.attributes if _is_recboles(thing) else {}
+    if "inter_feat" in attributes and "field2id_token" in attributes:
+        yield str(attributes.get("dataset_name"))
 
 
 def _fate_of_model(path: Path, content: Any, traces: Collection[Trace], models: Models) -> str:
@@ -99,7 +99,7 @@ def _fate_of_model(path: Path, content: Any, traces: Collection[Trace], models: 
     if state is None or config is None:
         raise LeftAlone(f"a model that does not say of which data set it is: {_BY_HAND}")
     settings = as_dict(config.get("final_config_dict", config)) or {}
-    if wanted.told.dataset is None or settings.get("dataset") != wanted.told.dataset:
+    if wanted.spec.dataset is None or settings.get("dataset") != wanted.spec.dataset:
         raise LeftAlone("a model of another data set, by its config: look for yourself")
     if wanted.vouches(weights_digest(state)):
         return "strip"
@@ -115,7 +115,7 @@ def _fate_of_model(path: Path, content: Any, traces: Collection[Trace], models: 
 
 def _check_size(traces: Collection[Trace], wanted: Wanted) -> None:
     per_user = any(trace.kind == "model" and trace.what.endswith(_PER_USER) for trace in traces)
-    if not per_user or wanted.told.n_users is None:
+    if not per_user or wanted.spec.n_users is None:
         raise LeftAlone(f"a model without a table of the users who withdrew: if it was trained with them, {_BY_HAND}")
 
 
@@ -124,7 +124,7 @@ def _fate_of_shard(path: Path, top: dict[Any, Any], wanted: Wanted) -> str:
     state = as_dict(top["state"]) or {}
     tables = [tensor.shape for tensor in map(as_tensor, state.values()) if tensor is not None and len(tensor.shape) > 1]
     sizes = {shape[0] for shape in tables}
-    known = {wanted.told.n_users, wanted.told.n_items}
+    known = {wanted.spec.n_users, wanted.spec.n_items}
     if path.parent.name == "shards" and path.stem == top["digest"] and None not in known and known <= sizes:
         return "delete"
     raise LeftAlone("a shard that does not say of which data set it is: delete it by hand")

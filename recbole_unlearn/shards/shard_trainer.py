@@ -19,7 +19,7 @@ from recbole_unlearn.shards.store import ShardStore, TrainedShard
 from recbole_unlearn.shards.training import ShardJob, one_thread, train_shards
 
 
-class Workshop:
+class ShardTrainer:
     """Trains shards of one data set and assembles them.
 
     Args:

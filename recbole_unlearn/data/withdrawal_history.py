@@ -17,7 +17,7 @@ from recbole_unlearn.lineage.splits import FILTERED, KeptSplit, keep_split, kept
 
 
 @dataclass(frozen=True)
-class Past:
+class WithdrawalHistory:
     """The earlier withdrawals from a data set, as its ledger remembers them.
 
     Args:
@@ -43,8 +43,10 @@ class Past:
     anchor: Mapping[str, Any] = field(default_factory=lambda: NOTHING_WITHDRAWN)
 
     @classmethod
-    def of(cls, ledger: Ledger, settings: str | None = None, until: Mapping[str, Any] | None = None) -> Past:
-        """Return the past of a data set.
+    def of(
+        cls, ledger: Ledger, settings: str | None = None, until: Mapping[str, Any] | None = None
+    ) -> WithdrawalHistory:
+        """Return the history of a data set.
 
         Args:
             ledger: Its ledger.

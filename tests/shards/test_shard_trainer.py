@@ -1,0 +1,23 @@
+"""What a ``ShardTrainer`` asks for: each shard its own rows and its own seed, however many are trained."""
+
+import numpy as np
+import pytest
+
+from recbole_unlearn import Unlearner
+from recbole_unlearn.shards import shard_trainer
+from recbole_unlearn.shards.shard_trainer import ShardTrainer
+
+
+@pytest.mark.parametrize("numbers", [[0, 1, 2], [2]])
+def test_each_shard_has_its_rows_and_a_seed_of_its_own(trained, monkeypatch, numbers):
+    asked = []
+    monkeypatch.setattr(shard_trainer, "train_shards", lambda jobs, store, alone: asked.extend(jobs))
+    trainer = ShardTrainer(trained.config, trained.dataset, Unlearner)
+    assignment = np.arange(len(trainer.rows.users)) % 3
+    trainer._train(assignment, numbers)
+    assert [job.number for job in asked] == numbers
+    assert [job.seed for job in asked] == [trained.config["seed"] + 1 + number for number in numbers]
+    for job in asked:
+        assert np.array_equal(
+            job.dataset.interactions().pair_keys(), trainer.rows.pair_keys()[assignment == job.number]
+        )
