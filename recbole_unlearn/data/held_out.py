@@ -41,6 +41,8 @@ class HeldOut:
         among = served[np.argsort(token_uniforms(rows.item_tokens[served], seed), kind="stable")[:_ITEMS]]
         keys = row_keys(token_keys(rows.user_tokens, seed)[rows.users], token_keys(rows.item_tokens, seed)[rows.items])
         chosen = keys / 2.0**64 < min(0.1, max(_SHARE, _LEAST / max(1, len(keys))))
+        if rows.labels is not None:  # where ratings are explicit, what is not liked should not be ranked high
+            chosen &= rows.labels >= 0.5
         self.users, self.items = rows.users[chosen], rows.items[chosen]
         if not validated:
             everything = [np.ones(len(part.users), dtype=bool) for part in parts[1:]]

@@ -60,6 +60,16 @@ def test_validation_rows_are_taken_where_there_are_some(make_config):
     assert held_out.training is dataset
 
 
+def test_only_liked_rows_are_held_out_where_ratings_are_explicit(make_config):
+    config = make_config("NeuMF", threshold={"rating": 3}, train_neg_sample_args=None)
+    dataset = create_dataset(config)
+    rows, held_out = dataset.interactions(), HeldOut(config, dataset)
+    liked = rows.pair_keys(rows.users[rows.labels == 1], rows.items[rows.labels == 1])
+    assert 0 < len(held_out) < len(rows.users) / 10
+    assert np.isin(rows.pair_keys(held_out.users, held_out.items), liked).all()
+    assert (rows.labels == 0).any()
+
+
 class Ranked(torch.nn.Module):
     """Scores by hand."""
 
