@@ -45,7 +45,7 @@ def test_withdrawn_rows_take_the_users_average_else_the_items(explicit):
     assert whole.relabelled(whole.of(mine)).targets.tolist() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("method", ["SIF", "SCIF", "SCIF-paper", "IF", "CIF"])
+@pytest.mark.parametrize("method", ["SIF", "SCIF", "SCIF-paper", "IF", "CIF", "RedrawItems"])
 @pytest.mark.parametrize("kind", ["users", "interactions"])
 def test_methods_run_without_sampling(explicit, method, kind):
     request = {
@@ -104,7 +104,7 @@ def test_withdrawn_pairs_take_the_average_rating(soft):
     assert float(catalogue.targets[0]) == pytest.approx(data.labels[stays].mean())
 
 
-@pytest.mark.parametrize("method", ["SCIF", "CIF"])
+@pytest.mark.parametrize("method", ["SCIF", "CIF", "RedrawItems"])
 def test_methods_run_on_soft_labels(soft, method):
     unlearner = Unlearner(soft.config, copy.deepcopy(soft.model), soft.dataset)
     outcome = unlearner.unlearn(WithdrawalRequest.users(["u3"]), method)
