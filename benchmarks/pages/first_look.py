@@ -36,8 +36,8 @@ def lines_of(kind, model, dataset):
 
 
 def interval(values):
-    """Return the 95 % interval of a mean by Student's t; one value has none."""
-    if len(values) < 2:
+    """Return the 95 % interval of a mean by Student's t; one value, or the same again, has none."""
+    if len(set(values)) < 2:
         return ""
     low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
     return f"{low:+.3f} to {high:+.3f}"
@@ -89,7 +89,7 @@ def seeds(runs):
 
 def commits(runs):
     """Return the commits that the lines were measured at."""
-    return "commit " + ", ".join(dict.fromkeys(str(run.get("commit"))[:7] for run in runs))
+    return "commit " + ", ".join(dict.fromkeys(str(run.get("commit"))[:12] for run in runs))
 
 
 def frontier(model, dataset):

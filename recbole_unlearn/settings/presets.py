@@ -21,11 +21,15 @@ class Key(NamedTuple):
 
 @cache
 def folder() -> Path:
-    """Return the folder of the yaml files, for a wheel, an editable install and a bare checkout alike."""
-    try:
-        from recbole_unlearn import properties
-    except ImportError:
-        return Path(__file__).resolve().parents[2] / "properties"
+    """Return the folder of the yaml files, for a wheel, an editable install and a bare checkout alike.
+
+    A checkout has its own beside the package, whatever is installed: code and yaml are of one state.
+    """
+    beside = Path(__file__).resolve().parents[2] / "properties"
+    if (beside / "overall.yaml").is_file():
+        return beside
+    from recbole_unlearn import properties
+
     return Path(next(iter(properties.__path__)))
 
 
