@@ -4,13 +4,14 @@ Reads benchmarks/results/refit-MODEL-DATASET.jsonl and frontier-MODEL-DATASET.js
 docs/first_look.md, docs/redraw.md and README.md. Every figure there comes from these lines.
 """
 
+import json
 import re
 
 import numpy as np
 from scipy import stats
 from tabulate import tabulate
 
-from benchmarks.pages.records import ROOT, read_lines
+from benchmarks.pages.records import RESULTS, ROOT, read_lines
 
 CELLS = [
     (model, data)
@@ -114,6 +115,34 @@ def frontier(model, dataset):
     return f"**{model}, {dataset}** ({seeds(runs)}, {commits(runs)})\n\n{table}\n"
 
 
+def waits():
+    """Return the table of whole calls and whole commands: wall and CPU seconds, median (least to most)."""
+    parts = json.loads((RESULTS / "whole_call.json").read_text())
+    rows = [
+        [
+            name,
+            *(spread(part.get(key)) for key in ("seconds", "cpu_seconds", "imports")),
+            part["threads"],
+            part["load"],
+            part["commit"],
+        ]
+        for name, part in parts.items()
+    ]
+    head = ["", "seconds", "CPU seconds", "of it imports", "threads", "load", "commit"]
+    return tabulate(rows, head, tablefmt="github", disable_numparse=True) + "\n"
+
+
+def spread(part):
+    """Return a median with its least and greatest."""
+    if part is None:
+        return ""
+    return (
+        f"{part['median']:.3f} ({part['min']:.3f} to {part['max']:.3f})"
+        if part["runs"] > 1
+        else f"{part['median']:.1f}"
+    )
+
+
 def first_screen():
     """Return the four lines of the README: NeuMF on ml-100k."""
     runs = lines_of("refit", "NeuMF", "ml-100k")
@@ -142,5 +171,6 @@ def write(page, mark, text):
 
 if __name__ == "__main__":
     write("docs/first_look.md", "methods", "\n".join(filter(None, (cell(*one) for one in CELLS))))
+    write("docs/first_look.md", "waits", waits())
     write("docs/redraw.md", "frontier", "\n".join(filter(None, (frontier(*one) for one in CELLS))))
     write("README.md", "first look", first_screen())
