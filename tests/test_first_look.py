@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.pages import first_look
+from benchmarks.pages.records import ROOT
 
 
 def line(seed, auc, retrain, seconds=2.0):
@@ -25,7 +26,7 @@ def test_figures_are_means_beside_retrain_of_the_same_seed():
     assert first_look.figures(runs, "Original")[-2:] == ["", ""]
     assert first_look.figures(runs, "Retrain")[2:4] == ["+0.000", ""]
     assert first_look.asked(runs) == "8 of 10 users asked"
-    assert first_look.commits(runs) == "commit 1abc, 2abc"
+    assert first_look.commits(runs) == "1abc, 2abc"
 
 
 def test_one_seed_has_no_interval():
@@ -41,4 +42,4 @@ def test_one_seed_has_no_interval():
     ],
 )
 def test_the_pages_are_those_of_the_json(page, text):
-    assert text() in (first_look.ROOT / page).read_text(encoding="utf-8"), "run python -m benchmarks.pages.first_look"
+    assert text() in (ROOT / page).read_text(encoding="utf-8"), "run python -m benchmarks.pages.first_look"

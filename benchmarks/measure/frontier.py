@@ -20,12 +20,11 @@ import torch
 from recbole.utils import init_seed
 
 from benchmarks.measure.seeds import by_seed
-from recbole_unlearn.compare.assessment import Assessment
+from benchmarks.measure.trained import assessed
 from recbole_unlearn.config import Config
-from recbole_unlearn.data import create_dataset, data_preparation
+from recbole_unlearn.data import data_preparation
 from recbole_unlearn.methods.reset import draw_rows
 from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows, write_rows
-from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.settings.revision import git_revision
 from recbole_unlearn.trainer import Unlearner, train_model
 
@@ -144,10 +143,7 @@ def run(model, dataset, seed, given):
     chosen = given.pop("variants", ",".join(VARIANTS)).split(",")
     settings = {"protocol": "paper", "seed": seed, "mio_protocols": "refit", "state": "WARNING", "show_progress": False}
     config = Config(model, dataset, config_dict={**settings, **given})
-    init_seed(seed, True)
-    data = create_dataset(config)
-    withdrawal = request_of(config).resolve(data.interactions())
-    assessment = Assessment(config, data, withdrawal)
+    data, withdrawal, assessment = assessed(config)
     looks, rest = Looks(assessment), assessment.retained_view
     original = looks.train("original", config, data).model
     looks.train("Retrain", config, rest)

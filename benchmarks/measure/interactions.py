@@ -9,16 +9,11 @@ line per seed to benchmarks/results/interactions-MODEL-DATASET.jsonl; seeds that
 import copy
 import time
 
-from recbole.utils import init_seed
-
 from benchmarks.measure.seeds import by_seed
-from benchmarks.measure.trained import trained
-from recbole_unlearn.compare.assessment import Assessment
+from benchmarks.measure.trained import assessed, trained
 from recbole_unlearn.config import Config
-from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.report import environment
 from recbole_unlearn.methods import method_class
-from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.settings.revision import git_revision
 from recbole_unlearn.trainer import Unlearner
 
@@ -55,10 +50,7 @@ def run(model, dataset, seed, given):
             **given,
         },
     )
-    init_seed(seed, True)
-    data = create_dataset(config)
-    withdrawal = request_of(config).resolve(data.interactions())
-    assessment = Assessment(config, data, withdrawal)
+    data, withdrawal, assessment = assessed(config)
     original, _ = trained(config, data, "original")
     results = {"Original": assess(assessment, original)}
     for name, (method, options) in VARIANTS.get(model, COUPLED).items():

@@ -9,18 +9,14 @@ with its control. Seeds that stand there already are not run again.
 
 import time
 
-from recbole.utils import init_seed
-
 from benchmarks.measure.seeds import by_seed
-from benchmarks.measure.trained import trained
-from recbole_unlearn.compare.assessment import Assessment, facts_of, unlearn_and_assess
+from benchmarks.measure.trained import assessed, trained
+from recbole_unlearn.compare.assessment import facts_of, unlearn_and_assess
 from recbole_unlearn.config import Config
-from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.refit import refit_oracle
 from recbole_unlearn.evaluator.report import make_report
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.methods.plugins import get_method
-from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.settings.revision import git_revision
 from recbole_unlearn.trainer import train_for_method
 
@@ -38,10 +34,7 @@ def run(model, dataset, seed, given):
         "state": "WARNING",
     }
     config = Config(model, dataset, config_dict={**settings, "timing_runs": 1, "show_progress": False, **given})
-    init_seed(seed, True)
-    data = create_dataset(config)
-    withdrawal = request_of(config).resolve(data.interactions())
-    assessment = Assessment(config, data, withdrawal)
+    data, withdrawal, assessment = assessed(config)
     original, cost = trained(config, data, "original")
     start = time.perf_counter()
     refit_oracle(original.model, assessment.refit_question, seed)

@@ -10,15 +10,10 @@ benchmarks/results/relearn-MODEL-DATASET.jsonl; seeds that stand there already a
 import copy
 import json
 
-from recbole.utils import init_seed
-
 from benchmarks.measure.seeds import by_seed
-from benchmarks.measure.trained import retrained, trained
-from recbole_unlearn.compare.assessment import Assessment
+from benchmarks.measure.trained import assessed, retrained, trained
 from recbole_unlearn.config import Config
-from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.report import environment
-from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.settings.revision import git_revision
 from recbole_unlearn.trainer import Unlearner
 
@@ -27,10 +22,7 @@ def run(model, dataset, seed, given):
     """Return a line: the epochs until the withdrawn rows are known again, by model."""
     settings = {"protocol": "paper", "seed": seed, "mio_protocols": [], "witnesses": ["relearn"], "state": "WARNING"}
     config = Config(model, dataset, config_dict={**settings, **given})
-    init_seed(seed, True)
-    data = create_dataset(config)
-    withdrawal = request_of(config).resolve(data.interactions())
-    assessment = Assessment(config, data, withdrawal)
+    data, withdrawal, assessment = assessed(config)
     original, retrain = trained(config, data, "original")[0], retrained(config, data, withdrawal)[0]
     models = {"Original": original, "Retrain": retrain}
     for name, start in (("ResetUE", original), ("SCIF", original), ("SCIF on Retrain", retrain)):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from recbole_unlearn.evaluator.report import finite
 from recbole_unlearn.lineage.lines import append_line, read_lines
+from recbole_unlearn.settings.arguments import read_arguments
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -12,7 +13,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 def by_seed(name, run):
     """Append to results/NAME-MODEL-DATASET.jsonl what ``run(model, dataset, seed, given)`` returns, for new seeds."""
     model, dataset, seeds, *rest = sys.argv[1:]
-    given = dict(argument.removeprefix("--").split("=", 1) for argument in rest)
+    given = read_arguments(rest)
     sys.argv = sys.argv[:1]
     path = RESULTS / f"{name}-{model}-{dataset}.jsonl"
     done = {line["seed"] for line in read_lines(path)}

@@ -19,14 +19,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from recbole.utils import init_seed
 
-from benchmarks.measure.trained import trained
-from recbole_unlearn.compare.assessment import Assessment, unlearn_timed
+from benchmarks.measure.trained import assessed, trained
+from recbole_unlearn.compare.assessment import unlearn_timed
 from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.report import environment, finite
-from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.settings.revision import git_revision
 from recbole_unlearn.shards.partition import KINDS, partition
 from recbole_unlearn.trainer import train_for_method
@@ -73,10 +71,7 @@ def run(model, dataset, seed, given, cells):
     if not waiting:
         return
     config = configured(model, dataset, seed, given)
-    init_seed(seed, True)
-    data = create_dataset(config)
-    withdrawal = request_of(config).resolve(data.interactions())
-    assessment = Assessment(config, data, withdrawal)
+    data, withdrawal, assessment = assessed(config)
     base = {"model": model, "dataset": dataset, "seed": seed}
     if not cells.has(seed=seed, method="(popularity)"):
         cells.add({**base, "method": "(popularity)", "ndcg": headline(assessment.popularity())})

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import torch
+from recbole.utils import init_seed
 
-from recbole_unlearn.data import data_preparation
+from recbole_unlearn.compare.assessment import Assessment
+from recbole_unlearn.data import create_dataset, data_preparation
 from recbole_unlearn.evaluator.efficiency import measure
+from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.settings.revision import source_digest
 from recbole_unlearn.shards.store import digest_of
 from recbole_unlearn.shards.training import CIRCUMSTANCES
@@ -44,6 +47,14 @@ def _depends_on(config, data):
         arrays["labels"] = rows.labels
     keys = {name: str(value) for name, value in config.final_config_dict.items() if name not in CIRCUMSTANCES}
     return digest_of({**keys, "source": source_digest()}, arrays)[:12]
+
+
+def assessed(config):
+    """Return the data set of a config, its request, resolved, and what assesses models of it; all draws start anew."""
+    init_seed(config["seed"], True)
+    data = create_dataset(config)
+    withdrawal = request_of(config).resolve(data.interactions())
+    return data, withdrawal, Assessment(config, data, withdrawal)
 
 
 def retrained(config, data, withdrawal, epochs=None, cache=CACHE):

@@ -16,24 +16,17 @@ import tempfile
 import time
 from pathlib import Path
 
-import torch
-from recbole.data.interaction import Interaction
-
 from benchmarks.measure.seeds import RESULTS
 from benchmarks.measure.timing import save_part, spread
 from recbole_unlearn import Config, WithdrawalRequest, train_model
+from recbole_unlearn.compare.assessment import serve_one
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.quick_start import request_of
+from recbole_unlearn.settings.arguments import read_arguments
 
 OUT = RESULTS / "whole_call.json"
 RUNS = {"Retrain": 1, "RetrainStopped": 1, "SCIF": 5, "IF": 3, "RedrawItems": 3}
 ROOT = Path(__file__).parents[2]
-
-
-def serve(model, dataset):
-    """Score every item for one user."""
-    with torch.no_grad():
-        model.eval().full_sort_predict(Interaction({dataset.uid_field: torch.tensor([1])}).to(model.device))
 
 
 def whole(original, request, method, scope):
@@ -41,7 +34,7 @@ def whole(original, request, method, scope):
     unlearner = original.copy()
     wall, cpu = time.perf_counter(), time.process_time()
     unlearner.unlearn(request, method, scope)
-    serve(unlearner.model, original.dataset)
+    serve_one(unlearner, original.dataset)
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
@@ -77,7 +70,7 @@ def command(original, folder, runs=3):
 
 def main():
     model, dataset, *rest = sys.argv[1:]
-    given = dict(argument.removeprefix("--").split("=", 1) for argument in rest)
+    given = read_arguments(rest)
     sys.argv = sys.argv[:1]
     name = f"{model}, {dataset}"
     with tempfile.TemporaryDirectory() as folder:

@@ -5,13 +5,12 @@ docs/first_look.md, docs/redraw.md and README.md. Every figure there comes from 
 """
 
 import json
-import re
 
 import numpy as np
-from scipy import stats
 from tabulate import tabulate
 
-from benchmarks.pages.records import RESULTS, ROOT, read_lines
+from benchmarks.pages.records import RESULTS, half_interval, read_lines, write_between
+from benchmarks.pages.tables import commits, seeds_of
 
 CELLS = [
     (model, data)
@@ -37,11 +36,9 @@ def lines_of(kind, model, dataset):
 
 
 def interval(values):
-    """Return the 95 % interval of a mean by Student's t; one value, or the same again, has none."""
-    if len(set(values)) < 2:
-        return ""
-    low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
-    return f"{low:+.3f} to {high:+.3f}"
+    """Return the 95 % interval of a mean over seeds; one value, or the same again, has none."""
+    mean, half = np.mean(values), half_interval(values)
+    return f"{mean - half:+.3f} to {mean + half:+.3f}" if half else ""
 
 
 def figures(runs, name):
@@ -71,7 +68,7 @@ def cell(model, dataset):
     if not runs:
         return ""
     names = list(dict.fromkeys(name for run in runs for name in run["methods"]))
-    about = f"{seeds(runs)}, {asked(runs)}, {commits(runs)}"
+    about = f"{seeds_of(runs)}, {asked(runs)}, commit {commits(runs)}"
     rows = [figures(runs, name) for name in names]
     return f"**{model}, {dataset}** ({about})\n\n{tabulate(rows, ['', *COLUMNS], tablefmt='github', disable_numparse=True)}\n"
 
@@ -80,17 +77,6 @@ def asked(runs):
     """Return how many of the withdrawn users could be asked."""
     parts = [run["methods"]["Original"]["mio"]["refit"] for run in runs]
     return f"{sum(part['users'] for part in parts)} of {sum(part['of'] for part in parts)} users asked"
-
-
-def seeds(runs):
-    """Return which seeds stand behind a table."""
-    numbers = [str(run["seed"]) for run in runs]
-    return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
-
-
-def commits(runs):
-    """Return the commits that the lines were measured at."""
-    return "commit " + ", ".join(dict.fromkeys(str(run.get("commit"))[:12] for run in runs))
 
 
 def frontier(model, dataset):
@@ -112,7 +98,7 @@ def frontier(model, dataset):
             rows[-1].append(f"{seconds:.1f}")
     head = ["", "epochs", "refit AUC", "minus Retrain", "pooled", "retained users seen", "NDCG@10", "CPU seconds"]
     table = tabulate(rows, head, tablefmt="github", disable_numparse=True)
-    return f"**{model}, {dataset}** ({seeds(runs)}, {commits(runs)})\n\n{table}\n"
+    return f"**{model}, {dataset}** ({seeds_of(runs)}, commit {commits(runs)})\n\n{table}\n"
 
 
 def waits():
@@ -157,20 +143,14 @@ def first_screen():
         "seconds",
         "faster",
     ]
-    return tabulate(rows, head, tablefmt="github", disable_numparse=True) + f"\n\n({seeds(runs)}, {commits(runs)})\n"
-
-
-def write(page, mark, text):
-    """Put a text between the marks of a page."""
-    path = ROOT / page
-    found = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- end -->)", re.DOTALL)
-    old = path.read_text(encoding="utf-8")
-    assert found.search(old), f"{page} has no mark {mark!r}"
-    path.write_text(found.sub(lambda match: f"{match[1]}{text}{match[2]}", old, count=1), encoding="utf-8")
+    return (
+        tabulate(rows, head, tablefmt="github", disable_numparse=True)
+        + f"\n\n({seeds_of(runs)}, commit {commits(runs)})\n"
+    )
 
 
 if __name__ == "__main__":
-    write("docs/first_look.md", "methods", "\n".join(filter(None, (cell(*one) for one in CELLS))))
-    write("docs/first_look.md", "waits", waits())
-    write("docs/redraw.md", "frontier", "\n".join(filter(None, (frontier(*one) for one in CELLS))))
-    write("README.md", "first look", first_screen())
+    write_between("docs/first_look.md", "methods", "\n".join(filter(None, (cell(*one) for one in CELLS))))
+    write_between("docs/first_look.md", "waits", waits())
+    write_between("docs/redraw.md", "frontier", "\n".join(filter(None, (frontier(*one) for one in CELLS))))
+    write_between("README.md", "first look", first_screen())

@@ -1,12 +1,11 @@
 """Write the tables of docs/performance.md from benchmarks/results: python -m benchmarks.pages.performance"""
 
 import json
-import re
 
 import tabulate
 
 from benchmarks.pages.paper_figures import FOLDER, plt, save
-from benchmarks.pages.records import RESULTS, ROOT
+from benchmarks.pages.records import RESULTS, write_between
 
 # What the project aims at, as a ratio to stock.
 GOALS = {"loading": 4, "batches": 3, "neumf_epoch": 2.5, "neumf_evaluation": 12, "lightgcn_epoch": 12}
@@ -170,13 +169,9 @@ def curves(place, parts, size, label):
 
 def main():
     figure()
-    page = ROOT / "docs" / "performance.md"
-    text = page.read_text()
     for name, (pattern, table) in TABLES.items():
-        found = [table(path) for path in sorted(RESULTS.glob(pattern))] or ["Not measured yet.\n"]
-        mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        text = mark.sub(lambda match, tables=found: match[1] + "\n" + "\n".join(tables) + "\n" + match[2], text)
-    page.write_text(text)
+        tables = [table(path) for path in sorted(RESULTS.glob(pattern))] or ["Not measured yet.\n"]
+        write_between("docs/performance.md", name, "\n" + "\n".join(tables) + "\n")
 
 
 if __name__ == "__main__":

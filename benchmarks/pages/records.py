@@ -1,6 +1,7 @@
 """The json lines of the benchmarks as flat records: one per cell and method, each beside the Retrain of its own cell."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,16 @@ def paired(rows, name, method, other, **where):
         for which in (method, other)
     )
     return [mine[seed] - others[seed] for seed in mine if seed in others]
+
+
+def write_between(page, mark, text):
+    """Put a text between ``<!-- mark -->`` and the next ``<!-- end -->`` of a page, a path below the project."""
+    path = ROOT / page
+    between = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- end -->)", re.DOTALL)
+    old = path.read_text(encoding="utf-8")
+    if not between.search(old):
+        raise ValueError(f"{page} has no mark {mark!r}")
+    path.write_text(between.sub(lambda match: match[1] + text + match[2], old), encoding="utf-8")
 
 
 def average(rows, name, **where):

@@ -7,11 +7,10 @@ import numpy as np
 import tabulate
 
 from benchmarks.pages.in_short import in_short
-from benchmarks.pages.records import RESULTS, ROOT, complete, read_lines, retained_shares, shown
+from benchmarks.pages.records import RESULTS, ROOT, complete, read_lines, retained_shares, shown, write_between
 from recbole_unlearn.evaluator.report import notes_of, render
 
 CLOCKS = ("serial", "parallel", "request")
-MARK = re.compile(r"(<!-- table -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def table(path):
@@ -200,9 +199,7 @@ def interactions(path):
 
 
 def write(name, tables):
-    page = ROOT / "docs" / name
-    content = "\n".join(tables)
-    page.write_text(MARK.sub(lambda match: match[1] + "\n" + content + "\n" + match[2], page.read_text()))
+    write_between(f"docs/{name}", "table", "\n" + "\n".join(tables) + "\n")
 
 
 def readme():
@@ -216,8 +213,8 @@ def readme():
         mark = re.compile(rf"(<!-- {path.stem} -->\n```\n).*?(```\n<!-- end -->)", re.DOTALL)
         content = "\n".join([table, *([""] if notes else []), *notes])
         text = mark.sub(lambda match, content=content: match[1] + content + "\n" + match[2], text)
-    mark = re.compile(r"(<!-- results -->\n).*?(<!-- end -->)", re.DOTALL)
-    page.write_text(mark.sub(lambda match: match[1] + "\n".join(in_short()) + "\n" + match[2], text))
+    page.write_text(text)
+    write_between("README.md", "results", "\n".join(in_short()) + "\n")
 
 
 def main():

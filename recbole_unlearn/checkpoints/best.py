@@ -22,7 +22,7 @@ class BestEpochTrainer(CheckpointTrainer):
     while the loss falls, and later the loss may rise while ranks still get better.
     """
 
-    highest, lowest, trained, progress = -math.inf, math.inf, 0, 0
+    highest, lowest, trained = -math.inf, math.inf, 0
     best: tuple[int, dict[str, torch.Tensor]] = (0, {})
 
     def _valid_epoch(self, valid_data: HeldOut, show_progress: bool = False) -> tuple[float, dict[str, float]]:
@@ -33,8 +33,7 @@ class BestEpochTrainer(CheckpointTrainer):
             state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
             self.highest, self.best = gain, (self.trained, state)
         self.lowest = min(self.lowest, loss)
-        self.progress += better
-        score = self.progress if better else -1
+        score = self.trained if better else -1  # RecBole sees a score that rises with progress and falls without
         return (score if self.valid_metric_bigger else -score), {"gain": gain, "loss": loss}
 
 
@@ -59,7 +58,7 @@ def train_until_best(
     train_data = data_preparation(config, held_out.training)[0]
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
     if model is None:
-        model = config.model_class(config, data_preparation(config, dataset)[0]._dataset).to(config["device"])
+        model = config.model_class(config, dataset.build()[0]).to(config["device"])
     trainer = BestEpochTrainer(config, model)
     trainer.epochs, trainer.eval_step = most or trainer.epochs, 1
     trainer.fit(train_data, held_out, verbose=False, saved=False, show_progress=config["show_progress"])

@@ -161,7 +161,7 @@ def unlearn_timed(
         unlearner = original.copy()
         outcome = unlearner.unlearn(withdrawal.request, method, withdrawal.scope, alone=True, for_memory=not costs)
         assert unlearner.last_cost is not None
-        _, serving = measure(partial(_serve_one, unlearner, original.dataset), unlearner.device, fresh_memory=False)
+        _, serving = measure(partial(serve_one, unlearner, original.dataset), unlearner.device, fresh_memory=False)
         costs.append(_both(unlearner.last_cost, serving))
         if costs[0].seconds > 1 or len(costs) > config["timing_runs"]:
             break
@@ -181,7 +181,7 @@ def unlearn_timed(
 
 
 @torch.no_grad()
-def _serve_one(unlearner: Unlearner, dataset: Any) -> None:
+def serve_one(unlearner: Unlearner, dataset: Any) -> None:
     """Score every item for one user, as the first caller after a withdrawal has to wait for."""
     user = {dataset.uid_field: torch.ones(1, dtype=torch.long)}
     model = unlearner.model.eval()

@@ -50,6 +50,11 @@ class UnlearnContext:
     train_until_best: Callable[..., tuple[Any, dict[str, Any]]]
     shard_trainer: Callable[[], Any] | None = None
 
+    @property
+    def forgotten(self) -> tuple[np.ndarray, np.ndarray]:
+        """User and item ids of the rows that are forgotten, shape [forgotten rows] each."""
+        return self.rows.users[self.withdrawal.forget], self.rows.items[self.withdrawal.forget]
+
     @cached_property
     def retained_counts(self) -> np.ndarray:
         """Retained rows of each user id, shape [users]."""

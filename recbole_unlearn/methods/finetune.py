@@ -36,5 +36,4 @@ def _drop_edges(context: UnlearnContext) -> None:
         adapter = ScoringAdapter.of(context.model)
     except UnsupportedModelError:
         return
-    forgotten = context.withdrawal.forget
-    adapter.drop_edges(context.rows.users[forgotten], context.rows.items[forgotten])
+    adapter.drop_edges(*context.forgotten)

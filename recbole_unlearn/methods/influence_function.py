@@ -54,8 +54,7 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
         update = self._shared_update(context, adapter, rows)
         if update:
             update.linearise()
-        forgotten = context.withdrawal.forget
-        adapter.drop_edges(context.rows.users[forgotten], context.rows.items[forgotten])
+        adapter.drop_edges(*context.forgotten)
         reset_items(context, adapter)
         user_rows = UserRows(context, adapter, rows, self)
         results: list[NewtonResult] = []

@@ -6,15 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import torch
+import numpy as np
 
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.influence_function import SCIF, SIF
 from recbole_unlearn.methods.options import option
-from recbole_unlearn.methods.reset import draw_rows
+from recbole_unlearn.methods.reset import redraw
 from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.methods.scif import UserRows, summary
-from recbole_unlearn.model.adapter import InfluenceAdapter, write_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +56,9 @@ class RedrawItems(UnlearnMethod):
         solver = SCIF() if self.collaborate else SIF()
         if len(context.partial):  # their rows would teach the new items what leaves
             solver.unlearn(context)
-        forgotten = context.withdrawal.forget
-        adapter.drop_edges(rows.users[forgotten], rows.items[forgotten])
-        drawn = draw_rows(adapter, adapter.item_tables, rows.item_tokens[1:], context.seed)
-        write_rows(adapter.item_tables, torch.arange(1, len(rows.item_tokens), device=drawn.device), drawn)
+        adapter.drop_edges(*context.forgotten)
+        every = np.arange(1, len(rows.item_tokens))
+        redraw(adapter, adapter.item_tables, every, rows.item_tokens, context.seed)
         for table in adapter.user_tables:
             table.weight.data.mul_(self.user_share)
         adapter.parameters_changed()

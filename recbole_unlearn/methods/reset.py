@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 
 from recbole_unlearn.data.frozen import token_keys
@@ -23,12 +24,9 @@ class ResetUE(UnlearnMethod):
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Reset the rows in place; each draw is keyed by the seed and the token."""
         adapter = InfluenceAdapter.of(context.model)
-        forgotten = context.withdrawal.forget
-        adapter.drop_edges(context.rows.users[forgotten], context.rows.items[forgotten])
+        adapter.drop_edges(*context.forgotten)
         users = context.gone
-        if len(users):
-            rows = draw_rows(adapter, adapter.user_tables, context.rows.user_tokens[users], context.seed)
-            write_rows(adapter.user_tables, torch.from_numpy(users).to(rows.device), rows)
+        redraw(adapter, adapter.user_tables, users, context.rows.user_tokens, context.seed)
         reset_items(context, adapter)
         adapter.parameters_changed()
         return Outcome(context.model, {"users_reset": len(users), "users_unchanged": len(context.partial)})
@@ -36,10 +34,16 @@ class ResetUE(UnlearnMethod):
 
 def reset_items(context: UnlearnContext, adapter: InfluenceAdapter) -> None:
     """Draw the rows of withdrawn items anew."""
-    items = context.withdrawal.items
-    if len(items):
-        rows = draw_rows(adapter, adapter.item_tables, context.rows.item_tokens[items], context.seed)
-        write_rows(adapter.item_tables, torch.from_numpy(items).to(rows.device), rows)
+    redraw(adapter, adapter.item_tables, context.withdrawal.items, context.rows.item_tokens, context.seed)
+
+
+def redraw(
+    adapter: InfluenceAdapter, tables: list[torch.nn.Embedding], ids: np.ndarray, tokens: np.ndarray, seed: int
+) -> None:
+    """Overwrite the rows of these ids with new draws; ``tokens`` are those of all ids."""
+    if len(ids):
+        rows = draw_rows(adapter, tables, tokens[ids], seed)
+        write_rows(tables, torch.from_numpy(ids).to(rows.device), rows)
 
 
 def draw_rows(
