@@ -22,6 +22,7 @@ _PUBLIC = {
     "Report": "recbole_unlearn.evaluator.frame",
     "ResetUE": "recbole_unlearn.methods.reset",
     "Retrain": "recbole_unlearn.methods.retrain",
+    "RetrainSVD": "recbole_unlearn.methods.retrain_svd",
     "RetrainStopped": "recbole_unlearn.methods.retrain",
     "SCIF": "recbole_unlearn.methods.influence_function",
     "SCIFItems": "recbole_unlearn.methods.influence_function",

@@ -187,9 +187,7 @@ class Unlearner(CheckpointTrainer):
                 train_model(with_seed(self.config, seed), remaining(), model, epochs).model
             ),
             epochs=self.epochs,
-            train_until_best=lambda model=None, most=None, rate=1.0: train_until_best(
-                self.config, remaining(), model, most, rate
-            ),
+            train_until_best=lambda model=None, **how: train_until_best(self.config, remaining(), model, **how),
             shard_trainer=lambda: ShardTrainer(self.config, remaining(), type(self), alone),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,6 +25,13 @@ class BestEpochTrainer(CheckpointTrainer):
 
     highest, lowest, trained = -math.inf, math.inf, 0
     best: tuple[int, dict[str, torch.Tensor]] = (0, {})
+    falls = False
+
+    def _train_epoch(self, *args: Any, **kwargs: Any) -> Any:
+        if self.falls:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.learning_rate * (1 - self.trained / self.epochs)
+        return super()._train_epoch(*args, **kwargs)
 
     def _valid_epoch(self, valid_data: HeldOut, show_progress: bool = False) -> tuple[float, dict[str, float]]:
         gain, loss = valid_data.ask(self.model)
@@ -38,7 +46,13 @@ class BestEpochTrainer(CheckpointTrainer):
 
 
 def train_until_best(
-    config: Any, dataset: WithdrawalDataset, model: Any = None, most: int | None = None, rate: float = 1.0
+    config: Any,
+    dataset: WithdrawalDataset,
+    model: Any = None,
+    most: int | None = None,
+    rate: float = 1.0,
+    falls: bool = False,
+    start: Callable[[Any, WithdrawalDataset], None] | None = None,
 ) -> tuple[Any, dict[str, Any]]:
     """Train a model, from the seed of the config, until held-out rows tell of no progress; see ``HeldOut``.
 
@@ -48,6 +62,9 @@ def train_until_best(
         model: The model to train further; a new one by default.
         most: Epochs at most; those of the config by default.
         rate: What ``learning_rate`` is multiplied with.
+        falls: Whether the rate falls, by the same step after each epoch, and would be 0 after ``most`` of them.
+        start: Changes the model before the training, given the model and the rows that may teach it: the data set without
+            the held-out rows.
 
     Returns:
         The model as it was after the epoch of the highest gain, and which epoch that was of how many.
@@ -59,8 +76,10 @@ def train_until_best(
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
     if model is None:
         model = config.model_class(config, dataset.build()[0]).to(config["device"])
+    if start:
+        start(model, held_out.training)
     trainer = BestEpochTrainer(config, model)
-    trainer.epochs, trainer.eval_step = most or trainer.epochs, 1
+    trainer.epochs, trainer.eval_step, trainer.falls = most or trainer.epochs, 1, falls
     trainer.fit(train_data, held_out, verbose=False, saved=False, show_progress=config["show_progress"])
     epoch, state = trainer.best
     model.load_state_dict(state)

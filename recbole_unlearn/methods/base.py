@@ -32,8 +32,8 @@ class UnlearnContext:
             the given one for the given number of epochs.
         epochs: Epochs of the original's training.
         train_until_best: Trains a model on the retained rows until held-out ones are no longer ranked higher: a new one or
-            the given one, for so many epochs at most, with a multiple of the learning rate. Returns the model
-            and its diagnostics.
+            the given one, by the keywords of ``checkpoints.best.train_until_best``. Returns the model and its
+            diagnostics.
         shard_trainer: Returns what trains shards of the retained rows, for methods that unlearn from shards.
     """
 

@@ -63,7 +63,7 @@ class RedrawItems(UnlearnMethod):
             table.weight.data.mul_(self.user_share)
         adapter.parameters_changed()
         most = math.ceil(context.epochs * self.relearn_share)
-        model, trained = context.train_until_best(context.model, most, self.relearn_rate)
+        model, trained = context.train_until_best(context.model, most=most, rate=self.relearn_rate)
         return Outcome(model, {**trained, **self._solve_gone(context, solver)})
 
     def _solve_gone(self, context: UnlearnContext, solver: SCIF | SIF) -> dict[str, Any]:

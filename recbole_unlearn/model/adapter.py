@@ -167,6 +167,17 @@ class InfluenceAdapter(ScoringAdapter):
     def draw_rows(self, tables: Sequence[nn.Embedding], generator: torch.Generator) -> Tensor:
         """Draw one new row, shape [dims], by the law with which the model initialises these tables."""
 
+    @torch.no_grad()
+    def start_from(self, users: Tensor, items: Tensor) -> None:
+        """Add rows whose products tell who likes what to the tables of a new model, which has its own draws.
+
+        Args:
+            users: Shape [users, dims], the dimensions that matter most first.
+            items: Shape [items, dims].
+        """
+        for table, rows in [(t, users) for t in self.user_tables] + [(t, items) for t in self.item_tables]:
+            table.weight += rows[:, : table.embedding_dim].to(table.weight)
+
     def encode(self, parameters: Mapping[str, Tensor]) -> Tensors:
         """Return what rows are scored with, from all parameters by name; what all rows share is computed here."""
         return tuple(parameters.values())

@@ -146,6 +146,13 @@ class NeuMFAdapter(InfluenceAdapter):
         """Draw one row from N(0, 0.01^2), RecBole's initialiser of NeuMF."""
         return torch.empty(sum(table.embedding_dim for table in tables)).normal_(0.0, 0.01, generator=generator)
 
+    @torch.no_grad()
+    def start_from(self, users: Tensor, items: Tensor) -> None:
+        """Add the rows to both pairs of tables; the head takes the product of the first pair as it is."""
+        super().start_from(users, items)
+        if self.model.mf_train:
+            self.model.predict_layer.weight[:, : self.model.mf_embedding_size] = 1.0
+
     @property
     def shared_parameters(self) -> list[nn.Parameter]:
         """The head, and the MLP if it is trained."""
