@@ -20,7 +20,9 @@ from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.settings.revision import git_revision
 from recbole_unlearn.trainer import train_for_method
 
-METHODS = "Retrain,RetrainAgain,RetrainStopped,ResetUE,SCIF,IF,CIF,FineTune,SCIF-items,RedrawItems,SISA,RecEraser"
+METHODS = (
+    "Retrain,RetrainAgain,RetrainStopped,RetrainSVD,RedrawItems,ResetUE,SCIF,IF,CIF,FineTune,SCIF-items,SISA,RecEraser"
+)
 KEPT = ("mio", "remembers", "complete", "seconds", "peak_mb")
 
 

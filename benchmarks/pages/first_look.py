@@ -1,6 +1,6 @@
 """Write what items and layers remember into README and docs: python -m benchmarks.pages.first_look
 
-Reads benchmarks/results/refit-MODEL-DATASET.jsonl and frontier-MODEL-DATASET.jsonl, and writes between the marks of
+Reads benchmarks/results/refit-MODEL-DATASET.jsonl with frontier- and starts-, and writes between the marks of
 docs/first_look.md, docs/redraw.md and README.md. Every figure there comes from these lines.
 """
 
@@ -17,7 +17,7 @@ CELLS = [
     for data in ("ml-100k", "amazon-digital-music-5core", "ml-1m")
     for model in ("NeuMF", "LightGCN", "BPR")
 ]
-FOUR = {"Original": "before", "Retrain": "Retrain", "SCIF": "SCIF", "RedrawItems": "RedrawItems"}
+FOUR = {"Original": "before", "Retrain": "Retrain", "SCIF": "SCIF", "RetrainSVD": "RetrainSVD"}
 COLUMNS = [
     "refit AUC",
     "minus Retrain",
@@ -79,21 +79,30 @@ def asked(runs):
     return f"{sum(part['users'] for part in parts)} of {sum(part['of'] for part in parts)} users asked"
 
 
-def frontier(model, dataset):
-    """Return the table of the variants of drawing anew, or nothing."""
-    runs = lines_of("frontier", model, dataset)
+def variants(kind, model, dataset):
+    """Return the table of the variants of a benchmark, ``frontier`` or ``starts``; nothing if it was not run."""
+    runs = lines_of(kind, model, dataset)
     if not runs:
         return ""
     rows = []
     for name, looks in runs[0]["variants"].items():
-        for epoch in looks:
-            own = [run["variants"][name][epoch] for run in runs]
+        for k, epoch in enumerate(looks):
+            of_runs = [list(run["variants"][name].items())[k] for run in runs]
+            own, epochs = [look for _, look in of_runs], sorted({int(epoch) for epoch, _ in of_runs})
             base = [next(iter(run["variants"]["Retrain"].values())) for run in runs]
             gaps = [one["auc"] - two["auc"] for one, two in zip(own, base, strict=True)]
             means = [np.mean([one[key] for one in own]) for key in ("auc", "pooled", "retained", "ndcg", "seconds")]
             auc, pooled, retained, ndcg, seconds = means
             rows.append(
-                [name, epoch, f"{auc:.3f}", f"{np.mean(gaps):+.3f}", f"{pooled:.3f}", f"{retained:.2f}", f"{ndcg:.3f}"]
+                [
+                    name,
+                    "-".join(map(str, epochs[:: max(1, len(epochs) - 1)])),
+                    f"{auc:.3f}",
+                    f"{np.mean(gaps):+.3f}",
+                    f"{pooled:.3f}",
+                    f"{retained:.2f}",
+                    f"{ndcg:.3f}",
+                ]
             )
             rows[-1].append(f"{seconds:.1f}")
     head = ["", "epochs", "refit AUC", "minus Retrain", "pooled", "retained users seen", "NDCG@10", "CPU seconds"]
@@ -152,5 +161,6 @@ def first_screen():
 if __name__ == "__main__":
     write_between("docs/first_look.md", "methods", "\n".join(filter(None, (cell(*one) for one in CELLS))))
     write_between("docs/first_look.md", "waits", waits())
-    write_between("docs/redraw.md", "frontier", "\n".join(filter(None, (frontier(*one) for one in CELLS))))
+    for kind in ("starts", "frontier"):
+        write_between("docs/redraw.md", kind, "\n".join(filter(None, (variants(kind, *one) for one in CELLS))))
     write_between("README.md", "first look", first_screen())
