@@ -143,12 +143,13 @@ def test_oracles(originals, device, name):
 @pytest.mark.parametrize("method", ["SISA", "RecEraser"])
 @pytest.mark.parametrize("name", MODELS)
 def test_shards(make_config, device, name, method, tmp_path):
+    """RecEraser has shards of whole users: one user touches one shard, and the other is taken over where it lies."""
     scores = []
     for place in ("cpu", device):
         config = config_on(make_config, name, place, shard_count=2, checkpoint_dir=str(tmp_path / str(place)))
         data = create_dataset(config)
         learned = train_for_method(config, data, method, saved=False)
-        on_device(learned, torch.device(place)).unlearn(REQUEST, method)
+        on_device(learned, torch.device(place)).unlearn(WithdrawalRequest.users(["u3"]), method)
         users = torch.arange(1, 40)
         rows = Interaction({"user_id": users, "item_id": users % 20 + 1}).to(place)
         with torch.no_grad():

@@ -11,12 +11,14 @@ and stands under ``left_out``.
 
 import argparse
 import copy
+import json
 import math
 import os
 import statistics
 import sys
 import tempfile
 import time
+import traceback
 from functools import partial
 from pathlib import Path
 
@@ -164,8 +166,11 @@ def measure_all(out, device, dataset, options, deadline, states):
                 name = f"{model}, {dataset}, {part}, {device}"
                 if time.monotonic() > deadline:
                     save_part(out, f"left_out: {name}", {"reason": "no time was left"})
-                else:
+                    continue
+                try:
                     save_part(out, name, {**call(), **machine(device)})
+                except Exception:  # what comes after it is measured all the same: a card is not to be had often
+                    save_part(out, f"failed: {name}", {"error": traceback.format_exc(limit=-4)})
 
 
 def main():
@@ -183,6 +188,7 @@ def main():
     states = {}
     for device in (["cuda"] if torch.cuda.is_available() else []) + ["cpu"]:
         measure_all(options.out, device, "ml-1m" if has_1m else "ml-100k", options, deadline, states)
+    sys.exit(any(name.startswith("failed") for name in json.loads(options.out.read_text())))
 
 
 if __name__ == "__main__":
