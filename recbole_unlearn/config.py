@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import recbole
+import torch
 from recbole.config import Config as RecBoleConfig
 
 from recbole_unlearn.exceptions import ConfigError, UnlearnError
@@ -96,6 +97,8 @@ class Config(RecBoleConfig):
                 f"at 1, and let one process use several cores with OMP_NUM_THREADS"
             )
         super()._init_device()
+        if not launch["use_gpu"]:  # which RecBole does not read here
+            launch["device"] = torch.device("cpu")
 
     def _init_parameters_category(self) -> None:
         super()._init_parameters_category()

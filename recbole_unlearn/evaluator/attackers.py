@@ -56,7 +56,7 @@ class Attackers(nn.Module):
     Args:
         mean: Mean of the features, shape [networks, features].
         scale: Their standard deviation, shape [networks, features].
-        generator: Draws the initial weights.
+        generator: Draws the initial weights, on the CPU: the draws are the same wherever the networks compute.
     """
 
     mean: Tensor
@@ -76,7 +76,7 @@ class Attackers(nn.Module):
                 (self.biases, (networks, 1, outputs)),
             ):
                 values = torch.empty(shape).uniform_(-bound, bound, generator=generator)
-                parameters.append(nn.Parameter(values))
+                parameters.append(nn.Parameter(values.to(mean.device)))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits, shape [networks, rows, 2], for inputs of shape [networks, rows, features]."""
@@ -141,12 +141,12 @@ def _trained(
         [(features.index_select(0, part) - centre).square().mean(dim=0).sqrt() for part, centre in parts]
     )
     attackers = Attackers(mean, scale.clamp_min(1e-8), generator)
-    shuffled = [part[torch.randperm(len(part), generator=generator)] for part in rows]
+    shuffled = [_shuffled(part, generator) for part in rows]
     held_rows = max(1, min(len(part) for part in rows) // 10) if schedule.patience else 0
     held = torch.stack([part[:held_rows] for part in shuffled])
     seen = [part[held_rows:] for part in shuffled]
     optimizer = _optimizer(attackers, schedule)
-    best = torch.full((len(rows),), math.inf)
+    best = torch.full((len(rows),), math.inf, device=features.device)
     kept = [parameter.detach().clone() for parameter in attackers.parameters()]
     waited = 0
     for _ in range(schedule.epochs):
@@ -189,7 +189,7 @@ def _epoch(
 ) -> None:
     """Go once through the shortest list; the others go on where a new shuffle begins."""
     shortest = min(len(part) for part in rows)
-    order = torch.stack([part[torch.randperm(len(part), generator=generator)[:shortest]] for part in rows])
+    order = torch.stack([_shuffled(part, generator)[:shortest] for part in rows])
     for batch in order.split(batch_size, dim=1):
         optimizer.zero_grad()
         logits = attackers(_gather(features, batch))
@@ -205,6 +205,11 @@ def _held_out_losses(attackers: Attackers, features: Tensor, labels: Tensor, hel
     """Return each network's mean loss on its held-out rows, shape [networks]; held has shape [networks, rows]."""
     logits = attackers(_gather(features, held)).transpose(1, 2)
     return nn.functional.cross_entropy(logits, labels[held], reduction="none").mean(dim=1)
+
+
+def _shuffled(rows: Tensor, generator: torch.Generator) -> Tensor:
+    """Return rows in an order that the generator draws on the CPU."""
+    return rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
 
 
 def _gather(features: Tensor, rows: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ def distance(groups: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> d
 
 def norm_attack(groups: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return how well the norm of a user's row reveals who withdrew: an AUC between .5 (not at all) and 1."""
-    norms = [groups[name].double().norm(dim=1).numpy() for name in ("users_withdrawn", "users_retained")]
+    norms = [groups[name].double().norm(dim=1).cpu().numpy() for name in ("users_withdrawn", "users_retained")]
     if not all(len(part) for part in norms):
         return unknown("there must be users who withdrew and users who did not")
     auc = roc_auc_score(np.repeat([1, 0], [len(part) for part in norms]), np.concatenate(norms))

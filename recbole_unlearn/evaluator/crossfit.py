@@ -26,7 +26,7 @@ class Points:
     Args:
         owners: Whose each point is, shape [points]: points of one owner depend on each other.
         labels: 1 for members, 0 for others, shape [points].
-        features: Shape [points, features].
+        features: Shape [points, features]; the networks are trained where they lie.
     """
 
     owners: np.ndarray
@@ -92,13 +92,15 @@ def cross_fit(training: Points, question: Points, schedule: Schedule, seed: int)
     if least < LEAST_POINTS:
         return unknown(f"only {least} points of each class could train the network; {LEAST_POINTS} are needed")
     generator = torch.Generator().manual_seed(seed)
-    rows = [torch.from_numpy(fold.seen) for fold in folds for _ in range(schedule.networks)]
-    attackers = train_attackers(training.features, torch.from_numpy(training.labels), rows, schedule, generator)
+    device = training.features.device
+    rows = [torch.from_numpy(fold.seen).to(device) for fold in folds for _ in range(schedule.networks)]
+    labels = torch.from_numpy(training.labels).to(device)
+    attackers = train_attackers(training.features, labels, rows, schedule, generator)
     answers = np.empty(len(question.owners))
     for number, fold in enumerate(folds):
         networks = torch.arange(number * schedule.networks, (number + 1) * schedule.networks)
         mask = np.isin(question.owners, fold.asked)
-        answers[mask] = ask(attackers, networks, question.features[torch.from_numpy(mask)]).double().numpy()
+        answers[mask] = ask(attackers, networks, question.features[torch.from_numpy(mask)]).double().cpu().numpy()
     return {
         "acc": float(accuracy_score(question.labels, answers > 0.5)),
         **auc_with_interval(question, answers, rng),

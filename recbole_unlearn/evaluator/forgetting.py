@@ -107,7 +107,7 @@ def mean_loss(model: Any, rows: LossRows) -> float:
 
 
 def _loss(model: Any, rows: LossRows) -> torch.Tensor:
-    adapter = InfluenceAdapter.of(model)
+    adapter, rows = InfluenceAdapter.of(model), rows.to(next(model.parameters()).device)
     x = adapter.score(adapter.encode(dict(model.named_parameters())), rows)
     return softplus(x) - rows.targets * x
 

@@ -194,7 +194,7 @@ class _Features:
         parts = [user, item]
         if self.strong:
             parts += [user * item, self.adapter.logits(users, items).unsqueeze(1)]
-        return torch.cat(parts, dim=1).float().cpu()
+        return torch.cat(parts, dim=1).float()
 
     def chunks(self, pairs: Rows) -> Iterator[tuple[slice, Tensor]]:
         """Yield the features of the pairs in pieces, with their place."""
@@ -212,13 +212,13 @@ def _means(features: _Features, data: Membership, rows: Rows, owners: np.ndarray
     """Return one point per owner: [e_u ; mean of e_i], and the means of the products and scores."""
     rows = rows.where(np.isin(data.owners(rows), owners))
     ids, index, counts = np.unique(data.owners(rows), return_inverse=True, return_counts=True)
-    place = torch.from_numpy(index)
+    place = torch.from_numpy(index).to(features.device)
     sums: Tensor | None = None
     for part, values in features.chunks(rows):
-        sums = torch.zeros(len(ids), values.shape[1]) if sums is None else sums
+        sums = torch.zeros(len(ids), values.shape[1], device=values.device) if sums is None else sums
         sums.index_add_(0, place[part], values)
     assert sums is not None
-    return Points(ids, np.full(len(ids), label), sums / torch.from_numpy(counts).float().unsqueeze(1))
+    return Points(ids, np.full(len(ids), label), sums / torch.from_numpy(counts).to(sums).unsqueeze(1))
 
 
 def _join(parts: list[Points]) -> Points:

@@ -44,12 +44,13 @@ class RowObjective:
     def value(self, values: Tensors) -> float:
         """Return L."""
         encoded = self.encode(values)
-        total = 0.0
+        total = torch.zeros((), dtype=torch.float64, device=self.rows.weights.device)
         for rows in self.rows.chunks(self.chunk):
             x = self.score(encoded, rows).double()
-            total += float((rows.weights * (softplus(x) - rows.targets * x)).sum())
-        squares = (float((d * v.double().square()).sum()) for d, v in zip(self.penalty, values, strict=True))
-        return total + 0.5 * sum(squares)
+            total += (rows.weights * (softplus(x) - rows.targets * x)).sum()
+        for d, v in zip(self.penalty, values, strict=True):
+            total += 0.5 * (d * v.double().square()).sum()
+        return float(total)  # the only wait for the device
 
     def gradient(self, values: Tensors) -> Tensors:
         """Return dL/dtheta, float64."""

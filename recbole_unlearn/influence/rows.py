@@ -36,6 +36,14 @@ class LossRows:
         others = None if self.others is None else self.others[index]
         return LossRows(self.users[index], self.items[index], others, self.targets[index], self.weights[index])
 
+    def to(self, device: torch.device) -> LossRows:
+        """Return the rows on a device."""
+        others = None if self.others is None else self.others.to(device)
+        users, items, targets, weights = (
+            part.to(device) for part in (self.users, self.items, self.targets, self.weights)
+        )
+        return LossRows(users, items, others, targets, weights)
+
     def chunks(self, size: int) -> Iterator[LossRows]:
         """Yield the rows in pieces of at most ``size``."""
         for begin in range(0, len(self), size):

@@ -225,11 +225,16 @@ def by_user(rows: LossRows, users: Tensor) -> LossRows:
     """
     owner = torch.searchsorted(users, rows.users)
     order = torch.argsort(owner, stable=True)
-    lengths = torch.bincount(owner, minlength=len(users)).tolist()
+    owner = owner[order]
+    lengths = torch.bincount(owner, minlength=len(users))
+    longest = int(lengths.max()) if len(users) else 0
+    place = owner * longest + torch.arange(len(owner), device=owner.device) - (lengths.cumsum(0) - lengths)[owner]
 
     def lists(values: Tensor | None) -> Tensor:
         assert values is not None
-        return torch.nn.utils.rnn.pad_sequence(list(values[order].split(lengths)), batch_first=True)
+        padded = values.new_zeros(len(users) * longest)
+        padded[place] = values[order]
+        return padded.view(len(users), longest)
 
     others = None if rows.others is None else lists(rows.others)
     return LossRows(lists(rows.users), lists(rows.items), others, lists(rows.targets), lists(rows.weights))

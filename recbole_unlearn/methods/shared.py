@@ -22,6 +22,7 @@ from recbole_unlearn.methods.step import StepSolver
 from recbole_unlearn.model.adapter import InfluenceAdapter
 
 _HALVINGS = 10
+_CPU_ROWS, _GPU_ROWS = 1 << 14, 1 << 20  # rows at a time: as many as a cache holds, or as keep a card busy
 Tensors = tuple[Tensor, ...]
 Encode = Callable[[Mapping[str, Tensor]], Tensors]
 
@@ -153,7 +154,8 @@ class SharedUpdate:
         def encoded(values: Tensors) -> Tensors:
             return with_all(self.selection.merge(before, values))
 
-        return RowObjective(encoded, self.adapter.score, rows, self._penalty(rows))
+        chunk = _CPU_ROWS if rows.weights.device.type == "cpu" else _GPU_ROWS
+        return RowObjective(encoded, self.adapter.score, rows, self._penalty(rows), chunk)
 
     def _penalty(self, rows: LossRows) -> Tensors:
         """Return D of each chosen parameter: the rows' regulariser and weight decay, and the ridge of chosen rows.

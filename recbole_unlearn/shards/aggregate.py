@@ -93,7 +93,7 @@ class Aggregator(nn.Module):
         self.tables = [*first.names(first.user_tables), *first.names(first.item_tables)]
         counts = [user_counts] * len(first.user_tables) + [item_counts] * len(first.item_tables)
         widths = [table.embedding_dim for table in (*first.user_tables, *first.item_tables)]
-        self.attention = nn.ModuleList(map(ShardAttention, counts, widths))
+        self.attention = nn.ModuleList(map(ShardAttention, counts, widths)).to(user_counts.device)
         self.shared = first.shared_names()
         self.head = nn.ParameterList(_stack(shards, name).mean(dim=0) for name in self.shared)
 

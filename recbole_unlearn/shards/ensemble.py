@@ -57,8 +57,9 @@ class ShardEnsemble(GeneralRecommender):
             counts_by_shard(assignment, ids, len(self.shards), size)
             for ids, size in ((rows.users, self.n_users), (rows.items, self.n_items))
         ]
-        self.aggregator = Aggregator(list(self.shards), *counts)
-        self.served = config.model_class(config, dataset.build()[0]).requires_grad_(False)
+        self.shards.to(config["device"])  # shards that were taken over are there already
+        self.aggregator = Aggregator(list(self.shards), *(count.to(config["device"]) for count in counts))
+        self.served = config.model_class(config, dataset.build()[0]).requires_grad_(False).to(config["device"])
         self.settle()
 
     @torch.no_grad()
