@@ -78,7 +78,7 @@ class Bank:
     def save_answers(self, number: int, method: str, answers: Mapping[str, np.ndarray]) -> None:
         """Keep what a method's model of a world answered."""
         packed = io.BytesIO()
-        np.savez(packed, allow_pickle=False, **answers)
+        np.savez(packed, **answers)
         write_atomically(self._answers(number, method), lambda file: file.write(packed.getvalue()))
 
     def _world(self, number: int) -> Path:

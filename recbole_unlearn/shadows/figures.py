@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import auc, roc_auc_score, roc_curve
 
-from recbole_unlearn.evaluator.crossfit import weighted_auc
 from recbole_unlearn.shadows.epsilon import epsilon_bound
 from recbole_unlearn.shadows.likelihood import divergences, log_ratios, permuted
 
@@ -16,7 +15,7 @@ LEVEL = 0.01  # of false positives
 LEAST_BLOCKS = 3
 _RESAMPLES = 200
 _PERMUTATIONS = 100
-_MOST_PERMUTED = 2_000_000  # scores of all permutations together, at most
+_MOST_PERMUTED = 1_000_000  # scores of all permutations together, at most
 _BINS = 20
 
 
@@ -30,36 +29,49 @@ def told_apart(one: np.ndarray, two: np.ndarray, owners: np.ndarray, seed: int) 
         seed: Seed of the bootstrap and of the permutations.
 
     Returns:
+        What ``separation`` returns, and ``epsilon``, see ``epsilon_bound``; ``klom`` (median and 95th percentile over columns, in
+        nats); ``risk``, the highest ``risks``, their mean and how many people have which; ``chance``, the same of
+        permuted classes. ``auc`` is None, with a ``reason``, under 3 blocks.
+    """
+    found = separation(one, two, owners, seed)
+    if found["auc"] is None:
+        return found
+    scores = log_ratios(one, two)
+    return {
+        **found,
+        "epsilon": epsilon_bound(scores),
+        "klom": _middle_and_tail(divergences(one, two)),
+        "risk": _summary_of_risks(risks(scores, owners)),
+        "chance": _permuted_rounds(one, two, owners, seed),
+    }
+
+
+def separation(one: np.ndarray, two: np.ndarray, owners: np.ndarray, seed: int) -> dict[str, Any]:
+    """Return how well class 1 is told from class 2; the arguments are those of ``told_apart``.
+
+    Returns:
         ``auc`` of the log likelihood ratios with ``auc_low`` and ``auc_high``, the 95 % interval of a two-way bootstrap over
         targets and blocks; ``raw_auc``, that of the statistic itself, without calibration; ``tpr`` at 1 % false positives
         with its interval and the number of false positives behind it, ``false_positives``: under ten ``tpr`` is None;
-        ``shift``, the mean difference of the statistic, with the standard ``error`` over blocks; ``epsilon``, see
-        ``epsilon_bound``; ``klom`` (median and 95th percentile over columns); ``risk``, see ``risks``; the same of permuted
-        classes under ``chance``. ``auc`` is None, with a ``reason``, under 3 blocks.
+        ``shift``, the mean difference of the statistic, with the standard ``error`` over blocks.
     """
     blocks, columns = one.shape
     if blocks < LEAST_BLOCKS or not columns:
-        return {"auc": None, "reason": f"{blocks} blocks of worlds and {columns} columns; 3 and 1 are needed"}
-    scores = log_ratios(one, two)
-    labels = _labels(one.shape)
+        return {"auc": None, "reason": f"{blocks} blocks of worlds and {columns} columns; {LEAST_BLOCKS} and 1 are needed"}
+    scores, labels = log_ratios(one, two), _labels(one.shape)
     tpr, positives = tpr_at(labels, scores.ravel())
     shift = (one - two).mean(axis=1)
-    people = _permuted_rounds(one, two, owners, seed)
     return {
         "auc": float(roc_auc_score(labels, scores.ravel())),
         "raw_auc": float(roc_auc_score(labels, np.stack([one, two]).ravel())),
         "tpr": tpr,
         "false_positives": positives,
-        "worlds": 3 * blocks,
+        "blocks": blocks,
         "targets": len(np.unique(owners)),
         "columns": columns,
         **_intervals(scores, owners, seed),
         "shift": float(shift.mean()),
         "error": float(shift.std(ddof=1) / np.sqrt(blocks)),
-        "epsilon": epsilon_bound(scores),
-        "klom": _middle_and_tail(divergences(one, two)),
-        "risk": _summary_of_risks(risks(scores, owners)),
-        "chance": people,
     }
 
 
@@ -94,29 +106,46 @@ def _intervals(scores: np.ndarray, owners: np.ndarray, seed: int) -> dict[str, A
     """Return the 95 % intervals of AUC and TPR by a two-way bootstrap: targets and blocks are drawn, each on its own."""
     rng = np.random.default_rng(seed)
     _, blocks, _ = scores.shape
-    flat, labels = scores.ravel(), _labels(scores.shape[1:])
-    targets = int(owners.max()) + 1
-    present = np.unique(owners)
-    told = int(LEVEL * len(flat) / 2 + 1e-9) >= FALSE_POSITIVES
-    aucs, tprs = [], []
-    for _ in range(_RESAMPLES):
-        of_target = np.bincount(rng.choice(present, len(present)), minlength=targets)[owners]
+    curve = WeightedCurve(_labels(scores.shape[1:]), scores.ravel())
+    present, place = np.unique(owners, return_inverse=True)
+    told = tpr_at(curve.labels, curve.scores)[0] is not None
+    read = np.empty((2, _RESAMPLES))
+    for number in range(_RESAMPLES):
+        of_target = np.bincount(rng.integers(len(present), size=len(present)), minlength=len(present))[place]
         of_block = np.bincount(rng.integers(blocks, size=blocks), minlength=blocks)
         weights = np.broadcast_to(of_block[:, None] * of_target, scores.shape).ravel()
-        aucs.append(weighted_auc(labels, flat, weights))
-        tprs.append(_weighted_tpr(labels, flat, weights) if told else 0.0)
-    low, high = np.quantile(aucs, [0.025, 0.975])
-    found: dict[str, Any] = {"auc_low": float(low), "auc_high": float(high)}
-    if told:
-        low, high = np.quantile(tprs, [0.025, 0.975])
-        found |= {"tpr_low": float(low), "tpr_high": float(high)}
-    return found
+        read[:, number] = curve.read(weights)
+    low, high = np.quantile(read, [0.025, 0.975], axis=1).tolist()
+    found = {"auc_low": low[0], "auc_high": high[0]}
+    return found | ({"tpr_low": low[1], "tpr_high": high[1]} if told else {})
 
 
-def _weighted_tpr(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
-    used = weights > 0
-    false_rates, rates, _ = roc_curve(labels[used], scores[used], sample_weight=weights[used])
-    return float(rates[false_rates <= LEVEL + 1e-12].max())
+class WeightedCurve:
+    """The ROC curve of scores that are sorted once, for many weights of theirs; as scikit-learn's, at a tenth of the time.
+
+    Args:
+        labels: 1 or 0, shape [scores].
+        scores: High speaks for 1.
+    """
+
+    def __init__(self, labels: np.ndarray, scores: np.ndarray) -> None:
+        self.labels, self.scores = labels, scores
+        self._order = np.argsort(-scores, kind="stable")
+        self._ends = np.flatnonzero(np.diff(scores[self._order], append=-np.inf))  # the last one of those with equal scores
+        self._is_one = labels[self._order] == 1
+
+    def read(self, weights: np.ndarray) -> tuple[float, float]:
+        """Return the AUC and the rate at 1 % false positives under some weights.
+
+        Args:
+            weights: Of the scores, 0 or more, shape [scores].
+        """
+        sorted_weights = weights[self._order].astype(float)
+        ones = np.cumsum(np.where(self._is_one, sorted_weights, 0.0))[self._ends]
+        zeros = np.cumsum(np.where(self._is_one, 0.0, sorted_weights))[self._ends]
+        rates, false_rates = np.append(0.0, ones / ones[-1]), np.append(0.0, zeros / zeros[-1])
+        allowed = np.searchsorted(false_rates, LEVEL + 1e-12, side="right") - 1
+        return float(auc(false_rates, rates)), float(rates[allowed])
 
 
 def risks(scores: np.ndarray, owners: np.ndarray) -> np.ndarray:
@@ -129,12 +158,10 @@ def risks(scores: np.ndarray, owners: np.ndarray) -> np.ndarray:
     Returns:
         .5 is chance, 1 is certainty; shape [targets that have a column].
     """
-    ranked = np.sort(scores[1], axis=0)
-    of_column = np.empty(scores.shape[2])
-    for column in range(scores.shape[2]):
-        below = np.searchsorted(ranked[:, column], scores[0, :, column], side="left")
-        up_to = np.searchsorted(ranked[:, column], scores[0, :, column], side="right")
-        of_column[column] = (below + up_to).mean() / (2 * len(ranked))
+    wins = np.zeros(scores.shape[2])
+    for values in scores[0]:
+        wins += (values > scores[1]).mean(axis=0) + 0.5 * (values == scores[1]).mean(axis=0)
+    of_column = wins / scores.shape[1]
     _, place = np.unique(owners, return_inverse=True)
     return np.bincount(place, of_column) / np.bincount(place)
 
@@ -158,7 +185,7 @@ def _permuted_rounds(one: np.ndarray, two: np.ndarray, owners: np.ndarray, seed:
     for _ in range(rounds):
         first, second = permuted(one, two, owners, rng)
         scores = log_ratios(first, second)
-        aucs.append(weighted_auc(_labels(one.shape), scores.ravel(), np.ones(2 * one.size)))
+        aucs.append(roc_auc_score(_labels(one.shape), scores.ravel()))
         kloms.append(list(_middle_and_tail(divergences(first, second)).values()))
         of_targets = risks(scores, owners)
         highest.append(of_targets.max())

@@ -41,7 +41,7 @@ class World:
         question: What is asked.
         roles: The role of each target in this world, shape [targets].
         bank: Where it is kept.
-        methods: Names of the methods that are asked here.
+        methods: The methods that are asked here: by name, what their answers are kept under.
         source: Digest of the code that started the audit.
     """
 
@@ -51,7 +51,7 @@ class World:
     question: Question
     roles: np.ndarray
     bank: Bank
-    methods: tuple[str, ...]
+    methods: Mapping[str, str]
     source: str
 
     @cached_property
@@ -74,7 +74,7 @@ class World:
 
     def missing(self) -> list[str]:
         """Return the methods that were not asked yet."""
-        return [name for name in self.methods if self.bank.load_answers(self.number, name) is None]
+        return [name for name, tag in self.methods.items() if self.bank.load_answers(self.number, tag) is None]
 
     def trained(self) -> Unlearner:
         """Return the model of this world; it is trained once."""
@@ -100,7 +100,7 @@ def run_world(world: World) -> int:
         with one_thread():
             original = world.trained()
             for name in missing:
-                world.bank.save_answers(world.number, name, answers_of(world, original, name))
+                world.bank.save_answers(world.number, world.methods[name], answers_of(world, original, name))
     return world.number
 
 

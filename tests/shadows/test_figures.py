@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from scipy.stats import norm
+from sklearn.metrics import roc_auc_score, roc_curve
 
 from recbole_unlearn.shadows.epsilon import bound_from, epsilon_bound
-from recbole_unlearn.shadows.figures import risks, told_apart, tpr_at
+from recbole_unlearn.shadows.figures import WeightedCurve, risks, separation, told_apart, tpr_at
 from recbole_unlearn.shadows.likelihood import divergences, log_ratios, permuted
 
 
@@ -40,7 +41,7 @@ def test_auc_and_tpr_of_two_gaussians_are_those_of_the_closed_form(distance, blo
 
 @pytest.mark.parametrize("blocks", [3, 5, 30])
 def test_the_null_reads_a_half_at_every_number_of_blocks(blocks):
-    read = [told_apart(*two_classes(0, blocks, 300, seed), np.arange(300), 1)["auc"] for seed in range(4)]
+    read = [separation(*two_classes(0, blocks, 300, seed), np.arange(300), 1)["auc"] for seed in range(4)]
     assert np.mean(read) == pytest.approx(0.5, abs=0.015)
 
 
@@ -188,3 +189,12 @@ def test_a_sign_of_absence_proves_as_much_as_one_of_presence():
 def test_too_few_blocks_give_a_reason_and_no_figure():
     one, two = two_classes(1.0, blocks=2)
     assert told_apart(one, two, alone(one), seed=1)["auc"] is None
+
+
+def test_the_weighted_curve_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    labels, scores, weights = rng.integers(2, size=3000), rng.integers(400, size=3000) / 7.0, rng.integers(4, size=3000)
+    auc, rate = WeightedCurve(labels, scores).read(weights)
+    assert auc == pytest.approx(roc_auc_score(labels, scores, sample_weight=weights))
+    false_rates, rates, _ = roc_curve(labels, scores, sample_weight=weights)
+    assert rate == pytest.approx(rates[false_rates <= 0.01].max())
