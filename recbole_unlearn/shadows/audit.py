@@ -94,7 +94,8 @@ class Audit:
         """Train and ask what the bank does not hold yet, side by side, and return the report.
 
         Args:
-            config: Says by ``parallel_jobs`` and ``parallel_backend`` how, and by ``show_progress`` whether the time left is shown.
+            config: Says by ``parallel_jobs`` and ``parallel_backend`` how, and by ``show_progress`` whether the time left
+                is shown.
             told: Gets the report as it is so far, while worlds end.
         """
         self.bank.open({key: str(config[key]) for key in ("model", "dataset", "seed")})
@@ -135,12 +136,16 @@ class Audit:
         figures: dict[str, Any] = {"worlds": len(whole), "seconds": float(np.median([a["seconds"] for a in answers]))}
         for statistic in (*STATISTICS, *WHO_LEFT):
             owners = self.question.owners(statistic)
-            kept = by_role(np.stack([part[statistic] for part in answers]), self.roles[whole][:, owners])
-            figures[statistic] = told_apart(kept[FORGET], kept[OUT], owners, self.seed)
+            values = by_role(np.stack([part[statistic] for part in answers]), self.roles[whole][:, owners])
+            figures[statistic] = told_apart(values[FORGET], values[OUT], owners, self.seed)
             if statistic in STATISTICS:
-                figures[statistic]["power"] = separation(kept[IN], kept[OUT], owners, self.seed)
-                figures[statistic]["null"] = separation(*two_of(kept[OUT], owners, self.seed), owners, self.seed)
+                figures[statistic]["power"] = separation(values[IN], values[OUT], owners, self.seed)
+                figures[statistic]["null"] = self._null(values[OUT], owners)
         return figures
+
+    def _null(self, never: np.ndarray, owners: np.ndarray) -> dict[str, Any]:
+        first, second = two_of(never, owners, self.seed)
+        return separation(first, second, owners, self.seed)
 
 
 def two_of(never: np.ndarray, owners: np.ndarray, seed: int) -> np.ndarray:
@@ -168,7 +173,9 @@ def _method_of(given: str, worlds: int) -> tuple[str, int]:
     name, _, most = given.partition(":")
     method_class(name)
     if most and not (most.isdecimal() and int(most) > 0):
-        raise ConfigError(f"{given!r}: after the colon stands in how many worlds the method is asked, such as {name}:12")
+        raise ConfigError(
+            f"{given!r}: after the colon stands in how many worlds the method is asked, such as {name}:12"
+        )
     wanted = int(most) if most else worlds
     return name, min(worlds, -(-wanted // BLOCK) * BLOCK)
 
@@ -179,7 +186,7 @@ def _tag(config: Any, name: str) -> str:
         return name
     shards = {key: str(config[key]) for key in our_keys() if key.startswith("shard_")}
     options = {key: str(value) for key, value in get_method(config, name).options.items()}
-    return f"{name}-{digest_of(options | shards, {})[:8]}"
+    return f"{name}-{digest_of({**options, **shards}, {})[:8]}"
 
 
 def _digest(config: Any, data: WithdrawalDataset, targets: np.ndarray) -> str:
@@ -189,5 +196,5 @@ def _digest(config: Any, data: WithdrawalDataset, targets: np.ndarray) -> str:
         for name, value in config.final_config_dict.items()
         if name not in CIRCUMSTANCES and name not in our_keys()
     }
-    settings |= {"torch": torch.__version__, "source": source_digest(), "share": SHARE, "data": data.digest}
+    settings |= {"torch": torch.__version__, "source": source_digest(), "share": str(SHARE), "data": data.digest}
     return digest_of(settings, {"targets": targets})

@@ -1,4 +1,4 @@
-"""The bank of worlds on disk: models of people's data with an end, and what they were asked; a bank that was cut off goes on."""
+"""The bank of worlds on disk: models of people's data, with an end, and what they were asked."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from recbole_unlearn.lineage.store import private_folder, write_atomically
 DAYS = 30  # that a bank may live
 NOTICE = "bank.json"
 _WHAT = (
-    "Models that were trained on people's rows, some of whom may have withdrawn since. Delete the folder when the audit is read, "
-    "and at the latest at the time under may_live_until. --audit finds the models, --purge deletes them."
+    "Models that were trained on people's rows, some of whom may have withdrawn since. Delete the folder when the audit is "
+    "read, and at the latest at the time under may_live_until. --audit finds the models, --purge deletes them."
 )
 
 
@@ -44,12 +44,20 @@ class Bank:
         """
         private_folder(self.folder)
         path = self.folder / NOTICE
-        if path.is_file() and datetime.fromisoformat(json.loads(path.read_text())["may_live_until"]) > datetime.now(UTC):
+        if path.is_file() and datetime.fromisoformat(json.loads(path.read_text())["may_live_until"]) > datetime.now(
+            UTC
+        ):
             return
         self.delete()
         now = datetime.now(UTC).replace(microsecond=0)
         until = now + timedelta(days=DAYS)
-        notice = {"what": _WHAT, "made": now.isoformat(), "may_live_until": until.isoformat(), "digest": self.digest, **facts}
+        notice = {
+            "what": _WHAT,
+            "made": now.isoformat(),
+            "may_live_until": until.isoformat(),
+            "digest": self.digest,
+            **facts,
+        }
         write_atomically(path, lambda file: file.write((json.dumps(notice, indent=1) + "\n").encode()))
 
     def delete(self) -> None:
@@ -77,8 +85,8 @@ class Bank:
 
     def save_answers(self, number: int, method: str, answers: Mapping[str, np.ndarray]) -> None:
         """Keep what a method's model of a world answered."""
-        packed = io.BytesIO()
-        np.savez(packed, **answers)
+        packed, arrays = io.BytesIO(), dict[str, Any](answers)
+        np.savez(packed, **arrays)
         write_atomically(self._answers(number, method), lambda file: file.write(packed.getvalue()))
 
     def _world(self, number: int) -> Path:

@@ -29,8 +29,8 @@ def told_apart(one: np.ndarray, two: np.ndarray, owners: np.ndarray, seed: int) 
         seed: Seed of the bootstrap and of the permutations.
 
     Returns:
-        What ``separation`` returns, and ``epsilon``, see ``epsilon_bound``; ``klom`` (median and 95th percentile over columns, in
-        nats); ``risk``, the highest ``risks``, their mean and how many people have which; ``chance``, the same of
+        What ``separation`` returns, and ``epsilon``, see ``epsilon_bound``; ``klom`` (median and 95th percentile over
+        columns, in nats); ``risk``, the highest ``risks``, their mean and how many people have which; ``chance``, the same of
         permuted classes. ``auc`` is None, with a ``reason``, under 3 blocks.
     """
     found = separation(one, two, owners, seed)
@@ -57,7 +57,10 @@ def separation(one: np.ndarray, two: np.ndarray, owners: np.ndarray, seed: int) 
     """
     blocks, columns = one.shape
     if blocks < LEAST_BLOCKS or not columns:
-        return {"auc": None, "reason": f"{blocks} blocks of worlds and {columns} columns; {LEAST_BLOCKS} and 1 are needed"}
+        return {
+            "auc": None,
+            "reason": f"{blocks} blocks of worlds and {columns} columns; {LEAST_BLOCKS} and 1 are needed",
+        }
     scores, labels = log_ratios(one, two), _labels(one.shape)
     tpr, positives = tpr_at(labels, scores.ravel())
     shift = (one - two).mean(axis=1)
@@ -131,7 +134,9 @@ class WeightedCurve:
     def __init__(self, labels: np.ndarray, scores: np.ndarray) -> None:
         self.labels, self.scores = labels, scores
         self._order = np.argsort(-scores, kind="stable")
-        self._ends = np.flatnonzero(np.diff(scores[self._order], append=-np.inf))  # the last one of those with equal scores
+        self._ends = np.flatnonzero(
+            np.diff(scores[self._order], append=-np.inf)
+        )  # the last one of those with equal scores
         self._is_one = labels[self._order] == 1
 
     def read(self, weights: np.ndarray) -> tuple[float, float]:
@@ -170,7 +175,12 @@ def _summary_of_risks(of_targets: np.ndarray) -> dict[str, Any]:
     """Return the highest risks and how many people have which, without saying who."""
     counts, edges = np.histogram(of_targets, bins=_BINS, range=(0.0, 1.0))
     top = np.sort(of_targets)[::-1][:5]
-    return {"highest": top.tolist(), "mean": float(of_targets.mean()), "counts": counts.tolist(), "edges": edges.tolist()}
+    return {
+        "highest": top.tolist(),
+        "mean": float(of_targets.mean()),
+        "counts": counts.tolist(),
+        "edges": edges.tolist(),
+    }
 
 
 def _middle_and_tail(values: np.ndarray) -> dict[str, float]:

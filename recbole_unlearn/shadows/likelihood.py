@@ -10,10 +10,10 @@ OWN_VARIANCE = 20  # worlds of a class from which each target has a variance of 
 def log_ratios(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     """Score each world of each target by the likelihood ratio of two Gaussians that never saw the world's block.
 
-    The scores are log N(x; m_1, s_1^2 (1 + 1 / n)) - log N(x; m_2, s_2^2 (1 + 1 / n)), with m and s^2 of the n other blocks of
-    the class. 1 + 1 / n is what a mean of n values adds to the variance of a new one. Under 20 blocks s^2 is the mean over targets.
-    The whole block is left out: both values that are compared with each other are unknown to both Gaussians. (Were the
-    attacked world alone left out, each mean would lean away from its own value, and the null would read below .5.)
+    The scores are log N(x; m_1, s_1^2 (1 + 1 / n)) - log N(x; m_2, s_2^2 (1 + 1 / n)), with m and s^2 of the n other
+    blocks of the class. 1 + 1 / n is what a mean of n values adds to the variance of a new one. Where n is under 20, s^2 is
+    the mean over targets. The whole block is left out: both values that are compared are unknown to both Gaussians. (Were
+    the attacked world alone left out, each mean would lean away from its own value, and the null would read below .5.)
 
     Args:
         one: A statistic of each target where it is of class 1, shape [blocks, columns].
@@ -55,8 +55,8 @@ def _log_density(values: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> 
 def divergences(unlearned: np.ndarray, safe: np.ndarray) -> np.ndarray:
     """Return KLoM of each target: KL(safe || unlearned) of the Gaussians of its statistic, in nats.
 
-    KL = ln(s_u / s_s) + (s_s^2 + (m_s - m_u)^2) / (2 s_u^2) - 1 / 2. It is above 0 by chance alone, the more so the fewer blocks:
-    read it beside its null. Under 20 blocks the variances are the means over targets.
+    KL = ln(s_u / s_s) + (s_s^2 + (m_s - m_u)^2) / (2 s_u^2) - 1 / 2. It is above 0 by chance alone, the more so the fewer
+    blocks: read it beside its null. Under 20 blocks the variances are the means over targets.
 
     Args:
         unlearned: The statistic where the target was forgotten, shape [blocks, columns].

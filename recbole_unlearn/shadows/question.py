@@ -50,7 +50,9 @@ class Question:
         known = Rows(*(np.concatenate([getattr(part, ids) for part in (train, *others)]) for ids in ("users", "items")))
         theirs = train.of_users(targets)
         pairs = Rows(*np.divmod(np.unique(train.pair_keys()[theirs]), len(train.item_tokens)))
-        keys = row_keys(token_keys(train.user_tokens, seed)[pairs.users], token_keys(train.item_tokens, seed)[pairs.items])
+        keys = row_keys(
+            token_keys(train.user_tokens, seed)[pairs.users], token_keys(train.item_tokens, seed)[pairs.items]
+        )
         known_ones = known.where(np.isin(known.users, targets))
         taken = Taken(known_ones.users, known_ones.items, len(train.item_tokens), np.array([], dtype=np.int64))
         negatives = frozen_negatives(keys, pairs.users, taken, NEGATIVES)
@@ -79,9 +81,9 @@ WHO_LEFT = ("served, rows untouched",)
 def ask(model: Any, question: Question) -> dict[str, np.ndarray]:
     """Return the statistics of a model.
 
-    ``served`` of a pair is its logit less the mean of its negatives', as the model serves them. ``refit`` of a pair is its logit
-    under a row that was fitted to the other half of the person's pairs, less the mean of her test rows', in standard deviations of all
-    rows that are asked of that half. The figure of a person is the mean over her pairs.
+    ``served`` of a pair is its logit less the mean of its negatives', as the model serves them. ``refit`` of a pair is its
+    logit under a row that was fitted to the other half of the person's pairs, less the mean of her test rows', in standard
+    deviations of all rows that are asked of that half. The figure of a person is the mean over her pairs.
 
     Args:
         model: A model that a method unlearned.
@@ -95,7 +97,9 @@ def ask(model: Any, question: Question) -> dict[str, np.ndarray]:
     return {
         "served": _mean_by(served, question.owners("served of pairs"), len(question.targets)),
         "served of pairs": served,
-        "refit": _mean_by(refit, np.searchsorted(question.halves.users, question._asked_members()[0]), len(question.halves.users)),
+        "refit": _mean_by(
+            refit, np.searchsorted(question.halves.users, question._asked_members()[0]), len(question.halves.users)
+        ),
         "refit of pairs": refit,
     }
 

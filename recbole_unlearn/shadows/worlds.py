@@ -31,8 +31,8 @@ class World:
     """All that a worker needs for one world.
 
     A world has a seed of its own: who attacks knows how the model was trained, not its draws. Those who are OUT
-    have no training row in it, and their row is that of somebody who left earlier: each method treats it as it treats such rows,
-    and no gradient of theirs is ever taken. They are in no request.
+    have no training row in it, and their row is that of somebody who left earlier: each method treats it as it treats such
+    rows, and no gradient of theirs is ever taken. They are in no request.
 
     Args:
         number: Which world.
@@ -70,7 +70,9 @@ class World:
     @cached_property
     def request(self) -> WithdrawalRequest:
         """Those who are trained, and then forgotten."""
-        return WithdrawalRequest.users(self.data.interactions().user_tokens[self.question.targets[self.roles == FORGET]])
+        return WithdrawalRequest.users(
+            self.data.interactions().user_tokens[self.question.targets[self.roles == FORGET]]
+        )
 
     def missing(self) -> list[str]:
         """Return the methods that were not asked yet."""

@@ -122,7 +122,9 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def side_by_side(work: Callable[[Job], Result], jobs: Sequence[Job], config: Any, alone: bool = False) -> Iterator[Result]:
+def side_by_side(
+    work: Callable[[Job], Result], jobs: Sequence[Job], config: Any, alone: bool = False
+) -> Iterator[Result]:
     """Yield what ``work`` returns for each job, as soon as it is finished, in whatever order.
 
     Args:
