@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import joblib
 import torch
@@ -20,6 +20,8 @@ from recbole_unlearn.settings.check import our_keys
 from recbole_unlearn.settings.revision import source_digest
 from recbole_unlearn.shards.store import ShardStore, TrainedShard, digest_of
 
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 _ATTEMPTS = 2
 # What neither a shard's parameters nor their meaning depend on: where things are written, shown and computed.
 CIRCUMSTANCES = {"checkpoint_dir", "data_path", "show_progress", "state", "gpu_id", "log_wandb", "dataset_save_path"}
@@ -76,7 +78,7 @@ def train_shards(jobs: Sequence[ShardJob], store: ShardStore, alone: bool) -> di
     for attempt in range(_ATTEMPTS):
         waiting = [job for job in jobs if job.number not in done]
         try:
-            for number, state, seconds in _results(waiting, alone):
+            for number, state, seconds in side_by_side(train_shard, waiting, jobs[0].config, alone):
                 done[number] = TrainedShard(digests[number], state, seconds)
                 store.save(done[number])
             break
@@ -120,17 +122,27 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _results(jobs: Sequence[ShardJob], alone: bool) -> Iterator[tuple[int, dict[str, torch.Tensor], float]]:
-    if not jobs:
-        return
-    config = jobs[0].config
-    if alone or len(jobs) == 1 or config["parallel_jobs"] == 1:
-        yield from map(train_shard, jobs)
+def side_by_side(
+    work: Callable[[Job], Result], jobs: Sequence[Job], config: Any, alone: bool = False
+) -> Iterator[Result]:
+    """Yield what ``work`` returns for each job, as soon as it is finished, in whatever order.
+
+    Args:
+        work: A function of a module, which workers find by its name.
+        jobs: What it is called with.
+        config: Has ``parallel_backend``, ``parallel_jobs`` and ``parallel_scheduler``.
+        alone: Whether to work one after the other in this process.
+
+    Raises:
+        ConfigError: ``parallel_backend`` is dask, and there is no cluster.
+    """
+    if alone or len(jobs) <= 1 or config["parallel_jobs"] == 1:
+        yield from map(work, jobs)
         return
     try:
         with joblib.parallel_config(**_backend(config)):
             parallel = joblib.Parallel(n_jobs=config["parallel_jobs"], return_as="generator_unordered", batch_size=1)
-            results = parallel(joblib.delayed(train_shard)(job) for job in jobs)
+            results = parallel(joblib.delayed(work)(job) for job in jobs)
             yield from results
     except (ImportError, ValueError) as error:
         if "dask" not in str(error).lower() and "distributed" not in str(error).lower():

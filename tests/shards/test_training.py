@@ -106,13 +106,13 @@ def test_a_killed_worker_is_retried_then_reported(jobs, tmp_path, monkeypatch, d
         (tmp_path / f"death-{number}").touch()
     jobs[0].config["deaths"] = str(tmp_path)
     jobs[1] = MortalJob(**{field.name: getattr(jobs[1], field.name) for field in dataclasses.fields(ShardJob)})
-    attempts, results = [], training._results
+    attempts, results = [], training.side_by_side
 
-    def spy(waiting, alone):
+    def spy(work, waiting, config, alone):
         attempts.append(len(waiting))
-        return results(waiting, alone)
+        return results(work, waiting, config, alone)
 
-    monkeypatch.setattr(training, "_results", spy)
+    monkeypatch.setattr(training, "side_by_side", spy)
     if survives:
         assert_same(train_shards(jobs, NOWHERE, alone=True), train_shards(jobs, ShardStore(tmp_path), alone=False))
         assert len(attempts) == 3
