@@ -30,6 +30,7 @@ _PUBLIC = {
     "SISA": "recbole_unlearn.methods.sisa",
     "Unlearner": "recbole_unlearn.trainer",
     "WithdrawalRequest": "recbole_unlearn.data.request",
+    "carry_out_due": "recbole_unlearn.production.follow_up",
     "load_data_and_model": "recbole_unlearn.checkpoints.load",
     "objective_function": "recbole_unlearn.compare.tuning",
     "run_unlearn": "recbole_unlearn.quick_start",

@@ -20,6 +20,8 @@ Train a RecBole model, withdraw users, items or interactions from it, and measur
   python run_unlearn.py --benchmark=benchmarks/grids/paper.yaml [--benchmark_jobs=1] [--benchmark_only=NeuMF,rand@5,seed=1]
 
   python run_unlearn.py --model_file=saved/MODEL.pth --withdraw=FILE [--methods=SCIF] [--trust_checkpoint=True]
+  python run_unlearn.py --due=LEDGER_DIR [--within=24h] [--json=True]
+  python run_unlearn.py --carry_out_due=saved/MODEL.pth [--within=24h]
   python run_unlearn.py --audit=FOLDER[,FOLDER] --dataset=NAME [--withdraw=FILE] [--report=audit.json]
   python run_unlearn.py --purge=FOLDER[,FOLDER] --dataset=NAME --dry_run=True|--yes=True [--report=purge.json]
   python run_unlearn.py --verify=LEDGER_DIR
@@ -27,8 +29,10 @@ Train a RecBole model, withdraw users, items or interactions from it, and measur
   python run_unlearn.py --undo=saved/MODEL.pth
   python run_unlearn.py --explain=SCIF
 
---model_file withdraws from a trained model, in the place of its file, and records it in the ledger. --audit finds what is
-left on disk of all who withdrew from a data set, by the hashes of its ledger, or of those whom --withdraw=FILE names. Exit
+--model_file withdraws from a trained model, in the place of its file, and records it in the ledger. The key policy says
+what follows: --due lists it (exit code 0: nothing is due, 3: something is), --carry_out_due does what is due within a day
+(--within), learning all items of the model anew (RedrawItems) or all of it (Retrain). --audit finds what is left
+on disk of all who withdrew from a data set, by the hashes of its ledger, or of those whom --withdraw=FILE names. Exit
 code 0: nothing, and everything was inspected; 1: something to fix or to check; 3: nothing found, not all inspected; it also
 takes --audit_columns=uid,item:sku and --encoding=latin-1. --purge rewrites or deletes what of it can go by itself, for those
 whom the ledger records alone, and says what is left to do by hand; its exit codes are the audit's. --verify checks the
@@ -39,7 +43,8 @@ A comparison, without --model_file, records nothing unless it is told --withdraw
 
 Without arguments: NeuMF on ml-100k (inside the recbole package), half of each user's rows for training, all rows of 5 %
 of the users withdrawn. Every key of RecBole can be given as --key=value. --alpha is short for --withdraw_alpha.
-Exit code, but for --audit and --purge: 0 done, 2 something given cannot be used (nothing is written then), 1 other failures.
+Exit code, but for --audit, --purge and --due: 0 done, 2 something given cannot be used (nothing is written then), 1 other
+failures.
 """
 
 

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from recbole_unlearn.checkpoints.trainer import CheckpointTrainer
 from recbole_unlearn.config import with_seed as with_seed
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.ledgers import LedgerSession
-from recbole_unlearn.data.request import WithdrawalRequest
+from recbole_unlearn.data.request import WithdrawalRequest, nothing_withdrawn
 from recbole_unlearn.data.utils import data_preparation
 from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
 from recbole_unlearn.evaluator.efficiency import Cost, measure
@@ -109,12 +110,7 @@ class Unlearner(CheckpointTrainer):
             RequestError: The request does not fit the data set.
             UnsupportedModelError: The method needs an adapter and the model has none.
         """
-        dataset = self.dataset
-        if dataset is None:
-            raise ConfigError("the Unlearner does not know its data set; pass `dataset`, what create_dataset returned")
-        if not isinstance(method, UnlearnMethod):
-            method = get_method(self.config, method or self.config["unlearn_method"])
-        check_negatives(self.config, method)
+        dataset, method = self._ready(method or self.config["unlearn_method"])
         scope = scope or self.config["withdraw_scope"]
         withdrawal, outcome, before = self._unlearn_timed(dataset, request, method, scope, alone, for_memory)
         if withdrawal.scope == "train" and withdrawal.forget.any():
@@ -125,10 +121,36 @@ class Unlearner(CheckpointTrainer):
             self.carried_out |= new
         return outcome
 
+    @taking_turns
+    def follow_up(self, method: str | UnlearnMethod) -> Outcome:
+        """Let a method work on the rows that remain, for all who left before: their rows are gone, nobody else leaves.
+
+        Use it after withdrawals by SCIF: ``RedrawItems`` learns all items anew, ``Retrain`` the whole model.
+
+        Returns:
+            The outcome with its diagnostics; ``save`` records it as a row of the ledger that withdraws nothing.
+        """
+        dataset, method = self._ready(method)
+        _, outcome, before = self._unlearn_timed(dataset, None, method, "all", False, False)
+        done = carried_out(self, dataset, WithdrawalRequest(), 0, method.name, outcome, before)
+        self.unsaved.append(
+            replace(done, entry={**done.entry, "follows_up": method.fulfils[-1] if method.fulfils else "relearn"})
+        )
+        return outcome
+
+    def _ready(self, method: str | UnlearnMethod) -> tuple[WithdrawalDataset, UnlearnMethod]:
+        """Return the data set and the method, or refuse them before anything is done."""
+        if self.dataset is None:
+            raise ConfigError("the Unlearner does not know its data set; pass `dataset`, what create_dataset returned")
+        if not isinstance(method, UnlearnMethod):
+            method = get_method(self.config, method)
+        check_negatives(self.config, method)
+        return self.dataset, method
+
     def _unlearn_timed(
         self,
         dataset: WithdrawalDataset,
-        request: WithdrawalRequest,
+        request: WithdrawalRequest | None,
         method: UnlearnMethod,
         scope: str | None,
         alone: bool,
@@ -150,8 +172,8 @@ class Unlearner(CheckpointTrainer):
             nonlocal withdrawal, before
             before = "" if scope == "train" else weights_digest(self.model.state_dict())
             rows = dataset.interactions()
-            withdrawal = request.resolve(rows, scope)
-            if not withdrawal.forget.any():
+            withdrawal = nothing_withdrawn(rows) if request is None else request.resolve(rows, scope)
+            if request is not None and not withdrawal.forget.any():
                 return Outcome(self.model, {"nothing_to_do": True}), self.withdrawn_users
             context = self._context(dataset, rows, withdrawal, remaining, alone)
             return method.unlearn(context), context.gone

@@ -73,7 +73,7 @@ def test_every_method_has_a_yaml_and_every_key_a_meaning():
     for kind, name in [("overall", ""), *(("method", name) for name in presets.names("method"))]:
         assert {key.name for key in presets.keys(kind, name)} == set(presets.load(kind, name))
         for key in presets.keys(kind, name):
-            assert key.type in ("str", "int", "float", "bool", "list")
+            assert key.type in ("str", "int", "float", "bool", "list", "dict")
             assert key.meaning.endswith("."), key
 
 

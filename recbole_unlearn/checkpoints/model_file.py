@@ -23,6 +23,7 @@ _NOT_FROM_A_FILE = {
     "adapters",
     "dry_run",
     "ledger_key",
+    "policy",
     "withdraw",
     "trust_checkpoint",
     "use_pretrain",

@@ -245,6 +245,12 @@ class WithdrawalRequest:
         return WithdrawalRequest.users(rows.user_tokens[chosen])
 
 
+def nothing_withdrawn(rows: Interactions) -> Withdrawal:
+    """Return the withdrawal of nothing, for a method that works for those who left before."""
+    nobody = np.array([], dtype=np.int64)
+    return Withdrawal(WithdrawalRequest(scope="all"), "all", np.zeros(len(rows.users), dtype=bool), nobody, nobody)
+
+
 def _sample(drawn: Any) -> Sample:
     if not isinstance(drawn, dict) or not {"alpha", "seed"} <= drawn.keys():
         raise RequestError("`sample` must hold kind, alpha and seed, and be an object")

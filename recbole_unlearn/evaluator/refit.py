@@ -84,11 +84,41 @@ def refit_oracle(model: Any, question: RefitQuestion, seed: int) -> dict[str, An
     return {**_figures(serving, asked, seed), "calibrated": question.calibrated, "retained": control}
 
 
+def group_figures(model: Any, halves: Halves, seed: int) -> dict[str, Any]:
+    """Ask a model about one group of users, of any size: what a receipt tells of those who left.
+
+    Args:
+        model: The model.
+        halves: Whom it is asked about.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        The figures of ``refit_oracle`` without a control, and with fewer than 5 users without an interval. ``auc`` is None,
+        with a ``reason``, where the model has no rows to fit or nobody can be asked.
+    """
+    try:
+        serving = ScoringAdapter.of(model).serving
+    except UnsupportedModelError as error:
+        return unknown(str(error))
+    if not len(halves.users):
+        return unknown(f"nobody has {LEAST_ROWS} rows to ask about and {LEAST_TEST_ROWS} held-out rows")
+    model.eval()
+    told = _told(serving, halves, seed)
+    return {key: told[key] for key in told if len(halves.users) >= LEAST_USERS or key not in _OF_BOOTSTRAP}
+
+
+_OF_BOOTSTRAP = ("auc_low", "auc_high", "resampled")
+
+
 def _figures(serving: list[InfluenceAdapter], halves: Halves, seed: int) -> dict[str, Any]:
     if len(halves.users) < LEAST_USERS:
         return unknown(
             f"only {len(halves.users)} retained users have rows enough to be asked; {LEAST_USERS} are needed"
         )
+    return _told(serving, halves, seed)
+
+
+def _told(serving: list[InfluenceAdapter], halves: Halves, seed: int) -> dict[str, Any]:
     scores = np.mean([fresh_scores(adapter, halves) for adapter in serving], axis=0)
     aucs, weights = user_aucs(halves, scores)
     draws = np.random.default_rng(seed).integers(len(aucs), size=(_RESAMPLES, len(aucs)))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recbole_unlearn.exceptions import StorageError
+from recbole_unlearn.lineage.due import served_by, what_follows
 from recbole_unlearn.lineage.store import private_folder, write_atomically
 
 if TYPE_CHECKING:
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 
 
 def receipt(ledger: Ledger, row: Row) -> dict[str, Any]:
-    """Return the content of a row's receipt: the row, and count and head of the chain that ends with it."""
+    """Return the content of a row's receipt: the row, count and head of the chain that ends with it, and what followed."""
+    follows = what_follows(row, ledger.rows(after=row.seq)) if row.entry.get("due") else {}
     return {
         "schema": 1,
         "ledger": {"dataset": ledger.path.stem, "count": row.seq, "head": row.hash, "key": ledger.key.fingerprint},
         "withdrawal": row.entry,
+        **({"due": follows} if follows else {}),
     }
 
 
@@ -41,13 +44,19 @@ def as_range(count: int) -> str:
 def write_receipts(ledger: Ledger, rows: Iterable[Row]) -> list[Path]:
     """Write the receipts of rows that have none, json and markdown, mode 0600; returns where the json files are.
 
-    Where the disk refuses them they are written when the ledger is opened next: what they tell is recorded already.
+    A row that carries out what was due for earlier ones completes their receipts first: as long as its own is missing, so
+    may theirs be. Where the disk refuses them they are written when the ledger is opened next: what they tell is recorded
+    already.
     """
     paths = []
     for row in rows:
         path = _path(ledger.path, row.seq)
         paths.append(path)
         try:
+            older = served_by(row)
+            for one in ledger.rows(after=older[0] - 1) if older else ():
+                if one.seq in older:
+                    _write(ledger, one, _path(ledger.path, one.seq))
             _write(ledger, row, path)
         except (StorageError, OSError) as error:
             logging.getLogger(__name__).warning(
@@ -58,12 +67,16 @@ def write_receipts(ledger: Ledger, rows: Iterable[Row]) -> list[Path]:
 
 
 def _write(ledger: Ledger, row: Row, path: Path) -> None:
-    private_folder(path.parent)
+    """Write a receipt that is missing or that tells less than has been done since; a false one is left to ``--verify``."""
     content = receipt(ledger, row)
+    if path.exists():
+        there = read_receipt(ledger.path, row.seq)
+        if there is None or {**there, "due": None} != {**content, "due": None} or there == content:
+            return
+    private_folder(path.parent)
     as_json = json.dumps(content, indent=1, sort_keys=True) + "\n"
     for file, text in ((path.with_suffix(".md"), render(content)), (path, as_json)):
-        if not file.exists():
-            write_atomically(file, lambda out, text=text: out.write(text.encode()), mode=0o600)  # type: ignore[misc]
+        write_atomically(file, lambda out, text=text: out.write(text.encode()), mode=0o600)  # type: ignore[misc]
 
 
 def numbers_of_receipts(ledger: Path) -> set[int]:
@@ -124,7 +137,9 @@ def _path(ledger: Path, number: int) -> Path:
 def render(content: dict[str, Any]) -> str:
     """Return a receipt as markdown."""
     ledger, withdrawal = content["ledger"], content["withdrawal"]
-    lines = [f"# Receipt {ledger['count']} of {ledger['dataset']}", "", _sentence(withdrawal), "", "| | |", "|---|---|"]
+    lines = [f"# Receipt {ledger['count']} of {ledger['dataset']}", "", _sentence(withdrawal), ""]
+    lines += _told_after(content.get("due", {})) + _told_figures(withdrawal)
+    lines += ["| | |", "|---|---|"]
     shown = ("request", "rows", "model_before", "model_after", "seconds", "residual", "approximate", "version")
     lines += [
         f"| {name.replace('_', ' ')} | `{withdrawal[name]}` |" for name in shown if withdrawal.get(name) is not None
@@ -144,7 +159,59 @@ def _sentence(entry: dict[str, Any]) -> str:
             f"On {entry['time']} {entry['readmitted']} users were readmitted by their consent: rows that are delivered from "
             f"now on are used, those that were withdrawn stay out."
         )
+    if entry.get("follows_up"):
+        how = "trained anew" if entry["follows_up"] == "retrain" else "relearned: every item was learned anew"
+        return (
+            f"On {entry['time']} the model `{entry['model']}` was {how} from the rows that remain, with {entry['method']}, "
+            f"for the withdrawals of the ledger's rows {_numbers(entry['carries_out'])}."
+        )
+    serves = f" That served the ledger's rows {_numbers(entry['carries_out'])}, too." if "carries_out" in entry else ""
     return (
         f"On {entry['time']} {entry['users']} users, {entry['items']} items and {entry['pairs']} single interactions were "
-        f"withdrawn from the model `{entry['model']}` with {entry['method']} (scope {entry['scope']})."
+        f"withdrawn from the model `{entry['model']}` with {entry['method']} (scope {entry['scope']}).{serves}"
     )
+
+
+def _numbers(carries_out: dict[str, list[int]]) -> str:
+    return ", ".join(str(seq) for seq in sorted({seq for served in carries_out.values() for seq in served}))
+
+
+def _told_after(due: dict[str, dict[str, Any]]) -> list[str]:
+    """Return what follows a withdrawal, a sentence each."""
+    lines = []
+    for what, one in due.items():
+        name = {"relearn": "Relearning of all items", "retrain": "Training anew"}[what]
+        by = f"by {one['by']}" if "by" in one else f"when {one['users']} users have left"
+        done = f"done on {one['done']} with {one['method']} (row {one['row']})" if one["done"] else "not done yet"
+        lines += [f"{name}: due {by}; {done}.", ""]
+    return lines
+
+
+def _told_figures(entry: dict[str, Any]) -> list[str]:
+    """Return what the refit oracle read, of those who left or of a rehearsal."""
+    lines = []
+    if "refit" in entry:
+        told = entry["refit"]
+        nothing = ".5: nothing" if told["calibrated"] else "only the difference to a model trained anew says something"
+        lines.append(
+            f"What the refit oracle read of those who left ({nothing}): {_read(told['before'])} before the withdrawal, "
+            f"{_read(told['after'])} after it; {told['users']} of {told['of']} could be asked."
+        )
+    if "rehearsal" in entry:
+        told = entry["rehearsal"]
+        lines.append(
+            f"No rehearsal was made: {told['reason']}."
+            if "reason" in told
+            else f"In a rehearsal {told['users']} retained users were taken out in the same way. The refit oracle read "
+            f"{_read(told['before'])} of them before and {_read(told['after'])} after; of others, who stayed, "
+            f"{_read(told['control'])} after."
+        )
+    return [part for line in lines for part in (line, "")]
+
+
+def _read(figure: dict[str, Any]) -> str:
+    """Return a figure of the refit oracle with its interval."""
+    if figure["auc"] is None:
+        return f"nothing ({figure['reason']})"
+    low, high = figure.get("auc_low"), figure.get("auc_high")
+    return f"{figure['auc']:.2f}" + (f" ({low:.2f} to {high:.2f})" if low is not None else "")

@@ -110,7 +110,8 @@ class UnlearnMethod(ABC):
     """One unlearning method; its options are the fields of a dataclass, checked when it is made.
 
     A new one is a subclass with ``name`` and, if it has options, the decorator ``dataclass(frozen=True, kw_only=True)``.
-    ``needs_adapter`` says whether the method looks into the model; one that only trains works with every model. A method of
+    ``needs_adapter`` says whether the method looks into the model; one that only trains works with every model.
+    ``fulfils`` says which duties of a policy it fulfils for all who left before: ``relearn``, ``retrain``. A method of
     this package has a yaml in ``properties/method`` that says what its options mean.
 
     Raises:
@@ -119,6 +120,7 @@ class UnlearnMethod(ABC):
 
     name: ClassVar[str]
     needs_adapter: ClassVar[bool] = True
+    fulfils: ClassVar[tuple[str, ...]] = ()
     _registry: ClassVar[dict[str, type[UnlearnMethod]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

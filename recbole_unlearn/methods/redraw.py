@@ -44,6 +44,7 @@ class RedrawItems(UnlearnMethod):
     """
 
     name = "RedrawItems"
+    fulfils = ("relearn",)
 
     relearn_share: float = option(0.06, above=0)
     relearn_rate: float = option(3.0, above=0)

@@ -12,6 +12,7 @@ class Retrain(UnlearnMethod):
 
     name = "Retrain"
     needs_adapter = False
+    fulfils = ("relearn", "retrain")
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Return a new model that never saw the withdrawn rows."""
@@ -26,6 +27,7 @@ class RetrainAgain(UnlearnMethod):
 
     name = "RetrainAgain"
     needs_adapter = False
+    fulfils = ("relearn", "retrain")
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Return a new model that never saw the withdrawn rows either, from other initial weights and batches."""
@@ -42,6 +44,7 @@ class RetrainStopped(UnlearnMethod):
 
     name = "RetrainStopped"
     needs_adapter = False
+    fulfils = ("relearn", "retrain")
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Return a new model that never saw the withdrawn rows, from the epoch that the rule chooses."""

@@ -22,9 +22,10 @@ def run(given: dict[str, str]) -> int:
 
 
 def _withdraw(model_file: str, values: dict[str, Any]) -> int:
+    from recbole_unlearn.production.duties import is_due_at_once
     from recbole_unlearn.production.withdraw import withdraw_from_model
 
-    result = withdraw_from_model(model_file, values)
+    result = withdraw_from_model(model_file, dict(values))
     if "plan" in result:
         from recbole_unlearn.compare.dry_run import render_plan
 
@@ -33,7 +34,35 @@ def _withdraw(model_file: str, values: dict[str, Any]) -> int:
         )
         return 0
     sys.stdout.write("\n".join(_lines_of(result)) + "\n")
+    if any(map(is_due_at_once, result["withdrawals"])):
+        _carry_out_due(model_file, {key: value for key, value in values.items() if key not in ("withdraw", "methods")})
     return 0
+
+
+def _carry_out_due(model_file: str, values: dict[str, Any]) -> int:
+    from recbole_unlearn.production.follow_up import carry_out_due
+
+    result = carry_out_due(model_file, values)
+    if result["withdrawn"] is not None:
+        sys.stdout.write("\n".join(_lines_of(result["withdrawn"])) + "\n")
+    done = result["done"]
+    if done is not None:
+        number = len({seq for served in done["carries_out"].values() for seq in served})
+        sys.stdout.write(
+            f"{done['follows_up']}ed with {done['method']} in {done['seconds']:.3f} s for {number} withdrawals; receipt "
+            f"{result['receipt']}; saved in {model_file}\n"
+        )
+    else:
+        sys.stdout.write(f"nothing is due; {model_file} is as it was\n")
+    if result["waits"]:
+        sys.stdout.write(f"{result['waits']} withdrawals wait for a later time\n")
+    return 0
+
+
+def _due(folder: str, values: dict[str, Any]) -> int:
+    from recbole_unlearn.production.follow_up import run_due
+
+    return run_due(folder, values, sys.stdout)
 
 
 def _lines_of(result: dict[str, Any]) -> list[str]:
@@ -120,6 +149,8 @@ def _from_files(files: list[str]) -> dict[str, Any]:
 
 JOBS = {
     "model_file": _withdraw,
+    "due": _due,
+    "carry_out_due": _carry_out_due,
     "audit": _audit,
     "purge": _purge,
     "verify": _verify,

@@ -11,6 +11,7 @@ from recbole_unlearn.exceptions import ConfigError, LedgerError, StorageError, U
 from recbole_unlearn.lineage.chain import Row
 from recbole_unlearn.lineage.commit import interrupted
 from recbole_unlearn.lineage.digest import keyed_weights
+from recbole_unlearn.lineage.due import what_follows
 from recbole_unlearn.lineage.key import LedgerKey, ledgers_of_key
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import models_that_owe
@@ -107,6 +108,8 @@ def _receipts(ledger: Ledger, rows: list[Row], receipts: Mapping[str, Mapping[st
             problems.append(f"{path} was made with another key")
         elif row is not None and content["withdrawal"] != row.entry:
             problems.append(f"{path} tells something else than row {row.seq} of the ledger")
+        elif row is not None and content.get("due", {}) != what_follows(row, rows[row.seq :]):
+            problems.append(f"{path} does not tell what was done since for row {row.seq}")
     present = {content["ledger"]["count"] for content in receipts.values()}
     missing = sorted(of_row.keys() - numbers_of_receipts(ledger.path) - present)
     return problems + [f"the receipt of row {seq} is missing; the next run writes it" for seq in missing]

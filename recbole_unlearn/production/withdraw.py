@@ -29,6 +29,8 @@ from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.methods.negatives import check_negatives
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.model.adapter import InfluenceAdapter
+from recbole_unlearn.production.duties import here_of, with_duties
+from recbole_unlearn.production.extraction import Look
 from recbole_unlearn.production.pending import (
     Job,
     earlier_jobs,
@@ -38,6 +40,7 @@ from recbole_unlearn.production.pending import (
     present,
     without_owed,
 )
+from recbole_unlearn.settings.policy import Policy, read_policy
 from recbole_unlearn.trainer import Unlearner
 
 _STAYS_OWED = (
@@ -55,6 +58,7 @@ class Plan:
         dataset: As the model knows it.
         source: The model's file, as it was loaded.
         method: Carries out the requests.
+        policy: What follows the withdrawals.
         jobs: One after the other: what left before, what is owed, then the given request in its batches.
         withdrawal: What the model knows of all jobs together, resolved: to refuse early, and for a dry run.
         seen: What the plan depends on in the ledger.
@@ -68,6 +72,7 @@ class Plan:
     dataset: WithdrawalDataset
     source: SeenFile
     method: UnlearnMethod
+    policy: Policy | None = None
     jobs: list[Job] = field(default_factory=list)
     withdrawal: Withdrawal | None = None
     seen: Any = None
@@ -97,22 +102,26 @@ def withdraw_from_model(model_file: str | Path, given: Mapping[str, Any]) -> dic
         StorageError: The disk refused to write; the model and the ledger are as they were. In batches, the error says how
             many parts were recorded before.
     """
-    given = dict(given)
     with LedgerSession() as session:
-        plan = _plan(model_file, given, session)
-        if plan.config["dry_run"]:
-            return {**_result(model_file, plan), "plan": _described(plan)}
-        if not plan.jobs:
-            if plan.dataset.caught_up:
-                # The model knows from now on that nothing is left to forget.
-                Unlearner(plan.config, plan.model, plan.dataset).save(model_file)
-            return _result(model_file, plan)
-        with session.locked(plan.config) as ledger:
-            recover(ledger, model_file=model_file)
-            if not plan.source.is_unchanged or _seen(ledger, model_file) != plan.seen:
-                plan = _plan(model_file, given, session)  # another process was quicker
-            rows, receipts = _carry_out_jobs(model_file, plan, ledger, session)
-        return _result(model_file, plan, ledger, receipts, [row.entry for row in rows])
+        return withdraw_in(session, model_file, dict(given))
+
+
+def withdraw_in(session: LedgerSession, model_file: str | Path, given: dict[str, Any]) -> dict[str, Any]:
+    """Do what ``withdraw_from_model`` does, with a ledger that the caller opened."""
+    plan = _plan(model_file, given, session)
+    if plan.config["dry_run"]:
+        return {**_result(model_file, plan), "plan": _described(plan)}
+    if not plan.jobs:
+        if plan.dataset.caught_up:
+            # The model knows from now on that nothing is left to forget.
+            Unlearner(plan.config, plan.model, plan.dataset).save(model_file)
+        return _result(model_file, plan)
+    with session.locked(plan.config) as ledger:
+        recover(ledger, model_file=model_file)
+        if not plan.source.is_unchanged or _seen(ledger, model_file) != plan.seen:
+            plan = _plan(model_file, given, session)  # another process was quicker
+        rows, receipts = _carry_out_jobs(model_file, plan, ledger, session)
+    return _result(model_file, plan, ledger, receipts, [row.entry for row in rows])
 
 
 def _carry_out_jobs(
@@ -126,7 +135,11 @@ def _carry_out_jobs(
         owe(ledger, model_file, given, plan.source.digest)
     try:
         for job in plan.jobs:
-            receipts += unlearner.save(model_file, [_unlearned(unlearner, job, plan.method)], session)
+            unsaved = _unlearned(unlearner, job, plan.method, plan.policy)
+            unsaved = with_duties(
+                unsaved, plan.method, plan.policy, ledger.rows(), here_of(ledger, model_file, unsaved)
+            )
+            receipts += unlearner.save(model_file, [unsaved], session)
     except Exception as error:
         stays = "" if _take_back(ledger, model_file, given) else _STAYS_OWED.format(model_file)
         done = ledger.anchor["count"] - begin
@@ -149,12 +162,15 @@ def _take_back(ledger: Ledger, model_file: str | Path, given: Sequence[Mapping[s
     return True
 
 
-def _unlearned(unlearner: Unlearner, job: Job, method: UnlearnMethod) -> Unsaved:
+def _unlearned(unlearner: Unlearner, job: Job, method: UnlearnMethod, policy: Policy | None) -> Unsaved:
     """Let the model forget what it knows of a job, and return what is to be recorded of all of it."""
     assert unlearner.dataset is not None
     if job.known:
+        look = Look(unlearner, job.known) if policy is not None else None
         unlearner.unlearn(job.known, method, "all")
         last = unlearner.unsaved[-1]
+        if look is not None:
+            last = replace(last, entry={**last.entry, "refit": look.after()})
     else:
         last = recorded_only(unlearner, unlearner.dataset, method.name)
     return replace(last, request=job.request, unnamed=job.unnamed, catches_up=job.origin == "ledger")
@@ -172,7 +188,7 @@ def _plan(model_file: str | Path, given: dict[str, Any], session: LedgerSession)
     config, model, dataset = load_for_withdrawal(model_file, given, session)
     method = _method(config, model, dataset, given)
     assert dataset.model_source is not None
-    plan = Plan(config, model, dataset, dataset.model_source, method)
+    plan = Plan(config, model, dataset, dataset.model_source, method, read_policy(config["policy"]))
     ledger = session.find(config)
     plan.seen = _seen(ledger, model_file) or (NOTHING_WITHDRAWN, [])
     if ledger is not None:
@@ -212,7 +228,12 @@ def _method(config: Config, model: Any, dataset: WithdrawalDataset, given: Mappi
     names = config["methods"] if "methods" in given else [config["unlearn_method"]]
     if len(names) != 1:
         raise ConfigError(f"methods is {', '.join(names)}; one method unlearns a trained model: name one")
-    method = get_method(config, names[0])
+    return checked_method(config, model, dataset, names[0])
+
+
+def checked_method(config: Config, model: Any, dataset: WithdrawalDataset, name: str) -> UnlearnMethod:
+    """Return a method of this name, or refuse a model that it cannot unlearn from."""
+    method = get_method(config, name)
     check_negatives(config, method)
     if method.needs_adapter:
         adapter = InfluenceAdapter.of(model)

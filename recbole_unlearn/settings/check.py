@@ -14,6 +14,7 @@ import recbole
 
 from recbole_unlearn.exceptions import ConfigError, suggest
 from recbole_unlearn.settings import presets
+from recbole_unlearn.settings.policy import read_policy
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
@@ -125,6 +126,7 @@ def check_values(values: Mapping[str, Any]) -> None:
     for name, (holds, meaning) in _RANGES.items():
         if not holds(values[name]):
             raise ConfigError(f"{name} is {values[name]!r}; {meaning}")
+    read_policy(values["policy"])
     known = presets.names("method")
     for name in [*values["methods"], values["unlearn_method"]]:
         if name not in known and not presets.names_code(name):

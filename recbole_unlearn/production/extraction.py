@@ -1,0 +1,136 @@
+"""What could be read out of a model, for receipts: of those who leave, while their rows are there, and of a rehearsal.
+
+The rows of who left are gone afterwards, so nobody can measure them on a later model. A rehearsal takes retained users out
+of a copy of the model in the same way instead: their rows are there, and the copy is thrown away.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.request import WithdrawalRequest
+from recbole_unlearn.data.withdrawal import Interactions
+from recbole_unlearn.evaluator.halves import Halves, halves_of
+from recbole_unlearn.evaluator.mio import Rows
+from recbole_unlearn.evaluator.refit import LEAST_USERS, NEGATIVES, group_figures
+from recbole_unlearn.exceptions import RequestError
+from recbole_unlearn.methods import UnlearnMethod
+from recbole_unlearn.trainer import Unlearner
+
+# An exact figure can tell who it was: whoever holds the old model and the old rows can compute everybody's.
+_STEP_OF_FEW, _STEP = 0.05, 0.01
+_SHARE = 10  # a rehearsal takes out a tenth of the users at most
+
+
+class Look:
+    """What the refit oracle reads of a request, before it is carried out; ``after`` asks the model that came of it.
+
+    Args:
+        unlearner: Before the withdrawal.
+        request: What the model knows of it.
+    """
+
+    def __init__(self, unlearner: Unlearner, request: WithdrawalRequest) -> None:
+        self._unlearner, self._seed = unlearner, unlearner.config["seed"]
+        dataset = unlearner.dataset
+        assert dataset is not None
+        rows = dataset.interactions()
+        forget = request.resolve(rows, "all").forget
+        left = np.unique(rows.users[forget])
+        is_whole = not np.isin(rows.users[~forget], left).any() and request.kind == "users"
+        self._calibrated = bool(is_whole and unlearner.config["eval_args"]["order"] == "RO")
+        try:
+            self._halves: Halves | None = question(dataset, forget, self._seed)
+        except RequestError:
+            self._halves = None
+        self._of, self._before = len(left), self._read()
+
+    def _read(self) -> dict[str, Any]:
+        if self._halves is None:
+            return {
+                "auc": None,
+                "reason": "somebody has rows with every item, so that there is nothing to compare with",
+            }
+        return rounded(group_figures(self._unlearner.model, self._halves, self._seed))
+
+    def after(self) -> dict[str, Any]:
+        """Return what goes into the ledger's row.
+
+        Returns:
+            ``before`` and ``after``: AUC and, of 5 users or more, its 95 % interval, to the nearest .01, of fewer users to
+            the nearest .05; ``users``, of how many, ``of`` how many who lost rows; ``calibrated``: .5 means nothing.
+        """
+        asked = 0 if self._halves is None else len(self._halves.users)
+        told = {"before": self._before, "after": self._read(), "users": asked, "of": self._of}
+        return {**told, "calibrated": self._calibrated}
+
+
+def question(dataset: WithdrawalDataset, group: np.ndarray, seed: int, most: int | None = None) -> Halves:
+    """Return the refit oracle's question about some training rows of a data set, bool, shape [rows].
+
+    They are asked about beside the user's validation and test rows, on neither of which the model was trained.
+    """
+    parts = [dataset.interactions(part) for part in range(3)]
+    known, held_out = (
+        Rows(*(np.concatenate([getattr(part, ids) for part in some]) for ids in ("users", "items")))
+        for some in (parts, parts[1:])
+    )
+    chosen = Rows(parts[0].users[group], parts[0].items[group])
+    return halves_of(chosen, held_out, known, parts[0], NEGATIVES, seed, most)
+
+
+def rehearsal(unlearner: Unlearner, method: UnlearnMethod, users: int, draw: int) -> dict[str, Any]:
+    """Take retained users out of a copy of a model by a method, and return what the refit oracle reads of them.
+
+    Args:
+        unlearner: With the model as it is served; it is not changed.
+        method: What is rehearsed, such as RedrawItems.
+        users: How many are taken out at most; a tenth of those who can be asked at most.
+        draw: Number of the draw: another one takes others out.
+
+    Returns:
+        ``users``; ``before`` and ``after``, of those who were taken out, on the model and on the copy; ``control``, of as
+        many others, on the copy: where it is not above .5, the copy remembers nobody, and ``after`` says nothing. Or
+        ``reason``.
+    """
+    dataset = unlearner.dataset
+    assert dataset is not None
+    rows, seed = dataset.interactions(), unlearner.config["seed"] + draw
+    ask = partial(question, dataset, seed=seed)
+    try:
+        everybody = ask(np.ones(len(rows.users), dtype=bool)).users
+        number = min(users, len(everybody) // _SHARE)
+        if number < LEAST_USERS:
+            return {"reason": f"{number} users could be taken out for it, and {LEAST_USERS} are needed"}
+        shuffled = np.random.default_rng(seed).permutation(everybody)
+        taken_out, others = (ask(rows.of_users(part)) for part in (shuffled[:number], shuffled[number : 2 * number]))
+    except RequestError as error:
+        return {"reason": str(error)}
+    rehearsed = unlearner.copy()
+    rehearsed.unlearn(_request(rows, taken_out.users), method, "train")
+    looks = ((unlearner.model, taken_out), (rehearsed.model, taken_out), (rehearsed.model, others))
+    before, after, control = (rounded(group_figures(model, halves, seed)) for model, halves in looks)
+    return {"users": number, "before": before, "after": after, "control": control}
+
+
+def _request(rows: Interactions, users: np.ndarray) -> WithdrawalRequest:
+    return WithdrawalRequest.users(rows.user_tokens[users])
+
+
+def rounded(figures: dict[str, Any]) -> dict[str, Any]:
+    """Return figures as a receipt tells them.
+
+    >>> rounded({"auc": 0.7314, "auc_low": 0.6931, "auc_high": 0.77, "users": 9, "mean": 0.7})
+    {'auc': 0.73, 'auc_low': 0.69, 'auc_high': 0.77}
+    >>> rounded({"auc": 0.7314, "users": 1})
+    {'auc': 0.75}
+    """
+    if figures["auc"] is None:
+        return {"auc": None, "reason": figures["reason"]}
+    step = _STEP if figures["users"] >= LEAST_USERS else _STEP_OF_FEW
+    names = ("auc", "auc_low", "auc_high")
+    return {name: round(round(figures[name] / step) * step, 2) for name in names if name in figures}
