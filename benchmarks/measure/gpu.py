@@ -139,6 +139,7 @@ class Measured:
             "SCIF": lambda: self.method("SCIF", 4),
             "one person": self.person,
             "Retrain": self.retrain,
+            "RetrainSVD": lambda: self.method("RetrainSVD", 1),
             "RedrawItems": lambda: self.method("RedrawItems", 1),
             "IF": lambda: self.method("IF", 1),
             "oracles": self.oracles,
