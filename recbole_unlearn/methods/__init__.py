@@ -1,6 +1,6 @@
 """The unlearning methods; each has one name in yaml, in the registry and in the report."""
 
-from recbole_unlearn.methods import finetune, influence_function, receraser, redraw, reset, retrain, sisa
+from recbole_unlearn.methods import finetune, influence_function, receraser, redraw, reset, retrain, retrain_svd, sisa
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod, method_class
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "redraw",
     "reset",
     "retrain",
+    "retrain_svd",
     "sisa",
 ]
