@@ -5,9 +5,11 @@
 Protocol `paper`. METHOD is a name, or NAME:12 to ask it in the first 12 worlds only. While worlds end,
 benchmarks/results/shadows-MODEL-DATASET.json (or --out) grows. Worlds and their answers are kept in benchmarks/cache (or
 --bank): the same command goes on where it was cut off, and more worlds or methods use what is there. On SIGTERM it ends in
-order. A bank holds models of people's data: delete it afterwards.
+order. COMMIT in the environment names the commit of a copy without its git. A bank holds models of people's data: delete it
+afterwards.
 """
 
+import os
 import signal
 import sys
 import time
@@ -36,7 +38,13 @@ def main(model, dataset, worlds, *rest):
     init_seed(config["seed"], True)
     began = time.time()
     audit = Audit.plan(config, create_dataset(config), int(worlds), methods, bank)
-    facts = {"model": model, "dataset": dataset, "commit": git_revision(), "source": source_digest(), "jobs": jobs}
+    facts = {
+        "model": model,
+        "dataset": dataset,
+        "commit": os.environ.get("COMMIT") or git_revision(),
+        "source": source_digest(),
+        "jobs": jobs,
+    }
 
     def told(report):
         took = {"minutes": (time.time() - began) / 60, "environment": environment(config["device"])}
