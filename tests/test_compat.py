@@ -99,3 +99,69 @@ def test_importing_the_package_or_influence_imports_no_recbole():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "False"
+
+
+def without(module, script):
+    """Run a script in a Python that does not find a module."""
+    hidden = textwrap.dedent(f"""
+        import sys
+        from importlib.machinery import PathFinder
+
+        stock = PathFinder.find_spec
+
+        def find_spec(name, path=None, target=None):
+            return None if name.partition(".")[0] == {module!r} else stock(name, path, target)
+
+        PathFinder.find_spec = find_spec
+    """)
+    whole = hidden + textwrap.dedent(script)
+    done = subprocess.run([sys.executable, "-c", whole], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_without_ray_quick_start_imports_and_only_a_search_by_ray_asks_for_it():
+    script = """
+        import recbole_unlearn, sys
+        from recbole.quick_start import objective_function, quick_start, run_recbole
+        print(sorted(name for name in sys.modules if name.partition(".")[0] == "ray"))
+        try:
+            import ray
+        except ImportError:
+            print("nobody else finds it")
+        try:
+            quick_start.tune.report(ndcg=1.0)
+        except ImportError as error:
+            print(error)
+    """
+    assert without("ray", script).splitlines() == [
+        "[]",
+        "nobody else finds it",
+        "ray.tune.report was asked for, and ray is not installed; install it: pip install ray",
+    ]
+
+
+def test_without_recbole_the_import_says_what_to_install():
+    script = """
+        import recbole_unlearn
+        try:
+            recbole_unlearn.Config
+        except ImportError as error:
+            print(error.name, str(error).rpartition(": ")[2])
+    """
+    assert without("recbole", script).strip() == "recbole pip install --no-deps recbole==1.2.1"
+
+
+def test_pandas_3_is_refused_with_the_reason():
+    script = """
+        import pandas
+        pandas.__version__ = "3.0.1"
+        import recbole_unlearn
+        try:
+            import recbole.data.dataset
+        except ImportError as error:
+            print(error)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
+    assert "pandas 3.0.1 is installed" in done.stdout
+    assert "pip install 'pandas<3'" in done.stdout
