@@ -1,4 +1,5 @@
 # `make demo` and `make test` do everything else first: both make the environment if need be.
+# Python 3.11 brings RecBole with its own pins; any other python3 from 3.11 on does as well.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -12,6 +13,7 @@ GRIDS  := paper table2 ml-1m figure3 figure7 ml-1m-lightgcn
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,plots]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt recbole==1.2.1
 	touch $@
 
 demo: $(READY)

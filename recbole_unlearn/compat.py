@@ -1,7 +1,9 @@
 """What RecBole 1.2.1 needs on today's numpy, scipy and torch, each piece with its reason.
 
 ``apply()`` runs when ``recbole_unlearn`` is imported. It adds names that are missing and touches nothing else; RecBole's
-modules are mended when they are imported, so a script that never imports RecBole never pays for it.
+modules are mended when they are imported, so a script that never imports RecBole never pays for it. Where RecBole itself,
+or the pandas that it was written for, is missing, the import says what to install; ray is lent where it is missing, to the
+one module of RecBole that imports it.
 
 ``torch.load`` itself stays as it is. RecBole's checkpoints are pickles, which run code when they are loaded; torch
 refuses them since 2.6. Only calls that stand in RecBole's own modules may load one, and only a file that this process
@@ -11,6 +13,7 @@ with ``trust``.
 
 import builtins
 import importlib.abc
+import importlib.util
 import os
 import sys
 import types
@@ -29,6 +32,7 @@ def apply() -> None:
     _silence_recboles_future_warnings()
     if not any(isinstance(finder, _PatchOnImport) for finder in sys.meta_path):
         sys.meta_path.insert(0, _PatchOnImport())
+        sys.meta_path.append(_SaysHowToInstall())
         for name, patch in _PATCHES.items():
             if name in sys.modules:
                 patch(sys.modules[name])
@@ -130,6 +134,40 @@ def _trust_what_the_script_loads(module: types.ModuleType) -> None:
         package.load_data_and_model = load_data_and_model  # type: ignore[union-attr]
 
 
+def _refuse_pandas_3() -> None:
+    """RecBole fills missing values by ``table[column].fillna(inplace=True)``, which pandas 3 does to a copy, silently."""
+    import pandas as pd
+
+    if int(pd.__version__.split(".")[0]) >= 3:
+        raise ImportError(
+            f"pandas {pd.__version__} is installed, with which RecBole 1.2.1 leaves missing values in place and says "
+            f"nothing; install pandas 2: pip install 'pandas<3'"
+        )
+
+
+def _lend_ray() -> None:
+    """``recbole.quick_start`` imports ``ray.tune`` for a search with ray alone; without ray it gets one that says so."""
+    if importlib.util.find_spec("ray") is not None:
+        return
+
+    def explain(name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise ImportError(f"ray.tune.{name} was asked for, and ray is not installed; install it: pip install ray")
+
+    ray, tune = types.ModuleType("ray"), types.ModuleType("ray.tune")
+    tune.__getattr__ = explain  # type: ignore[method-assign]
+    ray.tune = tune  # type: ignore[attr-defined]
+    sys.modules |= {"ray": ray, "ray.tune": tune}
+
+
+def _take_ray_back() -> None:
+    """Nobody else finds the lent one: other libraries look for ray to learn whether it is there."""
+    for name in ("ray.tune", "ray"):
+        if getattr(sys.modules.get(name), "__spec__", None) is None:
+            sys.modules.pop(name, None)
+
+
 def _search_with_todays_generator(module: types.ModuleType) -> None:
     """hyperopt draws with ``Generator.integers`` since 0.2.6; RecBole's exhaustive search hands it a ``RandomState``."""
     import numpy as np
@@ -146,21 +184,51 @@ _PATCHES: dict[str, Callable[[types.ModuleType], None]] = {
 }
 
 
+def _nothing(*_: Any) -> None: ...
+
+
+# What is done right before a module is executed, and right after it whether it failed or not.
+_BEFORE: dict[str, Callable[[], None]] = {
+    "recbole.data.dataset.dataset": _refuse_pandas_3,
+    "recbole.quick_start.quick_start": _lend_ray,
+}
+_AFTER: dict[str, Callable[[], None]] = {"recbole.quick_start.quick_start": _take_ray_back}
+
+
+class _SaysHowToInstall(importlib.abc.MetaPathFinder):
+    """Stands last: who asks it for RecBole has none."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname == "recbole":
+            raise ModuleNotFoundError(
+                "RecBole is not installed. Up to Python 3.11 it comes with this package; above, install it without its own "
+                "bound of ray: pip install --no-deps recbole==1.2.1",
+                name=fullname,
+            )
+        return None
+
+
 class _PatchOnImport(importlib.abc.MetaPathFinder):
     """Runs the patch of a RecBole module right after Python has executed that module."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> ModuleSpec | None:
-        patch = _PATCHES.get(fullname)
-        spec = PathFinder.find_spec(fullname, path) if patch else None
-        if patch is None or spec is None or spec.loader is None:
+        touched = fullname in _PATCHES or fullname in _BEFORE
+        spec = PathFinder.find_spec(fullname, path) if touched else None
+        if spec is None or spec.loader is None:
             return None
         run = spec.loader.exec_module
 
         def exec_module(module: types.ModuleType) -> None:
-            run(module)
-            patch(module)
+            _BEFORE.get(fullname, _nothing)()
+            try:
+                run(module)
+            finally:
+                _AFTER.get(fullname, _nothing)()
+            _PATCHES.get(fullname, _nothing)(module)
 
         spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec

@@ -1,12 +1,16 @@
+import configparser
 import subprocess
 import sys
 import textwrap
 from collections import Counter
+from importlib.metadata import requires
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from packaging.requirements import Requirement
 from scipy.sparse import dok_matrix
 
 from recbole_unlearn import compat
@@ -84,6 +88,8 @@ def test_a_stock_script_runs_to_its_last_line(tmp_path, data_path, model):
 
 @pytest.mark.parametrize("first", ["recbole.quick_start", "recbole_unlearn"])
 def test_the_order_of_imports_does_not_matter(first):
+    if first == "recbole.quick_start" and find_spec("ray") is None:
+        pytest.skip("stock RecBole itself needs ray here; where this package is imported first, it does not")
     script = (
         "import numpy; numpy.bool8 = numpy.bool_  # without which ray stops the import\n"
         f"import {first}, recbole_unlearn, recbole.quick_start as package; from recbole.quick_start import quick_start\n"
@@ -99,3 +105,85 @@ def test_importing_the_package_or_influence_imports_no_recbole():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "False"
+
+
+def without(module, script):
+    """Run a script in a Python that does not find a module."""
+    hidden = textwrap.dedent(f"""
+        import sys
+        from importlib.machinery import PathFinder
+
+        stock = PathFinder.find_spec
+
+        def find_spec(name, path=None, target=None):
+            return None if name.partition(".")[0] == {module!r} else stock(name, path, target)
+
+        PathFinder.find_spec = find_spec
+    """)
+    whole = hidden + textwrap.dedent(script)
+    done = subprocess.run([sys.executable, "-c", whole], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_without_ray_quick_start_imports_and_only_a_search_by_ray_asks_for_it():
+    script = """
+        import recbole_unlearn, sys
+        from recbole.quick_start import objective_function, quick_start, run_recbole
+        print(sorted(name for name in sys.modules if name.partition(".")[0] == "ray"))
+        try:
+            import ray
+        except ImportError:
+            print("nobody else finds it")
+        try:
+            quick_start.tune.report(ndcg=1.0)
+        except ImportError as error:
+            print(error)
+    """
+    assert without("ray", script).splitlines() == [
+        "[]",
+        "nobody else finds it",
+        "ray.tune.report was asked for, and ray is not installed; install it: pip install ray",
+    ]
+
+
+def test_without_recbole_the_import_says_what_to_install():
+    script = """
+        import recbole_unlearn
+        try:
+            recbole_unlearn.Config
+        except ImportError as error:
+            print(error.name, str(error).rpartition(": ")[2])
+    """
+    assert without("recbole", script).strip() == "recbole pip install --no-deps recbole==1.2.1"
+
+
+def test_pandas_3_is_refused_with_the_reason():
+    script = """
+        import pandas
+        pandas.__version__ = "3.0.1"
+        import recbole_unlearn
+        try:
+            import recbole.data.dataset
+        except ImportError as error:
+            print(error)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
+    assert "pandas 3.0.1 is installed" in done.stdout
+    assert "pip install 'pandas<3'" in done.stdout
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
+def test_pip_installs_what_recbole_imports(python):
+    """Up to 3.11 RecBole brings its needs itself; above, its requirements are ours, but for ray."""
+    setup = configparser.ConfigParser()
+    setup.read(Path(__file__).parents[1] / "setup.cfg")
+    lines = [line for line in setup["options"]["install_requires"].splitlines() if line and not line.startswith("#")]
+    ours = [Requirement(line) for line in lines]
+    ours = {need.name for need in ours if need.marker is None or need.marker.evaluate({"python_version": python})}
+    recboles = {need.name for need in map(Requirement, requires("recbole") or []) if need.marker is None}
+    if python == "3.11":
+        assert "recbole" in ours
+    else:
+        assert recboles - ours == {"ray"}
+        assert "recbole" not in ours

@@ -13,7 +13,6 @@ import argparse
 import copy
 import json
 import math
-import os
 import statistics
 import sys
 import tempfile
@@ -148,7 +147,7 @@ class Measured:
 
 def machine(device):
     """Return names and versions of what a figure belongs to."""
-    names = {"commit": os.environ["COMMIT"]} if os.environ.get("COMMIT") else {}
+    names = {}
     if torch.device(device).type == "cuda":
         names |= {"card": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
         names["peak_mb"] = torch.cuda.max_memory_allocated() / 1e6
