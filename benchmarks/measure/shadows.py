@@ -3,7 +3,7 @@
     python -m benchmarks.measure.shadows MODEL DATASET WORLDS METHOD ... [--jobs=N] [--data_path=dataset/] [--key=value ...]
 
 Protocol `paper`. METHOD is a name, or NAME:12 to ask it in the first 12 worlds only. While worlds end,
-benchmarks/results/shadows-MODEL-DATASET.json (or --out) grows. Worlds and their answers are kept in --bank (benchmarks/cache):
+benchmarks/results/shadows-MODEL-DATASET.json (or --out) grows. Worlds and answers are kept in --bank (benchmarks/cache):
 the same command goes on where it was cut off, and more worlds or methods use what is there. On SIGTERM it ends in order. A
 bank holds models of people's data: delete it afterwards.
 """

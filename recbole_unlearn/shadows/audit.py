@@ -194,7 +194,9 @@ def _digest(config: Any, data: WithdrawalDataset, targets: np.ndarray) -> str:
     settings = {
         name: str(value)
         for name, value in config.final_config_dict.items()
-        if name not in CIRCUMSTANCES and name not in our_keys()
+        if name not in CIRCUMSTANCES
+        and name not in our_keys()
+        and "." not in name  # SCIF.ridge is an option of a method
     }
     settings |= {"torch": torch.__version__, "source": source_digest(), "share": str(SHARE), "data": data.digest}
     return digest_of(settings, {"targets": targets})
