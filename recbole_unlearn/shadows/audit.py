@@ -96,33 +96,41 @@ class Audit:
         Args:
             config: Says by ``parallel_jobs`` and ``parallel_backend`` how, and by ``show_progress`` whether the time left
                 is shown.
-            told: Gets the report as it is so far, while worlds end.
+            told: Gets the report as it is so far, while worlds end: without the figures of pairs, until the last one.
         """
         self.bank.open({key: str(config[key]) for key in ("model", "dataset", "seed")})
         waiting = [world for world in self.worlds if world.missing()]
         ended = side_by_side(run_world, waiting, config)
         bar = tqdm(ended, desc="Shadows", unit=" worlds", total=len(waiting), disable=not config["show_progress"])
         last = time.monotonic()
-        for _ in bar:
-            if time.monotonic() - last > _BETWEEN:
-                told(self.report())
-                last = time.monotonic()
+        try:
+            for _ in bar:
+                if time.monotonic() - last > _BETWEEN:
+                    told(self.report(pairs=False))
+                    last = time.monotonic()
+        except BaseException:  # also where it is ended from outside
+            told(self.report(pairs=False))
+            raise
         report = self.report()
         told(report)
         return report
 
-    def report(self) -> dict[str, Any]:
-        """Return the figures of all blocks of which each world is in the bank; see docs/protocol.md."""
+    def report(self, pairs: bool = True) -> dict[str, Any]:
+        """Return the figures of all blocks of which each world is in the bank; see docs/protocol.md.
+
+        Args:
+            pairs: Whether with those of pairs, which take half a minute for each method.
+        """
         return {
             "seed": self.seed,
             "targets": len(self.question.targets),
             "targets_refitted": len(self.question.halves.users),
             "pairs": len(self.question.pairs.users),
             "worlds": len(self.worlds),
-            "methods": {name: self._figures(name, most) for name, most in self.methods.items()},
+            "methods": {name: self._figures(name, most, pairs) for name, most in self.methods.items()},
         }
 
-    def _figures(self, name: str, most: int) -> dict[str, Any]:
+    def _figures(self, name: str, most: int, pairs: bool) -> dict[str, Any]:
         found = [self.bank.load_answers(number, self.worlds[number].methods[name]) for number in range(most)]
         whole = [
             number
@@ -135,6 +143,8 @@ class Audit:
             return {"worlds": 0}
         figures: dict[str, Any] = {"worlds": len(whole), "seconds": float(np.median([a["seconds"] for a in answers]))}
         for statistic in (*STATISTICS, *WHO_LEFT):
+            if statistic.endswith("of pairs") and not pairs:
+                continue
             owners = self.question.owners(statistic)
             values = by_role(np.stack([part[statistic] for part in answers]), self.roles[whole][:, owners])
             figures[statistic] = told_apart(values[FORGET], values[OUT], owners, self.seed)

@@ -147,7 +147,9 @@ def test_shards_and_the_worlds_of_a_shadow_audit_go(left, monkeypatch):
     foreign.parent.mkdir()
     foreign.write_bytes(world.read_bytes())
     assert main(["--audit=banks", "--dataset=tiny", "--data_path=data", "--report=../audit.json"]) == 1
-    must = {one["path"] for one in json.loads(Path("../audit.json").read_text())["traces"] if one["group"] == "MUST FIX"}
+    must = {
+        one["path"] for one in json.loads(Path("../audit.json").read_text())["traces"] if one["group"] == "MUST FIX"
+    }
     assert {str(world), str(foreign)} <= must
     main(COMMAND)
     found = actions()

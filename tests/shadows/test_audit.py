@@ -173,3 +173,21 @@ def test_methods_of_shards_learn_in_each_world(make_audit, tmp_path):
     config, planned = make_audit(tmp_path, ["SISA"], worlds=3, shard_count=2)
     report = planned.run(config)
     assert report["methods"]["SISA"]["worlds"] == 3
+
+
+def test_an_audit_that_is_ended_from_outside_tells_what_it_has(make_audit, tmp_path, monkeypatch):
+    config, planned = make_audit(tmp_path, ["SCIF"], worlds=3)
+
+    def ended(world, original, name):
+        if world.number == 1:
+            raise SystemExit(143)
+        return answers_of(world, original, name)
+
+    monkeypatch.setattr(worlds_of, "answers_of", ended)
+    told = []
+    with pytest.raises(SystemExit):
+        planned.run(config, told.append)
+    assert len(told) == 1
+    assert planned.bank.load_answers(0, planned.worlds[0].methods["SCIF"]) is not None
+    assert planned.bank.load_world(1) is not None
+    assert planned.bank.load_answers(1, planned.worlds[1].methods["SCIF"]) is None
