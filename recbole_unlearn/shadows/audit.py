@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.model.adapter import ScoringAdapter
 from recbole_unlearn.settings.check import our_keys
 from recbole_unlearn.settings.revision import source_digest
-from recbole_unlearn.shadows.bank import Bank
+from recbole_unlearn.shadows.bank import DAYS, Bank
 from recbole_unlearn.shadows.figures import separation, told_apart
 from recbole_unlearn.shadows.question import STATISTICS, WHO_LEFT, Question
 from recbole_unlearn.shadows.roles import BLOCK, FORGET, IN, OUT, SHARE, by_role, draw_roles, draw_targets
@@ -156,6 +157,25 @@ class Audit:
     def _null(self, never: np.ndarray, owners: np.ndarray) -> dict[str, Any]:
         first, second = two_of(never, owners, self.seed)
         return separation(first, second, owners, self.seed)
+
+
+def audited(config: Any, data: WithdrawalDataset, methods: Sequence[str]) -> dict[str, Any]:
+    """Run the audit that ``shadows`` of a config asks for, with a bank in ``checkpoint_dir``, and return its report.
+
+    The audit has people and roles of its own, so that it does not depend on the request of the run.
+
+    Args:
+        config: A ``recbole_unlearn.Config``; ``shadows`` is the number of worlds.
+        data: The data set, split.
+        methods: Names of the methods.
+    """
+    audit = Audit.plan(config, data, config["shadows"], methods, config["checkpoint_dir"])
+    report = audit.run(config)
+    logging.getLogger(__name__).warning(
+        f"{str(audit.bank.folder)!r} holds models of people's data; delete it when the audit is read: it may not live for "
+        f"more than {DAYS} days"
+    )
+    return report
 
 
 def two_of(never: np.ndarray, owners: np.ndarray, seed: int) -> np.ndarray:
