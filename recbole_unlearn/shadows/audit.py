@@ -65,7 +65,7 @@ class Audit:
             folder: Where banks are.
 
         Raises:
-            ConfigError: A method is not known or its number of worlds is none.
+            ConfigError: A method is not known, its number of worlds is none, or there are too few users.
             UnsupportedModelError: The model has no adapter, so that no row can be fitted.
         """
         ScoringAdapter.class_for(config.model_class)
@@ -74,6 +74,11 @@ class Audit:
         targets = users[draw_targets(rows.user_tokens[users], seed)]
         question = Question.of(data, targets, seed)
         roles = draw_roles(rows.user_tokens[targets], seed, worlds)
+        if not (roles == FORGET).any(axis=1).all():
+            raise ConfigError(
+                f"a shadow audit of {len(users)} users has {len(targets)} targets, and in one of its worlds nobody leaves; it "
+                f"needs some hundred users, or another seed than {seed}"
+            )
         asked = {ORIGINAL: len(roles), **dict(_method_of(given, len(roles)) for given in methods)}
         bank, tags = Bank(folder, _digest(config, data, targets)), {name: _tag(config, name) for name in asked}
         planned = [

@@ -169,6 +169,11 @@ def test_an_unknown_method_and_a_number_that_is_none_are_refused(make_audit, tmp
         make_audit(tmp_path, ["SCIF:none"])
 
 
+def test_worlds_in_which_nobody_leaves_are_refused(make_audit, tmp_path):
+    with pytest.raises(ConfigError, match="60 users has 9 targets, and in one of its worlds nobody leaves"):
+        make_audit(tmp_path, worlds=900)
+
+
 def test_methods_of_shards_learn_in_each_world(make_audit, tmp_path):
     config, planned = make_audit(tmp_path, ["SISA"], worlds=3, shard_count=2)
     report = planned.run(config)

@@ -19,6 +19,7 @@ def keys(data_path, tmp_path, monkeypatch):
         "data_path": data_path,
         "methods": ["Retrain", "SCIF"],
         "epochs": 2,
+        "seed": 7,
         "parallel_jobs": 1,
         "show_progress": False,
         "mio_protocols": ["refit"],
