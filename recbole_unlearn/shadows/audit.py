@@ -76,8 +76,8 @@ class Audit:
         roles = draw_roles(rows.user_tokens[targets], seed, worlds)
         if not (roles == FORGET).any(axis=1).all():
             raise ConfigError(
-                f"a shadow audit of {len(users)} users has {len(targets)} targets, and in one of its worlds nobody leaves; it "
-                f"needs some hundred users, or another seed than {seed}"
+                f"a shadow audit of {len(users)} users has {len(targets)} targets, and in one of its worlds nobody leaves; "
+                f"it needs some hundred users, or another seed than {seed}"
             )
         asked = {ORIGINAL: len(roles), **dict(_method_of(given, len(roles)) for given in methods)}
         bank, tags = Bank(folder, _digest(config, data, targets)), {name: _tag(config, name) for name in asked}
