@@ -28,7 +28,6 @@ from recbole_unlearn.evaluator.page import save_page
 from recbole_unlearn.evaluator.plots import save_plots
 from recbole_unlearn.evaluator.report import make_report, save_report
 from recbole_unlearn.methods import UnlearnMethod
-from recbole_unlearn.shadows.audit import audited
 from recbole_unlearn.trainer import Unlearner, train_for_method, train_model
 
 
@@ -113,9 +112,7 @@ def _compared(
         original.save(_model_file(config, withdrawal, "Original"))
     for name, told in assessment.witnesses(unlearners).items():
         results[name]["witnesses"] = told
-    facts = facts_of(config, withdrawal, assessment)
-    if config["shadows"]:
-        facts["shadows"] = audited(config, data, list(methods))
+    facts = facts_of(config, withdrawal, assessment, audited_methods=list(methods))
     return make_report(facts, results, assessment.popularity())
 
 

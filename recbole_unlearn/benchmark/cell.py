@@ -27,7 +27,6 @@ from recbole_unlearn.exceptions import ConfigError, InputError, UnsupportedModel
 from recbole_unlearn.lineage.lines import append_line, digest, read_lines
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.settings.revision import source_digest
-from recbole_unlearn.shadows.audit import audited
 from recbole_unlearn.trainer import Unlearner, train_for_method, train_model
 
 _MODELS = 10  # M of eq. 8
@@ -152,10 +151,7 @@ def _principles(
             refused[name] = str(error)
     for name, figures in assessment.witnesses(unlearners).items():
         results[name]["witnesses"] = figures
-    facts = facts_of(config, withdrawal, assessment)
-    if config["shadows"]:
-        assert original.dataset is not None
-        facts["shadows"] = audited(config, original.dataset, [name for name in methods if name not in refused])
+    facts = facts_of(config, withdrawal, assessment, [name for name in methods if name not in refused])
     report = make_report(facts, results, assessment.popularity())
     return {**report, "refused": refused}
 
