@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from recbole_unlearn import run_unlearn
+from recbole_unlearn.benchmark.runner import run_benchmark
 from recbole_unlearn.evaluator.page import render_page
 from recbole_unlearn.evaluator.report import render
 from recbole_unlearn.exceptions import ConfigError
@@ -55,3 +56,13 @@ def test_what_cannot_be_audited_is_refused_before_anything_is_written(keys, give
     with pytest.raises(ConfigError, match=match):
         run_unlearn("NeuMF", "tiny", config_dict={**keys, **given}, argv=())
     assert not Path("saved").exists()
+
+
+def test_a_cell_of_a_grid_has_the_audit(keys, tmp_path):
+    config = {name: value for name, value in keys.items() if name not in ("methods", "seed", "parallel_jobs")}
+    grid = {"methods": ["Retrain", "SCIF"], "datasets": ["tiny"], "seeds": [7], "config": {**config, "shadows": 9}}
+    path = tmp_path / "grid.yaml"
+    path.write_text(json.dumps(grid))
+    assert run_benchmark(str(path)) == 0
+    line = json.loads((tmp_path / "results" / "grid.jsonl").read_text())
+    assert line["shadows"]["methods"]["SCIF"]["worlds"] == 9
