@@ -196,3 +196,19 @@ def test_an_audit_that_is_ended_from_outside_tells_what_it_has(make_audit, tmp_p
     assert planned.bank.load_answers(0, planned.worlds[0].methods["SCIF"]) is not None
     assert planned.bank.load_world(1) is not None
     assert planned.bank.load_answers(1, planned.worlds[1].methods["SCIF"]) is None
+
+
+@pytest.mark.parametrize("model", ["LightGCN", "BPR"])
+def test_other_models_are_audited_too(make_config, tmp_path, model):
+    config = make_config(model, seed=7, epochs=1, embedding_size=8, parallel_jobs=1)
+    planned = Audit.plan(config, create_dataset(config), 3, ["SCIF", "ResetUE"], tmp_path)
+    planned.bank.open({})
+    world = planned.worlds[0]
+    run_world(world)
+    scif, reset = (planned.bank.load_answers(0, world.methods[name]) for name in ("SCIF", "ResetUE"))
+    np.testing.assert_allclose(scif["refit"], reset["refit"], atol=1e-6)  # both leave the items as they are
+    first = run_world(world)  # nothing is left to do
+    assert first == 0
+    same = scif["served"] == scif["served, rows untouched"]
+    if model == "BPR":
+        np.testing.assert_array_equal(same, world.roles != OUT)
