@@ -112,7 +112,8 @@ def _compared(
         original.save(_model_file(config, withdrawal, "Original"))
     for name, told in assessment.witnesses(unlearners).items():
         results[name]["witnesses"] = told
-    return make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())
+    facts = facts_of(config, withdrawal, assessment, audited_methods=list(methods))
+    return make_report(facts, results, assessment.popularity())
 
 
 def _write_report(config: Config, report: dict[str, Any]) -> None:

@@ -151,7 +151,8 @@ def _principles(
             refused[name] = str(error)
     for name, figures in assessment.witnesses(unlearners).items():
         results[name]["witnesses"] = figures
-    report = make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())
+    facts = facts_of(config, withdrawal, assessment, [name for name in methods if name not in refused])
+    report = make_report(facts, results, assessment.popularity())
     return {**report, "refused": refused}
 
 

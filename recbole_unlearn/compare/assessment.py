@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -26,6 +27,7 @@ from recbole_unlearn.evaluator.utility import evaluate_by_group, popularity_mode
 from recbole_unlearn.evaluator.witnesses import Setting, witnesses_of
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.methods.negatives import sampled_negatives
+from recbole_unlearn.shadows.audit import audited
 from recbole_unlearn.shards.clocks import three_clocks
 from recbole_unlearn.shards.store import ShardStore
 from recbole_unlearn.trainer import Unlearner
@@ -71,6 +73,10 @@ class Assessment:
             gone = self.membership.withdrawn
             self._rankings[unlearner] = evaluate_by_group(unlearner, self.test_data, gone.users, gone.items)
         return self._rankings[unlearner]
+
+    def audited(self, methods: Sequence[str]) -> dict[str, Any]:
+        """Return the shadow audit of some methods; it has people of its own and does not depend on the withdrawal."""
+        return audited(self.config, self._data, methods)
 
     def witnesses(self, unlearners: dict[str, Unlearner]) -> dict[str, dict[str, Any]]:
         """Return what the witnesses of the config say about each model, beside the original and Retrain."""
@@ -198,8 +204,17 @@ def _both(first: Cost, second: Cost) -> Cost:
     return Cost(first.seconds + second.seconds, first.peak_mb, first.cpu_seconds + second.cpu_seconds)
 
 
-def facts_of(config: Config, withdrawal: Withdrawal, assessment: Assessment) -> dict[str, Any]:
-    """Return what the report says about the run itself."""
+def facts_of(
+    config: Config, withdrawal: Withdrawal, assessment: Assessment, audited_methods: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return what the report says about the run itself, and the shadow audit if ``shadows`` asks for one.
+
+    Args:
+        config: A ``recbole_unlearn.Config``.
+        withdrawal: What was withdrawn.
+        assessment: Of this withdrawal.
+        audited_methods: Names of the methods that the audit asks; none: there is no audit.
+    """
     request, sample = withdrawal.request, withdrawal.request.sample
     return {
         "model": config["model"],
@@ -219,4 +234,5 @@ def facts_of(config: Config, withdrawal: Withdrawal, assessment: Assessment) -> 
         "environment": environment(config["device"]),
         "headline": str(config["valid_metric"]).lower(),
         "mio_power": config["mio_power"],
+        **({"shadows": assessment.audited(audited_methods)} if config["shadows"] and audited_methods else {}),
     }

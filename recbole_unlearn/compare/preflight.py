@@ -67,6 +67,7 @@ def prepare(config: Config) -> tuple[WithdrawalDataset, Withdrawal, dict[str, Un
         check_lists(config, data)
         withdrawal = _resolved(config, data, session.find(config))
         methods = _methods(config)
+        _check_shadows(config, withdrawal.scope)
         if config["report_plots"]:
             check_matplotlib()
         _check_folders(config, withdrawal.scope)
@@ -100,6 +101,18 @@ def _methods(config: Config) -> dict[str, UnlearnMethod]:
             InfluenceAdapter.class_for(config.model_class)
         check_negatives(config, method)
     return methods
+
+
+def _check_shadows(config: Config, scope: str) -> None:
+    """Refuse a shadow audit where its models would be trained on rows that have left for good, or cannot be asked."""
+    if not config["shadows"]:
+        return
+    if scope != "train":
+        raise ConfigError(
+            f"shadows is {config['shadows']}, and withdraw_scope is {scope!r}: an audit trains models on the rows of people "
+            f"who stay in the data, so it takes scope train alone; set shadows to 0, or compare with withdraw_scope=train"
+        )
+    InfluenceAdapter.class_for(config.model_class)
 
 
 def not_withdrawn_yet(ledger: Ledger | None, request: WithdrawalRequest) -> WithdrawalRequest:

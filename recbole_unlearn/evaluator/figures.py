@@ -81,3 +81,16 @@ def _interval(figures: Mapping[str, Any], value: str, low: str, high: str) -> In
     if middle is None:
         return None
     return middle, figures.get(low, middle), figures.get(high, middle)
+
+
+def steps(histogram: Mapping[str, Any]) -> Points:
+    """Return the outline of a histogram.
+
+    Args:
+        histogram: ``counts``, one for each bin, and ``edges`` of the bins, one more.
+
+    >>> steps({"counts": [2, 1], "edges": [0.0, 0.5, 1.0]})
+    [(0.0, 2), (0.5, 2), (0.5, 1), (1.0, 1)]
+    """
+    counts, edges = histogram["counts"], histogram["edges"]
+    return [(edge, count) for number, count in enumerate(counts) for edge in edges[number : number + 2]]

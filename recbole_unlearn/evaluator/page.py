@@ -61,6 +61,7 @@ def render_page(report: Mapping[str, Any]) -> str:
             _time(report),
             *(_utility(report, group) for group in ("retained", "withdrawn")),
             _rank(report),
+            *(_risk(report, statistic) for statistic in ("served", "refit") if report.get("shadows")),
         ],
         legend=[(charts.swatch(number), name) for number, name in enumerate(report["methods"])],
         witnesses=_witnesses(report),
@@ -147,6 +148,50 @@ def _rank(report: Mapping[str, Any]) -> Chart:
     )
     headers = ("method", "mean", "low (95 %)", "high (95 %)", "shift from the original")
     return Chart("rank", title, reading, image, Table(f"{title}: figures", headers, _cells(intervals, 3, shifts)))
+
+
+def _risk(report: Mapping[str, Any], statistic: str) -> Chart:
+    """Return the histogram of the risk per person: how well the attacker tells her, forgotten, from her, never there."""
+    audit = report["shadows"]["methods"]
+    found = {name: (audit.get(name) or {}).get(statistic) or {} for name in report["methods"]}
+    told = {name: one for name, one in found.items() if one.get("auc") is not None}
+    curves = {name: figures.steps(told[name]["risk"]) if name in told else [] for name in report["methods"]}
+    title = f"Shadow audit: risk per person, {statistic}"
+    tops = {name: one["risk"]["highest"][0] for name, one in told.items()}
+    described = "; ".join(f"{name} {top:.2f}" for name, top in tops.items()) or "no figure"
+    label = Label(f"risk-{statistic}", title, f"Highest risk of a person: {described}.")
+    image = None
+    if told:
+        chance = figures.steps(
+            {**next(iter(told.values()))["risk"], "counts": next(iter(told.values()))["chance"]["counts"]}
+        )
+        most = max(height for points in [*curves.values(), chance] for _, height in points)
+        axes = Axis(_SHARES, "risk: AUC over the person's own worlds"), Axis(charts.ticks_between(0, most), "people")
+        image = charts.lines(label, curves, axes, chance, marks=False)
+    cells = [
+        [
+            name,
+            _text(one["auc"], 3),
+            _text(one["auc_low"], 3),
+            _text(one["auc_high"], 3),
+            _text(one["tpr"], 3),
+            str(one["false_positives"]),
+            _text(tops[name], 2),
+            _text(one["chance"]["highest_risk_95"], 2),
+        ]
+        for name, one in told.items()
+    ]
+    headers = (
+        "method",
+        "AUC",
+        "low (95 %)",
+        "high (95 %)",
+        "found at 1 % false positives",
+        "false positives",
+        "highest",
+    )
+    reading = "Dashed is what chance gives: the nearer a method is to it, the less anybody is recognised."
+    return Chart(label.name, title, reading, image, Table(f"{title}: figures", [*headers, "highest by chance"], cells))
 
 
 def _witnesses(report: Mapping[str, Any]) -> Table:

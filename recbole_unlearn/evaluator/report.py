@@ -15,7 +15,7 @@ import psutil
 import tabulate
 import torch
 
-from recbole_unlearn.evaluator.verdict import judged, notes_of_refit, notes_of_verdict, power_of_refit
+from recbole_unlearn.evaluator.verdict import judged, notes_of_refit, notes_of_shadows, notes_of_verdict, power_of_refit
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.version import __version__
 
@@ -175,7 +175,7 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
             notes.append(
                 f"The {protocol} oracle reads {power['auc']:.3f} on the original model: too weak to be informative."
             )
-    notes += [*notes_of_refit(report), *notes_of_verdict(report)]
+    notes += [*notes_of_refit(report), *notes_of_verdict(report), *notes_of_shadows(report)]
     for name, result in report["methods"].items():
         if clocks := result.get("clocks"):
             read = ", ".join(f"{clock} {_number(seconds, 3)} s" for clock, seconds in clocks.items())

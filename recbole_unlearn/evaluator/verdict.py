@@ -199,3 +199,24 @@ def notes_of_verdict(report: Mapping[str, Any]) -> list[str]:
         }
         notes.append(f"{name} over Retrain: {excesses}; within {MARGIN:g}: {word[result.get('complete')]}.")
     return notes
+
+
+def notes_of_shadows(report: Mapping[str, Any]) -> list[str]:
+    """Return what the shadow audit reads for each method: who was forgotten, told from who was never there."""
+    audit = report.get("shadows")
+    if not audit:
+        return []
+    notes = [
+        f"Shadow audit, {audit['worlds']} worlds, {audit['targets']} people: AUC of the forgotten against people who were "
+        "never there; .5 is nothing left. In brackets the interval and, after 'stay', the AUC of those who stay: the power."
+    ]
+    for name, figures in audit["methods"].items():
+        told = []
+        for statistic in ("served", "refit"):
+            found = figures.get(statistic) or {}
+            if found.get("auc") is not None:
+                rate = "" if found["tpr"] is None else f", {found['tpr']:.1%} found at 1 % false positives"
+                interval = f"[{found['auc_low']:.3f}, {found['auc_high']:.3f}; stay {found['power']['auc']:.3f}]"
+                told.append(f"{statistic} {found['auc']:.3f} {interval}{rate}")
+        notes.append(f"{name} in {figures['worlds']} worlds: {'; '.join(told) or 'no figure'}.")
+    return notes

@@ -38,6 +38,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "withdraw_seed": (lambda value: value is None or value >= 0, "it must be 0 or more"),
     "withdraw_batch": (lambda value: value is None or value >= 1, "it must be 1 or more"),
     "parallel_jobs": (lambda value: value == -1 or value >= 1, "it must be -1 (all) or 1 or more"),
+    "shadows": (lambda value: value == 0 or value >= 9, "it must be 0 (no audit) or 9 or more worlds"),
     "timing_runs": (lambda value: value >= 1, "it must be 1 or more"),
     "methods": (lambda value: len(value) > 0, "name at least one method, such as --methods=Retrain,SCIF"),
 }

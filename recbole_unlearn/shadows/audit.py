@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.model.adapter import ScoringAdapter
 from recbole_unlearn.settings.check import our_keys
 from recbole_unlearn.settings.revision import source_digest
-from recbole_unlearn.shadows.bank import Bank
+from recbole_unlearn.shadows.bank import DAYS, Bank
 from recbole_unlearn.shadows.figures import separation, told_apart
 from recbole_unlearn.shadows.question import STATISTICS, WHO_LEFT, Question
 from recbole_unlearn.shadows.roles import BLOCK, FORGET, IN, OUT, SHARE, by_role, draw_roles, draw_targets
@@ -64,7 +65,7 @@ class Audit:
             folder: Where banks are.
 
         Raises:
-            ConfigError: A method is not known or its number of worlds is none.
+            ConfigError: A method is not known, its number of worlds is none, or there are too few users.
             UnsupportedModelError: The model has no adapter, so that no row can be fitted.
         """
         ScoringAdapter.class_for(config.model_class)
@@ -73,6 +74,11 @@ class Audit:
         targets = users[draw_targets(rows.user_tokens[users], seed)]
         question = Question.of(data, targets, seed)
         roles = draw_roles(rows.user_tokens[targets], seed, worlds)
+        if not (roles == FORGET).any(axis=1).all():
+            raise ConfigError(
+                f"a shadow audit of {len(users)} users has {len(targets)} targets, and in one of its worlds nobody leaves; "
+                f"it needs some hundred users, or another seed than {seed}"
+            )
         asked = {ORIGINAL: len(roles), **dict(_method_of(given, len(roles)) for given in methods)}
         bank, tags = Bank(folder, _digest(config, data, targets)), {name: _tag(config, name) for name in asked}
         planned = [
@@ -96,33 +102,41 @@ class Audit:
         Args:
             config: Says by ``parallel_jobs`` and ``parallel_backend`` how, and by ``show_progress`` whether the time left
                 is shown.
-            told: Gets the report as it is so far, while worlds end.
+            told: Gets the report as it is so far, while worlds end: without the figures of pairs, until the last one.
         """
         self.bank.open({key: str(config[key]) for key in ("model", "dataset", "seed")})
         waiting = [world for world in self.worlds if world.missing()]
         ended = side_by_side(run_world, waiting, config)
         bar = tqdm(ended, desc="Shadows", unit=" worlds", total=len(waiting), disable=not config["show_progress"])
         last = time.monotonic()
-        for _ in bar:
-            if time.monotonic() - last > _BETWEEN:
-                told(self.report())
-                last = time.monotonic()
+        try:
+            for _ in bar:
+                if time.monotonic() - last > _BETWEEN:
+                    told(self.report(pairs=False))
+                    last = time.monotonic()
+        except BaseException:  # also where it is ended from outside
+            told(self.report(pairs=False))
+            raise
         report = self.report()
         told(report)
         return report
 
-    def report(self) -> dict[str, Any]:
-        """Return the figures of all blocks of which each world is in the bank; see docs/protocol.md."""
+    def report(self, pairs: bool = True) -> dict[str, Any]:
+        """Return the figures of all blocks of which each world is in the bank; see docs/protocol.md.
+
+        Args:
+            pairs: Whether with those of pairs, which take half a minute for each method.
+        """
         return {
             "seed": self.seed,
             "targets": len(self.question.targets),
             "targets_refitted": len(self.question.halves.users),
             "pairs": len(self.question.pairs.users),
             "worlds": len(self.worlds),
-            "methods": {name: self._figures(name, most) for name, most in self.methods.items()},
+            "methods": {name: self._figures(name, most, pairs) for name, most in self.methods.items()},
         }
 
-    def _figures(self, name: str, most: int) -> dict[str, Any]:
+    def _figures(self, name: str, most: int, pairs: bool) -> dict[str, Any]:
         found = [self.bank.load_answers(number, self.worlds[number].methods[name]) for number in range(most)]
         whole = [
             number
@@ -135,6 +149,8 @@ class Audit:
             return {"worlds": 0}
         figures: dict[str, Any] = {"worlds": len(whole), "seconds": float(np.median([a["seconds"] for a in answers]))}
         for statistic in (*STATISTICS, *WHO_LEFT):
+            if statistic.endswith("of pairs") and not pairs:
+                continue
             owners = self.question.owners(statistic)
             values = by_role(np.stack([part[statistic] for part in answers]), self.roles[whole][:, owners])
             figures[statistic] = told_apart(values[FORGET], values[OUT], owners, self.seed)
@@ -146,6 +162,25 @@ class Audit:
     def _null(self, never: np.ndarray, owners: np.ndarray) -> dict[str, Any]:
         first, second = two_of(never, owners, self.seed)
         return separation(first, second, owners, self.seed)
+
+
+def audited(config: Any, data: WithdrawalDataset, methods: Sequence[str]) -> dict[str, Any]:
+    """Run the audit that ``shadows`` of a config asks for, with a bank in ``checkpoint_dir``, and return its report.
+
+    The audit has people and roles of its own, so that it does not depend on the request of the run.
+
+    Args:
+        config: A ``recbole_unlearn.Config``; ``shadows`` is the number of worlds.
+        data: The data set, split.
+        methods: Names of the methods.
+    """
+    audit = Audit.plan(config, data, config["shadows"], methods, config["checkpoint_dir"])
+    report = audit.run(config)
+    logging.getLogger(__name__).warning(
+        f"{str(audit.bank.folder)!r} holds models of people's data; delete it when the audit is read: it may not live for "
+        f"more than {DAYS} days"
+    )
+    return report
 
 
 def two_of(never: np.ndarray, owners: np.ndarray, seed: int) -> np.ndarray:
@@ -194,7 +229,9 @@ def _digest(config: Any, data: WithdrawalDataset, targets: np.ndarray) -> str:
     settings = {
         name: str(value)
         for name, value in config.final_config_dict.items()
-        if name not in CIRCUMSTANCES and name not in our_keys()
+        if name not in CIRCUMSTANCES
+        and name not in our_keys()
+        and "." not in name  # SCIF.ridge is an option of a method
     }
     settings |= {"torch": torch.__version__, "source": source_digest(), "share": str(SHARE), "data": data.digest}
     return digest_of(settings, {"targets": targets})

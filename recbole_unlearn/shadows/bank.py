@@ -71,8 +71,8 @@ class Bank:
         return torch.load(path, weights_only=True) if path.is_file() else None
 
     def save_world(self, number: int, state: Mapping[str, torch.Tensor], seconds: float) -> None:
-        """Keep a trained world, in the form of a shard."""
-        content = {"digest": f"{self.digest}-{number}", "state": dict(state), "seconds": seconds}
+        """Keep a trained world, in the form of a shard: an audit finds it, and a purge deletes it."""
+        content = {"digest": f"{self.digest}-{number:03d}", "state": dict(state), "seconds": seconds}
         write_atomically(self._world(number), lambda file: torch.save(content, file))
 
     def load_answers(self, number: int, method: str) -> dict[str, np.ndarray] | None:

@@ -15,6 +15,7 @@ LEVEL = 0.01  # of false positives
 LEAST_BLOCKS = 3
 _RESAMPLES = 200
 _PERMUTATIONS = 100
+_MOST_RESAMPLED = 40_000_000  # scores of all resamples together, at most
 _MOST_PERMUTED = 1_000_000  # scores of all permutations together, at most
 _BINS = 20
 
@@ -112,8 +113,9 @@ def _intervals(scores: np.ndarray, owners: np.ndarray, seed: int) -> dict[str, A
     curve = WeightedCurve(_labels(scores.shape[1:]), scores.ravel())
     present, place = np.unique(owners, return_inverse=True)
     told = tpr_at(curve.labels, curve.scores)[0] is not None
-    read = np.empty((2, _RESAMPLES))
-    for number in range(_RESAMPLES):
+    rounds = int(np.clip(_MOST_RESAMPLED // scores.size, 60, _RESAMPLES))
+    read = np.empty((2, rounds))
+    for number in range(rounds):
         of_target = np.bincount(rng.integers(len(present), size=len(present)), minlength=len(present))[place]
         of_block = np.bincount(rng.integers(blocks, size=blocks), minlength=blocks)
         weights = np.broadcast_to(of_block[:, None] * of_target, scores.shape).ravel()

@@ -56,8 +56,10 @@ class World:
 
     @cached_property
     def own_config(self) -> Any:
-        """The config with the world's seed."""
-        return with_seed(self.config, self.config["seed"] + _SEEDS * (1 + self.number))
+        """The config with the world's seed; worlds work side by side, so that shards do not."""
+        config = with_seed(self.config, self.config["seed"] + _SEEDS * (1 + self.number))
+        config["parallel_jobs"] = 1
+        return config
 
     @cached_property
     def view(self) -> WithdrawalDataset:

@@ -5,11 +5,14 @@ import pickle
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from recbole_unlearn import load_data_and_model
 from recbole_unlearn.cli import main
+from recbole_unlearn.shadows.bank import Bank
+from recbole_unlearn.shards.store import ShardStore, TrainedShard
 from tests.conftest import ask, everything
 
 COMMAND = ["--purge=.", "--dataset=tiny", "--data_path=data", "--yes=True", "--report=../purge.json"]
@@ -129,3 +132,28 @@ def test_a_withdrawal_that_was_cut_off_is_not_disturbed(left, capsys):
     found = actions()
     assert found["saved/BPR.pth"] == found["saved/.NeuMF.pth.0123456789abcdef.withdrawing"] == "leave"
     assert found["saved/LightGCN.pth"] == "delete"
+
+
+def test_shards_and_the_worlds_of_a_shadow_audit_go(left, monkeypatch):
+    model = load_data_and_model("saved/NeuMF.pth")[1]
+    shard = {"digest": "ab" * 32, "state": model.state_dict(), "seconds": 1.0}
+    ShardStore("saved/shards").save(TrainedShard(**shard))
+    bank = Bank("banks", "cd" * 32)
+    bank.open({"dataset": "tiny"})
+    bank.save_world(3, {name: value + 1 for name, value in model.state_dict().items()}, 1.0)
+    bank.save_answers(3, "SCIF", {"served": np.zeros(4)})
+    world = next(bank.folder.glob("*.pth"))
+    foreign = Path("banks/shadows-other/world-003.pth")
+    foreign.parent.mkdir()
+    foreign.write_bytes(world.read_bytes())
+    assert main(["--audit=banks", "--dataset=tiny", "--data_path=data", "--report=../audit.json"]) == 1
+    must = {
+        one["path"] for one in json.loads(Path("../audit.json").read_text())["traces"] if one["group"] == "MUST FIX"
+    }
+    assert {str(world), str(foreign)} <= must
+    main(COMMAND)
+    found = actions()
+    assert found[str(world)] == "delete"
+    assert found[str(foreign)] == "leave", "its folder is not that of its digest"
+    assert not world.exists()
+    assert not any(name.endswith(".npz") for name in found), "answers hold no ids"

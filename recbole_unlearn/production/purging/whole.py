@@ -120,12 +120,15 @@ def _check_size(traces: Collection[Trace], wanted: Wanted) -> None:
 
 
 def _fate_of_shard(path: Path, top: dict[Any, Any], wanted: Wanted) -> str:
-    """Return that a shard of ours goes: it is trained anew where it is needed."""
+    """Return that a shard of ours goes, or a world of a shadow audit: it is trained anew where it is needed."""
     state = as_dict(top["state"]) or {}
     tables = [tensor.shape for tensor in map(as_tensor, state.values()) if tensor is not None and len(tensor.shape) > 1]
     sizes = {shape[0] for shape in tables}
     known = {wanted.spec.n_users, wanted.spec.n_items}
-    if path.parent.name == "shards" and path.stem == top["digest"] and None not in known and known <= sizes:
+    digest = str(top["digest"])
+    in_store = path.parent.name == "shards" and path.stem == f"shard-{digest[:32]}"
+    in_bank = path.parent.name == f"shadows-{digest[:16]}" and path.stem == f"world-{digest.rpartition('-')[2]}"
+    if (in_store or in_bank) and None not in known and known <= sizes:
         return "delete"
     raise LeftAlone("a shard that does not say of which data set it is: delete it by hand")
 
