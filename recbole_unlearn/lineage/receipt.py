@@ -212,6 +212,6 @@ def _told_figures(entry: dict[str, Any]) -> list[str]:
 def _read(figure: dict[str, Any]) -> str:
     """Return a figure of the refit oracle with its interval."""
     if figure["auc"] is None:
-        return f"nothing ({figure['reason']})"
+        return f"no figure ({figure['reason']})"
     low, high = figure.get("auc_low"), figure.get("auc_high")
     return f"{figure['auc']:.2f}" + (f" ({low:.2f} to {high:.2f})" if low is not None else "")

@@ -52,8 +52,15 @@ def test_of_single_rows_only_differences_say_something(fresh_copy):
     look = Look(fresh_copy, WithdrawalRequest.interactions(pair))
     told = look.after()
     assert told["calibrated"] is False
-    assert (told["users"], told["of"]) == (0, 1)
+    assert (told["users"], told["of"]) == ("0", "1")
     assert "nobody has 4 rows" in told["before"]["reason"]
+
+
+def test_how_many_share_an_item_is_a_range(fresh_copy):
+    rows = fresh_copy.dataset.interactions()
+    item = np.bincount(rows.items).argmax()
+    look = Look(fresh_copy, WithdrawalRequest.items([rows.item_tokens[item]]))
+    assert " to " in look.after()["of"]
 
 
 def test_five_users_have_an_interval_and_fewer_have_none(trained):
