@@ -743,7 +743,7 @@ def test_under_an_earlier_version_nothing_was_due_and_a_policy_counts_from_now_o
     assert main(["--due=ledger"]) == 0
     assert "nothing is due and nothing waits" in capsys.readouterr().out
     assert carry_out_due(NEUMF, {})["done"] is None  # what was owed is withdrawn, and no policy was given
-    withdraw_from_model(NEUMF, {"withdraw": ask("r.csv", "user_id\nu9\n"), "policy": {"relearn_after": "24h"}})
+    withdraw_from_model(NEUMF, {"withdraw": ask("r.csv", "user_id\nu12\n"), "policy": {"relearn_after": "24h"}})
     assert main(["--due=ledger", "--within=2d"]) == 3
     assert carry_out_due(NEUMF, {})["done"]["carries_out"] == {"relearn": [4]}
     assert main(["--due=ledger", "--within=2d"]) == 0
