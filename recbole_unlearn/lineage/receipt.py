@@ -141,6 +141,7 @@ def render(content: dict[str, Any]) -> str:
     lines += _told_after(content.get("due", {})) + _told_figures(withdrawal)
     lines += ["| | |", "|---|---|"]
     shown = ("request", "rows", "model_before", "model_after", "seconds", "residual", "approximate", "version")
+    shown = shown[2:] if withdrawal.get("follows_up") else shown  # nothing was requested, and no row left
     lines += [
         f"| {name.replace('_', ' ')} | `{withdrawal[name]}` |" for name in shown if withdrawal.get(name) is not None
     ]
