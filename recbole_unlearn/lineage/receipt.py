@@ -140,8 +140,9 @@ def render(content: dict[str, Any]) -> str:
     lines = [f"# Receipt {ledger['count']} of {ledger['dataset']}", "", _sentence(withdrawal), ""]
     lines += _told_after(content.get("due", {})) + _told_figures(withdrawal)
     lines += ["| | |", "|---|---|"]
-    shown = ("request", "rows", "model_before", "model_after", "seconds", "residual", "approximate", "version")
-    shown = shown[2:] if withdrawal.get("follows_up") else shown  # nothing was requested, and no row left
+    shown = ["model_before", "model_after", "seconds", "residual", "approximate", "version"]
+    if not withdrawal.get("follows_up"):  # else nothing was requested, and no row left
+        shown = ["request", "rows", *shown]
     lines += [
         f"| {name.replace('_', ' ')} | `{withdrawal[name]}` |" for name in shown if withdrawal.get(name) is not None
     ]
