@@ -17,7 +17,7 @@ import pytest
 import torch
 import yaml
 
-from recbole_unlearn import Unlearner, WithdrawalRequest, load_data_and_model, withdraw_from_model
+from recbole_unlearn import Unlearner, WithdrawalRequest, carry_out_due, load_data_and_model, withdraw_from_model
 from recbole_unlearn.cli import main
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError, StorageError
@@ -737,6 +737,16 @@ def test_what_an_earlier_version_wrote_opens_verifies_and_goes_on(earlier, capsy
     result = withdraw_from_model("saved/BPR.pth", TRUST)
     assert [(entry["users"], entry["pairs"]) for entry in result["withdrawals"]] == [(4, "1")]
     assert verified(capsys, "ledger") == (0, "ledger/tiny.sqlite: 5 rows, 5 receipts, 2 models: OK\n")
+
+
+def test_under_an_earlier_version_nothing_was_due_and_a_policy_counts_from_now_on(earlier, capsys):
+    assert main(["--due=ledger"]) == 0
+    assert "nothing is due and nothing waits" in capsys.readouterr().out
+    assert carry_out_due(NEUMF, {})["done"] is None  # what was owed is withdrawn, and no policy was given
+    withdraw_from_model(NEUMF, {"withdraw": ask("r.csv", "user_id\nu12\n"), "policy": {"relearn_after": "24h"}})
+    assert main(["--due=ledger", "--within=2d"]) == 3
+    assert carry_out_due(NEUMF, {})["done"]["carries_out"] == {"relearn": [4]}
+    assert main(["--due=ledger", "--within=2d"]) == 0
 
 
 def test_who_withdrew_under_an_earlier_version_comes_back_without_old_rows(earlier, capsys):

@@ -68,7 +68,7 @@ class Ledger:
         ledger = cls(path, LedgerKey.load(key_path))
         try:
             remember_ledger(key_path, path)
-            ledger._compare_with_receipts()
+            ledger.complete_receipts()
         except BaseException:
             ledger.close()
             raise
@@ -87,7 +87,7 @@ class Ledger:
             return None
         return cls.open(folder, dataset, key_file)
 
-    def _compare_with_receipts(self) -> None:
+    def complete_receipts(self) -> None:
         """Refuse a ledger that is shorter than its receipts know it, and finish what a crash left of receipts."""
         numbers, count = numbers_of_receipts(self.path), self.anchor["count"]
         known = max(numbers, default=0)

@@ -140,7 +140,9 @@ def render(content: dict[str, Any]) -> str:
     lines = [f"# Receipt {ledger['count']} of {ledger['dataset']}", "", _sentence(withdrawal), ""]
     lines += _told_after(content.get("due", {})) + _told_figures(withdrawal)
     lines += ["| | |", "|---|---|"]
-    shown = ("request", "rows", "model_before", "model_after", "seconds", "residual", "approximate", "version")
+    shown = ["model_before", "model_after", "seconds", "residual", "approximate", "version"]
+    if not withdrawal.get("follows_up"):  # else nothing was requested, and no row left
+        shown = ["request", "rows", *shown]
     lines += [
         f"| {name.replace('_', ' ')} | `{withdrawal[name]}` |" for name in shown if withdrawal.get(name) is not None
     ]
@@ -212,6 +214,6 @@ def _told_figures(entry: dict[str, Any]) -> list[str]:
 def _read(figure: dict[str, Any]) -> str:
     """Return a figure of the refit oracle with its interval."""
     if figure["auc"] is None:
-        return f"nothing ({figure['reason']})"
+        return f"no figure ({figure['reason']})"
     low, high = figure.get("auc_low"), figure.get("auc_high")
     return f"{figure['auc']:.2f}" + (f" ({low:.2f} to {high:.2f})" if low is not None else "")

@@ -18,6 +18,7 @@ from recbole_unlearn.evaluator.halves import Halves, halves_of
 from recbole_unlearn.evaluator.mio import Rows
 from recbole_unlearn.evaluator.refit import LEAST_USERS, NEGATIVES, group_figures
 from recbole_unlearn.exceptions import RequestError
+from recbole_unlearn.lineage.receipt import as_range
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.trainer import Unlearner
 
@@ -41,7 +42,8 @@ class Look:
         rows = dataset.interactions()
         forget = request.resolve(rows, "all").forget
         left = np.unique(rows.users[forget])
-        is_whole = not np.isin(rows.users[~forget], left).any() and request.kind == "users"
+        self._names_users = request.kind == "users"
+        is_whole = not np.isin(rows.users[~forget], left).any() and self._names_users
         self._calibrated = bool(is_whole and unlearner.config["eval_args"]["order"] == "RO")
         try:
             self._halves: Halves | None = question(dataset, forget, self._seed)
@@ -62,11 +64,13 @@ class Look:
 
         Returns:
             ``before`` and ``after``: AUC and, of 5 users or more, its 95 % interval, to the nearest .01, of fewer users to
-            the nearest .05; ``users``, of how many, ``of`` how many who lost rows; ``calibrated``: .5 means nothing.
+            the nearest .05; ``users``, of how many, ``of`` how many who lost rows, as ranges unless whole users are named;
+            ``calibrated``: .5 means nothing.
         """
-        asked = 0 if self._halves is None else len(self._halves.users)
-        told = {"before": self._before, "after": self._read(), "users": asked, "of": self._of}
-        return {**told, "calibrated": self._calibrated}
+        numbers = {"users": 0 if self._halves is None else len(self._halves.users), "of": self._of}
+        told: dict[str, Any] = {"before": self._before, "after": self._read(), "calibrated": self._calibrated}
+        # How many people share an item can tell which item it was.
+        return told | (numbers if self._names_users else {name: as_range(number) for name, number in numbers.items()})
 
 
 def question(dataset: WithdrawalDataset, group: np.ndarray, seed: int, most: int | None = None) -> Halves:

@@ -127,7 +127,7 @@ def carry_out_due(model_file: str | Path, given: Mapping[str, Any]) -> dict[str,
     within = within_of(given, _NIGHT)
     given.pop("within", None)
     for key, instead in (("withdraw", "withdraw it first with --model_file"), ("dry_run", "--due lists what is due")):
-        if key in given:
+        if str(given.get(key, False)) not in ("False", "false", "None"):
             raise ConfigError(f"--carry_out_due takes no --{key}; {instead}")
     with LedgerSession() as session:
         config, model, dataset = load_for_withdrawal(model_file, given, session)
@@ -135,10 +135,11 @@ def carry_out_due(model_file: str | Path, given: Mapping[str, Any]) -> dict[str,
         if ledger is None:
             return _result(model_file)
         with session.locked(config) as ledger:
-            finished = recover(ledger, model_file=model_file)
+            recover(ledger, model_file=model_file)
+            ledger.complete_receipts()  # of a commit that a crash had cut off
             assert dataset.model_source is not None
             withdrawn = None
-            if finished or not dataset.model_source.is_unchanged or ledger.anchor != dataset.anchor:
+            if not dataset.model_source.is_unchanged or ledger.anchor != dataset.anchor:
                 config, model, dataset = load_for_withdrawal(model_file, given, session)
             if earlier_jobs(ledger, dataset, model_file) or dataset.caught_up:
                 withdrawn = withdraw_in(session, model_file, given)

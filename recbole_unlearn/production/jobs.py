@@ -35,7 +35,7 @@ def _withdraw(model_file: str, values: dict[str, Any]) -> int:
         return 0
     sys.stdout.write("\n".join(_lines_of(result)) + "\n")
     if any(map(is_due_at_once, result["withdrawals"])):
-        _carry_out_due(model_file, {key: value for key, value in values.items() if key not in ("withdraw", "methods")})
+        _carry_out_due(model_file, {key: value for key, value in values.items() if key != "withdraw"})
     return 0
 
 

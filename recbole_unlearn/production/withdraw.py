@@ -187,8 +187,11 @@ def _plan(model_file: str | Path, given: dict[str, Any], session: LedgerSession)
         )
     config, model, dataset = load_for_withdrawal(model_file, given, session)
     method = _method(config, model, dataset, given)
+    policy = read_policy(config["policy"])
+    if policy is not None and policy.relearns and "relearn" not in method.fulfils:
+        checked_method(config, model, dataset, "RedrawItems")  # what the policy promises must be possible
     assert dataset.model_source is not None
-    plan = Plan(config, model, dataset, dataset.model_source, method, read_policy(config["policy"]))
+    plan = Plan(config, model, dataset, dataset.model_source, method, policy)
     ledger = session.find(config)
     plan.seen = _seen(ledger, model_file) or (NOTHING_WITHDRAWN, [])
     if ledger is not None:

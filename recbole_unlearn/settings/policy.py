@@ -32,6 +32,11 @@ class Policy:
     retrain_after: timedelta | None = None
     rehearsal: int = 50
 
+    @property
+    def relearns(self) -> bool:
+        """Whether all items must be learned anew at some time."""
+        return self.relearn_after is not None or self.relearn_users is not None
+
 
 def read_policy(value: Any) -> Policy | None:
     """Return the policy that a value of the key ``policy`` says; None says that nothing follows.

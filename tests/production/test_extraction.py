@@ -34,7 +34,7 @@ def test_the_figure_of_one_user_is_counted_by_hand(fresh_copy):
     assert told["before"] == told["after"]
     assert told["calibrated"] is True
     rows = fresh_copy.dataset.interactions()  # the rows are gone: nobody could read it any more
-    assert not rows.of_users(np.array([3])).any() or "u3" not in rows.user_tokens[rows.users]
+    assert "u3" not in rows.user_tokens[rows.users]
 
 
 def test_held_out_rows_are_those_of_validation_and_test(trained):
@@ -52,8 +52,15 @@ def test_of_single_rows_only_differences_say_something(fresh_copy):
     look = Look(fresh_copy, WithdrawalRequest.interactions(pair))
     told = look.after()
     assert told["calibrated"] is False
-    assert (told["users"], told["of"]) == (0, 1)
+    assert (told["users"], told["of"]) == ("0", "1")
     assert "nobody has 4 rows" in told["before"]["reason"]
+
+
+def test_how_many_share_an_item_is_a_range(fresh_copy):
+    rows = fresh_copy.dataset.interactions()
+    item = np.bincount(rows.items).argmax()
+    look = Look(fresh_copy, WithdrawalRequest.items([rows.item_tokens[item]]))
+    assert " to " in look.after()["of"]
 
 
 def test_five_users_have_an_interval_and_fewer_have_none(trained):

@@ -11,10 +11,11 @@ import torch
 
 from recbole_unlearn import Unlearner, carry_out_due, load_data_and_model, withdraw_from_model
 from recbole_unlearn.cli import main
-from recbole_unlearn.exceptions import ConfigError, StorageError
+from recbole_unlearn.exceptions import ConfigError, StorageError, UnsupportedModelError
 from recbole_unlearn.lineage.due import duties
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.store import Disk
+from recbole_unlearn.methods.redraw import RedrawItems
 from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.production import extraction
 from tests.conftest import TRUST, ask, crash
@@ -290,10 +291,9 @@ def test_death_at_a_step_leaves_it_due_or_done_and_the_next_call_completes_every
     before = state()
     crash(monkeypatch, step, nth, lambda: carry_out_due(MODEL, DAY), after)
     carry_out_due(MODEL, DAY)
+    told = receipts()
     assert waiting() == {}
     assert not same(before, state())
-    ledger().close()
-    told = receipts()
     assert len(told) == 2
     assert told["000001"]["due"]["relearn"]["row"] == 2
     assert main([f"--verify={FOLDER}"]) == 0
@@ -334,6 +334,16 @@ def test_times_are_those_of_the_policy(here):
     assert start <= time <= datetime.now(UTC)
     by = {what: datetime.fromisoformat(due["by"]) - time for what, due in entry["due"].items()}
     assert by == {"relearn": timedelta(hours=36), "retrain": timedelta(days=90)}
+
+
+def test_a_policy_that_cannot_be_kept_is_refused_before_anything_leaves(here, monkeypatch):
+    def refuse(*_):
+        raise UnsupportedModelError("no adapter")
+
+    monkeypatch.setattr(RedrawItems, "check_model", refuse)
+    with pytest.raises(UnsupportedModelError):
+        withdraw("u3")
+    assert not Path(FOLDER).exists()
 
 
 def test_nobody_is_named(here):
