@@ -31,7 +31,7 @@ Train a RecBole model, withdraw users, items or interactions from it, and measur
 
 --model_file withdraws from a trained model, in the place of its file, and records it in the ledger. The key policy says
 what follows: --due lists it (exit code 0: nothing is due, 3: something is), --carry_out_due does what is due within a day
-(--within), learning all items of the model anew (RedrawItems) or all of it (Retrain). --audit finds what is left
+(--within), training the model anew from a good start (RetrainSVD) or as it was trained (Retrain). --audit finds what is left
 on disk of all who withdrew from a data set, by the hashes of its ledger, or of those whom --withdraw=FILE names. Exit
 code 0: nothing, and everything was inspected; 1: something to fix or to check; 3: nothing found, not all inspected; it also
 takes --audit_columns=uid,item:sku and --encoding=latin-1. --purge rewrites or deletes what of it can go by itself, for those

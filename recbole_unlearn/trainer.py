@@ -125,7 +125,7 @@ class Unlearner(CheckpointTrainer):
     def follow_up(self, method: str | UnlearnMethod) -> Outcome:
         """Let a method work on the rows that remain, for all who left before: their rows are gone, nobody else leaves.
 
-        Use it after withdrawals by SCIF: ``RedrawItems`` learns all items anew, ``Retrain`` the whole model.
+        Use it after withdrawals by SCIF: ``RetrainSVD`` trains a new model from a good start, ``Retrain`` as it was trained.
 
         Returns:
             The outcome with its diagnostics; ``save`` records it as a row of the ledger that withdraws nothing.

@@ -1,4 +1,4 @@
-"""Nights in a row: a request of a few users each day, SCIF at once, RedrawItems at night for all who left.
+"""Nights in a row: a request of a few users each day, SCIF at once, RetrainSVD at night for all who left.
 
     python -m benchmarks.measure.nights NeuMF ml-100k 30 [--seed=1] [--users=5] [--out=FILE] [--key=value ...]
 
@@ -12,7 +12,7 @@ Each line says, of the model that is served after the night:
   who never leave, the control;
 - ``items``: mean cosine of each item's vector with that of the night before and of night 0, CKA with both, and mean norms of
   the rows of items and of users;
-- ``seconds`` of SCIF and of RedrawItems, their training included.
+- ``seconds`` of SCIF and of RetrainSVD, their training included.
 
 On nights 1, 10, 20 and 30 the same of Retrain on the rows that remain. Nights that stand in the file are not run again: the
 model of the last one lies in benchmarks/cache, and where it is missing all nights are run again but not written again.
@@ -129,11 +129,11 @@ def keep(town, tag, night, unlearner, origin):
 
 
 def day_and_night(town, unlearner, night):
-    """Let the users of a night leave by SCIF, learn all items anew, and return the seconds of both."""
+    """Let the users of a night leave by SCIF, train a new model, and return the seconds of both."""
     unlearner.unlearn(town.request(night), "SCIF", "all")
     seconds = {"SCIF": unlearner.last_cost.seconds}
-    unlearner.follow_up("RedrawItems")
-    return {**seconds, "RedrawItems": unlearner.last_cost.seconds}
+    unlearner.follow_up("RetrainSVD")
+    return {**seconds, "RetrainSVD": unlearner.last_cost.seconds}
 
 
 def run(town, nights, tag, write, done):

@@ -162,7 +162,7 @@ def _sentence(entry: dict[str, Any]) -> str:
             f"now on are used, those that were withdrawn stay out."
         )
     if entry.get("follows_up"):
-        how = "trained anew" if entry["follows_up"] == "retrain" else "relearned: every item was learned anew"
+        how = "trained anew" if entry["follows_up"] == "retrain" else "relearned"
         return (
             f"On {entry['time']} the model `{entry['model']}` was {how} from the rows that remain, with {entry['method']}, "
             f"for the withdrawals of the ledger's rows {_numbers(entry['carries_out'])}."

@@ -45,6 +45,7 @@ class RetrainSVD(UnlearnMethod):
     """
 
     name = "RetrainSVD"
+    fulfils = ("relearn",)  # a deadline for Retrain asks for the training of the original
 
     retrain_share: float = option(0.06, above=0)
     retrain_rate: float = option(3.0, above=0)

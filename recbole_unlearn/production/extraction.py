@@ -92,7 +92,7 @@ def rehearsal(unlearner: Unlearner, method: UnlearnMethod, users: int, draw: int
 
     Args:
         unlearner: With the model as it is served; it is not changed.
-        method: What is rehearsed, such as RedrawItems.
+        method: What is rehearsed, such as RetrainSVD.
         users: How many are taken out at most; a tenth of those who can be asked at most.
         draw: Number of the draw: another one takes others out.
 

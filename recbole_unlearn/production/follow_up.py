@@ -32,7 +32,7 @@ from recbole_unlearn.trainer import Unlearner
 
 IS_DUE = 3  # the exit code of --due
 _NIGHT = timedelta(days=1)  # a call each night keeps every deadline
-_METHODS = {"relearn": "RedrawItems", "retrain": "Retrain"}
+_METHODS = {"relearn": "RetrainSVD", "retrain": "Retrain"}
 
 
 def run_due(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
@@ -102,7 +102,7 @@ def _line(one: Mapping[str, Any]) -> str:
 
 @taking_turns
 def carry_out_due(model_file: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Learn all items of a model anew, or the whole model, if that is due for those who left since the last time.
+    """Train a model anew by RetrainSVD, or by Retrain, if that is due for those who left since the last time.
 
     The model learns from the rows that remain; those who left have none any more. What the model still owes, and what left
     by way of other models, is withdrawn first. If both are due, the model is trained anew, which serves both. A second call

@@ -189,7 +189,7 @@ def _plan(model_file: str | Path, given: dict[str, Any], session: LedgerSession)
     method = _method(config, model, dataset, given)
     policy = read_policy(config["policy"])
     if policy is not None and policy.relearns and "relearn" not in method.fulfils:
-        checked_method(config, model, dataset, "RedrawItems")  # what the policy promises must be possible
+        checked_method(config, model, dataset, "RetrainSVD")  # what the policy promises must be possible
     assert dataset.model_source is not None
     plan = Plan(config, model, dataset, dataset.model_source, method, policy)
     ledger = session.find(config)

@@ -21,7 +21,7 @@ class Policy:
     """What follows a withdrawal from a trained model, and by when.
 
     Args:
-        relearn_after: Time after which all items must have been learned anew (RedrawItems); none: after no time.
+        relearn_after: Time after which the model must have been trained anew (RetrainSVD); none: after no time.
         relearn_users: Number of users who leave before that must have happened; none: it does not depend on their number.
         retrain_after: Time after which the model must have been trained anew (Retrain); none: never.
         rehearsal: Retained users who are taken out for a test when items are learned anew; 0: there is no test.
