@@ -32,7 +32,7 @@ def save_part(path, name, part=None):
 def environment():
     """Return where and with what code something was measured."""
     return {
-        "commit": git_revision() or os.environ.get("COMMIT"),  # a copy without its git is told
+        "commit": os.environ.get("COMMIT") or git_revision(),  # a copy without its own git is told
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),

@@ -128,7 +128,35 @@ def disk(path):
     return f"**A checkpoint on disk**, {where(parts)}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
 
 
+def on_card(path):
+    parts = json.loads(path.read_text())
+    some, rows = next(iter(parts.values())), []
+    for name in dict.fromkeys(name.rsplit(", ", 1)[0] for name in parts):
+        card, cpu = (parts.get(f"{name}, {device}") for device in ("cuda", "cpu"))
+        if "oracles" in name:
+            for look in ("refit", "strong"):
+                own = [f"{part[f'{look}_seconds']:.3g}" if part else "" for part in (card, cpu)]
+                rows.append([name.replace("oracles", f"{look} oracle"), *own])
+            continue
+        rows.append([name, *(taken(part) for part in (card, cpu))])
+    head = ["seconds, median (least to greatest)", "card", "CPU"]
+    return (
+        f"**{some['card']}** and {some['cores']} cores of its machine, torch {some['torch']}, commit {some['commit'][:7]}\n\n"
+        f"{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
+    )
+
+
+def taken(part):
+    """Return the seconds of a part; a method that ran once has one figure."""
+    if part is None:
+        return ""
+    if "extrapolated" in part:
+        return f"{part['seconds']:.3g} for {part['epochs']} epochs; {part['extrapolated']:.3g} for {part['to']}, extrapolated"
+    return seconds(part["seconds"]) if part["seconds"]["runs"] > 1 else f"{part['seconds']['median']:.3g}, one run"
+
+
 TABLES = {
+    "card": ("gpu.json", on_card),
     "stock": ("speed-*.json", against_stock),
     "one": ("scale-one.json", one_request),
     "batch": ("scale-batch-*.json", batch),
