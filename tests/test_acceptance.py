@@ -30,8 +30,18 @@ def test_scif_forgets_as_retrain_does(report):
 
 def test_retained_users_are_served_as_before(report):
     retained = {name: result["utility"]["retained"] for name, result in report["methods"].items()}
-    assert retained["SCIF"] == retained["Original"] == retained["ResetUE"]
+    assert retained["SCIF"] == retained["Original"]
     assert retained["SCIF"]["ndcg@10"] >= 0.95 * retained["Retrain"]["ndcg@10"]
+
+
+def test_retrain_svd_forgets_and_serves_as_retrain_does(report):
+    assert abs(auc(report, "RetrainSVD") - auc(report, "Retrain")) <= 0.03
+    ndcg = {
+        name: result["utility"]["retained"]["ndcg@10"]
+        for name, result in report["methods"].items()
+        if name != "Original"
+    }
+    assert ndcg["RetrainSVD"] >= 0.99 * ndcg["Retrain"]
 
 
 def test_withdrawn_users_are_served_as_users_never_seen(report):

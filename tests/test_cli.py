@@ -39,7 +39,7 @@ def without_clocks(report):
 def test_the_main_job(tiny, capsys, tmp_path):
     assert main([*tiny, "--alpha=10", "--output_dir=out"]) == 0
     table = capsys.readouterr().out
-    for name in ("Original", "Retrain", "ResetUE", "SCIF", "(popularity)"):
+    for name in ("Original", "Retrain", "RetrainSVD", "SCIF", "(popularity)"):
         assert f"\n{name} " in table
     report = json.loads(Path("out/report.json").read_text())
     assert report["schema"] == 1
@@ -53,9 +53,9 @@ def test_the_main_job(tiny, capsys, tmp_path):
         "scope": "train",
         "digest": "",
     }
-    assert set(report["methods"]) == {"Original", "Retrain", "ResetUE", "SCIF"}
+    assert set(report["methods"]) == {"Original", "Retrain", "RetrainSVD", "SCIF"}
     assert report["methods"]["Original"]["seconds"] is None
-    for name in ("Retrain", "ResetUE", "SCIF"):
+    for name in ("Retrain", "RetrainSVD", "SCIF"):
         result = report["methods"][name]
         assert result["seconds"] > 0
         assert result["speedup"] == pytest.approx(report["methods"]["Retrain"]["seconds"] / result["seconds"])

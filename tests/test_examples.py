@@ -95,7 +95,7 @@ def test_own_model(small):
     lines_of = (small / "config.yaml").read_text().splitlines()
     (small / "config.yaml").write_text("\n".join(line for line in lines_of if not line.startswith(("mf_", "mlp_"))))
     lines = run("own_model.py", small)
-    for name in ("Retrain", "ResetUE", "SCIF"):
+    for name in ("Retrain", "RetrainSVD", "SCIF"):
         assert 0 <= float(values(lines, name).split()[-1]) <= 1
 
 
