@@ -1,7 +1,7 @@
 """Write what items and layers remember into README and docs: python -m benchmarks.pages.first_look
 
-Reads benchmarks/results/refit-MODEL-DATASET.jsonl with frontier- and starts-, and writes between the marks of
-docs/first_look.md, docs/redraw.md and README.md. Every figure there comes from these lines.
+Reads benchmarks/results/refit-MODEL-DATASET.jsonl, with frontier- and starts-, and shadows-MODEL-DATASET.json. Writes between
+the marks of docs/first_look.md, docs/redraw.md and README.md. Every figure there comes from these lines.
 """
 
 import json
@@ -110,6 +110,54 @@ def variants(kind, model, dataset):
     return f"**{model}, {dataset}** ({seeds_of(runs)}, commit {commits(runs)})\n\n{table}\n"
 
 
+def shadows(model, dataset):
+    """Return the table of the shadow audit of a model on a data set, or nothing."""
+    path = RESULTS / f"shadows-{model}-{dataset}.json"
+    if not path.exists():
+        return ""
+    told = json.loads(path.read_text())
+    rows = [
+        [
+            name,
+            figures["worlds"],
+            *(between(figures[statistic]) for statistic in ("served", "refit")),
+            rate(figures["refit"]),
+            between(figures["refit"]["power"]),
+            between(figures["served, rows untouched"]),
+        ]
+        for name, figures in told["methods"].items()
+        if figures["worlds"]
+    ]
+    head = [
+        "",
+        "worlds",
+        "served: forgotten or never there",
+        "refit: forgotten or never there",
+        "refit: true positives at 1 % false ones",
+        "refit: there or never there (power)",
+        "served, rows untouched: who left",
+    ]
+    table = tabulate(rows, head, tablefmt="github", disable_numparse=True)
+    where = (
+        f"{told['targets']} people, commit {told['commit'][:7]}, {told['minutes']:.0f} minutes with {told['jobs']} jobs"
+    )
+    return f"**{model}, {dataset}** ({where})\n\n{table}\n"
+
+
+def between(figures):
+    """Return an AUC with its interval, or nothing where there are too few worlds."""
+    if figures.get("auc") is None:
+        return ""
+    return f"{figures['auc']:.3f} ({figures['auc_low']:.3f} to {figures['auc_high']:.3f})"
+
+
+def rate(figures):
+    """Return the true positives at 1 % false ones, and why there is no figure."""
+    if figures.get("tpr") is None:
+        return f"({figures['false_positives']} false ones: too few)" if "false_positives" in figures else ""
+    return f"{figures['tpr']:.1%} ({figures['tpr_low']:.1%} to {figures['tpr_high']:.1%})"
+
+
 def waits():
     """Return the table of whole calls and whole commands: wall and CPU seconds, median (least to most)."""
     parts = json.loads((RESULTS / "whole_call.json").read_text())
@@ -160,6 +208,7 @@ def first_screen():
 
 if __name__ == "__main__":
     write_between("docs/first_look.md", "methods", "\n".join(filter(None, (cell(*one) for one in CELLS))))
+    write_between("docs/first_look.md", "shadows", "\n".join(filter(None, (shadows(*one) for one in CELLS))))
     write_between("docs/first_look.md", "waits", waits())
     for kind in ("starts", "frontier"):
         write_between("docs/redraw.md", kind, "\n".join(filter(None, (variants(kind, *one) for one in CELLS))))
