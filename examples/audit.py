@@ -9,7 +9,7 @@ from recbole_unlearn.data import create_dataset
 from recbole_unlearn.data.after import ledger_folder
 
 if __name__ == "__main__":
-    config = Config("NeuMF", "ml-100k", config_file_list=["config.yaml"])
+    config = Config("NeuMF", "ml-100k")
     train_model(config, create_dataset(config)).save("saved/model.pth")
     Path("withdraw.csv").write_text("user_id\n196\n22\n")
     Path("saved/old-recommendations.csv").write_text("user_id,item_id\n196,302\n7,50\n")  # an old export

@@ -26,7 +26,7 @@ if __name__ == "__main__":
         "withdraw": "withdraw.csv",
         "methods": ["Retrain", "SCIF"],
     }
-    result = run_unlearn("NeuMF", "shop", config_file_list=["config.yaml"], config_dict=keys)
+    result = run_unlearn("NeuMF", "shop", config_dict=keys)
     print("rows", result["unlearn"]["request"]["n_rows"])
     for name, figures in result["unlearn"]["methods"].items():
         print(name, figures["seconds"], figures["utility"]["retained"])

@@ -32,6 +32,6 @@ class MeanRow(UnlearnMethod):
 
 if __name__ == "__main__":
     methods = ["Retrain", "SCIF", f"{__name__}:MeanRow"]  # in another script "own_method:MeanRow"
-    result = run_unlearn(config_file_list=["config.yaml"], config_dict={"methods": methods, "shrink": 0.5})
+    result = run_unlearn(config_dict={"methods": methods, "shrink": 0.5})
     for name, figures in result["unlearn"]["methods"].items():
         print(name, figures["utility"]["retained"], figures["mio"]["strong"]["auc"])

@@ -42,6 +42,6 @@ class PlainMFAdapter(BPRAdapter):
 
 
 if __name__ == "__main__":
-    result = run_unlearn(PlainMF, config_file_list=["config.yaml"], config_dict={"embedding_size": 16})
+    result = run_unlearn(PlainMF, config_dict={"embedding_size": 16})
     for name, figures in result["unlearn"]["methods"].items():
         print(name, figures["utility"]["retained"], figures["mio"]["strong"]["auc"])

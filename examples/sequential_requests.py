@@ -4,7 +4,7 @@ from recbole_unlearn import Config, WithdrawalRequest, train_model
 from recbole_unlearn.data import create_dataset
 
 if __name__ == "__main__":
-    config = Config("NeuMF", "ml-100k", config_file_list=["config.yaml"])
+    config = Config("NeuMF", "ml-100k")
     unlearner = train_model(config, create_dataset(config))
     requests = [
         WithdrawalRequest.users(["196", "22"]),

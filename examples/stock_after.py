@@ -7,7 +7,7 @@ from recbole_unlearn import Unlearner as Trainer
 from recbole_unlearn.data import create_dataset, data_preparation
 from recbole_unlearn.utils import get_model
 
-config = Config(model="NeuMF", dataset="ml-100k", config_file_list=["config.yaml"])
+config = Config(model="NeuMF", dataset="ml-100k")
 init_seed(config["seed"], config["reproducibility"])
 dataset = create_dataset(config)
 train_data, valid_data, test_data = data_preparation(config, dataset)

@@ -5,7 +5,7 @@ from recbole.data import create_dataset, data_preparation
 from recbole.trainer import Trainer
 from recbole.utils import get_model, init_seed
 
-config = Config(model="NeuMF", dataset="ml-100k", config_file_list=["config.yaml"])
+config = Config(model="NeuMF", dataset="ml-100k")
 init_seed(config["seed"], config["reproducibility"])
 dataset = create_dataset(config)
 train_data, valid_data, test_data = data_preparation(config, dataset)

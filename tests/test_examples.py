@@ -15,10 +15,32 @@ from benchmarks.measure import forks
 FOLDER = Path(__file__).parent.parent / "examples"
 
 
-def run(name, folder="."):
+SMALL = {
+    "epochs": 1,
+    "mf_embedding_size": 8,
+    "mlp_embedding_size": 8,
+    "mlp_hidden_size": "[8]",
+    "mio_protocols": "strong",
+    "witnesses": "[]",
+    "timing_runs": 1,
+    "show_progress": False,
+}
+
+
+def keys(**others):
+    """Return the arguments that make an example small."""
+    return [f"--{name}={value}" for name, value in {**SMALL, **others}.items()]
+
+
+def run(name, folder=".", arguments=()):
     """Run an example in a child of this process, which has imported what takes seconds; return what it prints."""
     folder = Path(folder).absolute()
-    code = forks.ended(forks.fork(lambda: runpy.run_path(str(FOLDER / name), run_name="__main__") and None, folder))
+
+    def example():
+        sys.argv = [name, *arguments]
+        runpy.run_path(str(FOLDER / name), run_name="__main__")
+
+    code = forks.ended(forks.fork(example, folder))
     lines = (folder / "run.log").read_text().splitlines()
     assert code == 0, "\n".join(lines[-30:])
     return lines
@@ -29,12 +51,9 @@ def told_by(lines):
 
 
 def test_before_and_after():
-    small = "epochs: 1\nmf_embedding_size: 8\nmlp_embedding_size: 8\nmlp_hidden_size: [8]\nshow_progress: False\n"
-    Path("config.yaml").write_text(small)
-    (before,) = told_by(
-        run("stock_before.py")
-    )  # recbole_unlearn, which mends RecBole on today's numpy, is imported here
-    after, told = told_by(run("stock_after.py"))
+    small = [key for key in keys() if key.startswith(("--epochs", "--m", "--show")) and "mio" not in key]
+    (before,) = told_by(run("stock_before.py", arguments=small))  # recbole_unlearn is imported here, and mends RecBole
+    after, told = told_by(run("stock_after.py", arguments=small))
     figures = [
         [float(value) for value in re.findall(r"', (?:np\.float64\()?([\d.]+)", line)] for line in (before, after)
     ]
@@ -54,24 +73,13 @@ def test_only_imports_and_the_last_paragraph_differ():
         assert line in after or line == "trainer = Trainer(config, model)"
 
 
-SMALL = """epochs: 1
-mf_embedding_size: 8
-mlp_embedding_size: 8
-mlp_hidden_size: [8]
-mio_protocols: [strong]
-witnesses: []
-timing_runs: 1
-show_progress: False
-"""
-
-
 def values(lines, first):
     return next(line for line in lines if line.startswith(first + " "))
 
 
 @pytest.fixture
 def small(data_path, tmp_path):
-    """A folder whose config.yaml names the small data set, under the name that the examples give."""
+    """A folder with the small data set, under the name that the examples give."""
     source = Path(data_path) / "tiny" / "tiny.inter"
     target = tmp_path / "dataset" / "ml-100k" / "ml-100k.inter"
     target.parent.mkdir(parents=True)
@@ -80,33 +88,30 @@ def small(data_path, tmp_path):
     rows = [[names.get(row[0], row[0]), names.get(row[1], row[1]), *row[2:]] for row in rows]
     rows.append(["186", "302", "5", "1"])
     target.write_text("\n".join("\t".join(row) for row in rows) + "\n")
-    (tmp_path / "config.yaml").write_text(f"{SMALL}data_path: {tmp_path / 'dataset'}\n")
     return tmp_path
 
 
 def test_own_dataset(small):
-    (small / "config.yaml").write_text(SMALL)
-    lines = run("own_dataset.py", small)
+    lines = run("own_dataset.py", small, keys())
     assert int(values(lines, "rows").split()[1]) == 12  # two users, half of their twelve rows each
     assert values(lines, "SCIF")
 
 
 def test_own_model(small):
-    lines_of = (small / "config.yaml").read_text().splitlines()
-    (small / "config.yaml").write_text("\n".join(line for line in lines_of if not line.startswith(("mf_", "mlp_"))))
-    lines = run("own_model.py", small)
+    own = [key for key in keys(data_path=small / "dataset") if not key.startswith(("--mf_", "--mlp_"))]
+    lines = run("own_model.py", small, own)
     for name in ("Retrain", "RetrainSVD", "SCIF"):
         assert 0 <= float(values(lines, name).split()[-1]) <= 1
 
 
 def test_own_method(small):
-    lines = run("own_method.py", small)
+    lines = run("own_method.py", small, keys(data_path=small / "dataset"))
     original, mine = (values(lines, name).split("}")[0].split("{")[1] for name in ("Original", "MeanRow"))
     assert mine == original  # it moves nobody who stays
 
 
 def test_sequential_requests(small):
-    lines = run("sequential_requests.py", small)
+    lines = run("sequential_requests.py", small, keys(data_path=small / "dataset"))
     kinds = [line.split()[0] for line in lines if "rows" in line]
     left = [int(line.split()[-1]) for line in lines if "rows" in line]
     assert kinds == ["users", "items", "interactions"]
@@ -115,7 +120,8 @@ def test_sequential_requests(small):
 
 
 def test_audit(small):
-    done = subprocess.run([sys.executable, str(FOLDER / "audit.py")], capture_output=True, text=True, cwd=small)
+    command = [sys.executable, str(FOLDER / "audit.py"), *keys(data_path=small / "dataset")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=small)
     assert done.returncode == 0, done.stdout + done.stderr  # a process of its own, as every example is to a user
     lines = done.stdout.splitlines()
     assert values(lines, "found") == "found 1"
