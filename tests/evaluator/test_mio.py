@@ -47,7 +47,7 @@ def world(request_users, n_users=80, n_items=60, seed=0):
 GONE = np.arange(10)
 
 
-def test_a_network_has_the_layers_of_the_paper():
+def test_a_network_has_the_layers_that_it_says():
     """Hidden layers of 64, 16 and 4, and one output each for members and others."""
     network = attackers.Attackers(torch.zeros(3, 9), torch.ones(3, 9), torch.Generator().manual_seed(1))
     assert [tuple(weight.shape) for weight in network.weights] == [(3, 9, 64), (3, 64, 16), (3, 16, 4), (3, 4, 2)]

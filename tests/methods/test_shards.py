@@ -81,7 +81,7 @@ def test_the_requests_of_single_users_touch_the_shards_of_their_own_rows(learned
     )
     forget = request.resolve(rows).forget
     told = copied(original).unlearn(request, name).diagnostics["single_requests"]
-    shards: dict[int, set[int]] = {}
+    shards = {}
     for row in np.flatnonzero(forget):
         shards.setdefault(int(rows.users[row]), set()).add(int(assignment[row]))
     assert len(shards) == 4
