@@ -692,6 +692,24 @@ def test_features(method, here, capsys):
     assert verified(capsys)[0] == 0
 
 
+def test_names_of_columns_that_stay_have_their_ids(here):
+    """A column of tokens of its own, and one that holds items under another name; only who leaves loses a name."""
+    raw = Path("data/tiny/tiny.inter")
+    head, *lines = raw.read_text().splitlines()
+    items = [item for _, item in raw_pairs()]
+    lines = [f"{line}\tdevice{k % 3}\t{items[k - 1]}" for k, line in enumerate(lines)]
+    raw.write_text("\n".join([f"{head}\tdevice:token\tnear:token", *lines]) + "\n")
+    columns = ["user_id", "item_id", "rating", "timestamp", "device", "near"]
+    config = make(load_col={"inter": columns}, alias_of_item_id=["near"])
+    before = create_dataset(config)
+    train_model(config, before).save("saved/c.pth")
+    withdraw("u3", model="saved/c.pth")
+    for dataset in (load_data_and_model("saved/c.pth")[2], create_dataset(config)):
+        assert "u3" not in users_of(dataset)
+        for field in ("item_id", "device", "near"):
+            assert dataset.field2id_token[field].tolist() == before.field2id_token[field].tolist(), field
+
+
 @pytest.mark.parametrize("split", [{"LS": "valid_and_test"}, {"RS": [0.8, 0.1, 0.1]}])
 @pytest.mark.parametrize("order", ["TO", "RO"])
 @pytest.mark.parametrize("group", ["user", "none"])

@@ -49,6 +49,17 @@ def test_tests_without_an_end_are_ended_and_are_no_failure(monkeypatch):
         os.waitpid(child, 0)
 
 
+def test_the_tests_that_are_called_like_a_file_come_first_and_are_never_left_out():
+    for file, test in {
+        "methods/retrain_svd.py": "retrain_svd",
+        "methods/step.py": "step",
+        "data/frozen.py": "frozen",
+    }.items():
+        tests = mutants.tests_of(f"recbole_unlearn/{file}", mutants.ROOT)
+        assert tests[0] == f"tests/{file.split('/')[0]}/test_{test}.py"
+        assert len(tests) == len(set(tests))
+
+
 def test_more_mutants_of_one_seed_begin_with_the_same_ones():
     assert mutants.drawn(20, 3)[:8] == mutants.drawn(8, 3) != mutants.drawn(8, 4)
 

@@ -118,9 +118,12 @@ def waited(child: int) -> int | None:
 
 
 def tests_of(file: str, place: Path) -> list[str]:
-    """Return the tests of a mutant's folder; those that are called like its file come first."""
+    """Return the tests of a mutant's folder; those that are called like its file come first, and are never left out."""
     folder, name = file.split("/")[1], Path(file).stem
     tests = [path for test in TESTS[folder] for path in ([test] if test.endswith(".py") else spread(place, test))]
+    tests += [
+        test for test in spread(place, f"tests/{folder}") if Path(test).stem == f"test_{name}" and test not in tests
+    ]
     return sorted(tests, key=lambda test: f"test_{name}" not in test)
 
 

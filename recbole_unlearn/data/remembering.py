@@ -202,7 +202,7 @@ class RememberingDataset(CheckedDataset):
             return
         values, ends = self._concat_remaped_tokens(remap_list)
         codes, unique = pd.factorize(values)
-        field = remap_list[0][1]
+        field = remap_list[0][1]  # of users and items their own: RecBole puts other names of the same ids behind it
         names, ids = self._kept_ids(field, unique)
         pieces = np.split(ids[codes + 1], ends)
         index = {token: place for place, token in enumerate(names)}
@@ -218,7 +218,7 @@ class RememberingDataset(CheckedDataset):
         """Return the token of each id, and the id of each of these tokens after that of a missing value."""
         assert self._history is not None
         assert self._kept_tokens is not None
-        digest = token_hash(self._history.key, field, *self._alias_of(field))
+        digest = token_hash(self._history.key, field, self.uid_field, self.iid_field)
         place_of = {kept: place for place, kept in enumerate(self._kept_tokens[field], 1)}
         names = ["[PAD]", *(f"[withdrawn {place}]" for place in place_of.values())]
         ids, unknown = [0], 0
@@ -234,9 +234,3 @@ class RememberingDataset(CheckedDataset):
                 f"count as missing"
             )
         return np.array(names), np.array(ids)
-
-    def _alias_of(self, field: str) -> tuple[str, str]:
-        """Return the field itself where it holds users or items under another name."""
-        user = field if field in self.alias["user_id"] else self.uid_field
-        item = field if field in self.alias["item_id"] else self.iid_field
-        return user, item

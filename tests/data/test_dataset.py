@@ -48,6 +48,17 @@ def test_views_keep_ids_and_table_sizes(dataset):
     assert rows_of(dataset.build()[0]) == rows_of(train)
 
 
+def test_a_view_holds_its_training_rows_and_takes_one_mask_for_each_part(dataset):
+    """RecBole counts popularity and density on the rows that the data set itself holds: those of training."""
+    masks = [np.arange(len(part)) % 3 > 0 for part in dataset.build()]
+    view = dataset.where(masks)
+    train = view.build()[0]
+    assert rows_of(view) == rows_of(train)
+    assert len(view) == masks[0].sum()
+    with pytest.raises(ValueError, match="shorter"):
+        dataset.where(masks[:2])
+
+
 def test_scope_all_leaves_every_part(dataset):
     request = WithdrawalRequest.users(["u3"]) | WithdrawalRequest.items(["i5"])
     user, item = dataset.token2id("user_id", "u3"), dataset.token2id("item_id", "i5")

@@ -68,6 +68,15 @@ def test_a_user_with_every_item_is_named_instead_of_an_endless_draw():
         draw(users, items, banned=[19])
 
 
+def test_a_seed_draws_what_it_drew_in_every_version():
+    """Published figures name their seeds: with other draws they could not be measured again."""
+    keys = token_keys(["196", "242"], 2020)
+    assert keys.tolist() == [12339747273548411581, 8917729614986137633]
+    assert row_keys(keys[:1], keys[1:]).tolist() == [9444204933571984313]
+    assert draw(np.array([3, 4]), np.array([5, 6])).tolist() == [[19, 9, 13], [12, 18, 9]]
+    assert token_uniforms(np.array(["196"]), 2020).tolist() == [0.9735989670423075]
+
+
 def test_uniforms_of_tokens_are_uniform():
     found = token_uniforms([str(n) for n in range(4000)], 1)
     assert 0 <= found.min() < 0.01

@@ -57,6 +57,13 @@ def test_forget_and_retain_are_the_rows_whatever_their_order(pairs, users, items
     assert again.digest == withdrawal.digest
 
 
+def test_every_seed_from_0_on_draws():
+    drawn = WithdrawalRequest.random(30, 0).resolve(ROWS)
+    assert drawn.forget.any()
+    with pytest.raises(RequestError, match="seed is -1"):
+        WithdrawalRequest.random(30, -1)
+
+
 def test_the_scope_is_the_requests_or_the_usual_one_of_its_kind():
     named = WithdrawalRequest.users(["u1"])
     assert named.resolve(ROWS).scope == "all"

@@ -47,6 +47,13 @@ def world(request_users, n_users=80, n_items=60, seed=0):
 GONE = np.arange(10)
 
 
+def test_a_network_has_the_layers_that_it_says():
+    """Hidden layers of 64, 16 and 4, and one output each for members and others."""
+    network = attackers.Attackers(torch.zeros(3, 9), torch.ones(3, 9), torch.Generator().manual_seed(1))
+    assert [tuple(weight.shape) for weight in network.weights] == [(3, 9, 64), (3, 64, 16), (3, 16, 4), (3, 4, 2)]
+    assert network(torch.zeros(3, 5, 9)).shape == (3, 5, 2)
+
+
 def test_planted_memory_is_found():
     data, users, train = world(GONE)
     table = torch.randn(80, 60, generator=torch.Generator().manual_seed(0))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
+from scipy.stats import zscore
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
@@ -96,6 +97,26 @@ def test_aucs_are_scikit_learns_and_weights_the_inverse_null_variance(world):
         assert aucs[user] == pytest.approx(np.mean(both))  # halves of 20 rows are alike in size
     n, m = 20, (halves.asked.targets[halves.asked.users == 0] == 0).sum().item()
     assert weights[0] == pytest.approx(n * m / (n + m + 1))
+
+
+def test_the_pooled_auc_is_scikit_learns_of_z_scores_within_halves(world):
+    """Each half has its own scale and centre; pooled raw scores, or ones that are centred alone, have another AUC."""
+    halves = world.halves(WITHDRAWN[:4])
+    blocks, labels = halves.asked.users.numpy(), halves.asked.targets.numpy()
+    raw = np.random.default_rng(0).normal(size=len(blocks)) + 0.5 * labels
+    scores = raw * np.array([0.1, 1, 10, 2, 0.3, 5, 1, 7])[blocks] + 3 * blocks
+    expected, centred = np.empty((2, len(scores)))
+    for block in np.unique(blocks):
+        mine = blocks == block
+        expected[mine], centred[mine] = zscore(scores[mine]), scores[mine] - scores[mine].mean()
+    found = refit._pooled_auc(halves, scores)
+    assert found == pytest.approx(roc_auc_score(labels, expected), abs=1e-12)
+    for other in (scores, centred):
+        assert abs(found - roc_auc_score(labels, other)) > 0.005
+    alike = scores.copy()
+    alike[blocks == 0] = 4.0  # a half whose scores are all the same tells nothing and harms nothing
+    expected[blocks == 0] = 0.0
+    assert refit._pooled_auc(halves, alike) == pytest.approx(roc_auc_score(labels, expected), abs=1e-12)
 
 
 def test_scores_turned_round_turn_the_auc_round(world):

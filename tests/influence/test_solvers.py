@@ -52,6 +52,28 @@ def test_a_ridge_that_rounding_loses_is_damped_and_said():
     assert solve_blocks(blocks[1:], rhs[1:]).damping == 0.0
 
 
+def test_blocks_that_are_damped_together_have_each_its_own_scale():
+    """A singular block is damped by a millionth of its own mean diagonal, not of another block's."""
+    ones = torch.ones(4, 4, dtype=torch.float64)
+    sick = torch.stack([scale * (ones - 1e-7 * torch.eye(4, dtype=torch.float64)) for scale in (1.0, 1000.0)])
+    rhs = torch.ones(2, 4, dtype=torch.float64)
+    found = solve_blocks(sick, rhs)
+    means = sick.diagonal(dim1=-2, dim2=-1).mean(dim=-1)
+    assert found.damping == pytest.approx(1e-6 * float(means[1]))  # the largest
+    for block, mean, right, solution in zip(sick, means, rhs, found.solution, strict=True):
+        damped = block + 1e-6 * mean * torch.eye(4, dtype=torch.float64)
+        assert torch.allclose(solution, torch.linalg.solve(damped, right), rtol=1e-6)
+
+
+def test_a_block_far_from_positive_definite_is_refused():
+    """No damping beyond the mean diagonal: it would change the system to another one."""
+    far = torch.diag(torch.tensor([3.0, -1.5], dtype=torch.float64)).unsqueeze(0)  # the mean of the diagonal is .75
+    with pytest.raises(torch.linalg.LinAlgError):
+        solve_blocks(far, torch.ones(1, 2, dtype=torch.float64))
+    near = torch.diag(torch.tensor([3.0, -0.5], dtype=torch.float64)).unsqueeze(0)  # the mean is 1.25
+    assert solve_blocks(near, torch.ones(1, 2, dtype=torch.float64)).damping == pytest.approx(1.25)
+
+
 def test_too_few_products_are_said():
     matrix, rhs = system()
     found = conjugate_gradient(lambda v: matrix @ v, rhs, 1e-12, max_steps=3)

@@ -172,6 +172,18 @@ def test_recovery_leaves_a_newer_model_alone(ledger, first):
     assert not [name for name in os.listdir(first.parent) if "withdrawing" in name]
 
 
+@pytest.mark.parametrize(("at", "finished"), [(3, False), (5, True)])
+def test_recovery_says_whether_it_finished_a_commit(ledger, first, at, finished):
+    """A caller who hears no would carry out the withdrawal a second time."""
+    ledger.disk = disk = FaultyDisk(at, Killed())
+    with pytest.raises(Killed):
+        commit(ledger, first, [withdrawn(ledger, "u2")], write, disk=disk)
+    ledger.disk = Disk()
+    assert recover(ledger) is finished
+    assert recover(ledger) is False  # there is nothing left to finish
+    assert agree(ledger, first) == (2 if finished else 1)
+
+
 def test_a_file_that_changed_meanwhile_is_not_replaced(ledger, first):
     with pytest.raises(LedgerError, match="changed since it was loaded"):
         commit(ledger, first, [withdrawn(ledger, "u2")], write, replaces="0" * 64)

@@ -72,6 +72,22 @@ def test_a_user_touches_one_shard_of_a_user_partition(learned):
     assert list(outcome.diagnostics["shard_seconds"]) == outcome.diagnostics["touched_shards"]
 
 
+def test_the_requests_of_single_users_touch_the_shards_of_their_own_rows(learned):
+    """They are what the clock of one user's request is made of."""
+    original, name = learned
+    rows, assignment = original.dataset.interactions(), original.model.assignment.numpy()
+    request = WithdrawalRequest.users(["u3", "u8"]) | WithdrawalRequest.interactions(
+        [(rows.user_tokens[user], rows.item_tokens[rows.items[rows.users == user][0]]) for user in (1, 2)]
+    )
+    forget = request.resolve(rows).forget
+    told = copied(original).unlearn(request, name).diagnostics["single_requests"]
+    shards = {}
+    for row in np.flatnonzero(forget):
+        shards.setdefault(int(rows.users[row]), set()).add(int(assignment[row]))
+    assert len(shards) == 4
+    assert told == [sorted(shards[user]) for user in sorted(shards)]
+
+
 def test_the_request_asked_again_changes_nothing(learned):
     original, name = learned
     unlearner = copied(original)

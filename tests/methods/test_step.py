@@ -8,6 +8,7 @@ import torch
 
 from recbole_unlearn import WithdrawalRequest
 from recbole_unlearn.influence.objective import RowObjective
+from recbole_unlearn.influence.params import unflatten
 from recbole_unlearn.influence.solvers import Solution
 from recbole_unlearn.methods.influence_function import IF
 from recbole_unlearn.methods.options import InfluenceOptions
@@ -100,6 +101,19 @@ def test_a_step_that_has_not_converged_is_not_preferred(trained):
     choose = solver(trained, objective)._choose
     assert choose([nothing, good, nothing], [1.0, 2.0, 3.0], values) == (good, 2.0)
     assert choose([nothing, nothing], [1.0, 2.0], values) == (nothing, 1.0)
+
+
+def test_a_step_is_judged_where_it_leads(trained):
+    """Downhill keeps the loss, uphill does not: were a step taken off instead of added, the choice would be the other."""
+    objective, values = make()
+    slope = torch.cat([part.flatten() for part in objective.gradient(values)])
+    up, down = (Solution(sign * 0.1 * slope / slope.norm(), 1e-3, 5, True) for sign in (1, -1))
+    moves = [unflatten(solution.solution, values) for solution in (up, down)]
+    losses = [objective.value(tuple(v + s for v, s in zip(values, move, strict=True))) for move in moves]
+    assert losses[1] < objective.value(values) < losses[0] / 1.01
+    chosen, damping = solver(trained, objective)._choose([up, down], [1.0, 2.0], values)
+    assert chosen is down
+    assert damping == 2.0
 
 
 def test_a_sample_of_rows_stands_for_all_and_is_order_free(trained):

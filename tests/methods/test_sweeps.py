@@ -126,6 +126,25 @@ def test_zbar_rows_are_part_of_the_objective_only_with_collaboration(fresh_copy,
     assert len(targets) == 2 * (len(context.rows.users) - (0 if collaborate else 2))
 
 
+def test_chunks_are_as_large_as_their_memory_allows(fresh_copy, monkeypatch):
+    """Each id stands in one chunk; no chunk is too large, and the next id would have made it so."""
+    context = context_of(fresh_copy, present(fresh_copy)[0])
+    rows = RequestRows(context, False, torch.float32, torch.device("cpu"))
+    sweeps = BlockSweeps(context, InfluenceAdapter.of(fresh_copy.model), rows, method(fresh_copy))
+    of_users = sweeps._loss_rows(0)
+    sizes, ids = np.bincount(of_users.users), np.flatnonzero(np.bincount(of_users.users))
+    most = 4 * sizes.max()  # entries of one dimension
+    monkeypatch.setattr("recbole_unlearn.methods.sweeps._CHUNK_ENTRIES", 16 * most)  # a user's row: 8 and 8 dimensions
+    chunks = list(sweeps._chunks(of_users, ids))
+    assert len(chunks) > 3
+    assert sorted(np.concatenate([owners for owners, _ in chunks])) == ids.tolist()
+    for (owners, part), (following, _) in zip(chunks, [*chunks[1:], (None, None)], strict=True):
+        assert len(part) == sizes[owners].sum()
+        assert set(part.users.tolist()) == set(owners)
+        assert len(owners) * sizes[owners].max() <= most
+        assert following is None or (len(owners) + 1) * sizes[following].min() > most
+
+
 def test_chunks_give_the_same_model(fresh_copy, monkeypatch):
     request = WithdrawalRequest.random(20, 1, "interactions")
     whole, parts = copy.deepcopy(fresh_copy.model), copy.deepcopy(fresh_copy.model)

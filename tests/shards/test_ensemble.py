@@ -77,6 +77,16 @@ def test_shards_stay_fixed_while_the_aggregator_trains(attentive):
     assert any(name.startswith("served.") and "embedding" in name for name in changed)
 
 
+def test_lightgcn_is_served_over_the_graph_of_all_training_rows(make_config):
+    """Its own shards see their rows alone; what serves sees every edge, and none of a part that is held out."""
+    unlearner = learned(make_config, "LightGCN", "RecEraser")
+    rows = unlearner.dataset.interactions()
+    pairs = set(zip(rows.users.tolist(), rows.items.tolist(), strict=True))
+    edges = unlearner.model.served.norm_adj_matrix.pairs
+    assert set(zip(*(ids.tolist() for ids in edges), strict=True)) == pairs
+    assert max(len(shard.norm_adj_matrix.pairs[0]) for shard in unlearner.model.shards) < len(pairs)
+
+
 def test_the_aggregator_learns(make_config):
     """Its loss on the rows falls: a wrong sign would raise it."""
     config = make_config("LightGCN", **SMALL, embedding_size=8)

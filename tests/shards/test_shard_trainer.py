@@ -8,6 +8,15 @@ from recbole_unlearn.shards import shard_trainer
 from recbole_unlearn.shards.shard_trainer import ShardTrainer
 
 
+def test_the_seeds_of_shards_begin_again_at_0_where_numpy_has_no_more(trained, monkeypatch):
+    asked = []
+    monkeypatch.setattr(shard_trainer, "train_shards", lambda jobs, store, alone: asked.extend(jobs))
+    trainer = ShardTrainer(trained.config, trained.dataset, Unlearner)
+    monkeypatch.setattr(ShardTrainer, "seed", 2**32 - 2)
+    trainer._train(np.arange(len(trainer.rows.users)) % 3, [0, 1, 2])
+    assert [job.seed for job in asked] == [2**32 - 1, 0, 1]
+
+
 @pytest.mark.parametrize("numbers", [[0, 1, 2], [2]])
 def test_each_shard_has_its_rows_and_a_seed_of_its_own(trained, monkeypatch, numbers):
     asked = []
