@@ -13,7 +13,7 @@ __all__ = ["get_method", "get_model", "get_trainer"]
 
 
 def get_trainer(model_type: Any, model_name: str) -> type:
-    """Return the trainer class: ``Unlearner`` wherever RecBole uses its plain ``Trainer``, be it with one epoch, else its own.
+    """Return the trainer class: ``Unlearner`` where RecBole has its plain ``Trainer``, or that with one epoch, else its own.
 
     >>> from recbole.utils import ModelType
     >>> get_trainer(ModelType.GENERAL, "NeuMF").__name__
