@@ -50,7 +50,7 @@ class UnlearnContext:
     epochs: int
     train_until_best: Callable[..., tuple[Any, dict[str, Any]]]
     shard_trainer: Callable[[], Any] | None = None
-    setting: Callable[[str], Any] = field(default={}.__getitem__)
+    setting: Callable[[str], Any] = field(default=dict[str, Any]().__getitem__)
 
     @property
     def forgotten(self) -> tuple[np.ndarray, np.ndarray]:
