@@ -15,6 +15,7 @@ compat.apply()
 _PUBLIC = {
     "CIF": "recbole_unlearn.methods.influence_function",
     "Config": "recbole_unlearn.config",
+    "Exact": "recbole_unlearn.methods.exact",
     "FineTune": "recbole_unlearn.methods.finetune",
     "IF": "recbole_unlearn.methods.influence_function",
     "RecEraser": "recbole_unlearn.methods.receraser",

@@ -19,6 +19,7 @@ from recbole_unlearn.checkpoints.best import train_until_best
 from recbole_unlearn.checkpoints.record import Unsaved, carried_out
 from recbole_unlearn.checkpoints.save import save_model
 from recbole_unlearn.checkpoints.trainer import CheckpointTrainer
+from recbole_unlearn.checkpoints.weights import model_weights
 from recbole_unlearn.config import with_seed as with_seed
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.ledgers import LedgerSession
@@ -170,7 +171,7 @@ class Unlearner(CheckpointTrainer):
 
         def from_request_to_model() -> tuple[Outcome, np.ndarray]:
             nonlocal withdrawal, before
-            before = "" if scope == "train" else weights_digest(self.model.state_dict())
+            before = "" if scope == "train" else weights_digest(model_weights(self.model))
             rows = dataset.interactions()
             withdrawal = nothing_withdrawn(rows) if request is None else request.resolve(rows, scope)
             if request is not None and not withdrawal.forget.any():
@@ -211,6 +212,7 @@ class Unlearner(CheckpointTrainer):
             epochs=self.epochs,
             train_until_best=lambda model=None, **how: train_until_best(self.config, remaining(), model, **how),
             shard_trainer=lambda: ShardTrainer(self.config, remaining(), type(self), alone),
+            setting=self.config.__getitem__,
         )
 
     def _forget_the_way_here(self) -> None:

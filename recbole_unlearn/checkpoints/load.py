@@ -11,6 +11,7 @@ import torch
 from recbole.utils import init_seed
 
 from recbole_unlearn.checkpoints.model_file import BROKEN, anchor_of, read_model_file
+from recbole_unlearn.checkpoints.weights import as_tensors, is_other, model_weights, split_weights
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.after import datasets_of_model, split_settings
 from recbole_unlearn.data.dataset import WithdrawalDataset
@@ -239,12 +240,16 @@ def build_model(
         model = get_model(config["model"])(config, dataset.build()[0]).to(config["device"])
     except BROKEN as error:
         raise ConfigError(f"{str(model_file)!r}: its config makes no {config['model']}: {reason(error)}") from error
-    expected, given = model.state_dict(), checkpoint["state_dict"]
-    wrong = sorted(name for name in expected.keys() ^ given.keys())
+    # RecBole caches propagated embeddings of every user there, withdrawn ones too; they are computed again.
+    stocks = {
+        name: value for name, value in (checkpoint.get("other_parameter") or {}).items() if name[:8] != "restore_"
+    }
+    expected, given = model_weights(model), {**checkpoint["state_dict"], **as_tensors(stocks)}
+    wrong = sorted(name for name in expected.keys() ^ given.keys() if not is_other(name))
     wrong += [
         f"{name} {tuple(given[name].shape)} instead of {tuple(expected[name].shape)}"
         for name in expected
-        if name in given and given[name].shape != expected[name].shape
+        if name in given and given[name].shape != expected[name].shape and not name.endswith((".data", ".indices"))
     ]
     if wrong:
         raise ConfigError(
@@ -254,8 +259,12 @@ def build_model(
     bad = [name for name, value in given.items() if value.is_floating_point() and not torch.isfinite(value).all()]
     if bad:
         raise ConfigError(f"{str(model_file)!r}: {bad[0]} holds NaN or infinity; the model is broken, train it anew")
-    model.load_state_dict(given)
-    other = checkpoint.get("other_parameter") or {}
-    # RecBole caches propagated embeddings of every user there, withdrawn ones too; they are computed again.
-    model.load_other_parameter({name: value for name, value in other.items() if not name.startswith("restore_")})
+    try:
+        state, other = split_weights(checkpoint["state_dict"])
+    except BROKEN as error:
+        raise ConfigError(
+            f"{str(model_file)!r}: what stands beside the parameters is damaged: {reason(error)}"
+        ) from error
+    model.load_state_dict(state)
+    model.load_other_parameter({**stocks, **other})
     return model

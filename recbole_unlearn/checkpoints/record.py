@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from recbole_unlearn.checkpoints.state import plain
+from recbole_unlearn.checkpoints.weights import model_weights
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.hashes import request_hashes
 from recbole_unlearn.data.request import WithdrawalRequest
@@ -64,7 +65,7 @@ def carried_out(
     entry = {
         "method": method,
         "model_before": before,
-        "model_after": weights_digest(outcome.model.state_dict()),
+        "model_after": weights_digest(model_weights(outcome.model)),
         "seconds": unlearner.last_cost.seconds,
         "approximate": bool(diagnostics.get("approximate", False)),
         "report": finite(plain({name: diagnostics[name] for name in _TOLD if name in diagnostics})),
@@ -74,7 +75,7 @@ def carried_out(
 
 def recorded_only(unlearner: Any, dataset: WithdrawalDataset, method: str) -> Unsaved:
     """Return what there is to record of a request that names nothing that the model has seen: it stays as it is."""
-    digest = weights_digest(unlearner.model.state_dict())
+    digest = weights_digest(model_weights(unlearner.model))
     entry = {"method": method, "model_before": digest, "model_after": digest, "seconds": 0.0}
     entry |= {"approximate": False, "report": {"nothing_to_do": True}}
     return Unsaved(WithdrawalRequest(), dataset, 0, entry)

@@ -8,6 +8,7 @@ from typing import Any
 from recbole.config import Config as RecBoleConfig
 from recbole.utils import get_model as recbole_get_model
 
+from recbole_unlearn.checkpoints.weights import as_tensors, model_weights
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
 from recbole_unlearn.lineage.digest import weights_digest
@@ -26,9 +27,9 @@ def model_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict
     """Return what a file of ours holds: numbers, strings, lists, dicts and tensors only, no optimizer, no caches."""
     model, dataset = unlearner.model, unlearner.dataset
     whole = unlearner.compared or dataset  # a comparison goes on with the files as they are
-    other = {name: value for name, value in model.other_parameter().items() if not name.startswith("restore_")}
     known = anchor or getattr(dataset, "anchor", NOTHING_WITHDRAWN)
-    state = model.state_dict()
+    state = model_weights(model)
+    other = {name: value for name, value in _lasting(model).items() if not as_tensors({name: value})}
     return {
         "config": plain(public(unlearner.config.final_config_dict)),
         "state_dict": state,
@@ -54,8 +55,15 @@ def stock_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict
     config.__dict__.update(kept)
     config.parameters = {name: keys for name, keys in ours.parameters.items() if name != "Unlearning"}
     config.model_class = recbole_get_model(ours["model"])
-    state = {**model_state(unlearner, anchor), "config": config}
+    model = unlearner.model
+    own = {"config": config, "state_dict": model.state_dict(), "other_parameter": _lasting(model)}
+    state = {**model_state(unlearner, anchor), **own}
     return {**state, "epoch": unlearner.epochs - 1, "cur_step": 0, "best_valid_score": 0.0, "optimizer": {}}
+
+
+def _lasting(model: Any) -> dict[str, Any]:
+    """Return what a model keeps beside its parameters, without what it computed from them."""
+    return {name: value for name, value in model.other_parameter().items() if not name.startswith("restore_")}
 
 
 def plain(value: Any) -> Any:

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from recbole.data.dataloader import AbstractDataLoader
 from recbole.trainer import Trainer
+from recbole.utils import ModelType
 
 from recbole_unlearn.checkpoints.read import read_checkpoint
 from recbole_unlearn.checkpoints.save import check_not_older
 from recbole_unlearn.checkpoints.state import model_state, plain, public
+from recbole_unlearn.checkpoints.weights import split_weights
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.store import write_atomically
@@ -37,6 +39,10 @@ class CheckpointTrainer(Trainer):
 
     def __init__(self, config: Any, model: Any) -> None:
         super().__init__(config, model)
+        if getattr(model, "type", None) == ModelType.TRADITIONAL:
+            self.epochs = (
+                1  # as RecBole's TraditionalTrainer: the model is made of its rows, nothing is learned in epochs
+            )
         settings = json.dumps(plain(public(config.final_config_dict)), sort_keys=True)
         digest = hashlib.sha256(settings.encode()).hexdigest()[:12]
         # RecBole names checkpoints by the second, so that two trainers of one second overwrite each other's.
@@ -100,13 +106,14 @@ class CheckpointTrainer(Trainer):
         checkpoint = read_checkpoint(path, self.device, bool(self.config["trust_checkpoint"]))
         check_not_older(checkpoint, self.dataset, path)
         try:
-            self.model.load_state_dict(checkpoint["state_dict"])
+            state, other = split_weights(checkpoint["state_dict"])
+            self.model.load_state_dict(state)
         except RuntimeError as error:
             raise ConfigError(
                 f"checkpoint {str(path)!r} does not fit this {type(self.model).__name__}: {' '.join(str(error).split())}; "
                 f"use the model, data set and sizes that it was trained with"
             ) from error
-        self.model.load_other_parameter(checkpoint.get("other_parameter"))
+        self.model.load_other_parameter({**(checkpoint.get("other_parameter") or {}), **other})
 
     def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
         if not self.config["single_spec"] and self.config["local_rank"] != 0:

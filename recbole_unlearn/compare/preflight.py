@@ -99,6 +99,7 @@ def _methods(config: Config) -> dict[str, UnlearnMethod]:
     for method in methods.values():
         if method.needs_adapter:
             InfluenceAdapter.class_for(config.model_class)
+        method.check_class(config.model_class)
         check_negatives(config, method)
     return methods
 

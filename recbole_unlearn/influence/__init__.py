@@ -1,1 +1,1 @@
-"""Influence functions: logistic blocks, curvature and solvers. Torch only; nothing here knows RecBole."""
+"""Influence functions: logistic blocks, curvature and solvers. Torch, numpy and scipy; nothing here knows RecBole."""

@@ -1,12 +1,23 @@
 """The unlearning methods; each has one name in yaml, in the registry and in the report."""
 
-from recbole_unlearn.methods import finetune, influence_function, receraser, redraw, reset, retrain, retrain_svd, sisa
+from recbole_unlearn.methods import (
+    exact,
+    finetune,
+    influence_function,
+    receraser,
+    redraw,
+    reset,
+    retrain,
+    retrain_svd,
+    sisa,
+)
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod, method_class
 
 __all__ = [
     "Outcome",
     "UnlearnContext",
     "UnlearnMethod",
+    "exact",
     "finetune",
     "influence_function",
     "method_class",

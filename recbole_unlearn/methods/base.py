@@ -35,6 +35,7 @@ class UnlearnContext:
             the given one, by the keywords of ``checkpoints.best.train_until_best``. Returns the model and its
             diagnostics.
         shard_trainer: Returns what trains shards of the retained rows, for methods that unlearn from shards.
+        setting: Returns a key of the config by its name, such as EASE's ``reg_weight``, which the model does not keep.
     """
 
     model: Any
@@ -49,6 +50,7 @@ class UnlearnContext:
     epochs: int
     train_until_best: Callable[..., tuple[Any, dict[str, Any]]]
     shard_trainer: Callable[[], Any] | None = None
+    setting: Callable[[str], Any] = field(default=dict[str, Any]().__getitem__)
 
     @property
     def forgotten(self) -> tuple[np.ndarray, np.ndarray]:
@@ -146,6 +148,16 @@ class UnlearnMethod(ABC):
             shard_trainer: Trains shards of all training rows, see ``recbole_unlearn.shards.shard_trainer.ShardTrainer``.
         """
         return None
+
+    def check_class(self, model_class: type) -> None:  # noqa: B027 (most methods take every model)
+        """Refuse a kind of model that this method cannot unlearn from, before one is trained.
+
+        Args:
+            model_class: The class of the model.
+
+        Raises:
+            UnsupportedModelError: It cannot.
+        """
 
     def check_model(self, model: Any, rows: int) -> None:  # noqa: B027 (most methods take every model)
         """Refuse a model that this method cannot unlearn from, before anything is done.

@@ -104,6 +104,11 @@ class ScoringAdapter(ABC):
             if not issubclass(adapter, cls):
                 raise UnsupportedModelError(adapter.why_not_solved)
             return adapter
+        if getattr(getattr(model_class, "type", None), "name", "") == "TRADITIONAL":
+            raise UnsupportedModelError(
+                f"{model_class.__name__} has no user rows: it is made of the training rows without any training; Retrain "
+                f"works with every model, Exact where such a model has a closed form"
+            )
         raise UnsupportedModelError(
             f"no adapter for the model {model_class.__name__!r}; influence methods know {', '.join(sorted(registry))}; "
             f"Retrain works with every model"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import recbole.model
-from recbole.trainer import Trainer
+from recbole.trainer import TraditionalTrainer, Trainer
 from recbole.utils import get_model as recbole_get_model
 from recbole.utils import get_trainer as recbole_get_trainer
 
@@ -49,12 +49,12 @@ def get_model(model_name: str) -> type:
 
 
 def check_trainer(config: Any) -> None:
-    """Refuse a model that RecBole trains by a trainer of its own.
+    """Refuse a model that RecBole trains by a trainer of its own; one that only makes a single pass is none.
 
     Raises:
         UnsupportedModelError: It does.
     """
-    if recbole_get_trainer(config["MODEL_TYPE"], config["model"]) is not Trainer:
+    if recbole_get_trainer(config["MODEL_TYPE"], config["model"]) not in (Trainer, TraditionalTrainer):
         raise UnsupportedModelError(f"{config['model']} has a trainer of its own in RecBole, which cannot unlearn yet")
 
 

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from recbole_unlearn.checkpoints.load import load_for_withdrawal
 from recbole_unlearn.checkpoints.save import check_storage
+from recbole_unlearn.checkpoints.weights import model_weights
 from recbole_unlearn.data.after import check_names
 from recbole_unlearn.data.ledgers import LedgerSession, ledger_folder
 from recbole_unlearn.exceptions import ConfigError, LedgerError
@@ -154,7 +155,7 @@ def _carry_out(
     """Do what is due on a model that has forgotten everybody who left."""
     config, dataset = unlearner.config, unlearner.dataset
     assert dataset is not None
-    here = Here(real_path(model_file), keyed_weights(ledger.key, weights_digest(unlearner.model.state_dict())))
+    here = Here(real_path(model_file), keyed_weights(ledger.key, weights_digest(model_weights(unlearner.model))))
     waiting = duties_of(ledger.rows(), here)
     due = {duty.what for duty in waiting if duty.is_due(datetime.now(UTC), within)}
     if not due:
