@@ -4,7 +4,7 @@ import ast
 import copy
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from recbole_unlearn.model.find import get_model
 from recbole_unlearn.settings import presets
 from recbole_unlearn.settings.arguments import read_arguments
 from recbole_unlearn.settings.check import check_keys, check_recboles_values, check_values, is_text, our_keys
+from recbole_unlearn.settings.values import as_python
 from recbole_unlearn.settings.yaml_files import read_package_yaml, read_yaml
 
 
@@ -85,8 +86,32 @@ class Config(RecBoleConfig):
         return str(self)
 
     def __setitem__(self, key: str, value: Any) -> None:
-        super().__setitem__(key, value)
-        self.set_later[key] = value
+        super().__setitem__(key, as_python(value))
+        self.set_later[key] = self.final_config_dict[key]
+
+    def take_over(self, values: Mapping[str, Any]) -> None:
+        """Take the place of these settings, and derive anew what RecBole derives from them, such as ``eval_type``.
+
+        Use it for the settings of a trained model; forms that older RecBole took are read as RecBole reads them.
+
+        Raises:
+            ConfigError: RecBole refuses them.
+        """
+        final = self.final_config_dict
+        final.update(as_python(dict(values)))
+        drawn = final.get("train_neg_sample_args")
+        if isinstance(drawn, dict) and drawn.get("distribution") == "none":  # RecBole's own word for None
+            final["train_neg_sample_args"] = None
+        folder = final["data_path"]
+        try:
+            self._set_default_parameters()
+            self._set_train_neg_sample_args()
+            for phase in ("valid", "test"):
+                self._set_eval_neg_sample_args(phase)
+        except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+            raise ConfigError(error.args[0] if error.args else repr(error)) from error
+        finally:
+            final["data_path"] = folder  # to which RecBole adds the name of the data set each time
 
     def _init_device(self) -> None:
         launch = self.final_config_dict
@@ -114,7 +139,7 @@ class Config(RecBoleConfig):
         return self._convert_config_dict(read_arguments(argv))
 
     def _convert_config_dict(self, config_dict: dict[str, Any]) -> dict[str, Any]:
-        return {key: _read(key, value) for key, value in config_dict.items()}
+        return {key: _read(key, as_python(value)) for key, value in config_dict.items()}
 
     def _load_config_files(self, file_list: list[str] | None) -> dict[str, Any]:
         for file in file_list or []:

@@ -11,6 +11,7 @@ from recbole.utils import get_model as recbole_get_model
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
 from recbole_unlearn.lineage.digest import weights_digest
+from recbole_unlearn.settings.values import as_python
 from recbole_unlearn.version import __version__
 
 # What concerns the run and not the model; the path of a request can name a person.
@@ -60,6 +61,7 @@ def stock_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict
 
 def plain(value: Any) -> Any:
     """Return the value with only what ``torch.load(weights_only=True)`` reads: numbers, strings, lists and dicts."""
+    value = as_python(value)
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
