@@ -37,10 +37,9 @@ from recbole_unlearn.shards.shard_trainer import ShardTrainer
 
 
 class Unlearner(CheckpointTrainer):
-    """RecBole's Trainer, drop-in, with ``unlearn``.
+    """RecBole's Trainer, drop-in, with ``unlearn``; ``CheckpointTrainer`` says what else differs.
 
-    Three things differ from RecBole's Trainer: ``evaluate`` reloads no checkpoint unless asked, a run without validation
-    part writes one checkpoint at its end instead of one per epoch, and checkpoints load with ``weights_only=True``.
+    A subclass with a training of its own is used by every method that trains.
 
     Args:
         config: A ``recbole_unlearn.Config``.
@@ -206,10 +205,10 @@ class Unlearner(CheckpointTrainer):
             items_before=dataset.withdrawn_items,
             weight_decay=float(self.config["weight_decay"] or 0.0),
             train=lambda model=None, epochs=None, seed=None: (
-                train_model(with_seed(self.config, seed), remaining(), model, epochs).model
+                train_model(with_seed(self.config, seed), remaining(), model, epochs, type(self)).model
             ),
             epochs=self.epochs,
-            train_until_best=lambda model=None, **how: train_until_best(self.config, remaining(), model, **how),
+            train_until_best=lambda *model, **how: train_until_best(self.config, remaining(), type(self), *model, **how),
             shard_trainer=lambda: ShardTrainer(self.config, remaining(), type(self), alone),
         )
 
@@ -251,7 +250,9 @@ class Unlearner(CheckpointTrainer):
         return saved.receipts
 
 
-def train_model(config: Any, dataset: WithdrawalDataset, model: Any = None, epochs: int | None = None) -> Unlearner:
+def train_model(
+    config: Any, dataset: WithdrawalDataset, model: Any = None, epochs: int | None = None, trainer: type = Unlearner
+) -> Unlearner:
     """Train a model on a data set's training part, from the seed of the config, and return its Unlearner.
 
     Args:
@@ -259,12 +260,13 @@ def train_model(config: Any, dataset: WithdrawalDataset, model: Any = None, epoc
         dataset: The data set.
         model: The model to train further; a new one by default.
         epochs: Epochs; those of the config by default.
+        trainer: Class of the trainer; one of your own extends ``Unlearner``, and every method that trains uses it too.
     """
     train_data, valid_data, _ = data_preparation(config, dataset)
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
     if model is None:
         model = config.model_class(config, train_data._dataset).to(config["device"])
-    unlearner = Unlearner(config, model, dataset)
+    unlearner: Unlearner = trainer(config, model, dataset)
     unlearner.epochs = epochs or unlearner.epochs
     with tempfile.TemporaryDirectory() as folder:
         unlearner.saved_model_file = os.path.join(folder, "best.pth")  # leaves no file behind, nor the optimizer in it
