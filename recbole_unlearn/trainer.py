@@ -33,6 +33,7 @@ from recbole_unlearn.lineage.store import SeenFile
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.negatives import check_negatives, sampled_negatives
 from recbole_unlearn.methods.plugins import get_method
+from recbole_unlearn.model.own import check_own_model
 from recbole_unlearn.shards.shard_trainer import ShardTrainer
 
 
@@ -122,12 +123,10 @@ class Unlearner(CheckpointTrainer):
 
     @taking_turns
     def follow_up(self, method: str | UnlearnMethod) -> Outcome:
-        """Let a method work on the rows that remain, for all who left before: their rows are gone, nobody else leaves.
-
-        Use it after withdrawals by SCIF: ``RetrainSVD`` trains a new model from a good start, ``Retrain`` as it was trained.
+        """Let a method, such as ``RetrainSVD`` or ``Retrain`` after SCIF, work on the rows that remain; nobody else leaves.
 
         Returns:
-            The outcome with its diagnostics; ``save`` records it as a row of the ledger that withdraws nothing.
+            The outcome; ``save`` records it as a row of the ledger that withdraws nothing.
         """
         dataset, method = self._ready(method)
         _, outcome, before = self._unlearn_timed(dataset, None, method, "all", False, False)
@@ -144,6 +143,8 @@ class Unlearner(CheckpointTrainer):
         if not isinstance(method, UnlearnMethod):
             method = get_method(self.config, method)
         check_negatives(self.config, method)
+        if method.needs_adapter:
+            check_own_model(self.model)
         return self.dataset, method
 
     def _unlearn_timed(
@@ -155,10 +156,7 @@ class Unlearner(CheckpointTrainer):
         alone: bool,
         for_memory: bool,
     ) -> tuple[Withdrawal, Outcome, str]:
-        """Run the method on the clock; return the request, resolved, the outcome and the digest of the weights before.
-
-        The request is resolved on the clock: finding its rows is part of what the caller waits for.
-        """
+        """Run the method on the clock, on which the rows are found; return withdrawal, outcome and the weights' digest before."""
         withdrawal: Withdrawal | None = None
         before = ""
 
@@ -208,7 +206,9 @@ class Unlearner(CheckpointTrainer):
                 train_model(with_seed(self.config, seed), remaining(), model, epochs, type(self)).model
             ),
             epochs=self.epochs,
-            train_until_best=lambda *model, **how: train_until_best(self.config, remaining(), type(self), *model, **how),
+            train_until_best=lambda *model, **how: train_until_best(
+                self.config, remaining(), type(self), *model, **how
+            ),
             shard_trainer=lambda: ShardTrainer(self.config, remaining(), type(self), alone),
         )
 
@@ -227,13 +227,11 @@ class Unlearner(CheckpointTrainer):
     ) -> list[Path]:
         """Write the model in one piece; the file loads with ``torch.load(weights_only=True)`` and holds no optimizer.
 
-        Withdrawals of scope ``all`` since the last time are recorded in the ledger in the same commit, for good; a line in
-        the log says RECORDED and where.
+        Withdrawals of scope ``all`` since the last time are recorded in the ledger, for good; a line in the log says where.
 
         Args:
             path: The file to write or to replace.
-            unsaved: What is recorded, where the caller knows more of the withdrawals than this Unlearner, which carried out
-                what the model knows of them.
+            unsaved: What is recorded, where the caller knows more of the withdrawals than this Unlearner.
             session: The ledger, if the caller opened it.
 
         Returns:
