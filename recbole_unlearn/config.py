@@ -19,7 +19,7 @@ from recbole_unlearn.settings import presets
 from recbole_unlearn.settings.arguments import read_arguments
 from recbole_unlearn.settings.check import check_keys, check_recboles_values, check_values, is_text, our_keys
 from recbole_unlearn.settings.values import as_python
-from recbole_unlearn.settings.yaml_files import read_package_yaml, read_yaml
+from recbole_unlearn.settings.yaml_files import read_yaml
 
 
 class Config(RecBoleConfig):
@@ -44,6 +44,8 @@ class Config(RecBoleConfig):
         >>> config["epochs"], config["withdraw_alpha"]
         (50, 5.0)
     """
+
+    of_stock_file = False  # whether it was read from a file in the format of stock RecBole
 
     def __init__(
         self,
@@ -172,7 +174,9 @@ class Config(RecBoleConfig):
         # A class of one's own has the defaults of the model that it extends.
         names = [base.__name__ for base in reversed(model_class.__mro__)]
         super()._load_internal_config_dict(model, model_class, dataset)
-        inherited = {key: value for name in names[:-1] for key, value in _recboles_defaults(name).items()}
+        inherited = {
+            key: value for name in names[:-1] for key, value in _recboles_defaults(name, self.yaml_loader).items()
+        }
         for key, value in inherited.items():
             self.internal_config_dict.setdefault(key, value)
         for key, value in options_given(self.external_config_dict).items():
@@ -234,8 +238,9 @@ def _literal(text: str) -> Any:
     return value if value is None or isinstance(value, str | int | float | list | dict | bool) else text
 
 
-def _recboles_defaults(model: str) -> dict[str, Any]:
-    return read_package_yaml(Path(recbole.__file__).parent / "properties" / "model" / f"{model}.yaml")
+def _recboles_defaults(model: str, loader: Any) -> dict[str, Any]:
+    path = Path(recbole.__file__).parent / "properties" / "model" / f"{model}.yaml"
+    return read_yaml(path, loader=loader) if path.is_file() else {}
 
 
 def _load_protocol(name: Any) -> dict[str, Any]:

@@ -81,7 +81,9 @@ def read_model_file(model_file: str | os.PathLike[str], given: dict[str, Any]) -
                 f"{str(model_file)!r} is a checkpoint of the {name} {saved[name]!r}, not of {given[name]!r}; "
                 f"leave --{name} out"
             )
-    return dict(checkpoint), _config(saved, given)
+    config = _config(saved, given)
+    config.of_stock_file = written is not saved  # who serves it reads RecBole's format
+    return dict(checkpoint), config
 
 
 def _check_model_name(model_file: str | os.PathLike[str], name: str) -> None:

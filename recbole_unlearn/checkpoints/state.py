@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from recbole.config import Config as RecBoleConfig
-from recbole.utils import get_model as recbole_get_model
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
@@ -50,13 +49,18 @@ def stock_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict
     """Return what stock RecBole's ``load_data_and_model`` reads; its config is an object, so the file is a pickle."""
     ours = unlearner.config
     config = object.__new__(RecBoleConfig)
-    kept = {name: value for name, value in vars(ours).items() if name != "set_later"}
+    kept = {name: value for name, value in vars(ours).items() if name not in ("set_later", "of_stock_file")}
     kept |= {name: public(value) for name, value in kept.items() if name.endswith("config_dict")}
     config.__dict__.update(kept)
     config.parameters = {name: keys for name, keys in ours.parameters.items() if name != "Unlearning"}
-    config.model_class = recbole_get_model(ours["model"])
+    config.model_class = _stock_class(ours.model_class)
     state = {**model_state(unlearner, anchor), "config": config}
     return {**state, "epoch": unlearner.epochs - 1, "cur_step": 0, "best_valid_score": 0.0, "optimizer": {}}
+
+
+def _stock_class(model_class: type) -> type:
+    """Return the class that stock RecBole finds under the model's name: not ours, which is a subclass of it."""
+    return next(one for one in model_class.__mro__ if not one.__module__.startswith("recbole_unlearn."))
 
 
 def plain(value: Any) -> Any:

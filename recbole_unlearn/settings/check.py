@@ -28,7 +28,7 @@ _CHOICES = {
     "withdraw_scope": ("train", "all", None),
     "mio_protocols": ("paper", "strong", "refit"),
     "parallel_backend": ("loky", "dask"),
-    "save_format": ("safe", "recbole"),
+    "save_format": ("safe", "recbole", None),
     "on_missing": ("error", "skip"),
     "witnesses": ("taste", "score", "rank", "norm", "distance", "top10", "activity", "relearn", "cka"),
 }
