@@ -156,7 +156,7 @@ class Unlearner(CheckpointTrainer):
         alone: bool,
         for_memory: bool,
     ) -> tuple[Withdrawal, Outcome, str]:
-        """Run the method on the clock, on which the rows are found; return withdrawal, outcome and the weights' digest before."""
+        """Find the rows and run the method on the clock; return withdrawal, outcome and the weights' digest before."""
         withdrawal: Withdrawal | None = None
         before = ""
 

@@ -97,7 +97,7 @@ def test_a_served_stock_checkpoint_keeps_its_format_and_a_new_file_is_safe(here)
 
 def test_recboles_own_format_loads_in_recbole(here):
     ask("r.csv", "user_id\nu3\n")
-    withdraw_from_model("saved/NeuMF.pth", {"withdraw": "r.csv", "save_format": "recbole", **TRUST})
+    withdraw_from_model("saved/NeuMF.pth", {"withdraw": "r.csv", **TRUST, "save_format": "recbole"})
     *_, (config_module, model_module, total) = (
         line.split() for line in python(RELOAD, "saved/NeuMF.pth").splitlines() if line.startswith("recbole")
     )
