@@ -15,6 +15,7 @@ import builtins
 import importlib.abc
 import importlib.util
 import os
+import pickle
 import sys
 import types
 import warnings
@@ -102,7 +103,13 @@ class _TorchSeenByRecBole:
 
         if "weights_only" not in kwargs and _is_trusted(f):
             kwargs["weights_only"] = False
-        return torch.load(f, *args, **kwargs)
+        try:
+            return torch.load(f, *args, **kwargs)
+        except pickle.UnpicklingError as error:
+            raise pickle.UnpicklingError(
+                f"{str(f)!r} is a pickle that another process wrote, and a pickle runs code when it is loaded. If you know who "
+                f"wrote it, say so before this line: recbole_unlearn.compat.trust({str(f)!r})"
+            ) from error
 
 
 _TORCH = _TorchSeenByRecBole()

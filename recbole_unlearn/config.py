@@ -4,7 +4,7 @@ import ast
 import copy
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from recbole_unlearn.model.find import get_model
 from recbole_unlearn.settings import presets
 from recbole_unlearn.settings.arguments import read_arguments
 from recbole_unlearn.settings.check import check_keys, check_recboles_values, check_values, is_text, our_keys
-from recbole_unlearn.settings.yaml_files import read_package_yaml, read_yaml
+from recbole_unlearn.settings.values import as_python
+from recbole_unlearn.settings.yaml_files import read_yaml
 
 
 class Config(RecBoleConfig):
@@ -43,6 +44,8 @@ class Config(RecBoleConfig):
         >>> config["epochs"], config["withdraw_alpha"]
         (50, 5.0)
     """
+
+    of_stock_file = False  # whether it was read from a file in the format of stock RecBole
 
     def __init__(
         self,
@@ -85,8 +88,32 @@ class Config(RecBoleConfig):
         return str(self)
 
     def __setitem__(self, key: str, value: Any) -> None:
-        super().__setitem__(key, value)
-        self.set_later[key] = value
+        super().__setitem__(key, as_python(value))
+        self.set_later[key] = self.final_config_dict[key]
+
+    def take_over(self, values: Mapping[str, Any]) -> None:
+        """Take the place of these settings, and derive anew what RecBole derives from them, such as ``eval_type``.
+
+        Use it for the settings of a trained model; forms that older RecBole took are read as RecBole reads them.
+
+        Raises:
+            ConfigError: RecBole refuses them.
+        """
+        final = self.final_config_dict
+        final.update(as_python(dict(values)))
+        drawn = final.get("train_neg_sample_args")
+        if isinstance(drawn, dict) and drawn.get("distribution") == "none":  # RecBole's own word for None
+            final["train_neg_sample_args"] = None
+        folder = final["data_path"]
+        try:
+            self._set_default_parameters()
+            self._set_train_neg_sample_args()
+            for phase in ("valid", "test"):
+                self._set_eval_neg_sample_args(phase)
+        except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+            raise ConfigError(error.args[0] if error.args else repr(error)) from error
+        finally:
+            final["data_path"] = folder  # to which RecBole adds the name of the data set each time
 
     def _init_device(self) -> None:
         launch = self.final_config_dict
@@ -114,7 +141,7 @@ class Config(RecBoleConfig):
         return self._convert_config_dict(read_arguments(argv))
 
     def _convert_config_dict(self, config_dict: dict[str, Any]) -> dict[str, Any]:
-        return {key: _read(key, value) for key, value in config_dict.items()}
+        return {key: _read(key, as_python(value)) for key, value in config_dict.items()}
 
     def _load_config_files(self, file_list: list[str] | None) -> dict[str, Any]:
         for file in file_list or []:
@@ -147,7 +174,9 @@ class Config(RecBoleConfig):
         # A class of one's own has the defaults of the model that it extends.
         names = [base.__name__ for base in reversed(model_class.__mro__)]
         super()._load_internal_config_dict(model, model_class, dataset)
-        inherited = {key: value for name in names[:-1] for key, value in _recboles_defaults(name).items()}
+        inherited = {
+            key: value for name in names[:-1] for key, value in _recboles_defaults(name, self.yaml_loader).items()
+        }
         for key, value in inherited.items():
             self.internal_config_dict.setdefault(key, value)
         for key, value in options_given(self.external_config_dict).items():
@@ -209,8 +238,9 @@ def _literal(text: str) -> Any:
     return value if value is None or isinstance(value, str | int | float | list | dict | bool) else text
 
 
-def _recboles_defaults(model: str) -> dict[str, Any]:
-    return read_package_yaml(Path(recbole.__file__).parent / "properties" / "model" / f"{model}.yaml")
+def _recboles_defaults(model: str, loader: Any) -> dict[str, Any]:
+    path = Path(recbole.__file__).parent / "properties" / "model" / f"{model}.yaml"
+    return read_yaml(path, loader=loader) if path.is_file() else {}
 
 
 def _load_protocol(name: Any) -> dict[str, Any]:

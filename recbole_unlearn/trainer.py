@@ -34,14 +34,14 @@ from recbole_unlearn.lineage.store import SeenFile
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.negatives import check_negatives, sampled_negatives
 from recbole_unlearn.methods.plugins import get_method
+from recbole_unlearn.model.own import check_own_model
 from recbole_unlearn.shards.shard_trainer import ShardTrainer
 
 
 class Unlearner(CheckpointTrainer):
-    """RecBole's Trainer, drop-in, with ``unlearn``.
+    """RecBole's Trainer, drop-in, with ``unlearn``; ``CheckpointTrainer`` says what else differs.
 
-    Three things differ from RecBole's Trainer: ``evaluate`` reloads no checkpoint unless asked, a run without validation
-    part writes one checkpoint at its end instead of one per epoch, and checkpoints load with ``weights_only=True``.
+    A subclass with a training of its own is used by every method that trains.
 
     Args:
         config: A ``recbole_unlearn.Config``.
@@ -124,12 +124,10 @@ class Unlearner(CheckpointTrainer):
 
     @taking_turns
     def follow_up(self, method: str | UnlearnMethod) -> Outcome:
-        """Let a method work on the rows that remain, for all who left before: their rows are gone, nobody else leaves.
-
-        Use it after withdrawals by SCIF: ``RetrainSVD`` trains a new model from a good start, ``Retrain`` as it was trained.
+        """Let a method, such as ``RetrainSVD`` or ``Retrain`` after SCIF, work on the rows that remain; nobody else leaves.
 
         Returns:
-            The outcome with its diagnostics; ``save`` records it as a row of the ledger that withdraws nothing.
+            The outcome; ``save`` records it as a row of the ledger that withdraws nothing.
         """
         dataset, method = self._ready(method)
         _, outcome, before = self._unlearn_timed(dataset, None, method, "all", False, False)
@@ -146,6 +144,8 @@ class Unlearner(CheckpointTrainer):
         if not isinstance(method, UnlearnMethod):
             method = get_method(self.config, method)
         check_negatives(self.config, method)
+        if method.needs_adapter:
+            check_own_model(self.model)
         return self.dataset, method
 
     def _unlearn_timed(
@@ -157,10 +157,7 @@ class Unlearner(CheckpointTrainer):
         alone: bool,
         for_memory: bool,
     ) -> tuple[Withdrawal, Outcome, str]:
-        """Run the method on the clock; return the request, resolved, the outcome and the digest of the weights before.
-
-        The request is resolved on the clock: finding its rows is part of what the caller waits for.
-        """
+        """Find the rows and run the method on the clock; return withdrawal, outcome and the weights' digest before."""
         withdrawal: Withdrawal | None = None
         before = ""
 
@@ -207,10 +204,12 @@ class Unlearner(CheckpointTrainer):
             items_before=dataset.withdrawn_items,
             weight_decay=float(self.config["weight_decay"] or 0.0),
             train=lambda model=None, epochs=None, seed=None: (
-                train_model(with_seed(self.config, seed), remaining(), model, epochs).model
+                train_model(with_seed(self.config, seed), remaining(), model, epochs, type(self)).model
             ),
             epochs=self.epochs,
-            train_until_best=lambda model=None, **how: train_until_best(self.config, remaining(), model, **how),
+            train_until_best=lambda *model, **how: train_until_best(
+                self.config, remaining(), type(self), *model, **how
+            ),
             shard_trainer=lambda: ShardTrainer(self.config, remaining(), type(self), alone),
             setting=self.config.__getitem__,
         )
@@ -230,13 +229,11 @@ class Unlearner(CheckpointTrainer):
     ) -> list[Path]:
         """Write the model in one piece; the file loads with ``torch.load(weights_only=True)`` and holds no optimizer.
 
-        Withdrawals of scope ``all`` since the last time are recorded in the ledger in the same commit, for good; a line in
-        the log says RECORDED and where.
+        Withdrawals of scope ``all`` since the last time are recorded in the ledger, for good; a line in the log says where.
 
         Args:
             path: The file to write or to replace.
-            unsaved: What is recorded, where the caller knows more of the withdrawals than this Unlearner, which carried out
-                what the model knows of them.
+            unsaved: What is recorded, where the caller knows more of the withdrawals than this Unlearner.
             session: The ledger, if the caller opened it.
 
         Returns:
@@ -253,7 +250,9 @@ class Unlearner(CheckpointTrainer):
         return saved.receipts
 
 
-def train_model(config: Any, dataset: WithdrawalDataset, model: Any = None, epochs: int | None = None) -> Unlearner:
+def train_model(
+    config: Any, dataset: WithdrawalDataset, model: Any = None, epochs: int | None = None, trainer: type = Unlearner
+) -> Unlearner:
     """Train a model on a data set's training part, from the seed of the config, and return its Unlearner.
 
     Args:
@@ -261,12 +260,13 @@ def train_model(config: Any, dataset: WithdrawalDataset, model: Any = None, epoc
         dataset: The data set.
         model: The model to train further; a new one by default.
         epochs: Epochs; those of the config by default.
+        trainer: Class of the trainer; one of your own extends ``Unlearner``, and every method that trains uses it too.
     """
     train_data, valid_data, _ = data_preparation(config, dataset)
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
     if model is None:
         model = config.model_class(config, train_data._dataset).to(config["device"])
-    unlearner = Unlearner(config, model, dataset)
+    unlearner: Unlearner = trainer(config, model, dataset)
     unlearner.epochs = epochs or unlearner.epochs
     with tempfile.TemporaryDirectory() as folder:
         unlearner.saved_model_file = os.path.join(folder, "best.pth")  # leaves no file behind, nor the optimizer in it

@@ -114,6 +114,18 @@ def test_keys_that_recboles_core_or_the_model_reads_are_accepted(key):
     assert Config("NeuMF", "ml-100k", config_dict={key: "x"})[key] == "x"
 
 
+def test_foreign_keys_are_one_warning_line_and_near_misses_are_errors(caplog):
+    """One yaml may serve many models and hold keys of somebody's own."""
+    foreign = {"n_layers": 2, "early_stop": 3, "neg_sampling": None, "my_gadget": 1, "loss": "x"}
+    config = Config("NeuMF", "ml-100k", config_dict=foreign, argv=())
+    assert config["my_gadget"] == 1
+    (line,) = [record.getMessage() for record in caplog.records if "reads" in record.getMessage()]
+    assert line == "nothing in a run of NeuMF reads: n_layers, early_stop, neg_sampling, my_gadget, loss"
+    for key in ("learning_rat", "epoch", "withdraw_user", "mio_strength", "solver", "curvature", "topK", "Scif.ridge"):
+        with pytest.raises(ConfigError, match=f"unknown key '{key}'"):
+            Config("NeuMF", "ml-100k", config_dict={key: 1}, argv=())
+
+
 def test_unknown_model_is_named():
     with pytest.raises(ConfigError, match="did you mean 'NeuMF'"):
         Config("NeuFM", "ml-100k")

@@ -164,7 +164,9 @@ def test_withdraw_says_taken_back_or_recorded_truly_when_the_rename_is_refused(h
 
     with monkeypatch.context() as patch:
         patch.setattr(Disk, "rename", refuse)
-        code, out, _err = cli(capsys, f"--model_file={NEUMF}", "--withdraw=r.csv", "--trust_checkpoint=True")
+        code, out, _err = cli(
+            capsys, f"--model_file={NEUMF}", "--withdraw=r.csv", "--trust_checkpoint=True", "--save_format=safe"
+        )
     assert code == 1
     assert "RECORDED" not in out
 
@@ -255,7 +257,9 @@ def test_a_ledger_folder_that_is_a_link(here, capsys):
 def test_a_dangling_ledger_link(here, capsys):
     PLACE.symlink_to(here / "far")
     ask("r.csv", "user_id\nu3\n")
-    code, _out, err = cli(capsys, f"--model_file={NEUMF}", "--withdraw=r.csv", "--trust_checkpoint=True")
+    code, _out, err = cli(
+        capsys, f"--model_file={NEUMF}", "--withdraw=r.csv", "--trust_checkpoint=True", "--save_format=safe"
+    )
     assert code in (0, 1, 2)
     assert "Traceback" not in err
 
@@ -881,7 +885,12 @@ def test_skip_all_missing(text, here, capsys):
     ask("r.csv", text)
     before = everything(here)
     code, out, _err = cli(
-        capsys, f"--model_file={NEUMF}", "--withdraw=r.csv", "--trust_checkpoint=True", "--on_missing=skip"
+        capsys,
+        f"--model_file={NEUMF}",
+        "--withdraw=r.csv",
+        "--trust_checkpoint=True",
+        "--save_format=safe",
+        "--on_missing=skip",
     )
     assert code == 0
     assert "RECORDED" not in out

@@ -803,7 +803,7 @@ def test_no_path_and_no_token_of_a_request_is_in_any_file(here, caplog):
     caplog.set_level(logging.DEBUG)
     name = ask("forget-müller.csv", "user_id\nu3\n")
     for form in ("safe", "recbole"):
-        withdraw_from_model(NEUMF, {"withdraw": name, "save_format": form, "on_missing": "skip", **TRUST})
+        withdraw_from_model(NEUMF, {"withdraw": name, "on_missing": "skip", **TRUST, "save_format": form})
         for path in Path().rglob("*"):
             if path.is_file() and path.name != name and path.suffix != ".inter" and "saved/L" not in str(path):
                 assert b"forget-m" not in path.read_bytes(), path

@@ -32,7 +32,10 @@ def test_a_receipt_that_the_disk_refuses_comes_later(here, monkeypatch, capsys, 
     ask("asked.csv", "user_id\nu3\n")
     with monkeypatch.context() as patch:
         patch.setattr("recbole_unlearn.lineage.receipt.write_atomically", refuse)
-        assert main([f"--model_file={NEUMF}", "--withdraw=asked.csv", "--trust_checkpoint=True"]) == 0
+        assert (
+            main([f"--model_file={NEUMF}", "--withdraw=asked.csv", "--trust_checkpoint=True", "--save_format=safe"])
+            == 0
+        )
     told = capsys.readouterr().out
     assert "RECORDED in" in told
     assert "not written yet" in told
@@ -328,7 +331,11 @@ def test_the_first_load_after_a_crash_at_the_rename_loads_the_new_model(here, mo
 
 
 def test_a_token_in_the_place_of_a_file_is_not_repeated(here, capsys):
-    assert main([f"--model_file={NEUMF}", "--withdraw=anna@shop.de", "--trust_checkpoint=True"]) == 2
+    assert (
+        main([f"--model_file={NEUMF}", "--withdraw=anna@shop.de", "--trust_checkpoint=True", "--save_format=safe"]) == 2
+    )
     assert "anna" not in capsys.readouterr().err
-    assert main([f"--model_file={NEUMF}", "--withdraw=missing.csv", "--trust_checkpoint=True"]) == 2
+    assert (
+        main([f"--model_file={NEUMF}", "--withdraw=missing.csv", "--trust_checkpoint=True", "--save_format=safe"]) == 2
+    )
     assert "'missing.csv' does not exist" in capsys.readouterr().err

@@ -23,6 +23,7 @@ from recbole.quick_start import load_data_and_model
 config, model, dataset, train, valid, test = load_data_and_model(sys.argv[1])
 print(type(config).__module__, type(model).__module__, float(model.state_dict()["user_mf_embedding.weight"].double().sum()))
 """
+TRUSTED = ["--trust_checkpoint=True", "--save_format=safe"]
 
 
 @pytest.mark.parametrize("name", ["NeuMF", "LightGCN", "BPR"])
@@ -40,7 +41,7 @@ def test_a_stock_checkpoint_unlearns_from_the_command_line(name, here, capsys):
     model_file = f"saved/{name}.pth"
     before = torch.load(model_file, weights_only=False)["state_dict"]
     command = [f"--model_file={model_file}", "--withdraw=r.csv", "--methods=SCIF"]
-    assert main([*command, "--trust_checkpoint=True"]) == 0
+    assert main([*command, "--trust_checkpoint=True", "--save_format=safe"]) == 0
     out = capsys.readouterr().out
     assert "withdrawn with SCIF" in out
     assert "2 users, 0 items, 0 interactions (16 to 31 training rows)" in out
@@ -79,9 +80,24 @@ def test_three_lines_of_python(here):
     assert unlearner.unsaved == []
 
 
+def test_a_served_stock_checkpoint_keeps_its_format_and_a_new_file_is_safe(here):
+    """Who serves it loads it with stock RecBole, which reads no other format."""
+    given = {"withdraw": ask("r.csv", "user_id\nu3\n"), "trust_checkpoint": True}
+    withdraw_from_model("saved/NeuMF.pth", given)
+    assert "recbole.model.general_recommender.neumf" in python(RELOAD, "saved/NeuMF.pth")
+    config, model, dataset, *_ = load_data_and_model("saved/NeuMF.pth", trust_checkpoint=True)
+    unlearner = Unlearner(config, model, dataset)
+    unlearner.save("saved/other.pth")
+    assert torch.load("saved/other.pth", weights_only=True)["config"]["model"] == "NeuMF"
+    withdraw_from_model("saved/NeuMF.pth", given | {"withdraw": ask("s.csv", "user_id\nu4\n")})
+    assert "recbole.model.general_recommender.neumf" in python(RELOAD, "saved/NeuMF.pth")
+    withdraw_from_model("saved/NeuMF.pth", {"withdraw": ask("t.csv", "user_id\nu5\n"), **TRUST})
+    assert torch.load("saved/NeuMF.pth", weights_only=True)["lineage"]["ledger"]["count"] == 3
+
+
 def test_recboles_own_format_loads_in_recbole(here):
     ask("r.csv", "user_id\nu3\n")
-    withdraw_from_model("saved/NeuMF.pth", {"withdraw": "r.csv", "save_format": "recbole", **TRUST})
+    withdraw_from_model("saved/NeuMF.pth", {"withdraw": "r.csv", **TRUST, "save_format": "recbole"})
     *_, (config_module, model_module, total) = (
         line.split() for line in python(RELOAD, "saved/NeuMF.pth").splitlines() if line.startswith("recbole")
     )
@@ -232,7 +248,7 @@ def test_after_a_withdrawal_the_audit_names_what_is_left_and_is_clean_without_it
     ask("log.txt", "withdrawing user u3\n")
     ask("r.csv", "user_id\nu3\n")
     for name in ("NeuMF", "LightGCN"):
-        assert main([f"--model_file=saved/{name}.pth", "--withdraw=r.csv", "--trust_checkpoint=True"]) == 0
+        assert main([f"--model_file=saved/{name}.pth", "--withdraw=r.csv", *TRUSTED]) == 0
     capsys.readouterr()
     shutil.rmtree(here / "log_tensorboard", ignore_errors=True)
     command = ["--audit=.", "--dataset=tiny", "--data_path=data"]

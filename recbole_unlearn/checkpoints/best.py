@@ -48,6 +48,7 @@ class BestEpochTrainer(CheckpointTrainer):
 def train_until_best(
     config: Any,
     dataset: WithdrawalDataset,
+    trainer: type[CheckpointTrainer],
     model: Any = None,
     most: int | None = None,
     rate: float = 1.0,
@@ -59,6 +60,7 @@ def train_until_best(
     Args:
         config: A ``recbole_unlearn.Config``.
         dataset: The data set.
+        trainer: Class of the trainer, whose way to train an epoch this is.
         model: The model to train further; a new one by default.
         most: Epochs at most; those of the config by default.
         rate: What ``learning_rate`` is multiplied with.
@@ -78,10 +80,11 @@ def train_until_best(
         model = config.model_class(config, dataset.build()[0]).to(config["device"])
     if start:
         start(model, held_out.training)
-    trainer = BestEpochTrainer(config, model)
-    trainer.epochs, trainer.eval_step, trainer.falls = most or trainer.epochs, 1, falls
-    trainer.fit(train_data, held_out, verbose=False, saved=False, show_progress=config["show_progress"])
-    epoch, state = trainer.best
+    kind: type[BestEpochTrainer] = type("BestEpoch", (BestEpochTrainer, trainer), {})
+    best = kind(config, model)
+    best.epochs, best.eval_step, best.falls = most or best.epochs, 1, falls
+    best.fit(train_data, held_out, verbose=False, saved=False, show_progress=config["show_progress"])
+    epoch, state = best.best
     model.load_state_dict(state)
     model.eval()
-    return model, {"epochs": epoch, "epochs_trained": trainer.trained, "held_out_rows": len(held_out)}
+    return model, {"epochs": epoch, "epochs_trained": best.trained, "held_out_rows": len(held_out)}

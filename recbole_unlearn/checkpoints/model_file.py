@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import os
 import pickle
 from collections.abc import Mapping
@@ -15,6 +17,7 @@ from recbole_unlearn.exceptions import ConfigError, UnlearnError, reason
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
 from recbole_unlearn.lineage.place import safe_name
 from recbole_unlearn.settings import presets
+from recbole_unlearn.settings.values import as_python
 
 # Where things are written, and what is trusted, is said by whoever runs this, never by the file that is loaded: these
 # keys, and every key that ends like a place.
@@ -78,7 +81,9 @@ def read_model_file(model_file: str | os.PathLike[str], given: dict[str, Any]) -
                 f"{str(model_file)!r} is a checkpoint of the {name} {saved[name]!r}, not of {given[name]!r}; "
                 f"leave --{name} out"
             )
-    return dict(checkpoint), _config(saved, given)
+    config = _config(saved, given)
+    config.of_stock_file = written is not saved  # who serves it reads RecBole's format
+    return dict(checkpoint), config
 
 
 def _check_model_name(model_file: str | os.PathLike[str], name: str) -> None:
@@ -99,19 +104,39 @@ def _config(saved: Mapping[str, Any], given: dict[str, Any]) -> Config:
     asked = {key: value for key, value in given.items() if key not in ("model", "dataset")}
     if isinstance(folder, str):
         asked["data_path"] = os.path.dirname(os.path.normpath(folder))
-    config = config_of(model, name, asked)
-    fresh = config.final_config_dict
-    for key, value in saved.items():
+    # With a default loss of CE, RecBole refuses its own default of negatives; those of the file take its place below.
+    first = {"train_neg_sample_args": None} if "train_neg_sample_args" in saved else {}
+    config = config_of(model, name, {**first, **asked})
+    fresh, kept = config.final_config_dict, dict[str, Any]()
+    for key, value in as_python(saved).items():
         from_caller = key in _NOT_FROM_A_FILE or key.endswith(_PLACES)
-        replaceable = not from_caller and key not in config.external_config_dict
+        replaceable = not from_caller and key not in asked
         if key in ("methods", "unlearn_method") and presets.names_code(value):
             continue  # a file must not say which code is imported
         if replaceable and _is_plain(value) and _is_plain(fresh.get(key)):
-            fresh[key] = value
+            kept[key] = _number(value) if type(fresh.get(key)) in (int, float) else value
+    drawn = kept.get("train_neg_sample_args")
+    if isinstance(drawn, dict) and "strategy" in drawn:
+        kept["train_neg_sample_args"] = _todays_negatives(drawn)
+    config.take_over(kept)
     config.set_later = {}
     if "withdraw_scope" not in given:
         fresh["withdraw_scope"] = "all"  # what a trained model is asked to forget is no benchmark
     return config
+
+
+def _number(value: Any) -> Any:
+    """Return the number that was meant by a text: files of ours held numpy's numbers as texts once."""
+    with contextlib.suppress(ValueError, SyntaxError, TypeError):
+        return ast.literal_eval(value)
+    return value
+
+
+def _todays_negatives(drawn: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return ``train_neg_sample_args`` as RecBole 1.2 has them, from those of RecBole 1.0."""
+    if drawn["strategy"] == "none":
+        return None
+    return {"distribution": drawn.get("distribution", "uniform"), "sample_num": drawn.get("by", 1)}
 
 
 def anchor_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:

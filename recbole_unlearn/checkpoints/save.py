@@ -87,8 +87,8 @@ def save_model(
             f"a request of scope train is for comparisons and is not recorded: its model cannot replace {str(path)!r}, nor "
             f"be saved with a withdrawal of scope all; save it under another name, or withdraw with scope all"
         )
-    make = stock_state if unlearner.config["save_format"] == "recbole" else model_state
     expected = _expected(unlearner, path)
+    make = stock_state if _format(unlearner.config, expected is not None) == "recbole" else model_state
     if not unsaved:
         if expected is not None and file_digest(path) not in (expected, None):
             raise LedgerError(f"{str(path)!r} changed since it was loaded; load it again, or save under another name")
@@ -114,6 +114,12 @@ def save_model(
             keep=lambda: keep(view, ledger),
         )
         return _settled(unlearner, ledger, path, done)
+
+
+def _format(config: Any, replaces: bool) -> str:
+    """Return the format of a file: who serves a stock checkpoint goes on with one, unless ``save_format`` says otherwise."""
+    keeps = replaces and getattr(config, "of_stock_file", False)
+    return str(config["save_format"] or ("recbole" if keeps else "safe"))
 
 
 def _settled(unlearner: Any, ledger: Ledger, path: str | os.PathLike[str], done: Committed) -> Saved:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from recbole.config import Config as RecBoleConfig
-from recbole.utils import get_model as recbole_get_model
 
 from recbole_unlearn.checkpoints.weights import as_tensors, model_weights
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
 from recbole_unlearn.lineage.digest import weights_digest
+from recbole_unlearn.settings.values import as_python
 from recbole_unlearn.version import __version__
 
 # What concerns the run and not the model; the path of a request can name a person.
@@ -50,11 +50,11 @@ def stock_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict
     """Return what stock RecBole's ``load_data_and_model`` reads; its config is an object, so the file is a pickle."""
     ours = unlearner.config
     config = object.__new__(RecBoleConfig)
-    kept = {name: value for name, value in vars(ours).items() if name != "set_later"}
+    kept = {name: value for name, value in vars(ours).items() if name not in ("set_later", "of_stock_file")}
     kept |= {name: public(value) for name, value in kept.items() if name.endswith("config_dict")}
     config.__dict__.update(kept)
     config.parameters = {name: keys for name, keys in ours.parameters.items() if name != "Unlearning"}
-    config.model_class = recbole_get_model(ours["model"])
+    config.model_class = _stock_class(ours.model_class)
     model = unlearner.model
     own = {"config": config, "state_dict": model.state_dict(), "other_parameter": _lasting(model)}
     state = {**model_state(unlearner, anchor), **own}
@@ -66,8 +66,14 @@ def _lasting(model: Any) -> dict[str, Any]:
     return {name: value for name, value in model.other_parameter().items() if not name.startswith("restore_")}
 
 
+def _stock_class(model_class: type) -> type:
+    """Return the class that stock RecBole finds under the model's name: not ours, which is a subclass of it."""
+    return next(one for one in model_class.__mro__ if not one.__module__.startswith("recbole_unlearn."))
+
+
 def plain(value: Any) -> Any:
     """Return the value with only what ``torch.load(weights_only=True)`` reads: numbers, strings, lists and dicts."""
+    value = as_python(value)
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -28,6 +28,7 @@ from recbole_unlearn.methods.negatives import check_negatives
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.model.find import check_trainer
+from recbole_unlearn.model.own import check_own_model
 
 
 def request_of(config: Config) -> WithdrawalRequest:
@@ -71,7 +72,7 @@ def prepare(config: Config) -> tuple[WithdrawalDataset, Withdrawal, dict[str, Un
         if config["report_plots"]:
             check_matplotlib()
         _check_folders(config, withdrawal.scope)
-        _try_model(config, data)
+        _try_model(config, data, any(method.needs_adapter for method in methods.values()))
         ledger = session.find(config)
         if data.is_to_keep and ledger is not None and not config["dry_run"]:
             init_seed(config["seed"], config["reproducibility"])
@@ -165,15 +166,26 @@ def _check_split(config: Config, data: WithdrawalDataset) -> None:
         )
 
 
-def _try_model(config: Config, data: WithdrawalDataset) -> None:
-    """Build the model and send it one batch: RecBole checks few settings of a model before it trains."""
+def _try_model(config: Config, data: WithdrawalDataset, by_adapter: bool) -> None:
+    """Build the model and send it one batch: RecBole checks few settings of a model before it trains.
+
+    Args:
+        config: The run's.
+        data: The data set.
+        by_adapter: Whether a method knows the model by its adapter, whose score must be the model's.
+    """
     try:
         train_data, _, _ = data_preparation(config, data)
         model = config.model_class(config, train_data._dataset).to(config["device"])
+        if config["train_neg_sample_args"]["dynamic"]:
+            train_data.get_model(model)  # as RecBole's Trainer does: it scores the candidates
+        model.train()
         loss = model.calculate_loss(next(iter(train_data)).to(config["device"]))
         if config["clip_grad_norm"]:
             torch.stack(loss if isinstance(loss, tuple) else (loss,)).sum().backward()
             clip_grad_norm_(model.parameters(), **config["clip_grad_norm"])
+        if by_adapter:
+            check_own_model(model)
     except InputError:
         raise
     except Exception as error:

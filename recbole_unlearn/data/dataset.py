@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from recbole.data.dataset import Dataset
+from recbole.model.abstract_recommender import AutoEncoderMixin
 from recbole.utils import InputType, init_seed
 
 from recbole_unlearn.data.remembering import RememberingDataset
@@ -161,7 +162,8 @@ def _labels(part: Dataset) -> np.ndarray | None:
 
 def _check_pairs(config: Any) -> None:
     """Refuse a pairwise model without negatives, which RecBole would find out about in the middle of training."""
-    if _pairwise(config) and not _sampled(config):
+    pairs = _pairwise(config) and not issubclass(config.model_class, AutoEncoderMixin)  # which learn a user's whole row
+    if pairs and not _sampled(config):
         raise ConfigError(
             f"{config['model']} pairs an observed item with a sampled one, so train_neg_sample_args cannot be None; "
             f"with ratings keep the sampling and set LABEL_FIELD and normalize_field: LightGCN reads them as soft labels"

@@ -162,7 +162,8 @@ class LightGCNAdapter(BPRAdapter):
         super().__init__(model)
         if not isinstance(model, LightGCN):
             raise UnsupportedModelError(
-                "RecBole's own LightGCN cannot drop edges; make it by recbole_unlearn.utils.get_model('LightGCN')"
+                f"{type(model).__name__} extends RecBole's own LightGCN, whose graph cannot lose edges; extend or use "
+                f"recbole_unlearn.utils.get_model('LightGCN') instead, which is that model with such a graph"
             )
 
     def drop_edges(self, users: np.ndarray, items: np.ndarray) -> None:

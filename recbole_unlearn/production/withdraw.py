@@ -29,6 +29,7 @@ from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.methods.negatives import check_negatives
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.model.adapter import InfluenceAdapter
+from recbole_unlearn.model.own import check_own_model
 from recbole_unlearn.production.duties import here_of, with_duties
 from recbole_unlearn.production.extraction import Look
 from recbole_unlearn.production.pending import (
@@ -239,6 +240,7 @@ def checked_method(config: Config, model: Any, dataset: WithdrawalDataset, name:
     method = get_method(config, name)
     check_negatives(config, method)
     if method.needs_adapter:
+        check_own_model(model)
         adapter = InfluenceAdapter.of(model)
         if getattr(method, "select", None) == "rows":
             adapter.check_item_blocks()

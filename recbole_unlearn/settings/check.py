@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
+import logging
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Set
@@ -15,6 +17,7 @@ import recbole
 from recbole_unlearn.exceptions import ConfigError, suggest
 from recbole_unlearn.settings import presets
 from recbole_unlearn.settings.policy import read_policy
+from recbole_unlearn.settings.yaml_files import read_package_yaml
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
@@ -28,7 +31,7 @@ _CHOICES = {
     "withdraw_scope": ("train", "all", None),
     "mio_protocols": ("paper", "strong", "refit"),
     "parallel_backend": ("loky", "dask"),
-    "save_format": ("safe", "recbole"),
+    "save_format": ("safe", "recbole", None),
     "on_missing": ("error", "skip"),
     "witnesses": ("taste", "score", "rank", "norm", "distance", "top10", "activity", "relearn", "cka"),
 }
@@ -43,6 +46,8 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "methods": (lambda value: len(value) > 0, "name at least one method, such as --methods=Retrain,SCIF"),
 }
 _OF_PEOPLE = ("withdraw",)
+_OURS = ("withdraw", "unlearn", "mio_", "ledger", "shadow", "shard")
+_REMOVED = ("solver", "curvature")
 _LAUNCH = {"model", "dataset", "config_files", "nproc", "ip", "port", "world_size", "offset", "local_rank"}
 _TEXTS_OF_RECBOLE = (
     "data_path",
@@ -74,7 +79,7 @@ def is_text(key: str) -> bool:
 
 
 def check_keys(given: Iterable[str], internal: Iterable[str], listed: Iterable[str], model_class: type) -> None:
-    """Refuse keys that no code reads in a run of this model.
+    """Refuse near misses of known keys; name others that no code reads in a run of this model in one warning line.
 
     Args:
         given: What the user gave.
@@ -91,12 +96,32 @@ def check_keys(given: Iterable[str], internal: Iterable[str], listed: Iterable[s
     if not unknown:
         return
     known |= _keys_read_by_recboles_core() | _keys_read_by(model_class)
+    unknown = [key for key in unknown if key not in known]
     for key in unknown:
-        if key not in known:
+        if key not in _keys_of_recboles_models() and _is_meant_otherwise(key, known):
             raise ConfigError(
                 f"unknown key {key!r};{suggest(key, known)} Known are RecBole's keys for {model_class.__name__} and those "
                 f"of `python run_unlearn.py --help`; in a script with flags of its own, give Config and run_unlearn argv=()."
             )
+    if unknown:
+        logging.getLogger(__name__).warning(f"nothing in a run of {model_class.__name__} reads: {', '.join(unknown)}")
+
+
+def _is_meant_otherwise(key: str, known: Set[str]) -> bool:
+    """Return whether a key is one of ours that was removed, begins as ours do, or nearly is one that is known.
+
+    >>> _is_meant_otherwise("learning_rat", {"learning_rate"}), _is_meant_otherwise("early_stop", {"eval_step"})
+    (True, False)
+    """
+    near = difflib.get_close_matches(key.lower(), [name.lower() for name in known], n=1, cutoff=0.8)
+    return bool(near) or key in _REMOVED or key.startswith(_OURS) or "." in key
+
+
+@cache
+def _keys_of_recboles_models() -> frozenset[str]:
+    """Return the keys of the defaults of every model of RecBole: one yaml may serve many models."""
+    files = (Path(recbole.__file__).parent / "properties" / "model").glob("*.yaml")
+    return frozenset(key for file in files for key in read_package_yaml(file))
 
 
 def _is_of_one_method(key: str, known: Set[str]) -> bool:

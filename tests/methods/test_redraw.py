@@ -8,6 +8,7 @@ import torch
 
 from recbole_unlearn import Config, RedrawItems, WithdrawalRequest
 from recbole_unlearn.checkpoints.best import train_until_best
+from recbole_unlearn.checkpoints.trainer import CheckpointTrainer
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.halves import halves_of
 from recbole_unlearn.evaluator.mio import Rows
@@ -110,7 +111,7 @@ def test_training_keeps_the_best_epoch(monkeypatch, gains, losses, best, trained
         return gains[len(states) - 1], losses[len(states) - 1]
 
     monkeypatch.setattr("recbole_unlearn.data.held_out.HeldOut.ask", ask)
-    model, diagnostics = train_until_best(config, original.dataset, most=10)
+    model, diagnostics = train_until_best(config, original.dataset, CheckpointTrainer, most=10)
     assert (diagnostics["epochs"], diagnostics["epochs_trained"], len(states)) == (best, trained, trained)
     assert torch.equal(flat(model), states[best - 1])
     assert not torch.equal(states[best - 1], states[-1])

@@ -236,7 +236,13 @@ def test_retraining_serves_both_and_needs_no_rehearsal(here):
 def test_now_relearns_in_the_same_command(here, capsys):
     ask("policy.yaml", "policy:\n  relearn_after: now\n  rehearsal: 0\n")
     ask("r.csv", "user_id\nu3\n")
-    command = [f"--model_file={MODEL}", "--withdraw=r.csv", "--config_files=policy.yaml", "--trust_checkpoint=True"]
+    command = [
+        f"--model_file={MODEL}",
+        "--withdraw=r.csv",
+        "--config_files=policy.yaml",
+        "--trust_checkpoint=True",
+        "--save_format=safe",
+    ]
     assert main(command) == 0
     out = capsys.readouterr().out
     assert "withdrawn with SCIF" in out

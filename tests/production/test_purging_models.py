@@ -25,7 +25,9 @@ def left(here, monkeypatch, capsys):
     dataset = load_data_and_model("saved/LightGCN.pth", trust_checkpoint=True)[2]
     Path("old.pth").write_bytes(pickle.dumps(dataset))
     ask("q.csv", "user_id\nu3\n")
-    assert main(["--model_file=saved/NeuMF.pth", "--withdraw=q.csv", "--trust_checkpoint=True"]) == 0
+    assert (
+        main(["--model_file=saved/NeuMF.pth", "--withdraw=q.csv", "--trust_checkpoint=True", "--save_format=safe"]) == 0
+    )
     Path("q.csv").unlink()
     shutil.rmtree("log_tensorboard", ignore_errors=True)
     shutil.rmtree("log", ignore_errors=True)

@@ -1,0 +1,80 @@
+"""Whether an adapter's formula is that of a model of one's own: a subclass may score otherwise than its parent."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from recbole.data.interaction import Interaction
+from torch import Tensor, nn
+
+from recbole_unlearn.exceptions import UnsupportedModelError
+from recbole_unlearn.model.adapter import InfluenceAdapter
+
+_KNOWN = ("recbole.", "recbole_unlearn.")
+_PAIRS = 64
+
+
+def check_own_model(model: nn.Module) -> None:
+    """Refuse a model of one's own whose score or loss is not what its adapter says; classes of RecBole and ours are known.
+
+    Both scores are computed for some pairs by a copy whose parameters are moved, so that one that starts at zero is seen.
+
+    Raises:
+        UnsupportedModelError: The adapter is that of a parent, and the score or the loss is another, or cannot be compared.
+    """
+    own = type(model)
+    if own.__module__.startswith(_KNOWN):
+        InfluenceAdapter.of(model)
+        return
+    parent = InfluenceAdapter.class_for(own).model_name
+    how = (
+        f"write an InfluenceAdapter with model_name = {own.__name__!r} and name it in `adapters`, or use Retrain, which "
+        f"works with every model"
+    )
+    owner = next(base for base in own.__mro__ if "calculate_loss" in vars(base))
+    if owner.__name__ != parent and not owner.__module__.startswith(_KNOWN):
+        raise UnsupportedModelError(
+            f"{own.__name__} has a calculate_loss of its own, and the adapter of {parent} knows that of {parent}: {how}"
+        )
+    try:
+        same = _scores_agree(model)
+    except UnsupportedModelError:
+        raise
+    except Exception as error:  # whatever somebody's code raises
+        raise UnsupportedModelError(
+            f"the score of {own.__name__} cannot be compared with that of {parent} ({type(error).__name__}): {how}"
+        ) from error
+    if not same:
+        raise UnsupportedModelError(
+            f"{own.__name__} scores otherwise than {parent}, whose formula the influence methods would use: {how}"
+        )
+
+
+@torch.no_grad()
+def _scores_agree(model: Any) -> bool:
+    """Return whether ``predict``, and ``full_sort_predict`` where there is one, are the adapter's logit or its sigmoid."""
+    moved = copy.deepcopy(model).eval()
+    generator = torch.Generator().manual_seed(0)
+    for parameter in moved.parameters():
+        parameter += 0.3 * torch.randn(parameter.shape, generator=generator).to(parameter)
+    adapter = InfluenceAdapter.of(moved)
+    adapter.parameters_changed()
+    device = next(moved.parameters()).device
+    users = torch.randint(1, moved.n_users, (_PAIRS,), generator=generator).to(device)
+    items = torch.randint(1, moved.n_items, (_PAIRS,), generator=generator).to(device)
+    expected = adapter.logits(users, items)
+    pairs = Interaction({moved.USER_ID: users, moved.ITEM_ID: items})
+    if not _same(moved.predict(pairs), expected):
+        return False
+    try:
+        ranked = moved.full_sort_predict(Interaction({moved.USER_ID: users}))
+    except NotImplementedError:
+        return True
+    return _same(ranked.view(_PAIRS, -1)[torch.arange(_PAIRS, device=device), items], expected)
+
+
+def _same(scores: Tensor, logits: Tensor) -> bool:
+    scores = scores.flatten()
+    return any(torch.allclose(scores, known, rtol=1e-3, atol=1e-5) for known in (logits, torch.sigmoid(logits)))
