@@ -107,8 +107,8 @@ class _TorchSeenByRecBole:
             return torch.load(f, *args, **kwargs)
         except pickle.UnpicklingError as error:
             raise pickle.UnpicklingError(
-                f"{str(f)!r} is a pickle that another process wrote, and a pickle runs code when it is loaded. If you know who "
-                f"wrote it, say so before this line: recbole_unlearn.compat.trust({str(f)!r})"
+                f"{str(f)!r} is a pickle that another process wrote, and a pickle runs code when it is loaded. If you know "
+                f"who wrote it, say so before this line: recbole_unlearn.compat.trust({str(f)!r})"
             ) from error
 
 
