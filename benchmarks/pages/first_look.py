@@ -139,7 +139,7 @@ def shadows(model, dataset):
     ]
     table = tabulate(rows, head, tablefmt="github", disable_numparse=True)
     where = (
-        f"{told['targets']} people, commit {told['commit'][:7]}, {told['minutes']:.0f} minutes with {told['jobs']} jobs"
+        f"{told['targets']} people, commit {told['commit'][:7]}"
     )
     return f"**{model}, {dataset}** ({where})\n\n{table}\n"
 
