@@ -186,7 +186,7 @@ BAD = {
     "a word for an interval": (["--user_inter_num_interval=abc"], "user_inter_num_interval is 'abc'; write intervals"),
     "an interval of words": (["--item_inter_num_interval=[a,b]"], "item_inter_num_interval is '[a,b]'"),
     "an interval from right to left": (["--user_inter_num_interval=[9,5]"], "user_inter_num_interval is '[9,5]'"),
-    "popular negatives": (["--train_neg_sample_args={'distribution': 'popularity'}"], "ResetUE cannot follow"),
+    "popular negatives": (["--train_neg_sample_args={'distribution': 'popularity'}"], "RetrainSVD cannot follow"),
     "dynamic negatives": (
         ["--train_neg_sample_args={'dynamic': True, 'candidate_num': 2}", "--methods=SCIF"],
         "dynamic is True, which SCIF cannot follow",

@@ -28,6 +28,7 @@ from recbole_unlearn.methods.base import method_class
 from tests.conftest import TRUST, ask, crash, everything
 
 PLACE = Path("data/tiny/ledger")
+SAFE = {"save_format": "safe"}  # a stock checkpoint becomes a file that no later load need trust
 NEUMF = "saved/NeuMF.pth"
 
 
@@ -140,7 +141,7 @@ def spell(old, new):
 @pytest.mark.parametrize("asked", ["u3", " u3", "u3  "])
 def test_outer_blanks_are_no_part_of_a_token(asked, here):
     spell("u3", " u3")
-    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True)
+    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True, config_dict=SAFE)
     assert " u3" in users_of(dataset)
     unlearner = Unlearner(config, model, dataset)
     unlearner.unlearn(WithdrawalRequest.users([asked]))
@@ -152,7 +153,7 @@ def test_outer_blanks_are_no_part_of_a_token(asked, here):
 
 def test_users_who_differ_in_outer_blanks_only_cannot_be_told_apart(here):
     spell("u4", " u3")
-    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True)
+    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True, config_dict=SAFE)
     unlearner = Unlearner(config, model, dataset)
     with pytest.raises(RequestError, match="outer blanks"):
         unlearner.unlearn(WithdrawalRequest.users(["u3"]))
@@ -383,7 +384,7 @@ def test_parameters_older_than_the_data_set_do_not_come_back(here):
 
 
 def test_a_model_that_was_replaced_since_it_was_loaded_is_not_overwritten(here):
-    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True)
+    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True, config_dict=SAFE)
     unlearner = Unlearner(config, model, dataset)
     shutil.copy("saved/BPR.pth", NEUMF)
     with pytest.raises(LedgerError, match="changed since it was loaded"):
@@ -522,7 +523,7 @@ def test_rows_that_came_later_block_no_withdrawal(here, caplog):
 
 
 def test_a_model_of_ours_knows_its_rows_before_any_withdrawal(here):
-    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True)
+    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True, config_dict=SAFE)
     Unlearner(config, model, dataset).save("saved/ours.pth")
     append_rows(("u5", "i7", "5", "1"), ("newcomer", "i3", "4", "1"))
     again = load_data_and_model("saved/ours.pth")[2]
@@ -532,7 +533,7 @@ def test_a_model_of_ours_knows_its_rows_before_any_withdrawal(here):
 
 
 def test_another_model_catches_up_though_rows_came(here):
-    config, model, dataset, *_ = load_data_and_model("saved/BPR.pth", trust_checkpoint=True)
+    config, model, dataset, *_ = load_data_and_model("saved/BPR.pth", trust_checkpoint=True, config_dict=SAFE)
     Unlearner(config, model, dataset).save("saved/BPR.pth")
     withdraw("u3")
     append_rows(("u5", "i7", "5", "1"), ("newcomer", "i3", "4", "1"))
@@ -565,7 +566,9 @@ def test_who_left_before_this_model_was_trained_does_not_make_it_stale(here):
 
 def test_a_newcomer_whose_rows_are_gone_blocks_no_model(here):
     """A model of another split, trained before the newcomer came, withdrew and was purged: it has nothing to forget."""
-    config, model, dataset, *_ = load_data_and_model("saved/BPR.pth", trust_checkpoint=True, config_dict={"seed": 7})
+    config, model, dataset, *_ = load_data_and_model(
+        "saved/BPR.pth", trust_checkpoint=True, config_dict={"seed": 7, **SAFE}
+    )
     Unlearner(config, model, dataset).save("saved/BPR.pth")
     raw = Path("data/tiny/tiny.inter").read_text()
     withdraw("u3")
@@ -603,7 +606,7 @@ def test_a_model_catches_up_though_earlier_rows_were_purged(here, capsys):
 
 def test_a_stock_model_keeps_the_rows_of_the_first_state_of_the_files(here):
     """Rows came, and another model was trained with them, before this one caught up: its own rows are the old ones."""
-    before = load_data_and_model("saved/BPR.pth", trust_checkpoint=True)[2]
+    before = load_data_and_model("saved/BPR.pth", trust_checkpoint=True, config_dict=SAFE)[2]
     parts = [sorted(rows.pair_keys()) for rows in map(before.interactions, range(3))]
     withdraw("u3")
     there = {tuple(line.split("\t")[:2]) for line in Path("data/tiny/tiny.inter").read_text().splitlines()}
@@ -660,7 +663,7 @@ def test_who_comes_back_by_consent_comes_with_new_rows_only(here, capsys):
 
 
 def test_rows_that_a_filter_had_left_out_do_not_come_back_either(here, capsys):
-    keys = {"val_interval": {"rating": "[4,inf)"}, "load_col": {"inter": ["user_id", "item_id", "rating"]}}
+    keys = {"val_interval": {"rating": "[4,inf)"}, "load_col": {"inter": ["user_id", "item_id", "rating"]}, **SAFE}
     config, model, dataset, *_ = load_data_and_model("saved/BPR.pth", trust_checkpoint=True, config_dict=keys)
     old = [line.split("\t")[0] for line in Path("data/tiny/tiny.inter").read_text().splitlines()].count("u3")
     unlearner = Unlearner(config, model, dataset)
@@ -815,7 +818,7 @@ def test_no_path_and_no_token_of_a_request_is_in_any_file(here, caplog):
 @pytest.mark.parametrize("name", ["../../x/evil", "/tmp/evil", "a/b", ".."])
 def test_a_name_in_a_checkpoint_is_no_path(key, name, here, monkeypatch):
     """A data set named `../../x/evil` would have `evil.yaml` read, and whatever adapters it names imported."""
-    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True)
+    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True, config_dict=SAFE)
     Unlearner(config, model, dataset).save("ours.pth")
     state = torch.load("ours.pth", weights_only=True)
     state["config"][key] = name
@@ -877,7 +880,10 @@ def test_a_disk_that_refuses_while_torch_writes_is_one_line(here, code, monkeypa
     ask("asked.csv", "user_id\nu3\n")
     with monkeypatch.context() as patch:
         patch.setattr("recbole_unlearn.checkpoints.save.torch.save", full)
-        assert main([f"--model_file={NEUMF}", "--withdraw=asked.csv", "--trust_checkpoint=True"]) == 1
+        assert (
+            main([f"--model_file={NEUMF}", "--withdraw=asked.csv", "--trust_checkpoint=True", "--save_format=safe"])
+            == 1
+        )
     captured = capsys.readouterr()
     assert os.strerror(code) in captured.err
     assert "Traceback" not in captured.err

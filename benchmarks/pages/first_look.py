@@ -138,9 +138,7 @@ def shadows(model, dataset):
         "served, rows untouched: who left",
     ]
     table = tabulate(rows, head, tablefmt="github", disable_numparse=True)
-    where = (
-        f"{told['targets']} people, commit {told['commit'][:7]}"
-    )
+    where = f"{told['targets']} people, commit {told['commit'][:7]}"
     return f"**{model}, {dataset}** ({where})\n\n{table}\n"
 
 

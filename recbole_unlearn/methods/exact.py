@@ -20,7 +20,7 @@ _MISMATCH = 0.1  # what float32 leaves of RecBole's B is a hundredth of it or le
 class Exact(UnlearnMethod):
     """Change a model that RecBole computes without training to what it would be without the withdrawn rows.
 
-    Formula, EASE: G = X'X + lambda I of the rows X, P = G^-1, B_ij = -P_ij / P_jj. The withdrawal changes G by a matrix of
+    Formula: of EASE, G = X'X + lambda I of the rows X, P = G^-1, B_ij = -P_ij / P_jj. The withdrawal changes G by a matrix of
     low rank, which the Woodbury identity carries over to P. P itself comes back from B and the rows. Exact, up to rounding:
     RecBole keeps B in float32. Cost: r n^2 + r^2 n for n items, with r twice the smaller number of users and items that
     lose rows; where r > n / 2, n^3, as a refit.

@@ -179,6 +179,7 @@ def test_a_stock_checkpoint_of_ease(make_config, tmp_path, monkeypatch):
         "withdraw": "gone.json",
         "methods": ["Exact"],
         "trust_checkpoint": True,
+        "save_format": "safe",
         "ledger_dir": str(tmp_path / "ledger"),
     }
     (entry,) = withdraw_from_model("ease.pth", given)["withdrawals"]
