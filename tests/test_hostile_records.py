@@ -20,13 +20,11 @@ from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import ConfigError, InputError, LedgerError, StorageError, UnlearnError
 from recbole_unlearn.lineage.store import Disk
 from recbole_unlearn.trainer import train_model
-from tests.conftest import TRUST, ask, crash, everything
+from tests.conftest import SAFE, TRUST, ask, crash, everything
 from tests.test_records import NEUMF, PLACE, append_rows, cut_off, opened, users_of, verified, withdraw, without
 
 BPR = "saved/BPR.pth"
 LIGHT = "saved/LightGCN.pth"
-
-SAFE = {"save_format": "safe"}  # a stock checkpoint becomes a file that no later load need trust
 
 
 def cli(capsys, *arguments):
@@ -60,7 +58,7 @@ def raw_pairs():
 
 
 def test_api_same_user_twice_in_one_save(here, capsys):
-    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True, config_dict=SAFE)
+    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True)
     unlearner = Unlearner(config, model, dataset)
     unlearner.unlearn(WithdrawalRequest.users(["u3"]))
     unlearner.unlearn(WithdrawalRequest.users(["u3"]))
@@ -70,7 +68,7 @@ def test_api_same_user_twice_in_one_save(here, capsys):
 
 
 def test_api_same_user_again_after_save(here, capsys):
-    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True, config_dict=SAFE)
+    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True)
     unlearner = Unlearner(config, model, dataset)
     unlearner.unlearn(WithdrawalRequest.users(["u3"]))
     unlearner.save(NEUMF)
@@ -99,7 +97,7 @@ def test_api_unlearn_save_unlearn_save_elsewhere(here, capsys):
 
 
 def test_api_two_unlearners_on_one_file_the_second_elsewhere(here, capsys):
-    loaded = [load_data_and_model(NEUMF, trust_checkpoint=True, config_dict=SAFE)[:3] for _ in range(2)]
+    loaded = [load_data_and_model(NEUMF, trust_checkpoint=True)[:3] for _ in range(2)]
     one, two = (Unlearner(*x) for x in loaded)
     one.unlearn(WithdrawalRequest.users(["u3"]))
     two.unlearn(WithdrawalRequest.users(["u4"]))
@@ -113,7 +111,7 @@ def test_api_two_unlearners_on_one_file_the_second_elsewhere(here, capsys):
 
 def test_api_second_unlearner_saves_without_a_withdrawal_over_the_first(here, capsys):
     """Saves the old model elsewhere, then moves it over: it must be refused when loaded."""
-    loaded = [load_data_and_model(NEUMF, trust_checkpoint=True, config_dict=SAFE)[:3] for _ in range(2)]
+    loaded = [load_data_and_model(NEUMF, trust_checkpoint=True)[:3] for _ in range(2)]
     one, two = (Unlearner(*x) for x in loaded)
     one.unlearn(WithdrawalRequest.users(["u3"]))
     one.save(NEUMF)
@@ -141,7 +139,7 @@ def test_api_both_forget_the_same_user(here, capsys):
 def test_api_save_again_after_a_disk_that_refused_the_rename(here, monkeypatch, capsys):
     """The first save says StorageError with the new version complete; saving again must not record it twice."""
     withdraw("u9")
-    unlearner = Unlearner(*load_data_and_model(NEUMF, trust_checkpoint=True, config_dict=SAFE)[:3])
+    unlearner = Unlearner(*load_data_and_model(NEUMF, trust_checkpoint=True)[:3])
     unlearner.unlearn(WithdrawalRequest.users(["u3"]))
 
     def refuse(*_):
@@ -174,7 +172,7 @@ def test_withdraw_says_taken_back_or_recorded_truly_when_the_rename_is_refused(h
 
 
 def test_api_unlearn_train_then_all_in_other_unlearner(here, capsys):
-    one = Unlearner(*load_data_and_model(NEUMF, trust_checkpoint=True, config_dict=SAFE)[:3])
+    one = Unlearner(*load_data_and_model(NEUMF, trust_checkpoint=True)[:3])
     one.unlearn(WithdrawalRequest.users(["u3"]), scope="train")
     one.save("saved/c.pth")
     withdraw("u4")
@@ -338,7 +336,7 @@ def test_numbers_in_place_of_a_path(value, here):
 def test_bad_arguments_are_one_line(arguments, here, capsys):
     ask("r.csv", "user_id\nu3\n")
     before = everything(here)
-    code, _out, err = cli(capsys, f"--model_file={NEUMF}", "--trust_checkpoint=True", "--save_format=safe", *arguments)
+    code, _out, err = cli(capsys, f"--model_file={NEUMF}", "--trust_checkpoint=True", *arguments)
     if code == 0:
         return
     assert code == 2
@@ -501,7 +499,7 @@ def test_owed_then_readmit_then_undo(here, monkeypatch, capsys):
     cut_off(monkeypatch, "u3")
     withdraw("u3", model=BPR)
     assert main(["--readmit=asked.csv", "--dataset=tiny", "--data_path=data"]) == 0
-    assert main([f"--undo={NEUMF}", "--trust_checkpoint=True", "--save_format=safe"]) == 0
+    assert main([f"--undo={NEUMF}", "--trust_checkpoint=True"]) == 0
     withdraw_from_model(NEUMF, TRUST)
     assert "u3" not in users_of(load_data_and_model(NEUMF)[2])
     assert verified(capsys)[0] == 0
@@ -646,7 +644,7 @@ def test_recbole_format_all_the_way(model, here, monkeypatch, capsys):
     crash(monkeypatch, "rename", 1, lambda: withdraw("u3", model=model, **keys))
     withdraw("u3", "u4", model=model, **keys)
     assert [e["users"] for e in rows_of_ledger()] == [1, 1, 1]
-    assert not {"u3", "u4", "u9"} & users_of(load_data_and_model(model, trust_checkpoint=True, config_dict=SAFE)[2])
+    assert not {"u3", "u4", "u9"} & users_of(load_data_and_model(model, trust_checkpoint=True)[2])
     with pytest.raises(UnlearnError):
         load_data_and_model(model)
     assert verified(capsys)[0] == 0
@@ -894,7 +892,6 @@ def test_skip_all_missing(text, here, capsys):
         "--withdraw=r.csv",
         "--trust_checkpoint=True",
         "--save_format=safe",
-        "--save_format=safe",
         "--on_missing=skip",
     )
     assert code == 0
@@ -907,9 +904,7 @@ def test_a_pair_that_never_was(here, capsys):
     old = {i for u, i in raw_pairs() if u == "u5"}
     item = next(f"i{k}" for k in range(40) if f"i{k}" not in old)
     write_pairs("p.csv", [("u5", item)])
-    _code, _out, _err = cli(
-        capsys, f"--model_file={NEUMF}", "--withdraw=p.csv", "--trust_checkpoint=True", "--save_format=safe"
-    )
+    _code, _out, _err = cli(capsys, f"--model_file={NEUMF}", "--withdraw=p.csv", "--trust_checkpoint=True")
 
 
 def test_purge_with_a_model_behind_and_newer_rows(here, capsys):
@@ -988,7 +983,7 @@ def test_user_readmitted_twice(here, capsys):
 def test_readmitted_rows_in_a_cache(here, capsys):
     from recbole.data.dataset import Dataset
 
-    config = load_data_and_model(NEUMF, trust_checkpoint=True, config_dict=SAFE)[0]
+    config = load_data_and_model(NEUMF, trust_checkpoint=True)[0]
     Path("cache.pth").write_bytes(pickle.dumps(Dataset(config)))
     withdraw("u3")
     assert main(["--readmit=asked.csv", "--dataset=tiny", "--data_path=data"]) == 0
@@ -1006,7 +1001,7 @@ def test_item_withdrawn_and_two_models_and_purge(here, capsys):
         with suppress(LedgerError):
             withdraw_from_model(m, TRUST)
         with suppress(LedgerError):
-            assert "u3" not in users_of(load_data_and_model(m, trust_checkpoint=True, config_dict=SAFE)[2])
+            assert "u3" not in users_of(load_data_and_model(m, trust_checkpoint=True)[2])
 
 
 BROKEN_FILES = {
@@ -1173,14 +1168,14 @@ def test_crash_after_the_rename_then_the_model_moves_and_comes_back(here, monkey
 
 
 def test_save_makes_missing_folders_also_with_a_withdrawal(here, capsys):
-    unlearner = Unlearner(*load_data_and_model(NEUMF, trust_checkpoint=True, config_dict=SAFE)[:3])
+    unlearner = Unlearner(*load_data_and_model(NEUMF, trust_checkpoint=True)[:3])
     unlearner.save("saved/without/x.pth")
     unlearner.unlearn(WithdrawalRequest.users(["u3"]))
     unlearner.save("saved/with/x.pth")
 
 
 def test_save_on_a_folder_is_an_error_of_ours(here, capsys):
-    unlearner = Unlearner(*load_data_and_model(NEUMF, trust_checkpoint=True, config_dict=SAFE)[:3])
+    unlearner = Unlearner(*load_data_and_model(NEUMF, trust_checkpoint=True)[:3])
     unlearner.unlearn(WithdrawalRequest.users(["u3"]))
     with pytest.raises(UnlearnError):
         unlearner.save("saved")
@@ -1193,9 +1188,7 @@ def test_a_ledger_or_key_that_cannot_be_leaves_no_trace(keys, here, capsys):
     ask("f", "x")
     ask("b.csv", "user_id\nu4\n")
     before = everything(here)
-    code, _out, err = cli(
-        capsys, f"--model_file={NEUMF}", "--withdraw=b.csv", "--trust_checkpoint=True", "--save_format=safe", keys
-    )
+    code, _out, err = cli(capsys, f"--model_file={NEUMF}", "--withdraw=b.csv", "--trust_checkpoint=True", keys)
     assert code in (1, 2)
     assert len([line for line in err.splitlines() if line.startswith("run_unlearn.py")]) == 1
     assert everything(here) == before
@@ -1224,9 +1217,7 @@ def test_a_debt_of_before_the_consent_is_not_carried_out_on_a_model_of_after_it(
 
 
 def test_a_list_of_tokens_on_the_command_line_is_not_repeated(here, capsys):
-    code, _out, err = cli(
-        capsys, f"--model_file={NEUMF}", "--withdraw=['anna@shop.de']", "--trust_checkpoint=True", "--save_format=safe"
-    )
+    code, _out, err = cli(capsys, f"--model_file={NEUMF}", "--withdraw=['anna@shop.de']", "--trust_checkpoint=True")
     assert code == 2
     assert "anna" not in err
 

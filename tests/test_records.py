@@ -25,10 +25,9 @@ from recbole_unlearn.lineage import commit as commits
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import owed
 from recbole_unlearn.methods.base import method_class
-from tests.conftest import TRUST, ask, crash, everything
+from tests.conftest import SAFE, TRUST, ask, crash, everything
 
 PLACE = Path("data/tiny/ledger")
-SAFE = {"save_format": "safe"}  # a stock checkpoint becomes a file that no later load need trust
 NEUMF = "saved/NeuMF.pth"
 
 
@@ -153,7 +152,7 @@ def test_outer_blanks_are_no_part_of_a_token(asked, here):
 
 def test_users_who_differ_in_outer_blanks_only_cannot_be_told_apart(here):
     spell("u4", " u3")
-    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True, config_dict=SAFE)
+    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True)
     unlearner = Unlearner(config, model, dataset)
     with pytest.raises(RequestError, match="outer blanks"):
         unlearner.unlearn(WithdrawalRequest.users(["u3"]))
@@ -384,7 +383,7 @@ def test_parameters_older_than_the_data_set_do_not_come_back(here):
 
 
 def test_a_model_that_was_replaced_since_it_was_loaded_is_not_overwritten(here):
-    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True, config_dict=SAFE)
+    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True)
     unlearner = Unlearner(config, model, dataset)
     shutil.copy("saved/BPR.pth", NEUMF)
     with pytest.raises(LedgerError, match="changed since it was loaded"):
@@ -523,7 +522,7 @@ def test_rows_that_came_later_block_no_withdrawal(here, caplog):
 
 
 def test_a_model_of_ours_knows_its_rows_before_any_withdrawal(here):
-    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True, config_dict=SAFE)
+    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True)
     Unlearner(config, model, dataset).save("saved/ours.pth")
     append_rows(("u5", "i7", "5", "1"), ("newcomer", "i3", "4", "1"))
     again = load_data_and_model("saved/ours.pth")[2]
@@ -606,7 +605,7 @@ def test_a_model_catches_up_though_earlier_rows_were_purged(here, capsys):
 
 def test_a_stock_model_keeps_the_rows_of_the_first_state_of_the_files(here):
     """Rows came, and another model was trained with them, before this one caught up: its own rows are the old ones."""
-    before = load_data_and_model("saved/BPR.pth", trust_checkpoint=True, config_dict=SAFE)[2]
+    before = load_data_and_model("saved/BPR.pth", trust_checkpoint=True)[2]
     parts = [sorted(rows.pair_keys()) for rows in map(before.interactions, range(3))]
     withdraw("u3")
     there = {tuple(line.split("\t")[:2]) for line in Path("data/tiny/tiny.inter").read_text().splitlines()}
@@ -818,7 +817,7 @@ def test_no_path_and_no_token_of_a_request_is_in_any_file(here, caplog):
 @pytest.mark.parametrize("name", ["../../x/evil", "/tmp/evil", "a/b", ".."])
 def test_a_name_in_a_checkpoint_is_no_path(key, name, here, monkeypatch):
     """A data set named `../../x/evil` would have `evil.yaml` read, and whatever adapters it names imported."""
-    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True, config_dict=SAFE)
+    config, model, dataset, *_ = load_data_and_model(NEUMF, trust_checkpoint=True)
     Unlearner(config, model, dataset).save("ours.pth")
     state = torch.load("ours.pth", weights_only=True)
     state["config"][key] = name
@@ -880,10 +879,7 @@ def test_a_disk_that_refuses_while_torch_writes_is_one_line(here, code, monkeypa
     ask("asked.csv", "user_id\nu3\n")
     with monkeypatch.context() as patch:
         patch.setattr("recbole_unlearn.checkpoints.save.torch.save", full)
-        assert (
-            main([f"--model_file={NEUMF}", "--withdraw=asked.csv", "--trust_checkpoint=True", "--save_format=safe"])
-            == 1
-        )
+        assert main([f"--model_file={NEUMF}", "--withdraw=asked.csv", "--trust_checkpoint=True"]) == 1
     captured = capsys.readouterr()
     assert os.strerror(code) in captured.err
     assert "Traceback" not in captured.err

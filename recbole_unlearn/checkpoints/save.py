@@ -75,7 +75,7 @@ def save_model(
         unlearner: The Unlearner whose model is saved.
         path: The file to write or to replace.
         unsaved: What is recorded with it.
-        session: The ledger; it is opened only if there is something to record.
+        session: The ledger; it is opened only if there is something to record, or the file that is replaced tells nothing.
 
     Raises:
         ConfigError: The model also forgot a request of scope ``train``, and a comparison's model replaces no other.
@@ -92,7 +92,7 @@ def save_model(
     if not unsaved:
         if expected is not None and file_digest(path) not in (expected, None):
             raise LedgerError(f"{str(path)!r} changed since it was loaded; load it again, or save under another name")
-        _refuse_to_go_back(unlearner, path)
+        _refuse_to_go_back(unlearner, path, session)
         write_atomically(path, lambda file: torch.save(make(unlearner), file))
         return Saved(SeenFile.of(path), [])
     check_names(unsaved[0].dataset)
@@ -137,24 +137,33 @@ def _settled(unlearner: Any, ledger: Ledger, path: str | os.PathLike[str], done:
     return Saved(source, receipts)
 
 
-def _refuse_to_go_back(unlearner: Any, path: str | os.PathLike[str]) -> None:
+def _refuse_to_go_back(unlearner: Any, path: str | os.PathLike[str], session: LedgerSession) -> None:
     """Refuse to replace a model by one that knows fewer withdrawals of the same ledger.
 
     Raises:
         LedgerError: It does.
     """
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            other = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        name, count = other["config"]["dataset"], int(other["lineage"]["ledger"]["count"])
-    except Exception:  # no file of ours: whoever names it may replace it
-        return
+    count = _rows_known(unlearner.config, path, session) if os.path.exists(path) else 0
     known = getattr(unlearner.dataset, "anchor", NOTHING_WITHDRAWN)["count"]
-    if count > known and name == unlearner.config["dataset"]:
+    if count > known:
         raise LedgerError(
             f"{str(path)!r} knows {count} rows of the ledger and this model {known}: withdrawn rows would come back; load "
             f"it again, or save under another name"
         )
+
+
+def _rows_known(config: Any, path: str | os.PathLike[str], session: LedgerSession) -> int:
+    """Return up to which row of the config's ledger the model in a file knows; 0 for a file of which it knows nothing."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            other = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return int(other["lineage"]["ledger"]["count"]) if other["config"]["dataset"] == config["dataset"] else 0
+    except (
+        Exception
+    ):  # a pickle in RecBole's format, which is not read here, or no model: the ledger says what it wrote
+        ledger = session.find(config)
+        rows = [] if ledger is None else ledger.rows()
+        return max((row.seq for row in rows if row.entry.get("model") == str(real_path(path))), default=0)
 
 
 def check_not_older(checkpoint: Mapping[str, Any], dataset: Any, path: str | os.PathLike[str]) -> None:
