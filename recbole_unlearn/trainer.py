@@ -19,7 +19,7 @@ from recbole_unlearn.checkpoints.best import train_until_best
 from recbole_unlearn.checkpoints.record import Unsaved, carried_out
 from recbole_unlearn.checkpoints.save import save_model
 from recbole_unlearn.checkpoints.trainer import CheckpointTrainer
-from recbole_unlearn.checkpoints.weights import model_weights
+from recbole_unlearn.checkpoints.weights import model_digest
 from recbole_unlearn.config import with_seed as with_seed
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.ledgers import LedgerSession
@@ -28,7 +28,6 @@ from recbole_unlearn.data.utils import data_preparation
 from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
 from recbole_unlearn.evaluator.efficiency import Cost, measure
 from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.lineage.digest import weights_digest
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.store import SeenFile
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
@@ -168,7 +167,7 @@ class Unlearner(CheckpointTrainer):
 
         def from_request_to_model() -> tuple[Outcome, np.ndarray]:
             nonlocal withdrawal, before
-            before = "" if scope == "train" else weights_digest(model_weights(self.model))
+            before = "" if scope == "train" else model_digest(self.model)
             rows = dataset.interactions()
             withdrawal = nothing_withdrawn(rows) if request is None else request.resolve(rows, scope)
             if request is not None and not withdrawal.forget.any():

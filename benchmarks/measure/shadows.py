@@ -12,7 +12,6 @@ the same command goes on where it was cut off, and more worlds or methods use wh
 bank holds models of people's data: delete it afterwards.
 """
 
-import os
 import signal
 import sys
 import time
@@ -20,11 +19,12 @@ from pathlib import Path
 
 from recbole.utils import init_seed
 
+from benchmarks.measure.timing import commit
 from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.report import environment, finite, save_report
 from recbole_unlearn.settings.arguments import read_arguments
-from recbole_unlearn.settings.revision import git_revision, source_digest
+from recbole_unlearn.settings.revision import source_digest
 from recbole_unlearn.shadows.audit import Audit
 
 HERE = Path(__file__).parents[1]
@@ -44,7 +44,7 @@ def main(model, dataset, worlds, *rest):
     facts = {
         "model": model,
         "dataset": dataset,
-        "commit": os.environ.get("COMMIT") or git_revision(),
+        "commit": commit(),
         "source": source_digest(),
         "jobs": jobs,
     }

@@ -29,10 +29,15 @@ def save_part(path, name, part=None):
     return parts
 
 
+def commit():
+    """Return the commit that is measured; a copy without its own git is told by COMMIT in the environment."""
+    return os.environ.get("COMMIT") or git_revision()
+
+
 def environment():
     """Return where and with what code something was measured."""
     return {
-        "commit": os.environ.get("COMMIT") or git_revision(),  # a copy without its own git is told
+        "commit": commit(),
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),

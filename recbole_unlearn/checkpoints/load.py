@@ -11,7 +11,7 @@ import torch
 from recbole.utils import init_seed
 
 from recbole_unlearn.checkpoints.model_file import BROKEN, anchor_of, read_model_file
-from recbole_unlearn.checkpoints.weights import as_tensors, is_other, model_weights, split_weights
+from recbole_unlearn.checkpoints.weights import as_tensors, is_other, lasting, model_weights, split_weights
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.after import datasets_of_model, split_settings
 from recbole_unlearn.data.dataset import WithdrawalDataset
@@ -240,10 +240,7 @@ def build_model(
         model = get_model(config["model"])(config, dataset.build()[0]).to(config["device"])
     except BROKEN as error:
         raise ConfigError(f"{str(model_file)!r}: its config makes no {config['model']}: {reason(error)}") from error
-    # RecBole caches propagated embeddings of every user there, withdrawn ones too; they are computed again.
-    stocks = {
-        name: value for name, value in (checkpoint.get("other_parameter") or {}).items() if name[:8] != "restore_"
-    }
+    stocks = lasting(checkpoint.get("other_parameter") or {})
     expected, given = model_weights(model), {**checkpoint["state_dict"], **as_tensors(stocks)}
     wrong = sorted(name for name in expected.keys() ^ given.keys() if not is_other(name))
     wrong += [

@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from recbole_unlearn.checkpoints.state import plain
-from recbole_unlearn.checkpoints.weights import model_weights
+from recbole_unlearn.checkpoints.weights import model_digest
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.hashes import request_hashes
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.evaluator.report import finite
 from recbole_unlearn.exceptions import LedgerError
 from recbole_unlearn.lineage.chain import Row, digest_of
-from recbole_unlearn.lineage.digest import keyed_weights, weights_digest
+from recbole_unlearn.lineage.digest import keyed_weights
 from recbole_unlearn.lineage.key import LedgerKey
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import Hashes
@@ -65,7 +65,7 @@ def carried_out(
     entry = {
         "method": method,
         "model_before": before,
-        "model_after": weights_digest(model_weights(outcome.model)),
+        "model_after": model_digest(outcome.model),
         "seconds": unlearner.last_cost.seconds,
         "approximate": bool(diagnostics.get("approximate", False)),
         "report": finite(plain({name: diagnostics[name] for name in _TOLD if name in diagnostics})),
@@ -75,7 +75,7 @@ def carried_out(
 
 def recorded_only(unlearner: Any, dataset: WithdrawalDataset, method: str) -> Unsaved:
     """Return what there is to record of a request that names nothing that the model has seen: it stays as it is."""
-    digest = weights_digest(model_weights(unlearner.model))
+    digest = model_digest(unlearner.model)
     entry = {"method": method, "model_before": digest, "model_after": digest, "seconds": 0.0}
     entry |= {"approximate": False, "report": {"nothing_to_do": True}}
     return Unsaved(WithdrawalRequest(), dataset, 0, entry)

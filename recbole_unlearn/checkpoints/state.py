@@ -7,7 +7,7 @@ from typing import Any
 
 from recbole.config import Config as RecBoleConfig
 
-from recbole_unlearn.checkpoints.weights import as_tensors, model_weights
+from recbole_unlearn.checkpoints.weights import as_tensors, lasting, model_weights
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
 from recbole_unlearn.lineage.digest import weights_digest
@@ -29,7 +29,7 @@ def model_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict
     whole = unlearner.compared or dataset  # a comparison goes on with the files as they are
     known = anchor or getattr(dataset, "anchor", NOTHING_WITHDRAWN)
     state = model_weights(model)
-    other = {name: value for name, value in _lasting(model).items() if not as_tensors({name: value})}
+    other = {name: value for name, value in lasting(model.other_parameter()).items() if not as_tensors({name: value})}
     return {
         "config": plain(public(unlearner.config.final_config_dict)),
         "state_dict": state,
@@ -56,14 +56,9 @@ def stock_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict
     config.parameters = {name: keys for name, keys in ours.parameters.items() if name != "Unlearning"}
     config.model_class = _stock_class(ours.model_class)
     model = unlearner.model
-    own = {"config": config, "state_dict": model.state_dict(), "other_parameter": _lasting(model)}
+    own = {"config": config, "state_dict": model.state_dict(), "other_parameter": lasting(model.other_parameter())}
     state = {**model_state(unlearner, anchor), **own}
     return {**state, "epoch": unlearner.epochs - 1, "cur_step": 0, "best_valid_score": 0.0, "optimizer": {}}
-
-
-def _lasting(model: Any) -> dict[str, Any]:
-    """Return what a model keeps beside its parameters, without what it computed from them."""
-    return {name: value for name, value in model.other_parameter().items() if not name.startswith("restore_")}
 
 
 def _stock_class(model_class: type) -> type:

@@ -14,6 +14,8 @@ import torch
 from scipy.sparse import csr_matrix, issparse
 from torch import Tensor
 
+from recbole_unlearn.lineage.digest import weights_digest
+
 _PREFIX = "other_parameter."
 
 
@@ -22,7 +24,17 @@ def model_weights(model: Any) -> dict[str, Tensor]:
 
     What a model computed from its parameters (``restore_...``) is left out: it is computed again.
     """
-    return {**model.state_dict(), **as_tensors(model.other_parameter())}
+    return {**model.state_dict(), **as_tensors(lasting(model.other_parameter()))}
+
+
+def model_digest(model: Any) -> str:
+    """Return the digest of all numbers that a model serves from."""
+    return weights_digest(model_weights(model))
+
+
+def lasting(other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an ``other_parameter`` without what RecBole computed from the parameters, such as everybody's embeddings."""
+    return {name: value for name, value in other.items() if not name.startswith("restore_")}
 
 
 def as_tensors(other: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -35,8 +47,6 @@ def as_tensors(other: Mapping[str, Any]) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for name, value in other.items():
         place = f"{_PREFIX}{name}"
-        if name.startswith("restore_"):
-            continue
         if issparse(value):
             rows = csr_matrix(value)
             rows.sort_indices()

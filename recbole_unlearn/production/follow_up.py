@@ -11,12 +11,12 @@ from typing import IO, Any
 
 from recbole_unlearn.checkpoints.load import load_for_withdrawal
 from recbole_unlearn.checkpoints.save import check_storage
-from recbole_unlearn.checkpoints.weights import model_weights
+from recbole_unlearn.checkpoints.weights import model_digest
 from recbole_unlearn.data.after import check_names
 from recbole_unlearn.data.ledgers import LedgerSession, ledger_folder
 from recbole_unlearn.exceptions import ConfigError, LedgerError
 from recbole_unlearn.lineage.commit import recover
-from recbole_unlearn.lineage.digest import keyed_weights, weights_digest
+from recbole_unlearn.lineage.digest import keyed_weights
 from recbole_unlearn.lineage.due import Duty, Here, duties
 from recbole_unlearn.lineage.key import LedgerKey
 from recbole_unlearn.lineage.ledger import Ledger
@@ -53,7 +53,8 @@ def run_due(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
     unknown = sorted(set(values) - {"ledger_key", "within", "json"})
     if unknown:
         raise ConfigError(f"--due takes no --{unknown[0]}; allowed: ledger_key, within, json")
-    if str(values.get("json", False)) not in ("True", "False", "true", "false"):
+    as_json = str(values.get("json", False))
+    if as_json not in ("True", "False", "true", "false"):
         raise ConfigError("--json is True or False")
     within, now = within_of(values, timedelta(0)), datetime.now(UTC)
     names = sorted(path.stem for path in Path(folder).glob("*.sqlite"))
@@ -68,8 +69,10 @@ def run_due(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
         finally:
             ledger.close()
     is_due = any(one["is_due"] for one in listed)
-    if str(values.get("json", False)) in ("True", "true"):
-        out.write(json.dumps({"time": _text(now), "due": listed, "is_due": is_due}, indent=1) + "\n")
+    if as_json in ("True", "true"):
+        out.write(
+            json.dumps({"time": now.isoformat(timespec="seconds"), "due": listed, "is_due": is_due}, indent=1) + "\n"
+        )
     else:
         out.writelines(f"{_line(one)}\n" for one in listed)
         out.write("" if listed else "nothing is due and nothing waits\n")
@@ -155,7 +158,7 @@ def _carry_out(
     """Do what is due on a model that has forgotten everybody who left."""
     config, dataset = unlearner.config, unlearner.dataset
     assert dataset is not None
-    here = Here(real_path(model_file), keyed_weights(ledger.key, weights_digest(model_weights(unlearner.model))))
+    here = Here(real_path(model_file), keyed_weights(ledger.key, model_digest(unlearner.model)))
     waiting = duties_of(ledger.rows(), here)
     due = {duty.what for duty in waiting if duty.is_due(datetime.now(UTC), within)}
     if not due:
@@ -187,7 +190,3 @@ def _rehearsed(unlearner: Unlearner, method: UnlearnMethod, what: str, ledger: L
 
 def _result(model_file: str | Path, waits: int = 0) -> dict[str, Any]:
     return {"model_file": str(model_file), "withdrawn": None, "done": None, "receipt": None, "waits": waits}
-
-
-def _text(time: datetime) -> str:
-    return time.isoformat(timespec="seconds")

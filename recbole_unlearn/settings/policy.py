@@ -24,7 +24,7 @@ class Policy:
         relearn_after: Time after which the model must have been trained anew (RetrainSVD); none: after no time.
         relearn_users: Number of users who leave before that must have happened; none: it does not depend on their number.
         retrain_after: Time after which the model must have been trained anew (Retrain); none: never.
-        rehearsal: Retained users who are taken out for a test when items are learned anew; 0: there is no test.
+        rehearsal: Retained users who are taken out for a test of the relearning; 0: there is no test.
     """
 
     relearn_after: timedelta | None = None
@@ -34,7 +34,7 @@ class Policy:
 
     @property
     def relearns(self) -> bool:
-        """Whether all items must be learned anew at some time."""
+        """Whether a relearning must follow at some time."""
         return self.relearn_after is not None or self.relearn_users is not None
 
 
