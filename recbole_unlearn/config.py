@@ -184,12 +184,10 @@ class Config(RecBoleConfig):
         listed = [key for keys in self.parameters.values() for key in keys]
         check_keys(self.external_config_dict, self.internal_config_dict, listed, model_class)
         protocol = _load_protocol(self.external_config_dict.get("protocol"))
-        of_models = protocol.pop("models", {})
-        of_model_and_data = (*(presets.load("model", name) for name in names), presets.load("dataset", dataset))
-        self._of_model_and_data = {key: value for layer in of_model_and_data for key, value in layer.items()}
-        models = (of_models.get(name, {}) for name in names)
-        for layer in (presets.load("overall"), self._of_model_and_data, protocol, *models):
-            self.internal_config_dict.update(layer)
+        of_models = (presets.load("model", name) for name in names)
+        self._of_model_and_data = _merged(*of_models, *_layers(presets.load("dataset", dataset), names))
+        layers = (presets.load("overall"), self._of_model_and_data, *_layers(protocol, names))
+        self.internal_config_dict.update(_merged(*layers))
         method = self.external_config_dict.get("unlearn_method", self.internal_config_dict["unlearn_method"])
         self.internal_config_dict.update(method_defaults(str(method)) if str(method) in presets.names("method") else {})
         # Progress bars are for people: none where nobody watches the terminal.
@@ -203,6 +201,16 @@ class RunConfig(Config):
         super()._merge_external_config_dict()
         for key, default in (("model", "NeuMF"), ("dataset", "ml-100k"), ("protocol", "paper")):
             self.external_config_dict.setdefault(key, default)
+
+
+def _merged(*layers: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for layer in layers for key, value in layer.items()}
+
+
+def _layers(preset: dict[str, Any], models: list[str]) -> list[dict[str, Any]]:
+    """Return a preset without its ``models``, and what it says of these models, the last the strongest."""
+    of_models = preset.pop("models", {})
+    return [preset, *(of_models.get(name, {}) for name in models)]
 
 
 def with_seed(config: Any, seed: int | None) -> Any:
