@@ -1,4 +1,7 @@
-"""Scripts of the form SCRIPT MODEL DATASET SEEDS [--key=value ...]: a json line per seed, which is not run a second time."""
+"""Scripts of the form SCRIPT MODEL DATASET SEEDS [--key=value ...]: a json line per seed, which is not run a second time.
+
+SEEDS is a number, 5 for the seeds 1 to 5, or the first and the last, 101-103.
+"""
 
 import sys
 from pathlib import Path
@@ -17,6 +20,7 @@ def by_seed(name, run):
     sys.argv = sys.argv[:1]
     path = RESULTS / f"{name}-{model}-{dataset}.jsonl"
     done = {line["seed"] for line in read_lines(path)}
-    for seed in range(1, int(seeds) + 1):
+    first, _, last = seeds.rpartition("-")
+    for seed in range(int(first or 1), int(last) + 1):
         if seed not in done:
             append_line(path, finite(run(model, dataset, seed, given)))
