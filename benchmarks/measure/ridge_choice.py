@@ -2,7 +2,7 @@
 
     python -m benchmarks.measure.ridge_choice NeuMF ml-100k 101-103 [--key=value ...]
 
-For whole users (SCIF) and single interactions (SCIF-items), both rand@5 under the protocol `paper`: the strong oracle's AUC minus
+For whole users (SCIF) and single interactions (SCIF-items), rand@5, protocol `paper`: the strong oracle's AUC minus
 Retrain's, and the NDCG@10 of the users who stay, of all, and of those who left, divided by Retrain's or by popularity's.
 One json line per seed is appended to benchmarks/results/ridge_choice-MODEL-DATASET.jsonl.
 """
