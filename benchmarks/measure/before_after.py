@@ -9,7 +9,7 @@ method, .5 means that the look tells nothing:
 - ``norm``: who left? The norm of a user's row in the model after, an AUC from .5 up.
 - ``moved``: who left? How far a user's scores of all items moved from model to model: 1 - the correlation of both.
 - ``items``: what did they like? Share of withdrawn users' items that moved more than an item of about as many rows that
-  the user does not have. ``items_of_stayers`` is the same for as many users who stayed: what popularity and training do alone.
+  the user does not have. ``items_of_stayers``: the same of as many users who stayed, what popularity and training do alone.
 """
 
 import copy
