@@ -26,8 +26,8 @@ METHODS = (
 KEPT = ("mio", "remembers", "complete", "seconds", "peak_mb")
 
 
-def run(model, dataset, seed, given):
-    """Return a line: what each look says of each method."""
+def config_of(model, dataset, seed, given):
+    """Return the Config of a line."""
     settings = {
         "protocol": "paper",
         "seed": seed,
@@ -35,8 +35,18 @@ def run(model, dataset, seed, given):
         "methods": METHODS,
         "state": "WARNING",
     }
-    config = Config(model, dataset, config_dict={**settings, "timing_runs": 1, "show_progress": False, **given})
-    data, withdrawal, assessment = assessed(config)
+    return Config(model, dataset, config_dict={**settings, "timing_runs": 1, "show_progress": False, **given})
+
+
+def run(model, dataset, seed, given):
+    """Return a line: what each look says of each method."""
+    config = config_of(model, dataset, seed, given)
+    return line_of(config, *assessed(config))
+
+
+def line_of(config, data, withdrawal, assessment):
+    """Return a line for a request."""
+    seed = config["seed"]
     original, cost = trained(config, data, "original")
     start = time.perf_counter()
     refit_oracle(original.model, assessment.refit_question, seed)
