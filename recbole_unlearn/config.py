@@ -12,6 +12,9 @@ import recbole
 import torch
 from recbole.config import Config as RecBoleConfig
 
+from recbole_unlearn.data.request import SAMPLES
+from recbole_unlearn.evaluator.mio import SCHEDULES
+from recbole_unlearn.evaluator.witnesses import WITNESSES
 from recbole_unlearn.exceptions import ConfigError, UnlearnError
 from recbole_unlearn.methods.plugins import import_adapters, method_defaults, options_given
 from recbole_unlearn.model.find import get_model
@@ -63,7 +66,10 @@ class Config(RecBoleConfig):
             raise
         except (KeyError, ValueError, TypeError, RuntimeError, SyntaxError, AttributeError) as error:
             raise ConfigError(error.args[0] if error.args else repr(error)) from error
-        check_values(self.final_config_dict)
+        check_values(
+            self.final_config_dict,
+            {"withdraw_sample": SAMPLES, "mio_protocols": (*SCHEDULES, "refit"), "witnesses": WITNESSES},
+        )
         import_adapters(self.final_config_dict["adapters"])
         check_recboles_values(self.external_config_dict, self.internal_config_dict, self.final_config_dict)
 
@@ -71,12 +77,16 @@ class Config(RecBoleConfig):
         """Return the options of one method: its yaml, overridden by those of model and data set, and by what the user gave.
 
         Several methods may share a key with different defaults, so a run with several asks for each one's own. A key such as
-        ``SCIF.ridge`` reaches one method alone.
+        ``SCIF.ridge`` reaches one method alone; ``own:MeanRow.shrink`` and ``MeanRow.shrink`` both reach that of a module.
         """
         given = {**self.external_config_dict, **self.set_later}
         defaults = method_defaults(name)
         defaults |= {key: value for key, value in self._of_model_and_data.items() if key in defaults}
-        return {key: given.get(f"{name}.{key}", given.get(key, default)) for key, default in defaults.items()}
+        short = name.rpartition(":")[2]
+        return {
+            key: given.get(f"{name}.{key}", given.get(f"{short}.{key}", given.get(key, default)))
+            for key, default in defaults.items()
+        }
 
     def __str__(self) -> str:
         """Return RecBole's list of keys and values, which goes into logs, without the path of a request."""

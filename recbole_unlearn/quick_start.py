@@ -103,7 +103,7 @@ def _compared(
     telemetry.log("Original", results["Original"])
     for name, method in telemetry.bar(methods):
         logging.getLogger().info(set_color("unlearn", "pink") + f": {name}")
-        learned = train_for_method(config, data, method, saved)
+        learned = train_for_method(config, data, method, saved, type(original))
         unlearners[name], results[name] = unlearn_and_assess(original, withdrawal, method, assessment, learned, saved)
         telemetry.log(name, results[name])
         if saved:
@@ -112,7 +112,7 @@ def _compared(
         original.save(_model_file(config, withdrawal, "Original"))
     for name, told in assessment.witnesses(unlearners).items():
         results[name]["witnesses"] = told
-    facts = facts_of(config, withdrawal, assessment, audited_methods=list(methods))
+    facts = facts_of(config, withdrawal, assessment, audited_methods=config["methods"])
     return make_report(facts, results, assessment.popularity())
 
 

@@ -276,7 +276,7 @@ def train_model(
 
 
 def train_for_method(
-    config: Any, dataset: WithdrawalDataset, method: str | UnlearnMethod, saved: bool = True
+    config: Any, dataset: WithdrawalDataset, method: str | UnlearnMethod, saved: bool = True, trainer: type = Unlearner
 ) -> Unlearner | None:
     """Train what a method unlearns from, if that is a model of its own kind, as RecEraser and SISA need it.
 
@@ -285,14 +285,15 @@ def train_for_method(
         dataset: The data set.
         method: Name of a method or an instance.
         saved: Whether finished shards are kept in ``checkpoint_dir``, so that a run that was cut off goes on.
+        trainer: Class of the trainer of shards and aggregator; one of your own extends ``Unlearner``.
 
     Returns:
         An Unlearner whose model is a ``ShardEnsemble``; None for a method that unlearns from ``train_model``'s model.
     """
     if not isinstance(method, UnlearnMethod):
         method = get_method(config, method)
-    model = method.learn(ShardTrainer(config, dataset, Unlearner, saved=saved))
-    return None if model is None else Unlearner(config, model, dataset)
+    model = method.learn(ShardTrainer(config, dataset, trainer, saved=saved))
+    return None if model is None else trainer(config, model, dataset)
 
 
 learn = train_for_method  # its name before

@@ -16,6 +16,7 @@ from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.model.lightgcn import LightGCN
 from recbole_unlearn.model.neumf import NeuMF
+from recbole_unlearn.trainer import train_for_method
 
 SMALL = {"epochs": 2, "embedding_size": 8}
 ASKED = WithdrawalRequest.users(["u1"])
@@ -45,6 +46,15 @@ def test_methods_that_train_use_the_trainer_they_were_given(method, least, make_
     Counting.epochs_of_mine = 0
     unlearner.unlearn(ASKED, method, scope="train")
     assert Counting.epochs_of_mine >= least
+
+
+@pytest.mark.parametrize("method", ["SISA", "RecEraser"])
+def test_shards_and_the_aggregator_use_the_trainer_they_were_given(method, make_config):
+    config = make_config("BPR", **SMALL, shard_count=2, parallel_jobs=1)
+    Counting.epochs_of_mine = 0
+    unlearner = train_for_method(config, create_dataset(config), method, saved=False, trainer=Counting)
+    assert type(unlearner) is Counting
+    assert Counting.epochs_of_mine >= 2 * config["epochs"]
 
 
 class Cosine(BPR):

@@ -54,6 +54,15 @@ def test_hyper_tuning_tries_every_option_and_trains_once(config_file, monkeypatc
         assert result["test_result"] == {}
 
 
+def test_options_of_one_method_do_not_train_again(config_file, monkeypatch):
+    trainings = []
+    monkeypatch.setattr(tuning, "train_model", lambda *given: trainings.append(1) or train_model(*given))
+    tuning._last.clear()
+    for ridge, steps in ((0.01, 2.0), (0.1, 3.0)):  # hyperopt gives whole numbers as floats
+        objective_function({"SCIF.ridge": ridge, "SCIF.newton_steps": steps}, [config_file])
+    assert len(trainings) == 1
+
+
 def test_the_test_part_is_not_looked_at(make_config):
     data = create_dataset(make_config())
     train, _, test = (data.interactions(part) for part in range(3))

@@ -26,7 +26,7 @@ from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.report import environment, finite
 from recbole_unlearn.settings.revision import git_revision
-from recbole_unlearn.shards.partition import KINDS, partition
+from recbole_unlearn.shards.partition import PARTITIONS, partition
 from recbole_unlearn.trainer import train_for_method
 from recbole_unlearn.utils import get_method
 
@@ -102,7 +102,7 @@ def headline(utility):
 
 def time_partition(dataset, given, cells):
     rows = create_dataset(configured("NeuMF", dataset, 1, given)).interactions()
-    for kind in KINDS:
+    for kind in PARTITIONS:
         wall, cpu = time.perf_counter(), time.process_time()
         assignment = partition(rows, kind, SHARDS, seed=1)
         cell = {

@@ -12,6 +12,7 @@ from recbole.data.dataloader import AbstractDataLoader
 from recbole.trainer import Trainer
 from recbole.utils import ModelType
 
+from recbole_unlearn import fast
 from recbole_unlearn.checkpoints.read import read_checkpoint
 from recbole_unlearn.checkpoints.save import check_not_older
 from recbole_unlearn.checkpoints.state import model_state, plain, public
@@ -51,7 +52,11 @@ class CheckpointTrainer(Trainer):
     def _build_optimizer(self, **kwargs: Any) -> Any:
         """Build RecBole's optimizer; Adam takes its step in one fused kernel, which rounds otherwise and nothing more."""
         optimizer = super()._build_optimizer(**kwargs)
-        if type(optimizer) in (torch.optim.Adam, torch.optim.AdamW) and self.device.type in ("cpu", "cuda"):
+        if (
+            fast.is_on(self.config)
+            and type(optimizer) in (torch.optim.Adam, torch.optim.AdamW)
+            and self.device.type in ("cpu", "cuda")
+        ):
             for group in optimizer.param_groups:
                 group["fused"] = True
         return optimizer

@@ -78,7 +78,7 @@ def _unlearned(
 ) -> dict[str, Any]:
     """Unlearn from a copy of the original and return utility and oracles of the result."""
     assert original.dataset is not None
-    learned = train_for_method(original.config, original.dataset, method, saved=False) or original
+    learned = train_for_method(original.config, original.dataset, method, False, type(original)) or original
     unlearner = learned.copy()
     unlearner.unlearn(withdrawal.request, method, withdrawal.scope)
     return assessment(unlearner)
@@ -96,7 +96,11 @@ def score(utility: float, auc: float | None) -> float:
 def _prepared(config: Any) -> tuple[Unlearner, Withdrawal, Assessment]:
     """Return the trained model, the withdrawal and the assessment: of the last call if only a method's options differ."""
     of_methods = {key for key in our_keys() if not key.startswith(("withdraw", "mio_"))}
-    settings = {key: str(value) for key, value in config.final_config_dict.items() if key not in of_methods}
+    settings = {
+        key: str(value)
+        for key, value in config.final_config_dict.items()
+        if key not in of_methods and "." not in key  # SCIF.ridge is an option of a method
+    }
     request = request_of(config)
     key = json.dumps([settings, repr(request)], sort_keys=True)
     if key not in _last:
@@ -142,6 +146,7 @@ def _whole_numbers(given: dict[str, Any]) -> dict[str, Any]:
     keys = our_keys()
 
     def whole(key: str, value: Any) -> bool:
-        return isinstance(value, float) and value.is_integer() and key in keys and keys[key].type == "int"
+        known = keys.get(key.rpartition(".")[2])  # SCIF.newton_steps, too
+        return isinstance(value, float) and value.is_integer() and known is not None and known.type == "int"
 
     return {key: int(value) if whole(key, value) else value for key, value in given.items()}

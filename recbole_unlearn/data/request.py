@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,13 @@ from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
 from recbole_unlearn.exceptions import RequestError, suggest
 from recbole_unlearn.lineage.store import write_atomically
 
-_SAMPLES = ("rand", "core", "edge", "interactions")
-
 
 @dataclass(frozen=True)
 class Sample:
     """How a request is drawn from the training rows.
 
     ``rand``: all rows of ``alpha`` per cent of the users, at random; ``core``: of the most active; ``edge``: of the least
-    active; ``interactions``: ``alpha`` per cent of the (user, item) pairs.
+    active; ``interactions``: ``alpha`` per cent of the (user, item) pairs; and what was added to ``SAMPLES``.
 
     Raises:
         RequestError: A value is not allowed.
@@ -40,9 +39,9 @@ class Sample:
             raise RequestError(f"alpha is {_shown(alpha)}; it is a share in per cent, strictly between 0 and 100")
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise RequestError(f"seed is {_shown(seed)}; it is a whole number, 0 or more")
-        if not isinstance(kind, str) or kind not in _SAMPLES:
+        if not isinstance(kind, str) or kind not in SAMPLES:
             raise RequestError(
-                f"the sample's kind is not known;{suggest(str(kind), _SAMPLES)} allowed: {', '.join(_SAMPLES)}"
+                f"the sample's kind is not known;{suggest(str(kind), SAMPLES)} allowed: {', '.join(SAMPLES)}"
             )
         object.__setattr__(self, "alpha", float(alpha))
 
@@ -227,22 +226,35 @@ class WithdrawalRequest:
     def _draw(self, rows: Interactions) -> WithdrawalRequest:
         sample = self.sample
         assert sample is not None
-        rng = np.random.default_rng(sample.seed)
-        if sample.kind == "interactions":
-            pairs = np.unique(rows.pair_keys())
-            chosen = np.sort(rng.choice(pairs, _count(sample.alpha, len(pairs)), replace=False))
-            users, items = rows.split_pair_keys(chosen)
-            return WithdrawalRequest.interactions(zip(rows.user_tokens[users], rows.item_tokens[items], strict=True))
-        ids, counts = np.unique(rows.users, return_counts=True)
-        # Sorted by token, so that the draw does not depend on how the data set numbers its users.
-        by_token = np.argsort(rows.user_tokens[ids].astype(str))
-        ids, counts = ids[by_token], counts[by_token]
-        shuffled = rng.permutation(len(ids))
-        if sample.kind != "rand":
-            sign = -1 if sample.kind == "core" else 1
-            shuffled = shuffled[np.argsort(sign * counts[shuffled], kind="stable")]
-        chosen = ids[np.sort(shuffled[: _count(sample.alpha, len(ids))])]
-        return WithdrawalRequest.users(rows.user_tokens[chosen])
+        return SAMPLES[sample.kind](rows, sample.alpha, np.random.default_rng(sample.seed))
+
+
+def _users(rows: Interactions, alpha: float, rng: np.random.Generator, order: int = 0) -> WithdrawalRequest:
+    """Draw users: at random, or by their number of rows, the most first (order -1) or the fewest first (order 1)."""
+    ids, counts = np.unique(rows.users, return_counts=True)
+    # Sorted by token, so that the draw does not depend on how the data set numbers its users.
+    by_token = np.argsort(rows.user_tokens[ids].astype(str))
+    ids, counts = ids[by_token], counts[by_token]
+    shuffled = rng.permutation(len(ids))
+    if order:
+        shuffled = shuffled[np.argsort(order * counts[shuffled], kind="stable")]
+    chosen = ids[np.sort(shuffled[: _count(alpha, len(ids))])]
+    return WithdrawalRequest.users(rows.user_tokens[chosen])
+
+
+def _interactions(rows: Interactions, alpha: float, rng: np.random.Generator) -> WithdrawalRequest:
+    pairs = np.unique(rows.pair_keys())
+    chosen = np.sort(rng.choice(pairs, _count(alpha, len(pairs)), replace=False))
+    users, items = rows.split_pair_keys(chosen)
+    return WithdrawalRequest.interactions(zip(rows.user_tokens[users], rows.item_tokens[items], strict=True))
+
+
+SAMPLES: dict[str, Callable[[Interactions, float, np.random.Generator], WithdrawalRequest]] = {
+    "rand": _users,
+    "core": partial(_users, order=-1),
+    "edge": partial(_users, order=1),
+    "interactions": _interactions,
+}
 
 
 def nothing_withdrawn(rows: Interactions) -> Withdrawal:

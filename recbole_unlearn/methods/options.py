@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -10,15 +11,18 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from recbole_unlearn.exceptions import ConfigError
 
 
-def option(default: Any, least: float | None = None, above: float | None = None) -> Any:
-    """Return the field of a number with its range.
+def option(
+    default: Any, least: float | None = None, above: float | None = None, among: Collection[str] | None = None
+) -> Any:
+    """Return the field of a number with its range, or of a name that code registers.
 
     Args:
         default: The default.
         least: The least value that is allowed.
         above: What it must be more than.
+        among: The names that are allowed when a method is made, such as the keys of a registry.
     """
-    return field(default=default, metadata={"least": least, "above": above})
+    return field(default=default, metadata={"least": least, "above": above, "among": among})
 
 
 def check_options(method: Any) -> None:
@@ -30,7 +34,11 @@ def check_options(method: Any) -> None:
     hints = get_type_hints(type(method))
     for one in fields(method):
         value = getattr(method, one.name)
-        problem = _problem(value, hints[one.name], one.metadata.get("least"), one.metadata.get("above"))
+        among = one.metadata.get("among")
+        if among is not None:
+            problem = None if value in among else ", ".join(among)
+        else:
+            problem = _problem(value, hints[one.name], one.metadata.get("least"), one.metadata.get("above"))
         if problem:
             raise ConfigError(f"{method.name}: {one.name} is {value!r}; allowed: {problem}")
 

@@ -6,6 +6,7 @@ from typing import Literal
 from recbole_unlearn.methods.options import option
 from recbole_unlearn.methods.sisa import SISA
 from recbole_unlearn.shards.aggregate import Aggregation
+from recbole_unlearn.shards.partition import PARTITIONS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class RecEraser(SISA):
 
     name = "RecEraser"
 
-    shard_partition: Literal["user", "item", "interaction", "random"] = "user"
+    shard_partition: str = option("user", among=PARTITIONS)
     shard_aggregation: Literal["mean", "attention"] = "attention"
     aggregator_epochs: int = option(1, least=1)
     aggregator_batches: int = option(24, least=1)

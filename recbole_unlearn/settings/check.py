@@ -7,7 +7,7 @@ import inspect
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,11 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "list": (list,),
     "dict": (dict,),
 }
-_CHOICES = {
-    "withdraw_sample": ("rand", "core", "edge", "interactions"),
+_CHOICES: dict[str, tuple[str | None, ...]] = {
     "withdraw_scope": ("train", "all", None),
-    "mio_protocols": ("paper", "strong", "refit"),
     "parallel_backend": ("loky", "dask"),
     "save_format": ("safe", "recbole", None),
     "on_missing": ("error", "skip"),
-    "witnesses": ("taste", "score", "rank", "norm", "distance", "top10", "activity", "relearn", "cka"),
 }
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "withdraw_alpha": (lambda value: 0 < value < 100, "it is a share in per cent, strictly between 0 and 100"),
@@ -78,7 +75,7 @@ def is_text(key: str) -> bool:
     return key in (*_TEXTS_OF_RECBOLE, *_INTERVALS) or (key in our_keys() and our_keys()[key].type == "str")
 
 
-def check_keys(given: Iterable[str], internal: Iterable[str], listed: Iterable[str], model_class: type) -> None:
+def check_keys(given: Mapping[str, Any], internal: Iterable[str], listed: Iterable[str], model_class: type) -> None:
     """Refuse near misses of known keys; name others that no code reads in a run of this model in one warning line.
 
     Args:
@@ -92,7 +89,9 @@ def check_keys(given: Iterable[str], internal: Iterable[str], listed: Iterable[s
     """
     known = _LAUNCH | set(internal) | set(listed) | set(our_keys())
     unknown = [key for key in given if key not in known and not key.startswith("alias_of_")]
-    unknown = [key for key in unknown if not _is_of_one_method(key, known)]
+    named = [*(given.get("methods") or ()), given.get("unlearn_method")]
+    outside = {name.rpartition(":")[2] for name in named if presets.names_code(name)}
+    unknown = [key for key in unknown if not _is_of_one_method(key, known, outside)]
     if not unknown:
         return
     known |= _keys_read_by_recboles_core() | _keys_read_by(model_class)
@@ -124,28 +123,34 @@ def _keys_of_recboles_models() -> frozenset[str]:
     return frozenset(key for file in files for key in read_package_yaml(file))
 
 
-def _is_of_one_method(key: str, known: Set[str]) -> bool:
-    """Return whether a key is an option for one method, such as ``SCIF.ridge``.
+def _is_of_one_method(key: str, known: Set[str], outside: Set[str]) -> bool:
+    """Return whether a key is an option for one method, such as ``SCIF.ridge``; ``outside`` are class names from outside.
 
     Raises:
         ConfigError: The method has no such option.
     """
     method, dot, option = key.rpartition(".")
-    options = known if presets.names_code(method) else presets.load("method", method)
-    if not dot or not (presets.names_code(method) or method in presets.names("method")):
+    from_outside = presets.names_code(method) or method in outside
+    if not dot or not (from_outside or method in presets.names("method")):
         return False
+    options = known if from_outside else presets.load("method", method)
     if option not in options:
-        allowed = ", ".join(presets.load("method", method)) or "none"
+        allowed = "the fields of its dataclass" if from_outside else ", ".join(options) or "none"
         raise ConfigError(f"{key}: {method} has no option {option!r};{suggest(option, options)} allowed: {allowed}")
     return True
 
 
-def check_values(values: Mapping[str, Any]) -> None:
-    """Refuse values of this plugin's keys that are of the wrong type or out of range."""
+def check_values(values: Mapping[str, Any], registered: Mapping[str, Collection[str]]) -> None:
+    """Refuse values of this plugin's keys that are of the wrong type or out of range.
+
+    Args:
+        values: The values by key.
+        registered: The names that are allowed for a key, where code registers them: witnesses, samples, oracles.
+    """
     for name, key in our_keys().items():
         if name in values and not (values[name] is None and key.default is None):
             _check_type(key, values[name])
-    for name, allowed in _CHOICES.items():
+    for name, allowed in {**_CHOICES, **registered}.items():
         for value in values[name] if isinstance(values[name], list) else [values[name]]:
             if value not in allowed:
                 raise ConfigError(f"{name} is {value!r}; allowed: {', '.join(str(choice) for choice in allowed)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from recbole_unlearn.lineage.lines import digest
 from recbole_unlearn.settings import presets
 
 _PACKAGE = Path(__file__).resolve().parent.parent
+_KNOWN = ("builtins", "abc", "typing", "torch", "recbole", "recbole_unlearn")  # other digests tell their state
 
 
 @cache
@@ -24,6 +26,23 @@ def source_digest() -> str:
         name: path.read_text(encoding="utf-8") for name, path in files.items() if path.suffix in (".py", ".yaml")
     }
     return digest(content)
+
+
+def class_digest(cls: type) -> str:
+    """Return a digest of a class's name and of the source of what it adds to this package's and to RecBole's classes.
+
+    >>> class_digest(type("Mine", (), {})) == class_digest(type("Other", (), {}))
+    False
+    """
+    own = [one for one in cls.__mro__ if one.__module__.partition(".")[0] not in _KNOWN]
+    return digest([[f"{one.__module__}.{one.__qualname__}", _source_of(one)] for one in (cls, *own)])
+
+
+def _source_of(cls: type) -> str:
+    try:
+        return inspect.getsource(cls)
+    except (OSError, TypeError):  # typed into a console: there is none
+        return ""
 
 
 @cache

@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.methods.base import method_class
-from recbole_unlearn.methods.plugins import get_method
+from recbole_unlearn.methods.plugins import find_method, get_method
 from recbole_unlearn.model.adapter import ScoringAdapter
+from recbole_unlearn.settings import presets
 from recbole_unlearn.settings.check import our_keys
 from recbole_unlearn.settings.revision import source_digest
 from recbole_unlearn.shadows.bank import DAYS, Bank
@@ -61,7 +61,8 @@ class Audit:
             config: A ``recbole_unlearn.Config``.
             data: The data set, split: one split for all worlds.
             worlds: How many; rounded up to whole blocks of three.
-            methods: Names of the methods; ``NAME:12`` asks a method in the first 12 worlds only.
+            methods: Names of the methods, those from outside as ``my_pkg.module:Foo``; ``NAME:12`` asks a method in the first
+                12 worlds only.
             folder: Where banks are.
 
         Raises:
@@ -133,7 +134,7 @@ class Audit:
             "targets_refitted": len(self.question.halves.users),
             "pairs": len(self.question.pairs.users),
             "worlds": len(self.worlds),
-            "methods": {name: self._figures(name, most, pairs) for name, most in self.methods.items()},
+            "methods": {_short(name): self._figures(name, most, pairs) for name, most in self.methods.items()},
         }
 
     def _figures(self, name: str, most: int, pairs: bool) -> dict[str, Any]:
@@ -205,14 +206,19 @@ def two_of(never: np.ndarray, owners: np.ndarray, seed: int) -> np.ndarray:
 
 def _method_of(given: str, worlds: int) -> tuple[str, int]:
     """Return name and number of worlds of ``NAME`` or ``NAME:12``."""
-    name, _, most = given.partition(":")
-    method_class(name)
-    if most and not (most.isdecimal() and int(most) > 0):
+    name, _, most = given.rpartition(":")
+    if name in presets.names("method") and not (most.isdecimal() and int(most) > 0):
         raise ConfigError(
             f"{given!r}: after the colon stands in how many worlds the method is asked, such as {name}:12"
         )
-    wanted = int(most) if most else worlds
-    return name, min(worlds, -(-wanted // BLOCK) * BLOCK)
+    if not name or not most.isdecimal():
+        name, most = given, str(worlds)
+    find_method(name)
+    return name, min(worlds, -(-int(most) // BLOCK) * BLOCK)
+
+
+def _short(name: str) -> str:
+    return name if name == ORIGINAL else find_method(name).name
 
 
 def _tag(config: Any, name: str) -> str:
@@ -221,7 +227,7 @@ def _tag(config: Any, name: str) -> str:
         return name
     shards = {key: str(config[key]) for key in our_keys() if key.startswith("shard_")}
     options = {key: str(value) for key, value in get_method(config, name).options.items()}
-    return f"{name}-{digest_of({**options, **shards}, {})[:8]}"
+    return f"{_short(name)}-{digest_of({**options, **shards}, {})[:8]}"
 
 
 def _digest(config: Any, data: WithdrawalDataset, targets: np.ndarray) -> str:

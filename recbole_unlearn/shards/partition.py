@@ -9,6 +9,8 @@ Reference: Chen et al. (2022), Recommendation Unlearning, section 3.1 and algori
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import svds
@@ -17,7 +19,6 @@ from recbole_unlearn.data.frozen import row_keys, token_keys
 from recbole_unlearn.data.withdrawal import Interactions
 from recbole_unlearn.exceptions import ConfigError
 
-KINDS = ("user", "item", "interaction", "random")
 _DIMS = 32
 _ROUNDS = 50
 _SETTLED = 1e-3  # a round that lowers the mean distance by less than this share is the last
@@ -43,18 +44,40 @@ def partition(rows: Interactions, kind: str, shards: int, seed: int) -> np.ndarr
         >>> len(set(by_user[:2])), len(set(by_user))
         (1, 2)
     """
-    if kind not in KINDS:
-        raise ConfigError(f"partition {kind!r} is not known; allowed: {', '.join(KINDS)}")
-    if kind == "random":
-        users, items = token_keys(rows.user_tokens, seed)[rows.users], token_keys(rows.item_tokens, seed)[rows.items]
-        return (row_keys(users, items) % np.uint64(shards)).astype(np.int64)
-    user_vectors, item_vectors = similarity(rows, seed)
-    if kind == "interaction":
-        weights = np.ones(len(rows.users), dtype=np.int64)
-        return balanced_clusters([user_vectors, item_vectors], [rows.users, rows.items], weights, shards, seed)
-    ids, vectors = (rows.users, user_vectors) if kind == "user" else (rows.items, item_vectors)
+    if kind not in PARTITIONS:
+        raise ConfigError(f"partition {kind!r} is not known; allowed: {', '.join(PARTITIONS)}")
+    return PARTITIONS[kind](rows, shards, seed)
+
+
+def _by_user(rows: Interactions, shards: int, seed: int) -> np.ndarray:
+    return _by_owner(rows.users, similarity(rows, seed)[0], shards, seed)
+
+
+def _by_item(rows: Interactions, shards: int, seed: int) -> np.ndarray:
+    return _by_owner(rows.items, similarity(rows, seed)[1], shards, seed)
+
+
+def _by_owner(ids: np.ndarray, vectors: np.ndarray, shards: int, seed: int) -> np.ndarray:
     present, place, weights = np.unique(ids, return_inverse=True, return_counts=True)
     return balanced_clusters([vectors], [present], weights, shards, seed)[place]
+
+
+def _by_interaction(rows: Interactions, shards: int, seed: int) -> np.ndarray:
+    weights = np.ones(len(rows.users), dtype=np.int64)
+    return balanced_clusters(list(similarity(rows, seed)), [rows.users, rows.items], weights, shards, seed)
+
+
+def _at_random(rows: Interactions, shards: int, seed: int) -> np.ndarray:
+    users, items = token_keys(rows.user_tokens, seed)[rows.users], token_keys(rows.item_tokens, seed)[rows.items]
+    return (row_keys(users, items) % np.uint64(shards)).astype(np.int64)
+
+
+PARTITIONS: dict[str, Callable[[Interactions, int, int], np.ndarray]] = {
+    "user": _by_user,
+    "item": _by_item,
+    "interaction": _by_interaction,
+    "random": _at_random,
+}
 
 
 def similarity(rows: Interactions, seed: int, dims: int = _DIMS) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.utils import data_preparation
 from recbole_unlearn.exceptions import ConfigError, ShardError
 from recbole_unlearn.settings.check import our_keys
-from recbole_unlearn.settings.revision import source_digest
+from recbole_unlearn.settings.revision import class_digest, source_digest
 from recbole_unlearn.shards.store import ShardStore, TrainedShard, digest_of
 
 Job = TypeVar("Job")
@@ -53,6 +53,7 @@ class ShardJob:
             for name, value in self.config.final_config_dict.items()
             if name not in CIRCUMSTANCES and name not in our_keys()
         }
+        settings |= {"model class": class_digest(self.config.model_class), "trainer": class_digest(self.trainer)}
         settings |= {"shard seed": str(self.seed), "torch": torch.__version__, "source": source_digest()}
         part = self.dataset.build()[0]
         rows = {name: values.numpy() for name, values in part.inter_feat.interaction.items()}

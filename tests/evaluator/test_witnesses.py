@@ -5,15 +5,17 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_unlearn import Unlearner, WithdrawalRequest
+from recbole_unlearn import Unlearner, WithdrawalRequest, run_unlearn
+from recbole_unlearn.data.request import SAMPLES
 from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka, relative_cka
 from recbole_unlearn.evaluator.closeness import activity, distance, norm_attack, parameter_groups, top10
 from recbole_unlearn.evaluator.forgetting import mean_loss, mean_with_interval, rank, relearn_time, score_attack, taste
 from recbole_unlearn.evaluator.ranked_lists import RankedLists, ndcg_of_lists, percentiles
 from recbole_unlearn.evaluator.utility import evaluate_by_group
 from recbole_unlearn.evaluator.witnesses import WITNESSES, witnesses_of
+from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.quick_start import Assessment
-from recbole_unlearn.settings import check
+from recbole_unlearn.shards.partition import PARTITIONS
 
 
 @pytest.fixture
@@ -26,6 +28,24 @@ def served(ndcg, top=None, owners=(), withdrawn=(), scores=(), shares=()):
     top = np.tile(np.arange(1, 11), (len(users), 1)) if top is None else np.asarray(top)
     rows = [np.asarray(part) for part in (owners, withdrawn, scores, shares)]
     return RankedLists(users, top, np.asarray(ndcg, dtype=float), *rows)
+
+
+def test_a_witness_a_sample_and_a_partition_from_outside_can_be_chosen(make_config, monkeypatch, tmp_path):
+    monkeypatch.setitem(WITNESSES, "mine", lambda evidence: {"items": len(evidence.groups["items"])})
+    monkeypatch.setitem(SAMPLES, "first", lambda rows, alpha, rng: WithdrawalRequest.users([rows.user_tokens[1]]))
+    monkeypatch.setitem(PARTITIONS, "even", lambda rows, shards, seed: rows.users % shards)
+    keys = {
+        "methods": ["Retrain", "RecEraser"],
+        "witnesses": ["mine"],
+        "withdraw_sample": "first",
+        "output_dir": str(tmp_path),
+    }
+    config = make_config("BPR", epochs=1, shard_partition="even", shard_count=2, parallel_jobs=1, **keys)
+    report = run_unlearn("BPR", "tiny", config_dict=config.external_config_dict, saved=False, argv=())["unlearn"]
+    assert report["request"]["n_users"] == 1
+    assert report["methods"]["Retrain"]["witnesses"]["mine"]["items"] > 1
+    with pytest.raises(ConfigError, match="witnesses is 'yours'; allowed: taste"):
+        make_config(witnesses=["yours"])
 
 
 def test_taste_is_the_excess_over_popularity(rng):
@@ -229,10 +249,6 @@ def test_relearning_stops_at_the_originals_loss(trained, fresh_copy, assessment)
     assert told["reached"]
     assert relearn_time(fresh_copy.model, rows, -1.0, 10**6, 1e-9)["reached"] is False
     assert all(torch.equal(value, before[name]) for name, value in fresh_copy.model.state_dict().items())
-
-
-def test_the_configs_choices_are_the_witnesses():
-    assert set(check._CHOICES["witnesses"]) == set(WITNESSES)
 
 
 def test_retrain_again_is_another_exact_model(trained, assessment):

@@ -51,11 +51,13 @@ def test_off_leaves_recboles_own_functions_in_place(make_config, model, function
     assert type(loaders[2]) is stock_loaders.FullSortEvalDataLoader
     assert BanningSampler.sample_by_key_ids is Sampler.sample_by_key_ids
     assert {type(part) for part in unlearner.model.modules()} & {torch.nn.Embedding}
+    assert not any(group.get("fused") for group in unlearner.optimizer.param_groups)
     assert CheckedDataset.build.__module__ == "recbole.data.dataset.dataset"
 
 
 def test_on_is_the_default(make_config, functions_run):
-    trained_and_tested(make_config, "NeuMF", on=True)
+    unlearner, _ = trained_and_tested(make_config, "NeuMF", on=True)
+    assert all(group["fused"] for group in unlearner.optimizer.param_groups)
     assert {"read_in_c", "grouped_index", "sample_by_key_ids", "_batches", "gather_rows"} <= functions_run
     assert make_config()["fast"] is True
 

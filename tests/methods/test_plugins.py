@@ -33,6 +33,10 @@ def test_options_come_from_the_class_and_from_the_user(make_config, caplog):
     named = {"methods": ["Retrain", "own_method:MeanRow"]}
     assert get_method(make_config(**named), "own_method:MeanRow").options == {"shrink": 1.0}
     assert get_method(make_config(**named, shrink=0.5), "own_method:MeanRow").options == {"shrink": 0.5}
+    for key in ("MeanRow.shrink", "own_method:MeanRow.shrink"):
+        assert get_method(make_config(**named, **{key: 0.5}), "own_method:MeanRow").options == {"shrink": 0.5}
+    with pytest.raises(ConfigError, match="MeanRow has no option 'shrnk'; did you mean 'shrink'"):
+        make_config(**named, **{"MeanRow.shrnk": 0.5})
     make_config(shrink=0.5)
     assert "nothing in a run of NeuMF reads: shrink" in caplog.text
 

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from recbole_unlearn.data.withdrawal import Interactions
 from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.shards.partition import KINDS, balanced_clusters, nearest_with_room, partition, similarity
+from recbole_unlearn.shards.partition import PARTITIONS, balanced_clusters, nearest_with_room, partition, similarity
 
 
 def interactions(seed=0, n_users=60, n_items=40, groups=2):
@@ -71,7 +71,7 @@ def test_too_little_room_is_refused():
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.sampled_from(KINDS), st.integers(1, 12), st.integers(0, 2**31))
+@given(st.sampled_from(list(PARTITIONS)), st.integers(1, 12), st.integers(0, 2**31))
 def test_every_row_is_in_one_shard_and_shards_are_balanced(kind, shards, seed):
     rows = interactions()
     assignment = partition(rows, kind, shards, seed)

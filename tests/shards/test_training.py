@@ -11,6 +11,7 @@ from recbole.utils import init_seed
 from recbole_unlearn import Unlearner
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import ConfigError, ShardError
+from recbole_unlearn.model.neumf import NeuMF
 from recbole_unlearn.shards import training
 from recbole_unlearn.shards.store import ShardStore
 from recbole_unlearn.shards.training import ShardJob, train_shard, train_shards
@@ -134,8 +135,10 @@ def test_the_digest_names_rows_seed_and_settings(jobs, make_config):
         dataclasses.replace(job, dataset=jobs[1].dataset),
         dataclasses.replace(job, config=make_config(epochs=2)),
         dataclasses.replace(job, config=make_config(epochs=1, learning_rate=0.5)),
+        dataclasses.replace(job, trainer=type("Mine", (Unlearner,), {})),
+        dataclasses.replace(job, config=make_config(type("NeuMF", (NeuMF,), {}), epochs=1)),
     ]
-    assert len({job.digest(), *(changed.digest() for changed in other)}) == 5
+    assert len({job.digest(), *(changed.digest() for changed in other)}) == 7
 
 
 def test_a_shard_sees_its_own_rows_only(jobs, monkeypatch):
