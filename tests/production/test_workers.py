@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -25,6 +24,9 @@ TOLD = {
 }
 
 
+ENDLESS = ("sleep", "spin")
+
+
 @pytest.fixture
 def files(tmp_path):
     def write(*contents):
@@ -37,12 +39,19 @@ def files(tmp_path):
 
 
 def test_what_breaks_is_one_result_and_the_rest_goes_on(files):
-    paths = files(*(word for told in TOLD for word in (told, "fine")))
-    found = list(look_into(paths, inspectors.misbehave, {"word": "é"}, limits=Limits(seconds=2)))
+    breaks = {word: reason for word, reason in TOLD.items() if word not in ENDLESS}
+    paths = files(*(word for told in breaks for word in (told, "fine")))
+    found = list(look_into(paths, inspectors.misbehave, {"word": "é"}, limits=Limits(seconds=120)))
     assert [one.path for one in found] == paths
-    assert [one.reason for one in found[::2]] == list(TOLD.values())
-    assert [(one.found[:2], one.reason) for one in found[1::2]] == [(["fine", "é"], None)] * len(TOLD)
+    assert [one.reason for one in found[::2]] == list(breaks.values())
+    assert [(one.found[:2], one.reason) for one in found[1::2]] == [(["fine", "é"], None)] * len(breaks)
     assert "token" not in repr(found)
+
+
+@pytest.mark.parametrize("word", ENDLESS)
+def test_what_does_not_end_is_ended(files, word):
+    (found,) = look_into(files(word), inspectors.misbehave, {"word": "é"}, limits=Limits(seconds=2))
+    assert found.reason == TOLD[word]
 
 
 @pytest.mark.skipif(not memory_is_limited(), reason="this platform limits no memory")
@@ -85,9 +94,7 @@ def test_a_large_file_may_take_longer_by_what_it_has_on_disk(files, tmp_path):
 
 def test_a_worker_starts_light_and_imports_nothing_from_where_it_looks(files, tmp_path, monkeypatch):
     (tmp_path / "numpy.py").write_text("open('owned', 'w')")
-    began = time.perf_counter()
     (found,) = look_into(files("x"), inspectors.modules)
-    assert time.perf_counter() - began < 5  # measured: 0.3 s
     assert {"numpy", "recbole_unlearn"} <= set(found.found)
     assert not {"torch", "recbole", "pandas", "joblib"} & set(found.found)
     assert not Path("owned").exists()
@@ -115,16 +122,15 @@ def test_who_stops_early_leaves_no_worker_behind(files):
     number = next(results).found[2]
     began = time.perf_counter()
     results.close()
-    assert time.perf_counter() - began < 10
+    assert time.perf_counter() - began < 60, "it waited for files that sleep for 60 s"
     with pytest.raises(ProcessLookupError):
         os.kill(number, 0)
 
 
-def test_many_files_take_little_each(files):
+def test_many_files_take_little_each(files, monkeypatch):
     paths = files(*map(str, range(2000)))
-    began = time.perf_counter()
+    started, start = [], workers._Worker._start
+    monkeypatch.setattr(workers._Worker, "_start", lambda worker: started.append(1) or start(worker))
     found = list(look_into(iter(paths), inspectors.read))
-    seconds = time.perf_counter() - began
-    sys.stdout.write(f"{len(paths)} files: {seconds:.2f} s\n")
     assert [one.found[1] for one in found] == list(map(str, range(2000)))
-    assert seconds < 12  # a tenth of 20,000 files in two minutes; measured: under 1 s
+    assert len(started) <= (os.cpu_count() or 1), "a process for each file would take minutes"

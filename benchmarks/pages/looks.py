@@ -1,0 +1,145 @@
+"""Write the smaller tables of what is left into docs: python -m benchmarks.pages.looks
+
+Reads before_after-, nights-, parts- and ridge_choice-MODEL-DATASET.jsonl of benchmarks/results, and writes between marks of
+docs/production.md, docs/interactions.md and docs/withdrawn_row.md. Every figure there comes from these lines.
+"""
+
+import numpy as np
+from tabulate import tabulate
+
+from benchmarks.pages.first_look import CELLS, figures, lines_of
+from benchmarks.pages.records import write_between
+from benchmarks.pages.tables import commits, seeds_of
+
+_NIGHTS = (0, 1, 10, 20, 30)
+
+
+def table(rows, head):
+    """Return a table of text in the form that the docs have."""
+    return tabulate(rows, head, tablefmt="github", disable_numparse=True) + "\n"
+
+
+def titled(runs, model, dataset, text, about=""):
+    """Return a table below the name of its cell, with seeds and commit."""
+    return f"**{model}, {dataset}** ({seeds_of(runs)}{about}, commit {commits(runs)})\n\n{text}"
+
+
+def mean(values, digits=2):
+    """Return the mean of several seeds, with its range where there are several."""
+    values = [value for value in values if value is not None]
+    if not values:
+        return ""
+    spread = f" ({min(values):.{digits}f} to {max(values):.{digits}f})" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{spread}"
+
+
+def attackers(model, dataset):
+    """Return the looks of somebody who holds the models before and after."""
+    runs = lines_of("before_after", model, dataset)
+    if not runs:
+        return ""
+    looks = ("same_row", "norm", "moved", "items", "items_of_stayers")
+    rows = [
+        [name, *(mean([run["methods"][name][look] for run in runs]) for look in looks)] for name in runs[0]["methods"]
+    ]
+    head = [
+        "",
+        "same bits: who left",
+        "norm: who left",
+        "scores moved: who left",
+        "items moved: what they liked",
+        "the same of stayers",
+    ]
+    return titled(runs, model, dataset, table(rows, head))
+
+
+def nights(model, dataset):
+    """Return some of the nights in a row."""
+    lines = [line for line in lines_of("nights", model, dataset) if line["night"] in _NIGHTS]
+    if not lines:
+        return ""
+    rows = []
+    for line in lines:
+        looks = [
+            f"{line[group]['auc']:.3f}" if line[group].get("auc") else "" for group in ("first", "everybody", "stay")
+        ]
+        drift, retrain = line.get("items", {}).get("night 0", {}), line.get("Retrain", {})
+        seconds = line.get("seconds", {})
+        rows.append(
+            [
+                line["night"],
+                *looks,
+                f"{line['ndcg']:.3f}",
+                f"{retrain['ndcg']:.3f}" if retrain else "",
+                f"{drift['cka']:.2f}" if drift else "",
+                *(f"{seconds[name]:.2f}" if name in seconds else "" for name in ("SCIF", "RetrainSVD")),
+            ]
+        )
+    head = [
+        "night",
+        "refit: first who left",
+        "all who left",
+        "who stay",
+        "NDCG@10",
+        "Retrain's",
+        "CKA with night 0",
+        "SCIF s",
+        "RetrainSVD s",
+    ]
+    return titled(lines, model, dataset, table(rows, head), f", {lines[0]['users_a_day']} users a day")
+
+
+def parts(model, dataset):
+    """Return what is left of single interactions and of whole items."""
+    lines, found = lines_of("parts", model, dataset), []
+    for request in ("interactions", "items") if lines else ():
+        runs = [line["requests"][request] for line in lines]
+        rows = [figures(runs, name) for name in runs[0]["methods"]]
+        rows = [[row[0], row[2], strong_gap(runs, row[0]), *row[6:]] for row in rows]
+        head = [
+            "",
+            "refit AUC minus Retrain",
+            "strong AUC minus Retrain",
+            "NDCG@10 of Retrain's",
+            "seconds",
+            "times faster",
+        ]
+        found.append(f"**5 % of the {request}; {titled(runs, model, dataset, table(rows, head))[2:]}")
+    return "\n".join(found)
+
+
+def strong_gap(runs, name):
+    """Return the strong oracle's AUC minus Retrain's, the mean over seeds."""
+    both = [
+        (run["methods"][name]["mio"]["strong"]["auc"], run["methods"]["Retrain"]["mio"]["strong"]["auc"])
+        for run in runs
+    ]
+    return f"{np.mean([one - base for one, base in both]):+.3f}"
+
+
+def ridges(model, dataset):
+    """Return what the ridges read on seeds that stand in no table."""
+    runs = lines_of("ridge_choice", model, dataset)
+    if not runs:
+        return ""
+    rows = []
+    for scenario, of_ridge in runs[0]["scenarios"].items():
+        for ridge in of_ridge:
+            own = [run["scenarios"][scenario][ridge] for run in runs]
+            columns = ("strong_difference", "ndcg_of_retrain", "withdrawn_of_popularity")
+            method = "SCIF, whole users" if scenario == "rand" else "SCIF-items, single interactions"
+            rows.append([method, ridge, *(mean([one[key] for one in own], 3) for key in columns)])
+    head = ["", "ridge", "strong AUC minus Retrain", "NDCG@10 of Retrain's", "who left: NDCG@10 of popularity's"]
+    return titled(runs, model, dataset, table(rows, head))
+
+
+PLACES = {
+    ("docs/production.md", "attackers"): attackers,
+    ("docs/production.md", "nights"): nights,
+    ("docs/interactions.md", "parts"): parts,
+    ("docs/withdrawn_row.md", "ridges"): ridges,
+}
+
+if __name__ == "__main__":
+    for (page, mark), write in PLACES.items():
+        write_between(page, mark, "\n".join(filter(None, (write(*one) for one in CELLS))))
