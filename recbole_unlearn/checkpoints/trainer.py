@@ -12,13 +12,13 @@ from recbole.data.dataloader import AbstractDataLoader
 from recbole.trainer import Trainer
 from recbole.utils import ModelType
 
-from recbole_unlearn import fast
 from recbole_unlearn.checkpoints.read import read_checkpoint
 from recbole_unlearn.checkpoints.save import check_not_older
 from recbole_unlearn.checkpoints.state import model_state, plain, public
 from recbole_unlearn.checkpoints.weights import split_weights
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.fast import is_on
 from recbole_unlearn.lineage.store import write_atomically
 
 
@@ -53,7 +53,7 @@ class CheckpointTrainer(Trainer):
         """Build RecBole's optimizer; Adam takes its step in one fused kernel, which rounds otherwise and nothing more."""
         optimizer = super()._build_optimizer(**kwargs)
         if (
-            fast.is_on(self.config)
+            is_on(self.config)
             and type(optimizer) in (torch.optim.Adam, torch.optim.AdamW)
             and self.device.type in ("cpu", "cuda")
         ):

@@ -13,9 +13,9 @@ import pandas as pd
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 
-from recbole_unlearn import fast
 from recbole_unlearn.data.redirect import redirected
 from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.fast import is_on
 from recbole_unlearn.fast.parser import grouped_index, read_in_c
 from recbole_unlearn.fast.rows import Rows
 
@@ -88,12 +88,12 @@ class CheckedDataset(Dataset):
     _load_as_recbole = redirected(Dataset._load_feat, pd=_Pandas(in_c=False))
 
     def _load_feat(self, filepath: str, source: Any) -> Any:
-        load = self._load_in_c if fast.is_on(self.config) else self._load_as_recbole
+        load = self._load_in_c if is_on(self.config) else self._load_as_recbole
         return load(filepath, source)
 
     def _dataframe_to_interaction(self, data: pd.DataFrame) -> Interaction:
         rows = super()._dataframe_to_interaction(data)
-        return Rows(rows.interaction) if fast.is_on(self.config) else rows
+        return Rows(rows.interaction) if is_on(self.config) else rows
 
     def _grouped_index(self, group_by_list: np.ndarray) -> Any:
-        return grouped_index(group_by_list) if fast.is_on(self.config) else super()._grouped_index(group_by_list)
+        return grouped_index(group_by_list) if is_on(self.config) else super()._grouped_index(group_by_list)

@@ -14,13 +14,13 @@ from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
 from recbole.data.dataset import Dataset
 from recbole.utils import ModelType
 
-from recbole_unlearn import fast
 from recbole_unlearn.data.after import load_after_withdrawals, refuse_withdrawn
 from recbole_unlearn.data.banning import BanningSampler, repeatable_sampler
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.ledgers import LedgerSession
 from recbole_unlearn.data.redirect import redirected
 from recbole_unlearn.exceptions import ConfigError, InputError, UntrustedFileError, reason
+from recbole_unlearn.fast import is_on
 from recbole_unlearn.fast.loaders import FullSortLoader, TrainLoader
 from recbole_unlearn.fast.sampler import VectorSampler
 from recbole_unlearn.settings.yaml_files import read_package_yaml
@@ -90,14 +90,14 @@ def data_preparation(config: Any, dataset: Dataset) -> tuple[Any, Any, Any]:
 def _get_dataloader(config: Any, phase: str) -> type:
     """Return the faster dataloader class where there is one for the class that RecBole chooses."""
     stock = recbole_data.get_dataloader(config, phase)
-    if not fast.is_on(config):
+    if not is_on(config):
         return stock
     return {TrainDataLoader: TrainLoader, FullSortEvalDataLoader: FullSortLoader}.get(stock, stock)
 
 
 def _prepare(config: Any, dataset: WithdrawalDataset, **names: Any) -> tuple[Any, Any, Any]:
     """Run RecBole's function with samplers that draw no withdrawn item and, unless turned off, faster dataloaders."""
-    sampler = partial(VectorSampler if fast.is_on(config) else BanningSampler, banned=dataset.withdrawn_items)
+    sampler = partial(VectorSampler if is_on(config) else BanningSampler, banned=dataset.withdrawn_items)
     create = redirected(recbole_data._create_sampler, Sampler=sampler, RepeatableSampler=repeatable_sampler)
     create_all = redirected(recbole_data.create_samplers, _create_sampler=create)
     prepare = redirected(

@@ -11,7 +11,7 @@ from recbole.model.loss import BPRLoss
 from torch import Tensor
 from torch.nn.functional import embedding, softplus
 
-from recbole_unlearn import fast
+from recbole_unlearn.fast import is_on
 from recbole_unlearn.fast.layers import gather_rows
 from recbole_unlearn.model.graph import BipartiteGraph
 
@@ -41,7 +41,7 @@ class LightGCN(RecBoleLightGCN):
 
     def __init__(self, config: Any, dataset: Any) -> None:
         self.norm_adj_matrix: BipartiteGraph
-        self.is_fast = fast.is_on(config)
+        self.is_fast = is_on(config)
         super().__init__(config, dataset)
         self.mf_loss = SoftBPRLoss()
         self.label_field = config["LABEL_FIELD"]

@@ -9,7 +9,7 @@ import torch
 from recbole.model.general_recommender.neumf import NeuMF as RecBoleNeuMF
 from torch import Tensor, nn
 
-from recbole_unlearn import fast
+from recbole_unlearn.fast import is_on
 from recbole_unlearn.fast.layers import use_fast_layers
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.model.adapter import InfluenceAdapter, Tensors, read_rows
@@ -22,7 +22,7 @@ class NeuMF(RecBoleNeuMF):
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
-        self.is_fast = fast.is_on(config)
+        self.is_fast = is_on(config)
         if self.is_fast:
             use_fast_layers(self)
 

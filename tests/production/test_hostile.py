@@ -35,7 +35,7 @@ def looked(tmp_path_factory):
     began = time.perf_counter()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        found = list(look_into(paths, inspectors.describe, limits=Limits(seconds=30)))
+        found = list(look_into(paths, inspectors.describe, limits=Limits(seconds=120)))
     sys.stdout.write(f"{len(paths)} hostile files: {time.perf_counter() - began:.1f} s\n")
     assert {name: id(module) for name, module in sys.modules.items()} == modules
     return folder, before, {one.path.name: one for one in found}

@@ -11,7 +11,7 @@ import types
 import pytest
 
 from recbole_unlearn.lineage.ledger import Ledger
-from recbole_unlearn.production.formats import columnar, dispatch, pickles
+from recbole_unlearn.production.formats import columnar, dispatch
 from recbole_unlearn.production.formats.dispatch import inspect
 from recbole_unlearn.production.trace import CHECK, MUST_FIX, NOT_INSPECTED
 from recbole_unlearn.production.wanted import Wanted
@@ -104,13 +104,6 @@ def test_views_and_functions_of_a_database_are_not_run():
     )
     db.commit()
     assert groups("a.db", db.serialize()) == []
-
-
-def test_pickles_are_listed_where_their_reader_is_missing(monkeypatch):
-    monkeypatch.setattr(pickles, "reader", lambda name: None)
-    assert groups("a.pkl", b"\x80\x04N.") == [("", NOT_INSPECTED)]
-    assert groups("a.pth", zipped(**{"archive/data.pkl": b"\x80\x02N."})) == [("", NOT_INSPECTED)]
-    assert groups("old.p", b"(dp0\nS'user'\np1\nS'196'\np2\ns.") == [("", NOT_INSPECTED)]
 
 
 @pytest.fixture

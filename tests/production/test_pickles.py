@@ -15,7 +15,6 @@ from recbole_unlearn.production.formats.dispatch import inspect
 from recbole_unlearn.production.trace import CHECK, MUST_FIX, NOT_INSPECTED
 from tests.production.planted import ROWS, clear, gz, hashed, npy, zipped
 
-pytest.importorskip("recbole_unlearn.production.contents", reason="the readers of pickles are not there")
 TABLE = pd.DataFrame({"user_id": ["22", "196"], "n": [1, 2]})
 TOKENS = {"user_id": np.array(["1", "196"])}
 

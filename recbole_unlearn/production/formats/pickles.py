@@ -1,38 +1,24 @@
-"""Pickles, and files of torch and joblib: read without running anything in them, where the reader for that is there."""
+"""Pickles, and files of torch and joblib: read without running anything in them."""
 
 from __future__ import annotations
 
-import importlib
 import io
 from collections.abc import Iterator
-from types import ModuleType
 from typing import IO, Any
 
 from recbole_unlearn.exceptions import UntrustedFileError
+from recbole_unlearn.production import contents, inert, torch_files
 from recbole_unlearn.production.formats.objects import objects
 from recbole_unlearn.production.formats.views import View
 from recbole_unlearn.production.trace import Place, Trace, counted
 from recbole_unlearn.production.wanted import Wanted
 
-_READERS = "recbole_unlearn.production."
 _PARTS = 10_000  # of a table that are looked at for the names of its rows
 _TORCH_MAGIC = 1 << 64  # the first of the pickles that torch wrote before 1.6 is a number above this
 
 
-def reader(name: str) -> ModuleType | None:
-    """Return a module of the safe readers, or None if it is not there."""
-    try:
-        return importlib.import_module(_READERS + name)
-    except ImportError:
-        return None
-
-
 def pickled(place: Place, stream: IO[bytes], wanted: Wanted) -> Iterator[Trace]:
     """Yield what a pickle holds, or a file that torch wrote, from a stream that can be rewound."""
-    inert, torch_files, contents = reader("inert"), reader("torch_files"), reader("contents")
-    if inert is None or torch_files is None or contents is None:
-        yield place.not_inspected("pickle", "it cannot be read without running it")
-        return
     head = stream.read(2)
     stream.seek(0)
     try:
@@ -43,7 +29,7 @@ def pickled(place: Place, stream: IO[bytes], wanted: Wanted) -> Iterator[Trace]:
             if type(content) is int and content > _TORCH_MAGIC:
                 stream.seek(0)
                 content = torch_files.read_torch_file(_kept_open(stream))
-        view = InertView(contents, torch_files)
+        view = InertView()
         yield from objects(place, content, wanted, view)
         unknown = contents.unknown_names(content)
     except UntrustedFileError as error:
@@ -83,15 +69,9 @@ class _Borrowed(io.RawIOBase):
 
 
 class InertView(View):
-    """Shows the stand-ins of a pickle as what they stand for.
+    """Shows the stand-ins of a pickle as what they stand for."""
 
-    Args:
-        contents: The module that rebuilds dicts, lists, arrays and tables.
-        torch_files: The module that knows tensors.
-    """
-
-    def __init__(self, contents: Any, torch_files: Any) -> None:
-        self._contents, self._torch = contents, torch_files
+    def __init__(self) -> None:
         self._made: dict[int, tuple[Any, Any]] = {}
 
     def plain(self, thing: Any) -> Any:
@@ -106,9 +86,9 @@ class InertView(View):
     def _rebuilt(self, thing: Any) -> Any:
         if type(thing).__name__ != "StandIn":
             return None
-        if self._torch.as_tensor(thing) is not None:
+        if torch_files.as_tensor(thing) is not None:
             return self._tensor(thing)
-        value = super().plain(self._contents.plain(thing))
+        value = super().plain(contents.plain(thing))
         if value is not thing:
             return value
         rest = [thing.arguments, thing.keywords, thing.states, thing.values, [list(pair) for pair in thing.items]]
@@ -119,14 +99,15 @@ class InertView(View):
 
     def _tensor(self, thing: Any) -> Any:
         """Return the values of a tensor of whole numbers; others name nobody."""
-        tensor = self._torch.as_tensor(thing)
+        tensor = torch_files.as_tensor(thing)
+        assert tensor is not None
         return None if "float" in tensor.dtype else tensor.array()
 
     def table(self, thing: Any) -> dict[str, Any] | None:
         """Return the columns of a DataFrame, a Series or an Interaction, with what names its rows."""
         if type(thing).__name__ != "StandIn":
             return None
-        columns = self._contents.as_table(thing)
+        columns = contents.as_table(thing)
         return columns if columns is None else {**self._indexes(thing), **columns}
 
     def _indexes(self, thing: Any) -> dict[str, Any]:
@@ -136,7 +117,7 @@ class InertView(View):
         while waiting and seen < _PARTS:
             part, seen = waiting.pop(), seen + 1
             if type(part).__name__ == "StandIn":
-                values = self._contents.as_array(part) if repr(part.what).endswith("._new_Index") else None
+                values = contents.as_array(part) if repr(part.what).endswith("._new_Index") else None
                 if values is not None:
                     name = part.arguments[1].get("name")
                     indexes[name if isinstance(name, str) else f"index {len(indexes)}"] = values
@@ -150,17 +131,17 @@ class InertView(View):
 
     def shape(self, thing: Any) -> tuple[int, ...] | None:
         """Return the shape of an array or tensor."""
-        tensor = self._torch.as_tensor(thing) if type(thing).__name__ == "StandIn" else None
+        tensor = torch_files.as_tensor(thing) if type(thing).__name__ == "StandIn" else None
         return tensor.shape if tensor is not None else super().shape(self.plain(thing))
 
     def is_float(self, thing: Any) -> bool:
         """Return whether it holds numbers with a fraction."""
-        tensor = self._torch.as_tensor(thing) if type(thing).__name__ == "StandIn" else None
+        tensor = torch_files.as_tensor(thing) if type(thing).__name__ == "StandIn" else None
         return super().is_float(tensor if tensor is not None else self.plain(thing))
 
     def digest(self, state: dict[str, Any]) -> str | None:
         """Return the digest by which the ledger knows the weights."""
         try:
-            return str(self._torch.weights_digest(state))
+            return str(torch_files.weights_digest(state))
         except UntrustedFileError:
             return None
