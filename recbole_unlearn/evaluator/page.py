@@ -154,16 +154,16 @@ def _risk(report: Mapping[str, Any], statistic: str) -> Chart:
     """Return the histogram of the risk per person: how well the attacker tells her, forgotten, from her, never there."""
     audit = report["shadows"]["methods"]
     found = {name: (audit.get(name) or {}).get(statistic) or {} for name in report["methods"]}
-    told = {name: one for name, one in found.items() if one.get("auc") is not None}
-    curves = {name: figures.steps(told[name]["risk"]) if name in told else [] for name in report["methods"]}
+    answered = {name: one for name, one in found.items() if one.get("auc") is not None}
+    curves = {name: figures.steps(answered[name]["risk"]) if name in answered else [] for name in report["methods"]}
     title = f"Shadow audit: risk per person, {statistic}"
-    tops = {name: one["risk"]["highest"][0] for name, one in told.items()}
+    tops = {name: one["risk"]["highest"][0] for name, one in answered.items()}
     described = "; ".join(f"{name} {top:.2f}" for name, top in tops.items()) or "no figure"
     label = Label(f"risk-{statistic}", title, f"Highest risk of a person: {described}.")
     image = None
-    if told:
+    if answered:
         chance = figures.steps(
-            {**next(iter(told.values()))["risk"], "counts": next(iter(told.values()))["chance"]["counts"]}
+            {**next(iter(answered.values()))["risk"], "counts": next(iter(answered.values()))["chance"]["counts"]}
         )
         most = max(height for points in [*curves.values(), chance] for _, height in points)
         axes = Axis(_SHARES, "risk: AUC over the person's own worlds"), Axis(charts.ticks_between(0, most), "people")
@@ -179,7 +179,7 @@ def _risk(report: Mapping[str, Any], statistic: str) -> Chart:
             _text(tops[name], 2),
             _text(one["chance"]["highest_risk_95"], 2),
         ]
-        for name, one in told.items()
+        for name, one in answered.items()
     ]
     headers = (
         "method",

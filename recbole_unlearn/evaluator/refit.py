@@ -103,8 +103,8 @@ def group_figures(model: Any, halves: Halves, seed: int) -> dict[str, Any]:
     if not len(halves.users):
         return unknown(f"nobody has {LEAST_ROWS} rows to ask about and {LEAST_TEST_ROWS} held-out rows")
     model.eval()
-    told = _told(serving, halves, seed)
-    return {key: told[key] for key in told if len(halves.users) >= LEAST_USERS or key not in _OF_BOOTSTRAP}
+    answer = _answer(serving, halves, seed)
+    return {key: answer[key] for key in answer if len(halves.users) >= LEAST_USERS or key not in _OF_BOOTSTRAP}
 
 
 _OF_BOOTSTRAP = ("auc_low", "auc_high", "resampled")
@@ -115,10 +115,10 @@ def _figures(serving: list[InfluenceAdapter], halves: Halves, seed: int) -> dict
         return unknown(
             f"only {len(halves.users)} retained users have rows enough to be asked; {LEAST_USERS} are needed"
         )
-    return _told(serving, halves, seed)
+    return _answer(serving, halves, seed)
 
 
-def _told(serving: list[InfluenceAdapter], halves: Halves, seed: int) -> dict[str, Any]:
+def _answer(serving: list[InfluenceAdapter], halves: Halves, seed: int) -> dict[str, Any]:
     scores = np.mean([fresh_scores(adapter, halves) for adapter in serving], axis=0)
     aucs, weights = user_aucs(halves, scores)
     draws = np.random.default_rng(seed).integers(len(aucs), size=(_RESAMPLES, len(aucs)))

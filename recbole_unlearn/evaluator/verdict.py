@@ -211,12 +211,12 @@ def notes_of_shadows(report: Mapping[str, Any]) -> list[str]:
         "never there; .5 is nothing left. In brackets the interval and, after 'stay', the AUC of those who stay: the power."
     ]
     for name, figures in audit["methods"].items():
-        told = []
+        parts = []
         for statistic in ("served", "refit"):
             found = figures.get(statistic) or {}
             if found.get("auc") is not None:
                 rate = "" if found["tpr"] is None else f", {found['tpr']:.1%} found at 1 % false positives"
                 interval = f"[{found['auc_low']:.3f}, {found['auc_high']:.3f}; stay {found['power']['auc']:.3f}]"
-                told.append(f"{statistic} {found['auc']:.3f} {interval}{rate}")
-        notes.append(f"{name} in {figures['worlds']} worlds: {'; '.join(told) or 'no figure'}.")
+                parts.append(f"{statistic} {found['auc']:.3f} {interval}{rate}")
+        notes.append(f"{name} in {figures['worlds']} worlds: {'; '.join(parts) or 'no figure'}.")
     return notes

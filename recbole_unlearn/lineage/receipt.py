@@ -193,20 +193,22 @@ def _told_figures(entry: dict[str, Any]) -> list[str]:
     """Return what the refit oracle read, of those who left or of a rehearsal."""
     lines = []
     if "refit" in entry:
-        told = entry["refit"]
-        nothing = ".5: nothing" if told["calibrated"] else "only the difference to a model trained anew says something"
+        reading = entry["refit"]
+        nothing = (
+            ".5: nothing" if reading["calibrated"] else "only the difference to a model trained anew says something"
+        )
         lines.append(
-            f"What the refit oracle read of those who left ({nothing}): {_read(told['before'])} before the withdrawal, "
-            f"{_read(told['after'])} after it; {told['users']} of {told['of']} could be asked."
+            f"What the refit oracle read of those who left ({nothing}): {_read(reading['before'])} before the withdrawal, "
+            f"{_read(reading['after'])} after it; {reading['users']} of {reading['of']} could be asked."
         )
     if "rehearsal" in entry:
-        told = entry["rehearsal"]
+        reading = entry["rehearsal"]
         lines.append(
-            f"No rehearsal was made: {told['reason']}."
-            if "reason" in told
-            else f"In a rehearsal {told['users']} retained users were taken out in the same way. The refit oracle read "
-            f"{_read(told['before'])} of them before and {_read(told['after'])} after; of others, who stayed, "
-            f"{_read(told['control'])} after."
+            f"No rehearsal was made: {reading['reason']}."
+            if "reason" in reading
+            else f"In a rehearsal {reading['users']} retained users were taken out in the same way. The refit oracle read "
+            f"{_read(reading['before'])} of them before and {_read(reading['after'])} after; of others, who stayed, "
+            f"{_read(reading['control'])} after."
         )
     return [part for line in lines for part in (line, "")]
 

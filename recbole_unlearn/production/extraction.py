@@ -68,9 +68,11 @@ class Look:
             ``calibrated``: .5 means nothing.
         """
         numbers = {"users": 0 if self._halves is None else len(self._halves.users), "of": self._of}
-        told: dict[str, Any] = {"before": self._before, "after": self._read(), "calibrated": self._calibrated}
+        reading: dict[str, Any] = {"before": self._before, "after": self._read(), "calibrated": self._calibrated}
         # How many people share an item can tell which item it was.
-        return told | (numbers if self._names_users else {name: as_range(number) for name, number in numbers.items()})
+        return reading | (
+            numbers if self._names_users else {name: as_range(number) for name, number in numbers.items()}
+        )
 
 
 def question(dataset: WithdrawalDataset, group: np.ndarray, seed: int, most: int | None = None) -> Halves:

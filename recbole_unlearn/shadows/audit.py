@@ -1,4 +1,4 @@
-"""The shadow audit: trains worlds, has each method forget in each of them, and reads who is told from whom."""
+"""The shadow audit: trains worlds, has each method forget in each of them, and reads who can be distinguished from whom."""
 
 from __future__ import annotations
 
@@ -97,13 +97,13 @@ class Audit:
         ]
         return cls(question, roles, planned, asked, bank, seed)
 
-    def run(self, config: Any, told: Callable[[dict[str, Any]], object] = lambda report: None) -> dict[str, Any]:
+    def run(self, config: Any, report_to: Callable[[dict[str, Any]], object] = lambda report: None) -> dict[str, Any]:
         """Train and ask what the bank does not hold yet, side by side, and return the report.
 
         Args:
             config: Says by ``parallel_jobs`` and ``parallel_backend`` how, and by ``show_progress`` whether the time left
                 is shown.
-            told: Gets the report as it is so far, while worlds end: without the figures of pairs, until the last one.
+            report_to: Gets the report as it is so far, while worlds end: without the figures of pairs, until the last one.
         """
         self.bank.open({key: str(config[key]) for key in ("model", "dataset", "seed")})
         waiting = [world for world in self.worlds if world.missing()]
@@ -113,13 +113,13 @@ class Audit:
         try:
             for _ in bar:
                 if time.monotonic() - last > _BETWEEN:
-                    told(self.report(pairs=False))
+                    report_to(self.report(pairs=False))
                     last = time.monotonic()
         except BaseException:  # also where it is ended from outside
-            told(self.report(pairs=False))
+            report_to(self.report(pairs=False))
             raise
         report = self.report()
-        told(report)
+        report_to(report)
         return report
 
     def report(self, pairs: bool = True) -> dict[str, Any]:

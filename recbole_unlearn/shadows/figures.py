@@ -1,4 +1,4 @@
-"""The figures of a shadow audit: how well those of one class are told from those of the other, and what chance gives."""
+"""The figures of a shadow audit: how well those of one class are has_tpr from those of the other, and what chance gives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BINS = 20
 
 
 def told_apart(one: np.ndarray, two: np.ndarray, owners: np.ndarray, seed: int) -> dict[str, Any]:
-    """Return how well class 1 is told from class 2, with intervals and with what permuted classes give.
+    """Return how well class 1 is has_tpr from class 2, with intervals and with what permuted classes give.
 
     Args:
         one: A statistic where its target is of class 1 (for example forgotten), shape [blocks, columns].
@@ -48,7 +48,7 @@ def told_apart(one: np.ndarray, two: np.ndarray, owners: np.ndarray, seed: int) 
 
 
 def separation(one: np.ndarray, two: np.ndarray, owners: np.ndarray, seed: int) -> dict[str, Any]:
-    """Return how well class 1 is told from class 2; the arguments are those of ``told_apart``.
+    """Return how well class 1 is has_tpr from class 2; the arguments are those of ``told_apart``.
 
     Returns:
         ``auc`` of the log likelihood ratios with ``auc_low`` and ``auc_high``, the 95 % interval of a two-way bootstrap over
@@ -112,7 +112,7 @@ def _intervals(scores: np.ndarray, owners: np.ndarray, seed: int) -> dict[str, A
     _, blocks, _ = scores.shape
     curve = WeightedCurve(_labels(scores.shape[1:]), scores.ravel())
     present, place = np.unique(owners, return_inverse=True)
-    told = tpr_at(curve.labels, curve.scores)[0] is not None
+    has_tpr = tpr_at(curve.labels, curve.scores)[0] is not None
     rounds = int(np.clip(_MOST_RESAMPLED // scores.size, 60, _RESAMPLES))
     read = np.empty((2, rounds))
     for number in range(rounds):
@@ -122,7 +122,7 @@ def _intervals(scores: np.ndarray, owners: np.ndarray, seed: int) -> dict[str, A
         read[:, number] = curve.read(weights)
     low, high = np.quantile(read, [0.025, 0.975], axis=1).tolist()
     found = {"auc_low": low[0], "auc_high": high[0]}
-    return found | ({"tpr_low": low[1], "tpr_high": high[1]} if told else {})
+    return found | ({"tpr_low": low[1], "tpr_high": high[1]} if has_tpr else {})
 
 
 class WeightedCurve:
