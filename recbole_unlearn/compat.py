@@ -1,4 +1,4 @@
-"""What RecBole 1.2.1 needs on today's numpy, scipy and torch, each piece with its reason.
+"""Patches that let RecBole 1.2.1 run on current numpy, scipy and torch, each with its reason.
 
 ``apply()`` runs when ``recbole_unlearn`` is imported. It adds names that are missing and touches nothing else; RecBole's
 modules are mended when they are imported, so a script that never imports RecBole never pays for it. Where RecBole itself,

@@ -1,4 +1,4 @@
-"""The main job in one call: train, withdraw, unlearn, measure."""
+"""``run_unlearn``: train, withdraw, unlearn and measure in one call."""
 
 from __future__ import annotations
 

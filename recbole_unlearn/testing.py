@@ -1,4 +1,4 @@
-"""Tests for methods of your own: what every method of this package promises, on every kind of request. Needs pytest.
+"""Tests for your own methods: what every method promises, for every kind of request. Needs pytest.
 
 Five lines test a method::
 

@@ -1,4 +1,4 @@
-"""The Unlearner: RecBole's Trainer that can also forget."""
+"""The Unlearner: RecBole's Trainer with `unlearn`."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ GLANCE = """- `yes`: it holds. **no**: it does not; why stands below.
 - `wide`: the mean over seeds reaches the bound and decides, but its 95 % interval (Student's t over seeds) crosses it.
 - `1 seed`: it holds on one seed, which has no interval and is no yes.
 - `blind`: it rests on the strong oracle alone, where the users who left share one row or hold a draw. It reads about .5 there
-  whatever the items remember ([what items remember](first_look.md)), so the verdict is withdrawn.
+  whatever the items remember ([what items remember](items_remember.md)), so the verdict is withdrawn.
 - `–`: the claim is not about this setting.
 
 A method is above another where the 95 % interval of the seeds' differences lies above 0 (not told apart counts as no), and

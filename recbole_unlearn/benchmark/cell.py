@@ -1,4 +1,4 @@
-"""One group of benchmark cells: a data set, a model and a seed share the original model; each request is a cell."""
+"""Runs the cells of one data set, model and seed: they share the original model, and each request is one cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A benchmark's yaml file: which cells there are, and what their figures depend on."""
+"""Reads a benchmark's yaml file: its cells, and the settings and code that their figures depend on."""
 
 from __future__ import annotations
 

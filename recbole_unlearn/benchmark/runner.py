@@ -1,4 +1,4 @@
-"""The benchmark runner: a grid of data sets, models, requests and seeds, one json line per finished cell.
+"""Runs the cells of a grid that are not finished yet, and writes one json line for each.
 
     python run_unlearn.py --benchmark=benchmarks/grids/paper.yaml [--benchmark_jobs=1] [--benchmark_only=NeuMF,rand@5]
 

@@ -1,4 +1,4 @@
-"""Training that stops where held-out rows tell of no progress, and goes back to the best epoch."""
+"""Early stopping on held-out rows; returns the best epoch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loads a trained model with its data: a stock RecBole checkpoint, or a file of ours."""
+"""Loads a trained model with its data, from a checkpoint of stock RecBole or of this package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads the file of a trained model and its config, of which nothing is believed that only a caller may say."""
+"""Reads a model file. Paths, trust and code named in it are ignored; only the caller sets them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What there is to record of a withdrawal: from an Unlearner's memory to the ledger's rows and tombstones."""
+"""Turns the withdrawals that an Unlearner carried out into the ledger's rows and tombstones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Saves a model, and with it the withdrawals that led to it: file, ledger, tombstones and receipts in one commit."""
+"""Saves a model and records its withdrawals: file, ledger, tombstones and receipts in one commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the file of a trained model holds: ours, and stock RecBole's."""
+"""The content of a model file, in the format of this package and in that of stock RecBole."""
 
 from __future__ import annotations
 

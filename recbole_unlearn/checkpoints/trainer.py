@@ -1,4 +1,4 @@
-"""RecBole's Trainer with checkpoints of ours: safe to load, written once where nothing is validated."""
+"""RecBole's Trainer, with checkpoints in this package's safe format, written once if there is no validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The three principles of a run: every model on the same rows and users, every method on the same clock."""
+"""Measures completeness, efficiency and utility of every model, on the same rows, users and clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``--dry_run=True``: what a request would forget, before anything is trained or written."""
+"""`--dry_run=True`: shows what a request would withdraw; trains and writes nothing."""
 
 from __future__ import annotations
 

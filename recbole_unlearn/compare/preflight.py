@@ -1,4 +1,4 @@
-"""What a run refuses before a file is written: whatever would fail later."""
+"""Checks made before a run: everything that would otherwise fail later, before a file is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: a bar over the methods, tensorboard scalars under ``Unlearn/``, and wandb."""
+"""Progress of a run: a progress bar over the methods, scalars for tensorboard, and wandb."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``objective_function`` for RecBole's ``HyperTuning``: options of a method, tuned on training rows alone."""
+"""``objective_function`` for RecBole's ``HyperTuning``: tunes a method's options on training rows only."""
 
 from __future__ import annotations
 

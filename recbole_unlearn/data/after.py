@@ -1,4 +1,4 @@
-"""Loads a data set after withdrawals: what left stays out, from raw files and from caches alike."""
+"""Loads a data set after withdrawals: leaves the withdrawn rows out, and refuses caches that still hold them."""
 
 from __future__ import annotations
 

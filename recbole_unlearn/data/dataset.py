@@ -1,4 +1,4 @@
-"""RecBole's data set, split once, with views that lack the withdrawn rows."""
+"""RecBole's data set, split once, with views without the withdrawn rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Negatives that are drawn once, from the seed and the tokens of their row, never from its position.
+"""Negatives drawn once for each row. The draw depends on the seed and the row's tokens, not on its position.
 
 RecBole draws new negatives in every pass, so "the training set" of an influence function must be fixed by a draw. Here
 the negatives of an observed (user, item) pair are a hash of the seed, the two tokens and a counter: whatever else is in

@@ -1,4 +1,4 @@
-"""Retained rows that a training leaves out: how high they are ranked says when it has learned enough."""
+"""Holds retained rows out of a training; their ranks decide when the training stops."""
 
 from __future__ import annotations
 

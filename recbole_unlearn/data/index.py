@@ -1,4 +1,4 @@
-"""Training rows by user, with the counts that a request needs kept up to date: a withdrawal costs what it withdraws."""
+"""Training rows indexed by user, with counts kept up to date; a request costs time proportional to the rows it withdraws."""
 
 from __future__ import annotations
 

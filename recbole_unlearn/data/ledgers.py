@@ -1,4 +1,4 @@
-"""Where the ledger of a data set lies: beside its files, or where the caller says."""
+"""Finds and opens the ledger of a data set: in the folder of its files, or in the one that the caller names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RecBole's Dataset, which refuses tables whose fields pandas would shift into other columns."""
+"""RecBole's Dataset; refuses tables with rows of too many fields, which pandas would shift into other columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RecBole's data set, loaded as it is after earlier withdrawals: without their rows, every other row where it was."""
+"""Loads a data set after earlier withdrawals: without their rows, with the same ids and split for all other rows."""
 
 from __future__ import annotations
 

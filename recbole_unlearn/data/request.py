@@ -1,4 +1,4 @@
-"""The withdrawal request: what is to be forgotten, in the data set's original tokens."""
+"""The withdrawal request: users, items and interactions to forget, in the data set's original tokens."""
 
 from __future__ import annotations
 

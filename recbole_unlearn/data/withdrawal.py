@@ -1,4 +1,4 @@
-"""Training rows as arrays, and a withdrawal request resolved against them."""
+"""Training rows as arrays, and the rows of them that a withdrawal request names."""
 
 from __future__ import annotations
 

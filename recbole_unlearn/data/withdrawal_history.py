@@ -1,4 +1,4 @@
-"""What a data set must know of earlier withdrawals: whose rows stay out, and in which part each other row is."""
+"""Earlier withdrawals as loading needs them: which rows to leave out, and the part of each other row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The oracle's networks: several multilayer perceptrons trained side by side, each on rows of its own."""
+"""The networks of the oracle: several multilayer perceptrons, trained in parallel on different rows."""
 
 from __future__ import annotations
 

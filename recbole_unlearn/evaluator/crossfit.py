@@ -1,4 +1,4 @@
-"""Cross-fitting: no point of an owner (a user, or an item) trains the network that is asked about this owner."""
+"""Cross-fitting: a network is never asked about a user (or item) whose points trained it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``report.html``: the report as one self-contained page. No script, no network; the charts are inline svg."""
+"""Writes ``report.html``: the report as one page with inline svg charts, without scripts and network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model serves: the list of each evaluated user, and where the withdrawn items stand in it."""
+"""The list of items that a model recommends to each user, and the places of withdrawn items in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""P1, completeness: the refit oracle, which sees what items and shared layers remember of users whose rows are gone.
+"""P1, completeness: the refit oracle, which measures what items and shared layers keep of withdrawn rows.
 
 With items and shared layers fixed, a fresh row is fitted to half of the rows that a user withdrew, and scores the other half
 against the user's test rows. Items that one user liked were pulled the same way in training, so a model that was trained on

@@ -1,4 +1,4 @@
-"""The report of a run: one table for the terminal, and ``report.json``."""
+"""Makes the report of a run: the table for the terminal, and ``report.json``."""
 
 from __future__ import annotations
 

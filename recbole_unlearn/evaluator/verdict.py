@@ -1,4 +1,4 @@
-"""What the looks of P1 say about a method beside Retrain: its excess, and whether the method may be called complete."""
+"""Compares the AUCs of a method with those of Retrain, and decides whether its forgetting is complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The objective of one user's row: a weighted logistic loss plus a ridge, many users at a time."""
+"""The objective of one user's embedding, a weighted logistic loss plus a ridge, for many users at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The collaborative component z-bar: the label that takes the place of a withdrawn row's.
+"""The collaborative component z-bar: the label that replaces a withdrawn row's label.
 
 With explicit ratings the paper replaces a withdrawn rating by the user's average rating, and by the item's where the
 user has none left. With sampled negatives a user's average is the constant 1 / (1 + m) and says nothing, so the item's

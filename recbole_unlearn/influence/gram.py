@@ -1,4 +1,4 @@
-"""The inverse Gram matrix of EASE: back from its weights, and after rows have left.
+"""The inverse Gram matrix of EASE: recovers it from the weights, and updates it for removed rows.
 
 X is the matrix of counts, shape [users, items], G = X'X + ridge I, P = G^-1, and the weights are B_ij = -P_ij / P_jj with a
 zero diagonal (Steck 2019, eq. 8).

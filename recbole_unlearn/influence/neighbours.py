@@ -1,4 +1,4 @@
-"""The nearest neighbours of ItemKNN, counted again only where rows have left."""
+"""The nearest neighbours of ItemKNN, computed again only where rows were removed."""
 
 from __future__ import annotations
 

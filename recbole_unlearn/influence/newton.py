@@ -1,4 +1,4 @@
-"""Newton's method on independent blocks, batched, with backtracking; settled users leave the batch."""
+"""Newton's method on independent blocks, in batches, with backtracking; blocks that converged leave the batch."""
 
 from __future__ import annotations
 

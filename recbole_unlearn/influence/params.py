@@ -1,4 +1,4 @@
-"""Which parameters an update may change: whole tensors, or rows of embedding tables."""
+"""Which parameters an update may change: whole tensors, or single embeddings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Solvers of A x = b behind one interface: each returns the solution, its residual, its steps and whether it converged."""
+"""Solvers of A x = b; each returns the solution, its residual, its number of steps and whether it converged."""
 
 from __future__ import annotations
 

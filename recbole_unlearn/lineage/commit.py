@@ -1,4 +1,4 @@
-"""The commit of a withdrawal: after it, or after any crash within it, model file and ledger agree.
+"""Commits a withdrawal: afterwards, and after a crash at any step, model file and ledger agree.
 
 Under the ledger's locks:
 

@@ -1,4 +1,4 @@
-"""What follows withdrawals and is not carried out yet: relearning and retraining, by the rows of a ledger.
+"""Computes from the rows of a ledger which relearning and retraining is due.
 
 A row of a withdrawal says under ``due`` what follows it: ``{"relearn": {"by": TIME} or {"users": NUMBER}, "retrain": {"by":
 TIME}}``, times in ISO 8601 and UTC. A later row says under ``carries_out`` which rows it serves: ``{"relearn": [3, 4]}``. So

@@ -1,4 +1,4 @@
-"""Keyed hashes of tokens: without the key nobody can tell from the ledger who left."""
+"""Keyed hashes of tokens: without the key nobody can find out from the ledger who withdrew."""
 
 from __future__ import annotations
 

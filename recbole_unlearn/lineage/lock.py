@@ -1,4 +1,4 @@
-"""One withdrawal at a time: locks between processes and between threads, which die with whoever holds them."""
+"""Locks between processes and between threads, so that one withdrawal runs at a time; they end with their holder."""
 
 from __future__ import annotations
 

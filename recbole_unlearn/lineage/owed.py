@@ -1,4 +1,4 @@
-"""What is owed: requests that were accepted and are not carried out yet, remembered by hashes of who and what they name.
+"""Requests that were accepted and are not carried out yet, stored as hashes of the users and items they name.
 
 A crash does not lose them: whoever withdraws from the same model next carries them out first.
 """

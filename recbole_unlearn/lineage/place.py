@@ -1,4 +1,4 @@
-"""Where the ledger of a data set lies, and who remembers one that is gone."""
+"""The files of a ledger, and the check whether key or receipts refer to a ledger that is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The receipt of a withdrawal: what was done, provable against the ledger, naming nobody."""
+"""Receipts of withdrawals: json and markdown that can be checked against the ledger and name no person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of a ledger, and the way there from an earlier version's."""
+"""The tables of a ledger, and their migration from earlier versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Writes files completely or not at all, and distinguishes missing files from unreadable ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One withdrawal as the ledger records it: its row, the tombstones that it writes, and hashes as json holds them."""
+"""One withdrawal in the ledger's terms: its row, its tombstones, and hashes in json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a method is: it gets a context, returns an outcome, and knows nothing of files, yaml or logging."""
+"""The base class of methods: a method takes a context and returns an outcome. No files, yaml or logging."""
 
 from __future__ import annotations
 

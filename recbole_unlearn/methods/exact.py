@@ -1,4 +1,4 @@
-"""Exact: models that are a closed form of their rows, changed to what a refit on the retained rows gives."""
+"""Exact: computes for EASE, ItemKNN and Pop the model that a refit on the retained rows gives."""
 
 from __future__ import annotations
 

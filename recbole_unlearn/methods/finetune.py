@@ -1,4 +1,4 @@
-"""FineTune: the control that people would try first, some more epochs on the retained rows."""
+"""FineTune: a control that trains some more epochs on the retained rows."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Influence functions: IF, SIF, CIF and SCIF are one implementation with two switches, `select` and `collaborate`."""
+"""Influence functions: IF, SIF, CIF and SCIF, one implementation with the switches `select` and `collaborate`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RedrawItems: every item is drawn anew and learned again from the retained rows, against users who are trained already."""
+"""RedrawItems: draws all item embeddings anew and trains them on the retained rows, with trained users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ResetUE: the control. Users with no row left get a new draw of their embedding, and nothing else happens."""
+"""ResetUE: a control that draws the embeddings of users without rows anew and changes nothing else."""
 
 from collections.abc import Iterable
 

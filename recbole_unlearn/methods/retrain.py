@@ -1,4 +1,4 @@
-"""Retrain: a new model from the retained rows. Exact by definition, and the reference of every figure."""
+"""Retrain: trains a new model on the retained rows; exact, and the reference of every figure."""
 
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
 

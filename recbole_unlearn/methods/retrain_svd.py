@@ -1,4 +1,4 @@
-"""RetrainSVD: Retrain that starts from an SVD of the retained rows, and therefore needs few epochs. Exact."""
+"""RetrainSVD: trains a new model on the retained rows, from their SVD and therefore for fewer epochs; exact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of a request's objectives: retained, withdrawn, relabelled, and those of the catalogue."""
+"""The rows of a request's objectives: retained, withdrawn and relabelled rows, and those of the catalogue."""
 
 from __future__ import annotations
 

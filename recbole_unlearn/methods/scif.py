@@ -1,4 +1,4 @@
-"""User selection: the rows of the users who lose data are solved again, everything else held fixed."""
+"""The SCIF update: solves the embeddings of the users who lose rows again, with all other parameters fixed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The update of parameters whose curvature couples users and items: matrix-free Gauss-Newton with conjugate gradients."""
+"""The update of parameters that couple users and items: Gauss-Newton and conjugate gradients, matrix-free."""
 
 from __future__ import annotations
 

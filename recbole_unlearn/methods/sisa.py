@@ -1,4 +1,4 @@
-"""SISA: shards of random rows, served by the mean of their scores; a withdrawal trains the touched ones anew."""
+"""SISA: shards of random rows, served by the mean of their scores; a withdrawal trains the touched shards again."""
 
 from __future__ import annotations
 

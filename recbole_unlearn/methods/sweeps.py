@@ -1,4 +1,4 @@
-"""Users and items in turns: each side's rows are blocks of their own while the other side is held fixed."""
+"""Solves all users with the items fixed, then all items with the users fixed, in turns."""
 
 from __future__ import annotations
 

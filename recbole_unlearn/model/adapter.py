@@ -1,4 +1,4 @@
-"""Adapters: what oracles and influence methods know of a RecBole model, in two steps.
+"""Adapters: the description of a RecBole model for oracles (scores) and influence methods (loss).
 
 ``ScoringAdapter`` is what serves: logits and embeddings of pairs. ``InfluenceAdapter`` adds what can be solved: the
 parameters, the logit of a row of the loss, and the blocks of users and items. Callers ask for the step that they need.

@@ -1,4 +1,4 @@
-"""NeuMF: full-sort scores without expanding every pair, and the adapter with its closed Jacobian."""
+"""NeuMF with full-sort scores that do not expand all pairs, and its adapter with a closed-form Jacobian."""
 
 from __future__ import annotations
 

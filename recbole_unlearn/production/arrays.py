@@ -1,4 +1,4 @@
-"""Rebuilds numpy arrays from what a pickle says of them, and from npy files; sizes are checked before anything is made."""
+"""Rebuilds numpy arrays from the data of pickles and npy files; sizes are checked before memory is allocated."""
 
 from __future__ import annotations
 

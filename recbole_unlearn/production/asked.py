@@ -1,4 +1,4 @@
-"""What an audit or a purge is asked to look for: all that a ledger records as withdrawn, what a request names, or both."""
+"""Collects what an audit or a purge searches for: what a ledger records, what a request names, or both."""
 
 from __future__ import annotations
 

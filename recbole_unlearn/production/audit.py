@@ -1,4 +1,4 @@
-"""``--audit``: what is left of those who withdrew in the files of some folders, and what to do about it."""
+"""``--audit``: searches folders for traces of withdrawn users, items and rows, and says what to do about each."""
 
 from __future__ import annotations
 

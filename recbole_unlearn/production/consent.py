@@ -1,4 +1,4 @@
-"""The two ways back: a person who consents again, and a request that was a mistake and is not carried out yet."""
+"""``--readmit``: readmits users who consent again. ``--undo``: cancels a request that was not carried out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stand-ins of a pickle hold: containers, arrays and tables, rebuilt as plain values by functions of our own."""
+"""Rebuilds containers, arrays and tables of a pickle as plain values, with functions of this package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a policy to what a ledger's row says: what follows a withdrawal, and which earlier rows it serves."""
+"""Adds to a ledger's row what follows by the policy, and which earlier rows it serves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What could be read out of a model, for receipts: of those who leave, while their rows are there, and of a rehearsal.
+"""Asks the refit oracle about the users who leave, for receipts, and carries out rehearsals.
 
 The rows of who left are gone afterwards, so nobody can measure them on a later model. A rehearsal takes retained users out
 of a copy of the model in the same way instead: their rows are there, and the copy is thrown away.

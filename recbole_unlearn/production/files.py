@@ -1,4 +1,4 @@
-"""Opens what nobody vouches for: regular files alone, unpacked through a cap, and named so that no name can forge a line."""
+"""Opens files of unknown origin: regular files only, unpacked up to a limit, with escaped names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads pickles without running anything that stands in them.
+"""Reads pickles without running anything in them.
 
 ``pickletools.genops`` splits the bytes into opcodes; the machine below knows what each of them does to a stack of plain
 lists, dicts, sets and tuples. It imports nothing, calls nothing that a pickle names, and a class, function or object is

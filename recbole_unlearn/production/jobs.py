@@ -1,4 +1,4 @@
-"""The jobs of the entry point beside the comparison, each of which stands alone."""
+"""The jobs of the entry point except comparison, benchmark and explain."""
 
 from __future__ import annotations
 

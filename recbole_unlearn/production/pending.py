@@ -1,4 +1,4 @@
-"""What is to be carried out on a model: what left before, what is owed, and what is left to do of a new request."""
+"""Collects what a model still has to carry out: earlier withdrawals, owed requests, and a new request."""
 
 from __future__ import annotations
 

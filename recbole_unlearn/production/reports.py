@@ -1,4 +1,4 @@
-"""The json reports of an audit and a purge: nothing but an earlier report is written over, and they name nobody."""
+"""Writes the json reports of audit and purge; replaces only an earlier report, and names no person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks through folders for what an audit or a purge is asked for; the files are read by workers that may break."""
+"""Walks through folders for audit and purge; worker processes read the files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search is made of, in plain values."""
+"""The definition of a search as plain values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts the rows of a table, and tells a copy of the data set from another one in which the same names stand."""
+"""Counts the rows of a table, to tell a copy of the data set from another data set with the same names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads what ``torch.save`` wrote without torch: tensors are numpy arrays over the bytes of their storages.
+"""Reads files of ``torch.save`` without torch; tensors become numpy arrays over their bytes.
 
 Sources:
     torch/serialization.py and torch/_utils.py of torch 2.13: ``_save``, ``_legacy_save``, ``_rebuild_tensor_v2``.

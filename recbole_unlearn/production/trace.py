@@ -1,4 +1,4 @@
-"""What was found in a file, as plain data: it travels from a worker as json and names nobody."""
+"""What was found in a file, as plain data without names; workers send it as json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``--verify``: whether ledger, key, receipts and models tell the same, and what is rolled back, half done or missing."""
+"""``--verify``: checks that ledger, key, receipts and models agree, and names what is rolled back or missing."""
 
 from __future__ import annotations
 

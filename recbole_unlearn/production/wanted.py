@@ -1,4 +1,4 @@
-"""Who and what is looked for: in clear, as a request names them, or by the keyed hashes of a ledger."""
+"""Who and what is searched for: as tokens of a request, or as keyed hashes of a ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process of a worker: it looks into the files that it is asked for, and answers in lines of json. Run as a script."""
+"""The script of a worker process: reads the files that it is given, and answers with lines of json."""
 
 from __future__ import annotations
 

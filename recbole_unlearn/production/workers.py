@@ -1,4 +1,4 @@
-"""Looks into many files in a few processes that may break: each is limited in memory and time, and answers in json.
+"""Runs worker processes with limits on memory and time, which read files and answer in json.
 
 A worker is started anew, shares nothing with the process that asks, and gets one file after the other. What breaks in it
 is one result for the file at hand. The asking process reads nothing from a worker but lines of json.

@@ -1,4 +1,4 @@
-"""The policy: what follows a withdrawal, and by when. It is one key, ``policy``, with a few keys of its own."""
+"""The key ``policy``: what follows a withdrawal, and by when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shadow audit: trains worlds, has each method forget in each of them, and reads who is told from whom."""
+"""The shadow audit: trains worlds, runs each method in each of them, and computes the figures."""
 
 from __future__ import annotations
 

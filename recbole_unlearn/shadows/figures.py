@@ -1,4 +1,4 @@
-"""The figures of a shadow audit: how well those of one class are told from those of the other, and what chance gives."""
+"""The figures of a shadow audit: how well two roles are distinguished, and what chance alone gives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two Gaussians for each target, and how much more likely one of them is: LiRA, with the attacked block left out."""
+"""The likelihood ratio attack (LiRA): two Gaussians for each target, with the attacked block left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each world is asked: two statistics of each target, for the person and for each of her pairs."""
+"""The statistics of a world: two for each target, for the person and for each of her pairs."""
 
 from __future__ import annotations
 

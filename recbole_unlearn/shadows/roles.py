@@ -1,4 +1,4 @@
-"""Who is what in which world: each target is once trained and kept, once trained and forgotten, once never trained."""
+"""Assigns roles in worlds: in a block each target is once trained and kept, once forgotten, once never trained."""
 
 from __future__ import annotations
 

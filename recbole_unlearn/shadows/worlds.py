@@ -1,4 +1,4 @@
-"""One world: the data set without those who are never there, a model of it, and what each method leaves of it."""
+"""One world: a data set without some targets, the model trained on it, and the models after each method."""
 
 from __future__ import annotations
 

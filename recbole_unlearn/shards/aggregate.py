@@ -1,4 +1,4 @@
-"""Attention over the shards: one vector per user and item from K sub-models.
+"""Attention over the shards: one vector for each user and item from those of K sub-models.
 
 Reference: Chen et al. (2022), Recommendation Unlearning, section 3.3.
 """

@@ -1,4 +1,4 @@
-"""Which shard a training row belongs to: balanced, by similarity or at random. No RecBole here.
+"""Assigns training rows to shards, balanced, by similarity or at random. No RecBole.
 
 A similarity partition is balanced k-means: rows go to the nearest anchor with room, anchors become the mean of their
 shard, until the mean distance hardly falls. ``user`` and ``item`` place whole users or items, ``interaction`` places rows.

@@ -1,4 +1,4 @@
-"""Trains shards, one after the other or side by side through joblib; both give the same bits."""
+"""Trains shards, one after the other or in parallel with joblib; both give the same bits."""
 
 from __future__ import annotations
 

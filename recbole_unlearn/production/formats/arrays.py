@@ -1,4 +1,4 @@
-"""Arrays of numpy: what their header says is checked before anything is read, and pickles in them are not loaded."""
+"""Reads numpy files: checks the header before the data, and loads no pickle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chooses the reader of a file: by its content first, by its name second. Nothing that a file holds makes it raise."""
+"""Chooses a file's reader, first by content, then by name; no content makes it raise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables without a header: those of MovieLens and Amazon by their names, others by the rows that left."""
+"""Reads tables without a header: MovieLens and Amazon by file name, others by the withdrawn rows in them."""
 
 from __future__ import annotations
 

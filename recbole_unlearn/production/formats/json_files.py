@@ -1,4 +1,4 @@
-"""Json, json lines, and the lines of Python's dicts in which old data sets of Amazon come."""
+"""Reads json, json lines, and files of Python dict literals, as in old Amazon data sets."""
 
 from __future__ import annotations
 

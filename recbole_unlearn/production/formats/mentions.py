@@ -1,4 +1,4 @@
-"""Finds who is named in running text: beside a word that says what a number is, or by a token that is no bare number."""
+"""Finds tokens in running text: numbers beside a word such as "user", and tokens that are not plain numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models in any wrapping: tables with a row per user, moments of an optimizer, cached embeddings."""
+"""Recognises models: tables with one embedding for each user, optimizer moments, cached embeddings."""
 
 from __future__ import annotations
 

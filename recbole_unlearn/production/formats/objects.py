@@ -1,4 +1,4 @@
-"""Content of pickles, checkpoints and the like, as it was read without running it: tables, data sets, models, lists."""
+"""Looks through rebuilt content of pickles and checkpoints: tables, data sets, models, lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pickles, and files of torch and joblib: read without running anything in them, where the reader for that is there."""
+"""Reads pickles and files of torch and joblib without running anything in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Safetensors: names and shapes stand in a header of json, so the tables of users are known without reading any."""
+"""Reads the header of safetensors files, whose names and shapes show tables of users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQLite: its tables alone, read-only, with nothing in the file trusted to run."""
+"""Reads the tables of SQLite files, read-only, and runs nothing that the file defines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables in text: RecBole's atomic files and every dialect of csv, by the names of their columns."""
+"""Reads tables in text: RecBole's atomic files and csv of any dialect, by the names of their columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text of any kind: tables first, then lists of tokens, tables without a header, and lines that name somebody."""
+"""Reads any text: as a table, a list of tokens, a table without a header, or lines that mention tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks through nested content for users and items: by the names of keys, in records, columns and lists."""
+"""Searches nested content for users and items by the names of keys, in records, columns and lists."""
 
 from __future__ import annotations
 

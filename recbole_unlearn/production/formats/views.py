@@ -1,4 +1,4 @@
-"""How content is looked at that was read already: plain json here, the inert content of a pickle in ``pickles.py``."""
+"""Views of content that was read already: plain json here, content of pickles in ``pickles.py``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rewrites what is packed: one file in another, zip, npz and tar; members in which nobody is are copied as they are."""
+"""Rewrites compressed files and archives (zip, npz, tar); members without a trace are copied unchanged."""
 
 from __future__ import annotations
 

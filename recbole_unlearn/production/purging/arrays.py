@@ -1,4 +1,4 @@
-"""Rewrites arrays of numpy without the tokens, records and rows of those who withdrew."""
+"""Rewrites numpy arrays without withdrawn tokens, records and rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Carries a plan out, one file after the other: a file is replaced or deleted whole, or stays as it was."""
+"""Carries out a plan file by file; each file is replaced, deleted, or left unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rewrites parquet and feather without the rows of those who withdrew, where pyarrow is installed."""
+"""Rewrites parquet and feather without withdrawn rows, if pyarrow is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every rewriter shares: what is cut out, what may be cut, and the proof that rows are those of our data set."""
+"""Shared by all rewriters: what is cut out, what may be, and the evidence that rows belong to this data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rewrites SQLite files without the rows of those who withdrew: a copy, in which nothing of the file runs."""
+"""Rewrites SQLite files without withdrawn rows, in a copy in which nothing that the file defines runs."""
 
 from __future__ import annotations
 

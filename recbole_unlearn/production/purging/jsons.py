@@ -1,4 +1,4 @@
-"""Rewrites json without the elements, members, rows and lines of those who withdrew; every other letter stays."""
+"""Rewrites json without withdrawn elements, members, rows and lines; every other character stays."""
 
 from __future__ import annotations
 

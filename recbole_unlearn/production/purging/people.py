@@ -1,4 +1,4 @@
-"""Tells of a piece of json whether it names somebody who withdrew, and whether it names anybody else."""
+"""Says whether a part of a json names a withdrawn user, and whether it names other users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Says of each file in which somebody was found what becomes of it: a plan, which changes nothing."""
+"""Plans for each file with a trace whether it is rewritten, deleted or left; changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chooses how a file is rewritten, by its content first and its name second, as the audit chooses how it is read."""
+"""Chooses a file's rewriter, first by content, then by name, as the audit chooses the reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``--purge``: shows what would become of the files in which whoever withdrew is, or does it, and tells what it did."""
+"""``--purge``: plans, and with ``--yes=True`` carries out, the removal of withdrawn rows from files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the parts of json stand in its text, so that some can be cut out and every other letter stays."""
+"""Finds the positions of the parts of a json text, so that some can be cut out and all else stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rewrites text without the lines of those who withdrew; every other byte stays."""
+"""Rewrites text without the lines of withdrawn users; every other byte stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decides which files go as a whole: old models of the data set, and pickles that RecBole makes anew."""
+"""Decides which files are deleted as a whole: old models of the data set, and pickles that RecBole makes again."""
 
 from __future__ import annotations
 

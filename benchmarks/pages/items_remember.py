@@ -1,7 +1,7 @@
-"""Write what items and layers remember into README and docs: python -m benchmarks.pages.first_look
+"""Writes what items and layers remember into README and docs: python -m benchmarks.pages.items_remember
 
 Reads benchmarks/results/refit-MODEL-DATASET.jsonl, with frontier- and starts-, and shadows-MODEL-DATASET.json. Writes between
-the marks of docs/first_look.md, docs/redraw.md and README.md. Every figure there comes from these lines.
+the marks of docs/items_remember.md, docs/redraw.md and README.md. Every figure there comes from these lines.
 """
 
 import json
@@ -205,9 +205,9 @@ def first_screen():
 
 
 if __name__ == "__main__":
-    write_between("docs/first_look.md", "methods", "\n".join(filter(None, (cell(*one) for one in CELLS))))
-    write_between("docs/first_look.md", "shadows", "\n".join(filter(None, (shadows(*one) for one in CELLS))))
-    write_between("docs/first_look.md", "waits", waits())
+    write_between("docs/items_remember.md", "methods", "\n".join(filter(None, (cell(*one) for one in CELLS))))
+    write_between("docs/items_remember.md", "shadows", "\n".join(filter(None, (shadows(*one) for one in CELLS))))
+    write_between("docs/items_remember.md", "waits", waits())
     for kind in ("starts", "frontier"):
         write_between("docs/redraw.md", kind, "\n".join(filter(None, (variants(kind, *one) for one in CELLS))))
     write_between("README.md", "first look", first_screen())
