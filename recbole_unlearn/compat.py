@@ -1,13 +1,13 @@
 """Patches that let RecBole 1.2.1 run on current numpy, scipy and torch, each with its reason.
 
-``apply()`` runs when ``recbole_unlearn`` is imported. It adds names that are missing and touches nothing else; RecBole's
-modules are mended when they are imported, so a script that never imports RecBole never pays for it. Where RecBole itself,
-or the pandas that it was written for, is missing, the import says what to install; ray is lent where it is missing, to the
-one module of RecBole that imports it.
+``apply()`` runs when ``recbole_unlearn`` is imported. It adds missing names to numpy and scipy and changes nothing else there.
+RecBole's modules are patched when they are imported, so a script that never imports RecBole spends no time on it. If RecBole
+is missing, or pandas is too new for it, the import says what to install. Without ray, RecBole's ``quick_start`` gets a
+placeholder while it is imported.
 
 ``torch.load`` itself stays as it is. RecBole's checkpoints are pickles, which run code when they are loaded; torch
-refuses them since 2.6. Only calls that stand in RecBole's own modules may load one, and only a file that this process
-wrote and nobody changed since, one that the script handed to ``recbole.quick_start.load_data_and_model``, or one named
+refuses them since 2.6. Only calls within RecBole's own modules may load one, and only these files: one that this process
+wrote and that is unchanged since, one that the script passed to ``recbole.quick_start.load_data_and_model``, or one named
 with ``trust``.
 """
 

@@ -72,7 +72,7 @@ class Unlearner(CheckpointTrainer):
 
     @property
     def dataset(self) -> WithdrawalDataset | None:
-        """The data set; after a withdrawal without its rows, a view that is made when it is first asked for."""
+        """The data set. After a withdrawal: a view without the withdrawn rows, built on first access."""
         found = self._view()
         self._view = lambda: found  # keeps nothing of the way there
         return found
@@ -123,7 +123,7 @@ class Unlearner(CheckpointTrainer):
 
     @taking_turns
     def follow_up(self, method: str | UnlearnMethod) -> Outcome:
-        """Let a method, such as ``RetrainSVD`` or ``Retrain`` after SCIF, work on the rows that remain; nobody else leaves.
+        """Run a method on the retained rows without a new withdrawal, such as ``RetrainSVD`` after SCIF.
 
         Returns:
             The outcome; ``save`` records it as a row of the ledger that withdraws nothing.

@@ -95,7 +95,7 @@ def _while_it_is_replaced(model_file: str | os.PathLike[str], load: Callable[[],
 
 
 def _is_stale(ledger: Ledger | None, anchor: Mapping[str, Any]) -> bool:
-    """Return whether somebody or something left after this place in the ledger."""
+    """Return whether the ledger records withdrawals after this position."""
     return ledger is not None and any(ledger.tombstones(after=anchor["count"]).values())
 
 
@@ -106,13 +106,13 @@ def _catch_up_with_nothing(
     dataset: WithdrawalDataset,
     ledger: Ledger,
 ) -> None:
-    """Move a data set on in its ledger if nobody who left since is in it: the model has nothing to forget of them.
+    """Advance the data set's ledger position if none of the later withdrawals concern its rows.
 
-    If somebody is, the data set says that it ``is_behind``.
+    Otherwise set ``is_behind``: the model has rows to forget.
 
     Raises:
-        LedgerError: It is a model of stock RecBole, and nobody can tell whether it was trained with rows that are gone from
-            the files now.
+        LedgerError: It is a model of stock RecBole, withdrawn rows are missing from the files, and it cannot be found out
+            whether the model was trained with them.
     """
     since, anchor = ledger.tombstones(after=dataset.anchor["count"]), ledger.anchor
     dataset.is_behind = bool(named_by(ledger, dataset, since))

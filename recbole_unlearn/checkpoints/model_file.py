@@ -1,4 +1,4 @@
-"""Reads a model file. Paths, trust and code named in it are ignored; only the caller sets them."""
+"""Reads a model file and its config; code, trust and the places of ledger and output come from the caller only."""
 
 from __future__ import annotations
 

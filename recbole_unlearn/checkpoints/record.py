@@ -113,9 +113,9 @@ def to_record(unsaved: Sequence[Unsaved], ledger: Ledger, path: str | os.PathLik
 
 
 def _filled_hashes(key: LedgerKey, one: Unsaved) -> Hashes:
-    """Return the hashes of a withdrawal with those of the single rows of its users, and with what hides their number.
+    """Return the hashes of a withdrawal, of the rows of its users, and dummies that hide the number of pairs.
 
-    The single rows stay out when a user is readmitted.
+    The hashes of the rows keep these rows out if a user is readmitted.
     """
     named = request_hashes(key, one.request)
     hashes = {kind: [*named[kind], *one.unnamed.get(kind, ())] for kind in named}
@@ -126,7 +126,7 @@ def _filled_hashes(key: LedgerKey, one: Unsaved) -> Hashes:
 
 
 def filled(key: LedgerKey, hashes: list[bytes]) -> list[bytes]:
-    """Return hashes with as many of nothing behind them as fill the range of ``as_range``, always the same ones."""
+    """Pad hashes with deterministic dummies to the upper end of their ``as_range``, so that their number does not leak."""
     missing = (1 << len(hashes).bit_length()) - 1 - len(hashes)
     return hashes + [key.hash("filler", b"".join(hashes) + number.to_bytes(8, "little")) for number in range(missing)]
 

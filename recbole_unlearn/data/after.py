@@ -96,7 +96,7 @@ def datasets_of_model(
         model_file: Its file.
 
     Raises:
-        LedgerError: The model knows a ledger, and there is none, a shorter one or another one.
+        LedgerError: The ledger that the model was saved with is missing, shorter or different.
     """
     check_anchor(ledger, anchor, "the model", config, model_file)
     if ledger is None:
@@ -154,10 +154,10 @@ def check_anchor(
     config: Any,
     model_file: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Refuse a ledger that somebody knows better.
+    """Refuse a ledger that is missing, shorter than or different from the one the model was saved with.
 
     Raises:
-        LedgerError: There is none, it is shorter, or it is another one.
+        LedgerError: It is; the message says which.
     """
     if not anchor["count"]:
         return
@@ -180,7 +180,7 @@ def check_anchor(
 
 
 def check_names(dataset: WithdrawalDataset) -> None:
-    """Refuse a data set in which names differ in outer blanks only: its split cannot be kept, and who is meant not be told.
+    """Refuse a data set in which names are equal without outer blanks: they get the same hash, so no split can be kept.
 
     Raises:
         RequestError: There are such users or items.
@@ -189,8 +189,8 @@ def check_names(dataset: WithdrawalDataset) -> None:
         number = sum(place == AMBIGUOUS for place in dataset.ids_by_name[field].values())
         if number:
             raise RequestError(
-                f"{number} {what} of {dataset.dataset_name!r} share their name with others but for outer blanks, so "
-                f"nobody can tell whose rows are whose; take the blanks out of the atomic files and train anew"
+                f"{number} {what} of {dataset.dataset_name!r} have names that are equal without outer blanks; remove the "
+                f"blanks from the atomic files and train again"
             )
 
 
@@ -213,7 +213,7 @@ def refuse_withdrawn(config: Any, dataset: Dataset, what: str) -> Dataset:
     """Return the data set if it holds no withdrawn row.
 
     Raises:
-        ConfigError: It does, and nobody can take the rows out of it.
+        ConfigError: It holds some; they cannot be removed from it.
     """
     ledger = find_ledger(config)
     if ledger is None:

@@ -32,17 +32,16 @@ class WithdrawalDataset(RememberingDataset):
     anchor: dict[str, Any] = NOTHING_WITHDRAWN
     model_source: SeenFile | None = None  # the file of the model that it was loaded with
     is_to_keep: bool = False  # whether its split is to be kept in the ledger before anything is trained on it
-    is_behind: bool = False  # whether somebody who left since is in it, so that the model has something to forget
-    caught_up: bool = (
-        False  # whether the anchor moved on since the model was saved: others left, of whom it knows nothing
-    )
+    is_behind: bool = False  # whether it contains rows that were withdrawn since the model was saved
+    caught_up: bool = False  # whether there were later withdrawals, none of which concerns this model
     ledger_key: str | None = None  # the fingerprint of the key of the ledger that the anchor is of
 
     def build(self) -> list[Dataset]:
         """Return the train, valid and test parts; the first call splits as RecBole does, later ones return the same.
 
-        RecBole splits by the global random state; here the seed of the config stands before, as in RecBole's own scripts, so
-        the split does not depend on what was drawn earlier. A part is its own training part.
+        RecBole splits by the global random state. Here the config's seed is set first, as in RecBole's own scripts, so the
+        split does not depend on earlier draws. Calling ``build`` on a part returns that part and two empty
+        ones.
         """
         if self._parts is None:
             _check_pairs(self.config)

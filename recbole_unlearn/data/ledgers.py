@@ -151,7 +151,7 @@ def _check_place(ledger: Ledger, config: Any) -> dict[str, str] | None:
         ledger.close()
         raise LedgerError(
             f"the ledger {str(ledger.path)!r} is of the {config['dataset']!r} in {known['folder']!r}, and this one is in "
-            f"{here['folder']!r}: nobody in it asked for anything; give each of them a ledger_dir of its own, or name the "
-            f"right data_path"
+            f"{here['folder']!r}: the ledger belongs to another data set of this name; give each of them a ledger_dir of "
+            f"its own, or name the right data_path"
         )
     return here

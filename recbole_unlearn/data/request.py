@@ -63,7 +63,7 @@ class WithdrawalRequest:
             leave every part); none: ``train`` for a drawn request, ``all`` for one that names its tokens.
 
     Raises:
-        RequestError: What is given names nobody that could be told (see ``tokens.tokens_of``), or a scope is not known.
+        RequestError: Something given is not a collection of tokens (see ``tokens.tokens_of``), or the scope is unknown.
 
     Example:
         >>> request = WithdrawalRequest.users(["196", 22])

@@ -144,14 +144,18 @@ def _rank(report: Mapping[str, Any]) -> Chart:
     before = intervals.get("Original")
     shifts = {name: _text(each[0] - before[0], 3) if each and before else _NOTHING for name, each in intervals.items()}
     reading = (
-        "From the original's place they are to go to where a model that never saw them puts them: Retrain's, dashed."
+        "The ranks should move from the original's to those of a model that was never trained on the items: Retrain's, dashed."
     )
     headers = ("method", "mean", "low (95 %)", "high (95 %)", "shift from the original")
     return Chart("rank", title, reading, image, Table(f"{title}: figures", headers, _cells(intervals, 3, shifts)))
 
 
 def _risk(report: Mapping[str, Any], statistic: str) -> Chart:
-    """Return the histogram of the risk per person: how well the attacker tells her, forgotten, from her, never there."""
+    """Return the histogram of the risk per person.
+
+    The risk is the AUC with which the attacker distinguishes worlds where the person was forgotten from worlds where she was
+    never trained.
+    """
     audit = report["shadows"]["methods"]
     found = {name: (audit.get(name) or {}).get(statistic) or {} for name in report["methods"]}
     told = {name: one for name, one in found.items() if one.get("auc") is not None}

@@ -157,7 +157,7 @@ class Ledger:
     @property
     @reading
     def anchor(self) -> dict[str, Any]:
-        """Count and head of the chain: written into receipts and models, they give a cut tail away."""
+        """Count and head of the chain, stored in receipts and models, so that a truncated ledger is detected."""
         last = self.db.execute("SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1").fetchone()
         return {"count": last[0], "head": last[1]} if last else dict(NOTHING_WITHDRAWN)
 

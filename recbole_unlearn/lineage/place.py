@@ -21,7 +21,7 @@ def key_file_of(folder: str | Path, key_file: str | Path | None = None) -> Path:
 
 
 def refuse_lost(path: Path, key_path: Path) -> None:
-    """Raise LedgerError if somebody knows a ledger that is not there."""
+    """Raise LedgerError if receipts or key refer to a ledger that does not exist."""
     known = max(numbers_of_receipts(path), default=0)
     if known:
         knows = f"its receipts know {known} rows of it"

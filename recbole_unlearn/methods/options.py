@@ -69,7 +69,7 @@ class InfluenceOptions:
         start: ``trained``, ``fresh`` (a new draw), or ``auto``: fresh for users with no row left, else trained.
         zbar_rows: What users with no row left are fitted to: ``catalogue`` (all items, labelled by their popularity), or
             ``withdrawn`` (z-bar on the withdrawn items, as in the paper).
-        curvature_rows: Observed rows at most for that curvature and for the choice of a damping; a sample.
+        curvature_rows: Observed rows that are sampled to estimate the curvature and to choose the damping.
         cg_tolerance: Relative residual at which conjugate gradients stop.
         cg_steps: Products with the curvature at most.
     """

@@ -118,7 +118,7 @@ def as_dict(thing: Any) -> dict[Any, Any] | None:
     try:
         return dict([*pairs, *thing.items])
     except TypeError as error:
-        raise NotInspected("a dict with a key that is none") from error
+        raise NotInspected("a dict with an invalid key") from error
 
 
 def _of_recbole(thing: StandIn) -> bool:

@@ -68,7 +68,7 @@ def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Open a regular file; a link, pipe, socket or device is not opened, and nothing waits for one.
 
     Raises:
-        NotInspected: It is none, or cannot be opened.
+        NotInspected: It is not a regular file, or cannot be opened.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -88,7 +88,7 @@ def _why_not(path: str | os.PathLike[str], error: Exception) -> str:
         kind = stat.S_IFREG
     if kind in _KINDS:
         return _KINDS[kind]
-    return f"it cannot be opened: {getattr(error, 'strerror', None) or 'its name is none'}"
+    return f"it cannot be opened: {getattr(error, 'strerror', None) or 'invalid file name'}"
 
 
 def files_below(

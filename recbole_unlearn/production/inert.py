@@ -131,7 +131,7 @@ class _Machine:
         if not isinstance(what, Global | StandIn) or not isinstance(arguments, tuple):
             raise NotInspected("a pickle that calls something else than what it names")
         if not isinstance(keywords, dict | None):
-            raise NotInspected("a pickle that calls something with names that are none")
+            raise NotInspected("a pickle that calls something with invalid names of arguments")
         name = repr(what)
         if name in _BYTES:
             self.push(_bytes(arguments))

@@ -144,7 +144,7 @@ class _Worker:
             seconds = _seconds_for(path, self.limits.seconds)
             answer = self._answer(process, {"path": os.path.abspath(path), "seconds": seconds}, seconds)
             if not isinstance(answer, dict) or not {"found", "reason", "again"} >= answer.keys():
-                raise _GoneError("the worker's answer is none")
+                raise _GoneError("the worker's answer is invalid")
         except (_GoneError, OSError, ValueError, RecursionError) as error:
             self.stop()
             return Looked(path, reason=_reason(error))
@@ -227,7 +227,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, _GoneError):
         return str(error)
     return (
-        f"no worker can look at it: {error.strerror}" if isinstance(error, OSError) else "the worker's answer is none"
+        f"no worker can read it: {error.strerror}" if isinstance(error, OSError) else "the worker's answer is invalid"
     )
 
 

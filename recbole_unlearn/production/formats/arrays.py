@@ -64,7 +64,7 @@ def _rows_of_numbers(
 def _header(stream: IO[bytes]) -> tuple[Any, tuple[int, ...]]:
     dtype, shape, _ = npy_header(stream)
     if not isinstance(shape, tuple) or len(shape) > 32 or not all(type(size) is int and size >= 0 for size in shape):
-        raise NotInspected("an array whose shape is none")
+        raise NotInspected("an array with an invalid shape")
     if dtype.itemsize > _CHUNK * 16 or math.prod(shape) * max(1, dtype.itemsize) > _LARGEST:
         raise NotInspected("an array of a size that no file has")
     return dtype, shape

@@ -40,5 +40,5 @@ def safetensors(place: Place, stream: IO[bytes], wanted: Wanted) -> Iterator[Tra
             if name != "__metadata__"
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise NotInspected("safetensors whose header is none") from error
+        raise NotInspected("safetensors with an invalid header") from error
     yield from objects(place, {"state_dict": state}, wanted)
