@@ -1,9 +1,9 @@
 """Patches that let RecBole 1.2.1 run on current numpy, scipy and torch, each with its reason.
 
-``apply()`` runs when ``recbole_unlearn`` is imported. It adds missing names to numpy and scipy and changes nothing else there.
-RecBole's modules are patched when they are imported, so a script that never imports RecBole spends no time on it. If RecBole
-is missing, or pandas is too new for it, the import says what to install. Without ray, RecBole's ``quick_start`` gets a
-placeholder while it is imported.
+``apply()`` runs when ``recbole_unlearn`` is imported. It adds missing names to numpy and scipy and changes nothing else
+there. RecBole's modules are patched when they are imported, so a script that never imports RecBole spends no time on it. If
+RecBole is missing, or pandas is too new for it, the import says what to install. Without ray, RecBole's ``quick_start``
+gets a placeholder while it is imported.
 
 ``torch.load`` itself stays as it is. RecBole's checkpoints are pickles, which run code when they are loaded; torch
 refuses them since 2.6. Only calls within RecBole's own modules may load one, and only these files: one that this process

@@ -24,7 +24,7 @@ def public(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the content of a file in this package's format: numbers, strings, lists, dicts, tensors; no optimizer or caches."""
+    """Return the content of a file of this package: numbers, strings, lists, dicts and tensors; no optimizer or caches."""
     model, dataset = unlearner.model, unlearner.dataset
     whole = unlearner.compared or dataset  # a comparison's model is loaded with the unchanged files
     known = anchor or getattr(dataset, "anchor", NOTHING_WITHDRAWN)

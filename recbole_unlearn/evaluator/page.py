@@ -143,9 +143,7 @@ def _rank(report: Mapping[str, Any]) -> Chart:
     )
     before = intervals.get("Original")
     shifts = {name: _text(each[0] - before[0], 3) if each and before else _NOTHING for name, each in intervals.items()}
-    reading = (
-        "The ranks should move from the original's to those of a model that was never trained on the items: Retrain's, dashed."
-    )
+    reading = "The ranks should move from the original's to Retrain's (dashed), which was never trained on these rows."
     headers = ("method", "mean", "low (95 %)", "high (95 %)", "shift from the original")
     return Chart("rank", title, reading, image, Table(f"{title}: figures", headers, _cells(intervals, 3, shifts)))
 
@@ -153,8 +151,8 @@ def _rank(report: Mapping[str, Any]) -> Chart:
 def _risk(report: Mapping[str, Any], statistic: str) -> Chart:
     """Return the histogram of the risk per person.
 
-    The risk is the AUC with which the attacker distinguishes worlds where the person was forgotten from worlds where she was
-    never trained.
+    The risk is the AUC with which the attacker distinguishes worlds where the person was forgotten from worlds where she
+    was never trained.
     """
     audit = report["shadows"]["methods"]
     found = {name: (audit.get(name) or {}).get(statistic) or {} for name in report["methods"]}

@@ -187,9 +187,7 @@ def is_there(path: Path) -> bool:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             return False
-        raise StorageError(
-            f"{str(path)!r} cannot be accessed ({error.strerror}); run this as its owner"
-        ) from error
+        raise StorageError(f"{str(path)!r} cannot be accessed ({error.strerror}); run this as its owner") from error
     return True
 
 

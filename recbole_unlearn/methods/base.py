@@ -25,8 +25,8 @@ class UnlearnContext:
         withdrawal: Which of them are forgotten.
         negatives: Sampled negatives per observed row, m; 0 where labels are explicit.
         seed: Seed of every draw; draws are keyed by it and by tokens.
-        withdrawn_before: Ids of users whose last row left in an earlier request.
-        items_before: Ids of items that were withdrawn in an earlier request.
+        withdrawn_before: Ids of users whose last row was withdrawn by an earlier request.
+        items_before: Ids of items that were withdrawn by an earlier request.
         weight_decay: The optimizer's, a penalty on the mean loss of a row.
         train: Trains a model on the retained rows as the original was trained: a new one from the seed or another one, or
             the given one for the given number of epochs.
@@ -35,7 +35,7 @@ class UnlearnContext:
             the given one, by the keywords of ``checkpoints.best.train_until_best``. Returns the model and its
             diagnostics.
         shard_trainer: Returns what trains shards of the retained rows, for methods that unlearn from shards.
-        setting: Returns a key of the config by its name, such as EASE's ``reg_weight``, which the model does not keep.
+        setting: Returns a value of the config by its key, such as EASE's ``reg_weight``, which the model does not store.
     """
 
     model: Any
@@ -113,7 +113,7 @@ class UnlearnMethod(ABC):
 
     A new one is a subclass with ``name`` and, if it has options, the decorator ``dataclass(frozen=True, kw_only=True)``.
     ``needs_adapter`` says whether the method looks into the model; one that only trains works with every model.
-    ``fulfils`` says which duties of a policy it fulfils for all who left before: ``relearn``, ``retrain``. A method of
+    ``fulfils`` says which duties of a policy it fulfils for all users withdrawn before: ``relearn``, ``retrain``. A method of
     this package has a yaml in ``properties/method`` that says what its options mean.
 
     Raises:
@@ -172,7 +172,7 @@ class UnlearnMethod(ABC):
 
     @abstractmethod
     def unlearn(self, context: UnlearnContext) -> Outcome:
-        """Forget the withdrawn rows and return the model that serves from now on."""
+        """Forget the withdrawn rows and return the unlearned model."""
 
 
 def _counts_without(ids: np.ndarray, forget: np.ndarray, size: int) -> np.ndarray:
