@@ -193,8 +193,8 @@ def first_screen():
         rows.append([shown, auc, ndcg, seconds, faster and f"{faster} x"])
     head = [
         "NeuMF, ml-100k",
-        "recognised by a refit (.5: not at all)",
-        "NDCG@10 of others, of Retrain's",
+        "refit AUC (.5 is chance)",
+        "NDCG@10, of Retrain's",
         "seconds",
         "faster",
     ]
