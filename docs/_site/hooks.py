@@ -21,7 +21,7 @@ PAGES = {
         "Protocol and report": "protocol.md",
         "Mathematics": "mathematics.md",
         "Influence methods": "influence.md",
-        "A withdrawn user's row": "withdrawn_row.md",
+        "A withdrawn user's embedding": "withdrawn_row.md",
         "Single interactions": "interactions.md",
         "Shards": "shards.md",
         "What items remember": "items_remember.md",
