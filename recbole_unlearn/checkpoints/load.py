@@ -239,7 +239,7 @@ def build_model(
     try:
         model = get_model(config["model"])(config, dataset.build()[0]).to(config["device"])
     except BROKEN as error:
-        raise ConfigError(f"{str(model_file)!r}: its config makes no {config['model']}: {reason(error)}") from error
+        raise ConfigError(f"{str(model_file)!r}: its config gives no {config['model']}: {reason(error)}") from error
     stocks = lasting(checkpoint.get("other_parameter") or {})
     expected, given = model_weights(model), {**checkpoint["state_dict"], **as_tensors(stocks)}
     wrong = sorted(name for name in expected.keys() ^ given.keys() if not is_other(name))
@@ -260,7 +260,7 @@ def build_model(
         state, other = split_weights(checkpoint["state_dict"])
     except BROKEN as error:
         raise ConfigError(
-            f"{str(model_file)!r}: what stands beside the parameters is damaged: {reason(error)}"
+            f"{str(model_file)!r}: its content beside the parameters is damaged: {reason(error)}"
         ) from error
     model.load_state_dict(state)
     model.load_other_parameter({**stocks, **other})

@@ -175,7 +175,7 @@ def check_anchor(
         problem = f"{str(place)!r} is not the ledger that it knows ({mismatch})"
     raise LedgerError(
         f"{who} knows of {anchor['count']} withdrawals, and {problem}; name its folder with ledger_dir, or put it back "
-        f"from a copy: without it withdrawn rows would return"
+        f"from a copy: without it withdrawn rows would be used again"
     )
 
 

@@ -172,9 +172,9 @@ def blind_by_construction(model: Any, users: np.ndarray, tokens: np.ndarray, see
         return ""
     rows = read_rows(tables, torch.from_numpy(users).to(tables[0].weight.device))
     if len(rows) > 1 and bool((rows == rows[0]).all()):
-        return "its withdrawn users share one row"
+        return "its withdrawn users share one embedding"
     drawn = draw_rows(adapter, tables, tokens[users], seed)
-    return "the rows of its withdrawn users are bare draws" if torch.equal(rows, drawn) else ""
+    return "the embeddings of its withdrawn users are untrained draws" if torch.equal(rows, drawn) else ""
 
 
 class _Features:

@@ -115,8 +115,8 @@ def _utility(report: Mapping[str, Any], group: str) -> Chart:
         )
         image = charts.lines(label, curves, axes, popular)
     aim = {
-        "retained": "Higher is better: those who stay are to be served as before.",
-        "withdrawn": "Popularity is the aim: above it a taste is remembered, far below a row is broken.",
+        "retained": "Higher is better: retained users should be served as before.",
+        "withdrawn": "Popularity is the aim: above it a taste is remembered, far below an embedding is unusable.",
     }[group]
     cells = [
         [name, *(_text(dict(points).get(k), 4) for k in lengths)]
@@ -192,7 +192,7 @@ def _risk(report: Mapping[str, Any], statistic: str) -> Chart:
         "false positives",
         "highest",
     )
-    reading = "Dashed is what chance gives: the nearer a method is to it, the less anybody is recognised."
+    reading = "Dashed: the expectation by chance. The nearer a method is to it, the less any person is recognised."
     return Chart(label.name, title, reading, image, Table(f"{title}: figures", [*headers, "highest by chance"], cells))
 
 

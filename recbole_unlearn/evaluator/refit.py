@@ -101,7 +101,7 @@ def group_figures(model: Any, halves: Halves, seed: int) -> dict[str, Any]:
     except UnsupportedModelError as error:
         return unknown(str(error))
     if not len(halves.users):
-        return unknown(f"nobody has {LEAST_ROWS} rows to ask about and {LEAST_TEST_ROWS} held-out rows")
+        return unknown(f"no user has {LEAST_ROWS} rows to ask about and {LEAST_TEST_ROWS} held-out rows")
     model.eval()
     told = _told(serving, halves, seed)
     return {key: told[key] for key in told if len(halves.users) >= LEAST_USERS or key not in _OF_BOOTSTRAP}
@@ -113,7 +113,7 @@ _OF_BOOTSTRAP = ("auc_low", "auc_high", "resampled")
 def _figures(serving: list[InfluenceAdapter], halves: Halves, seed: int) -> dict[str, Any]:
     if len(halves.users) < LEAST_USERS:
         return unknown(
-            f"only {len(halves.users)} retained users have rows enough to be asked; {LEAST_USERS} are needed"
+            f"only {len(halves.users)} retained users have enough rows to be asked; {LEAST_USERS} are needed"
         )
     return _told(serving, halves, seed)
 

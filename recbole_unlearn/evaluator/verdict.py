@@ -157,7 +157,7 @@ def notes_of_refit(report: Mapping[str, Any]) -> list[str]:
     notes = [
         f"The refit oracle asked {original['users']} of {original['of']} users who withdrew. "
         + (
-            "A model that never saw their rows reads .5."
+            "For a model that was never trained on their rows it is .5."
             if original["calibrated"]
             else "Only the difference to Retrain has a meaning: the split is not random, or no whole users were withdrawn."
         )
@@ -167,20 +167,20 @@ def notes_of_refit(report: Mapping[str, Any]) -> list[str]:
         excess = f" {power['excess']:+.3f} over the reference" if "excess" in power else ""
         return [
             *notes,
-            f"The refit oracle cannot tell: it reads {power['auc']:.3f} on the original,{excess} ({beside}).",
+            f"The refit oracle cannot tell: its AUC on the original is {power['auc']:.3f},{excess} ({beside}).",
         ]
     blind = [
         name for name, figures in refit_of.items() if figures.get("tells") is False and figures.get("auc") is not None
     ]
     if blind:
         notes.append(
-            f"?: of {', '.join(blind)} the refit oracle cannot tell, since it does not see retained users in it either."
+            f"?: of {', '.join(blind)} the refit oracle cannot tell: it does not recognise retained users there either."
         )
     return notes
 
 
 def notes_of_verdict(report: Mapping[str, Any]) -> list[str]:
-    """Return which looks are blind by construction, what each method remembers, and which may be called complete."""
+    """Return which oracles are blind by construction, what each method remembers, and which may be called complete."""
     notes = []
     for name, result in report["methods"].items():
         if blind := ((result.get("mio") or {}).get("strong") or {}).get("blind"):
@@ -195,20 +195,20 @@ def notes_of_verdict(report: Mapping[str, Any]) -> list[str]:
         word = {
             True: "complete",
             False: "not complete",
-            None: "cannot be called complete: a look is missing or cannot tell",
+            None: "cannot be called complete: an oracle was not asked or cannot tell",
         }
         notes.append(f"{name} over Retrain: {excesses}; within {MARGIN:g}: {word[result.get('complete')]}.")
     return notes
 
 
 def notes_of_shadows(report: Mapping[str, Any]) -> list[str]:
-    """Return what the shadow audit reads for each method: who was forgotten, told from who was never there."""
+    """Return the shadow audit's AUC of each method: forgotten people against people who were never trained."""
     audit = report.get("shadows")
     if not audit:
         return []
     notes = [
-        f"Shadow audit, {audit['worlds']} worlds, {audit['targets']} people: AUC of the forgotten against people who were "
-        "never there; .5 is nothing left. In brackets the interval and, after 'stay', the AUC of those who stay: the power."
+        f"Shadow audit, {audit['worlds']} worlds, {audit['targets']} people: AUC of forgotten people against people who "
+        "were never trained; at .5 nothing is left. In brackets the interval and, after 'stay', the AUC of people who stay."
     ]
     for name, figures in audit["methods"].items():
         told = []

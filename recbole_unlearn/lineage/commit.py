@@ -104,7 +104,7 @@ def _refused(ledger: Ledger, model_file: str | os.PathLike[str], error: Exceptio
     written = (ledger.state(_STATE) or {}).get("stage") == "written"
     then = "its new version is complete, so that the next run records it" if written else "the old model stays"
     return StorageError(
-        f"{str(model_file)!r}: the disk refuses to write ({_reason(error)}); the withdrawal is not recorded: {then}"
+        f"{str(model_file)!r}: the disk cannot be written ({_reason(error)}); the withdrawal is not recorded: {then}"
     )
 
 
@@ -162,7 +162,7 @@ def recover(ledger: Ledger, disk: Disk = DISK, model_file: str | os.PathLike[str
             return _recover(ledger, disk)
     except (OSError, sqlite3.Error, StorageError) as error:
         raise StorageError(
-            f"a withdrawal was interrupted and cannot be finished: the disk refuses to write ({_reason(error)}); make room, "
+            f"a withdrawal was interrupted and cannot be finished: the disk cannot be written ({_reason(error)}); make room, "
             f"or give write permission, and run again"
         ) from error
 
@@ -260,7 +260,7 @@ def _give_up(ledger: Ledger, disk: Disk) -> None:
     try:
         recover(ledger, disk)
     except StorageError:
-        logging.getLogger(__name__).warning("the disk refuses to write; the next run tidies up")
+        logging.getLogger(__name__).warning("the disk cannot be written; the next run removes what is left")
 
 
 def _write(temporary: Path, write: Callable[[IO[Any]], object], target: Path, disk: Disk) -> str:

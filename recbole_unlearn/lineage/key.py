@@ -61,12 +61,14 @@ class LedgerKey:
             secret = bytes.fromhex(_lines(path)[0])
         except FileNotFoundError as error:
             raise LedgerError(
-                f"the ledger's key {str(path)!r} is missing; put it back or name it with ledger_key: without it nobody "
-                f"can tell whose rows were withdrawn, and a new key would let them return"
+                f"the ledger's key {str(path)!r} is missing; put it back or name it with ledger_key: without it "
+                f"nobody can find out whose rows were withdrawn, and with a new key these rows would be used again"
             ) from error
         except (OSError, ValueError, IndexError) as error:
             why = (
-                "it is no text in hexadecimal digits" if isinstance(error, ValueError | IndexError) else error.strerror
+                "it is not a text of hexadecimal digits"
+                if isinstance(error, ValueError | IndexError)
+                else error.strerror
             )
             raise LedgerError(f"the ledger's key {str(path)!r} cannot be read: {why}") from error
         if mode:
@@ -171,7 +173,7 @@ def remember_ledger(path: Path, ledger: Path) -> None:
             text = "\n".join([secret, _HEADER, *sorted({*lines, line} - {_HEADER})]) + "\n"
             write_atomically(path, lambda file: file.write(text.encode()), mode=0o600)
     except StorageError as error:
-        logging.getLogger(__name__).info(f"the key does not remember the ledger {str(ledger)!r}: {error}")
+        logging.getLogger(__name__).info(f"the file of the key cannot note the ledger {str(ledger)!r}: {error}")
 
 
 def _lock(path: Path) -> Path:

@@ -134,7 +134,7 @@ class Ledger:
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError):
-                raise StorageError(f"ledger {str(self.path)!r} cannot be written ({error}); it is as it was") from error
+                raise StorageError(f"ledger {str(self.path)!r} cannot be written ({error}); it is unchanged") from error
             raise
 
     @contextmanager
@@ -169,7 +169,7 @@ class Ledger:
             return None
         row = self.db.execute("SELECT hash FROM ledger WHERE seq = ?", (count,)).fetchone()
         if row is None:
-            return f"knows {count} rows, the ledger holds {self.anchor['count']}: its end is cut"
+            return f"knows {count} rows, the ledger holds {self.anchor['count']}: its end is missing"
         return None if row[0] == head else f"knows another row {count} than the ledger"
 
     def chain(self, entries: Iterable[Mapping[str, Any]]) -> list[Row]:
@@ -281,7 +281,7 @@ class Ledger:
                 problems.append(f"row {place} is missing")
                 break
             if row != Row.after(place, previous, row.entry):
-                problems.append(f"row {place} was changed, or is not the one that stood there")
+                problems.append(f"row {place} was changed or replaced")
                 break
             previous = row.hash
         for where, anchor in (anchors or {}).items():

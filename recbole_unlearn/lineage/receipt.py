@@ -150,7 +150,7 @@ def render(content: dict[str, Any]) -> str:
     lines += [
         "",
         "The request's digest is keyed: it can be compared by whoever holds the ledger's key, by nobody else. Numbers of "
-        "rows are given as ranges, since an exact number can tell who it was.",
+        "rows are given as ranges, since an exact number can reveal who it was.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -164,7 +164,7 @@ def _sentence(entry: dict[str, Any]) -> str:
     if entry.get("follows_up"):
         how = "trained anew" if entry["follows_up"] == "retrain" else "relearned"
         return (
-            f"On {entry['time']} the model `{entry['model']}` was {how} from the rows that remain, with {entry['method']}, "
+            f"On {entry['time']} the model `{entry['model']}` was {how} on the retained rows, with {entry['method']}, "
             f"for the withdrawals of the ledger's rows {_numbers(entry['carries_out'])}."
         )
     serves = f" That served the ledger's rows {_numbers(entry['carries_out'])}, too." if "carries_out" in entry else ""
@@ -190,13 +190,17 @@ def _told_after(due: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _told_figures(entry: dict[str, Any]) -> list[str]:
-    """Return what the refit oracle read, of those who left or of a rehearsal."""
+    """Return the AUCs of the refit oracle, for the withdrawn users or for a rehearsal."""
     lines = []
     if "refit" in entry:
         told = entry["refit"]
-        nothing = ".5: nothing" if told["calibrated"] else "only the difference to a model trained anew says something"
+        nothing = (
+            ".5: nothing is revealed"
+            if told["calibrated"]
+            else "only the difference to a model trained anew has a meaning"
+        )
         lines.append(
-            f"What the refit oracle read of those who left ({nothing}): {_read(told['before'])} before the withdrawal, "
+            f"AUC of the refit oracle for the withdrawn users ({nothing}): {_read(told['before'])} before the withdrawal, "
             f"{_read(told['after'])} after it; {told['users']} of {told['of']} could be asked."
         )
     if "rehearsal" in entry:
@@ -204,9 +208,9 @@ def _told_figures(entry: dict[str, Any]) -> list[str]:
         lines.append(
             f"No rehearsal was made: {told['reason']}."
             if "reason" in told
-            else f"In a rehearsal {told['users']} retained users were taken out in the same way. The refit oracle read "
-            f"{_read(told['before'])} of them before and {_read(told['after'])} after; of others, who stayed, "
-            f"{_read(told['control'])} after."
+            else f"In a rehearsal {told['users']} retained users were withdrawn in the same way. AUC of the refit oracle: "
+            f"{_read(told['before'])} before and {_read(told['after'])} after; {_read(told['control'])} after for users "
+            f"who stayed."
         )
     return [part for line in lines for part in (line, "")]
 

@@ -116,7 +116,7 @@ def _is_tidy(path: Path) -> bool:
 def _check(db: sqlite3.Connection, path: Path, key: LedgerKey, migrates: bool) -> None:
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'split_rows'").fetchone():
         raise LedgerError(
-            f"ledger {str(path)!r} is empty, so nobody can tell whose rows were withdrawn; put it back from a copy. Only "
+            f"ledger {str(path)!r} is empty, so the withdrawn rows are not known; put it back from a copy. Only "
             f"if nothing was ever withdrawn from this data set, delete the file"
         )
     (known,) = db.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()
@@ -127,7 +127,7 @@ def _check(db: sqlite3.Connection, path: Path, key: LedgerKey, migrates: bool) -
         raise LedgerError(f"ledger {str(path)!r} was made by a later version of this package; use that one")
     if version < VERSION and migrates and not os.access(path, os.W_OK):
         raise LedgerError(
-            f"ledger {str(path)!r} was made by an earlier version and must be brought to this one: let it be written"
+            f"ledger {str(path)!r} was made by an earlier version and must be upgraded: give write permission"
         )
 
 

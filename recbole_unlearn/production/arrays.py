@@ -81,7 +81,7 @@ def count_of(shape: Any) -> int:
     if not isinstance(sizes, tuple | list) or len(sizes) > 32 or not all(type(size) is int for size in sizes):
         raise NotInspected("an array with an invalid shape")
     if any(not 0 <= size < 1 << 48 for size in sizes):
-        raise NotInspected("an array of a size that no file can hold")
+        raise NotInspected("an array that is larger than any file")
     return math.prod(sizes)
 
 

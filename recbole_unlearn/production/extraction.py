@@ -55,7 +55,7 @@ class Look:
         if self._halves is None:
             return {
                 "auc": None,
-                "reason": "somebody has rows with every item, so that there is nothing to compare with",
+                "reason": "a user has rows with every item, so that no negative can be drawn",
             }
         return rounded(group_figures(self._unlearner.model, self._halves, self._seed))
 

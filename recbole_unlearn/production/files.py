@@ -48,7 +48,7 @@ DAMAGED: tuple[type[Exception], ...] = (
     KeyError,
 )
 DAMAGED += (NotImplementedError, RuntimeError, UnicodeError, IndexError)
-TOO_MUCH = "it unpacks to more than is looked at"
+TOO_MUCH = "it unpacks to more than is allowed"
 MEMBERS = 100_000
 
 
@@ -107,7 +107,7 @@ def files_below(
     while waiting:
         here = waiting.pop()
         if os.path.abspath(here).startswith(_BELOW_THE_SYSTEM) or os.path.abspath(here) in _OF_THE_SYSTEM:
-            yield here, "a folder in which the operating system shows itself"
+            yield here, "a folder of the operating system, such as /proc"
             continue
         try:
             with os.scandir(here) as listed:
@@ -245,7 +245,7 @@ def open_zip(file: IO[bytes], most: int = UNPACKED) -> zipfile.ZipFile:
         raise NotInspected(TOO_MUCH)
     places = sorted((member.header_offset, member.header_offset + member.compress_size) for member in members)
     if any(end > start for (_, end), (start, _) in itertools.pairwise(places)):
-        raise NotInspected("a zip whose members lie over each other")
+        raise NotInspected("a zip whose members overlap")
     return archive
 
 

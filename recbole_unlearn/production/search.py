@@ -132,11 +132,11 @@ def _not_opened(path: Path, reason: str, roots: Sequence[str], left_out: Sequenc
         return [place.not_inspected("file", reason)]
     target = os.path.realpath(path)
     if not os.path.exists(target):
-        return [place.not_inspected("link", "it points to nothing that is there")]
+        return [place.not_inspected("link", "its target does not exist")]
     hidden = [os.path.realpath(folder) for folder in left_out]
     if is_below(target, roots) and not is_below(target, hidden):
         return []
-    return [place.not_inspected("link", "what it points to lies outside of what is looked at")]
+    return [place.not_inspected("link", "its target is outside of the folders that are searched")]
 
 
 def is_below(path: str, folders: Iterable[str]) -> bool:

@@ -47,7 +47,7 @@ def _looked(look: Callable[[Path], Any], path: str) -> dict[str, Any]:
         answer = {"found": look(Path(path))}
         json.dumps(answer)
     except (MemoryError, SystemError):  # the second where C code runs out of memory
-        return {"reason": "it needs more memory than it may", "again": True}
+        return {"reason": "it needs more memory than is allowed", "again": True}
     except Exception as error:
         kind = type(error).__name__
         named = kind in _NAMED and type(error).__module__.startswith("recbole_unlearn.")

@@ -192,14 +192,14 @@ class _Worker:
                 if not part:
                     raise _GoneError(self._death(process))
                 if len(line) > _ANSWER:
-                    raise _GoneError("there is more to tell of it than can be told")
+                    raise _GoneError("its report is too large")
         return bytes(line)
 
     def _death(self, process: subprocess.Popen[bytes]) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(5)
         if process.returncode == -signal.SIGALRM:
-            return "it took longer than it may"
+            return "it took longer than is allowed"
         how = f"signal {-process.returncode}" if (process.returncode or 0) < 0 else f"exit code {process.returncode}"
         return f"the worker that looked at it died ({how})"
 

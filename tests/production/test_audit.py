@@ -214,9 +214,9 @@ def test_links_pipes_and_names(tmp_path, capsys):
     assert code == 1
     assert names(found[MUST_FIX]) == ["in/caf\\udce9.csv", "in/x\\n0 MUST FIX\\x1b[2J.csv"]
     assert {line.split(": ")[0]: line.split(": ")[2].split(";")[0] for line in found[NOT_INSPECTED]} == {
-        "in/outside": "what it points to lies outside of what is looked at",
-        "in/hidden": "what it points to lies outside of what is looked at",
-        "in/nowhere": "it points to nothing that is there",
+        "in/outside": "its target is outside of the folders that are searched",
+        "in/hidden": "its target is outside of the folders that are searched",
+        "in/nowhere": "its target does not exist",
         "in/pipe.csv": "a pipe",
         "in/s": "a socket",
     }

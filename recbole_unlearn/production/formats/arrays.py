@@ -66,7 +66,7 @@ def _header(stream: IO[bytes]) -> tuple[Any, tuple[int, ...]]:
     if not isinstance(shape, tuple) or len(shape) > 32 or not all(type(size) is int and size >= 0 for size in shape):
         raise NotInspected("an array with an invalid shape")
     if dtype.itemsize > _CHUNK * 16 or math.prod(shape) * max(1, dtype.itemsize) > _LARGEST:
-        raise NotInspected("an array of a size that no file has")
+        raise NotInspected("an array that is larger than any file")
     return dtype, shape
 
 

@@ -64,7 +64,7 @@ class _Inspection:
         except UntrustedFileError as error:
             yield place.not_inspected("file", str(error))
         except MemoryError:
-            yield place.not_inspected("file", "it needs more memory than it may")
+            yield place.not_inspected("file", "it needs more memory than is allowed")
         except Exception as error:
             yield place.not_inspected("file", f"it cannot be read ({type(error).__name__})")
         finally:

@@ -14,7 +14,7 @@ _ABOUT_USERS = re.compile(r"user|uid|member|customer", re.IGNORECASE)
 _PARAMETER = re.compile(r"(weight|bias|embedding|kernel|running_mean|\.\d+|_emb|factors?)$", re.IGNORECASE)
 _CACHES = re.compile(r"restore_\w*(user|item|_[ui]\b|_e\b|emb)\w*", re.IGNORECASE)
 _COMPUTED = re.compile(r"restore_|graph|adj|interaction|history", re.IGNORECASE)
-UNPROVEN = "a model that nothing proves clean: unlearn it or delete it"
+UNPROVEN = "a model without a proof that it is clean: unlearn it or delete it"
 
 
 class Models:

@@ -47,7 +47,7 @@ def spooled(stream: IO[bytes], folder: Path | None) -> IO[bytes]:
         held.write(data)
         shutil.copyfileobj(stream, held)
     except NotInspected as error:
-        raise LeftAlone(f"{error}: look for yourself, or delete it") from error
+        raise LeftAlone(f"{error}: inspect it by hand, or delete it") from error
     held.seek(0)
     return held
 
@@ -186,7 +186,7 @@ def rewrite_tar(place: Place, stream: IO[bytes], out: IO[bytes], rewrite: Rewrit
                     made.seek(0)
                     new.addfile(target, made)
     except (tarfile.TarError, EOFError) as error:
-        raise LeftAlone("a tar that is damaged: look for yourself, or delete it") from error
+        raise LeftAlone("a tar that is damaged: inspect it by hand, or delete it") from error
     return rows
 
 

@@ -12,7 +12,7 @@ from recbole_unlearn.production.formats.streams import IN_MEMORY
 from recbole_unlearn.production.purging.cut import Cut, Judge, LeftAlone, Rows
 from recbole_unlearn.production.trace import Place
 
-BY_HAND = "an array in which no row can go by itself: write it anew without them, or delete it"
+BY_HAND = "an array in which no row can be removed alone: write it anew without them, or delete it"
 _BESIDE = re.compile(r"rating|label|stamp|time|weight|score|split|fold|part", re.IGNORECASE)
 
 

@@ -63,7 +63,7 @@ def carry_out(action: Action, purge: Purge, disk: Disk = DISK) -> Done:
     except (LeftAlone, UntrustedFileError, StorageError) as error:
         return Done(action, LEAVE, str(error))
     except OSError as error:
-        return Done(action, LEAVE, f"the disk refuses ({error.strerror}): it is as it was")
+        return Done(action, LEAVE, f"the disk cannot be written ({error.strerror}): it is unchanged")
 
 
 def _delete(path: Path, known: Seen, disk: Disk) -> None:

@@ -91,7 +91,7 @@ def _table(db: sqlite3.Connection, place: Place, name: str, cut: Cut) -> Rows:
         db.execute(f"DELETE FROM {table} WHERE {rowid} IN ({','.join('?' * len(some))})", some)
     after = _count(db, table)
     if after != before - len(gone):
-        raise LeftAlone("other rows would have gone with them: delete them by hand")
+        raise LeftAlone("other rows would have been deleted with them: delete them by hand")
     return Rows(before, after)
 
 

@@ -21,7 +21,7 @@ _AT_ONCE = 1 << 26  # bytes
 _REQUEST = {"users", "items", "interactions", "sample", "scope"}
 _SETTINGS = {"package.json", "package-lock.json", "composer.json", "manifest.json", "tsconfig.json", "launch.json"}
 _SETTINGS |= {"settings.json", "config.json"}
-_BY_HAND = "its json names them where no element can go by itself: change it by hand"
+_BY_HAND = "its json names them where no element can be removed alone: change it by hand"
 _BROKEN = (ValueError, RecursionError, MemoryError, SyntaxError, TypeError, IndexError, KeyError)
 
 
@@ -53,7 +53,7 @@ def rewrite_json(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> R
 def _whole(place: Place, stream: IO[bytes], head: bytes, out: IO[bytes], cut: Cut) -> Rows:
     data = stream.read(_AT_ONCE + 1)
     if len(data) > _AT_ONCE:
-        raise LeftAlone("json that is too large to be taken apart: write it as json lines, or change it by hand")
+        raise LeftAlone("json that is too large to be parsed: write it as json lines, or change it by hand")
     mark, wide = mark_of(head)
     body = data[len(mark) :]
     for encoding in (wide,) if wide else ("utf-8", cut.wanted.spec.encoding or "utf-8"):
@@ -141,7 +141,7 @@ class Editor:
             raise LeftAlone("json that is broken: change it by hand")
         self.people.learn(value)
         if isinstance(value, dict) and self.people.is_one(value):
-            raise LeftAlone("all of it is about one who withdrew: delete it")
+            raise LeftAlone("all of it is about a withdrawn user: delete it")
         return text[:start] + self._value(text, start, end, value, ()) + text[end:]
 
     def _value(self, text: str, start: int, end: int, value: Any, above: Above) -> str:

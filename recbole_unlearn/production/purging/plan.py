@@ -109,7 +109,7 @@ def plan(path: Path, traces: Sequence[Trace], purge: Purge) -> Action:
     except (LeftAlone, UntrustedFileError) as error:
         return Action(path, LEAVE, str(error))
     except OSError as error:
-        return Action(path, LEAVE, f"it cannot be read ({error.strerror}): look for yourself")
+        return Action(path, LEAVE, f"it cannot be read ({error.strerror}): inspect it by hand")
 
 
 _REASONS = {
@@ -133,17 +133,17 @@ def _refuse(path: Path, traces: Sequence[Trace], purge: Purge) -> None:
     status = os.lstat(path)
     real = Path(os.path.realpath(path))
     if not stat.S_ISREG(status.st_mode):
-        raise LeftAlone("no regular file: look for yourself")
+        raise LeftAlone("no regular file: inspect it by hand")
     if purge.keeps(path):
         raise LeftAlone("it belongs to the ledger")
     if path.name.endswith(".withdrawing"):
         raise LeftAlone("a withdrawal is writing it, or was cut off: the next run finishes it")
     if is_prose(Place(str(path))) or _is_code(real):
-        raise LeftAlone("a file for people or programs: change it by hand")
+        raise LeftAlone("a document or a program: change it by hand")
     if status.st_nlink > 1:
         raise LeftAlone("it has another name (a hard link), under which it would stay as it is: change it by hand")
     if not status.st_mode & 0o222 or not os.access(path, os.W_OK):
-        raise LeftAlone("it is read-only: let it be written, and run again")
+        raise LeftAlone("it is read-only: give write permission, and run again")
     if any(TOO_MUCH in trace.what for trace in traces):
         raise LeftAlone(f"{TOO_MUCH}: unpack it, and run again")
 

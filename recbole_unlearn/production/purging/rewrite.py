@@ -24,7 +24,7 @@ from recbole_unlearn.production.trace import MUST_FIX, NOT_INSPECTED, Place, Tra
 from recbole_unlearn.production.wanted import Wanted
 
 _OBJECTS = "objects of a program: load it and write it anew without them, or delete it"
-_LOST = "what would be left is not what was there without these rows: change it by hand"
+_LOST = "the rewritten content would not equal the old one without these rows: change it by hand"
 
 
 def rewrite(path: str, stream: IO[bytes], out: IO[bytes] | None, cut: Cut) -> Rows:
@@ -81,7 +81,7 @@ def _rewritten(path: str, stream: IO[bytes], out: IO[bytes], cut: Cut, checks: b
     with leaving_alone("it cannot be taken apart", "change it by hand"):
         rows = _Rewriting(checks).part(Place(path), stream, out, cut)
     if rows is None or rows.before == rows.after:
-        raise LeftAlone("no row, line or element of it can go by itself: change it by hand")
+        raise LeftAlone("no row, line or element of it can be removed alone: change it by hand")
     return rows
 
 

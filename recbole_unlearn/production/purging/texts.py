@@ -112,7 +112,7 @@ def _reader(place: Place, head: bytes, cut: Cut) -> Reader:
     """Return a reader of a text: of the kind that the audit's reader took it for."""
     sample = sample_of(head, cut.wanted.spec.encoding)
     if is_prose(place):
-        raise LeftAlone("a file for people or programs: change it by hand")
+        raise LeftAlone("a document or a program: change it by hand")
     layout = find_layout(sample, place, cut.wanted)
     if layout is not None:
         return _Table(place, layout, cut)
