@@ -156,14 +156,14 @@ def _by_owners(features: _Features, data: Membership, schedule: Schedule, seed: 
 def blind_by_construction(model: Any, users: np.ndarray, tokens: np.ndarray, seed: int) -> str:
     """Return why the strong oracle is nearly blind to a model, whatever its items and layers remember; empty if it is not.
 
-    Where all withdrawn users have the same row, or rows that no data touched, the features of a pair are those of its item
-    and of chance.
+    If all withdrawn users have the same embedding, or untrained ones, the features of a pair depend on its item and on
+    chance only.
 
     Args:
         model: The assessed model.
         users: Ids of the users who have no row left, shape [users].
         tokens: Token of each user id.
-        seed: Seed with which the methods draw fresh rows.
+        seed: Seed with which the methods draw new embeddings.
     """
     try:
         adapter = InfluenceAdapter.of(model)

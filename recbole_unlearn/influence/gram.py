@@ -32,7 +32,7 @@ def inverse_from_weights(weights: np.ndarray, rows: csr_matrix, ridge: float) ->
         ridge: What stands on the diagonal of G besides X'X.
 
     Returns:
-        P, symmetric, float64, and how far B is from being made of these rows and this ridge. Beside the diagonal,
+        P, symmetric, float64, and a figure that says whether B belongs to these rows and this ridge. Beside the diagonal,
         H = X'X - X'X B is ridge B for the right ones, so the figure is |H z - ridge B z| / |ridge B z| for a z of random
         signs: 0 up to rounding, about 1 or more for other rows or another ridge.
 

@@ -73,9 +73,9 @@ def svd_rows(rows: Interactions, dims: int, start_score: float) -> tuple[np.ndar
     """Return embeddings of users and items whose products are the best approximation of the normalised matrix of the rows.
 
     Args:
-        rows: The rows that may teach; those with a label below .5 do not count.
-        dims: Dimensions of a row; those beyond the rank of the matrix are 0.
-        start_score: Mean product of the two rows of a pair in ``rows``.
+        rows: The rows to train on; those with a label below .5 do not count.
+        dims: Dimensions of an embedding; those beyond the rank of the matrix are 0.
+        start_score: Mean product of the two embeddings of a pair in ``rows``.
 
     Returns:
         Shapes [users, dims] and [items, dims], float32. Users and items without a row get 0.

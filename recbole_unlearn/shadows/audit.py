@@ -184,14 +184,14 @@ def audited(config: Any, data: WithdrawalDataset, methods: Sequence[str]) -> dic
 
 
 def two_of(never: np.ndarray, owners: np.ndarray, seed: int) -> np.ndarray:
-    """Return two classes of those who were never trained, which nobody can tell apart: the null.
+    """Return two classes of the role OUT, which cannot be distinguished: the null.
 
-    Two blocks make one: a coin for each target says which of them is class 1.
+    Two blocks give the two classes; for each target it is drawn which of them is class 1.
 
     Args:
         never: Values of the role OUT, shape [blocks, columns].
         owners: Number of the target of each column, shape [columns].
-        seed: Of the coins.
+        seed: Of these draws.
 
     Returns:
         Shape [2, blocks // 2, columns].
