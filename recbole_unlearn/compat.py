@@ -27,7 +27,7 @@ _trusted: dict[str, tuple[int, int, int]] = {}
 
 
 def apply() -> None:
-    """Mend numpy, scipy and, as they are imported, the modules of RecBole. Calling it again changes nothing."""
+    """Patch numpy and scipy, and the modules of RecBole as they are imported. Calling it again changes nothing."""
     _restore_numpy_names()
     _restore_dok_update()
     _silence_recboles_future_warnings()
@@ -153,7 +153,7 @@ def _refuse_pandas_3() -> None:
 
 
 def _lend_ray() -> None:
-    """``recbole.quick_start`` imports ``ray.tune`` for a search with ray alone; without ray it gets one that says so."""
+    """``recbole.quick_start`` imports ``ray.tune`` only for a search with ray; without ray it gets a placeholder."""
     if importlib.util.find_spec("ray") is not None:
         return
 
@@ -169,7 +169,7 @@ def _lend_ray() -> None:
 
 
 def _take_ray_back() -> None:
-    """Nobody else finds the lent one: other libraries look for ray to learn whether it is there."""
+    """Remove the placeholder, since other libraries test whether ray can be imported."""
     for name in ("ray.tune", "ray"):
         if getattr(sys.modules.get(name), "__spec__", None) is None:
             sys.modules.pop(name, None)

@@ -98,15 +98,15 @@ class Unlearner(CheckpointTrainer):
             method: Name of a method or an instance; ``unlearn_method`` of the config by default.
             scope: ``train`` or ``all``; by default ``withdraw_scope`` of the config, else what the request says.
             alone: Whether shards are trained one after the other and none is taken from the store, each to be timed alone.
-            for_memory: Whether the peak memory is measured from a tidied heap; the time pays for the tidying.
+            for_memory: Whether freed memory is returned to the system first, to measure the peak; this takes time.
 
         Returns:
             The outcome with its diagnostics; the time and memory that it took stand in ``self.last_cost``. A request for
-            rows that are gone already changes nothing. Finding the rows is a pass over all of them; ``methods.indexed``
+            rows that were withdrawn before changes nothing. Finding the rows is a pass over all of them; ``methods.indexed``
             has requests whose cost is independent of the number of rows.
 
         Raises:
-            ConfigError: The method cannot follow how negatives are drawn.
+            ConfigError: The method does not support the way in which negatives are drawn.
             RequestError: The request does not fit the data set.
             UnsupportedModelError: The method needs an adapter and the model has none.
         """
@@ -232,7 +232,7 @@ class Unlearner(CheckpointTrainer):
 
         Args:
             path: The file to write or to replace.
-            unsaved: What is recorded, where the caller knows more of the withdrawals than this Unlearner.
+            unsaved: What is recorded, if the caller has more records than this Unlearner.
             session: The ledger, if the caller opened it.
 
         Returns:
@@ -241,7 +241,7 @@ class Unlearner(CheckpointTrainer):
         Raises:
             ConfigError: The model also forgot a request of scope ``train``, and a comparison's model replaces no other.
             LedgerError: The file or the ledger changed since the model and its data set were loaded.
-            StorageError: The disk refused; the old file is still there.
+            StorageError: The disk could not be written; the old file is still there.
         """
         with nullcontext(session) if session is not None else LedgerSession() as opened:
             saved = save_model(self, path, self.unsaved if unsaved is None else unsaved, opened)
@@ -284,7 +284,7 @@ def train_for_method(
         config: A ``recbole_unlearn.Config``.
         dataset: The data set.
         method: Name of a method or an instance.
-        saved: Whether finished shards are kept in ``checkpoint_dir``, so that a run that was cut off goes on.
+        saved: Whether finished shards are kept in ``checkpoint_dir``, so that a run that was interrupted continues.
 
     Returns:
         An Unlearner whose model is a ``ShardEnsemble``; None for a method that unlearns from ``train_model``'s model.

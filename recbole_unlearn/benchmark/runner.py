@@ -2,7 +2,7 @@
 
     python run_unlearn.py --benchmark=benchmarks/grids/paper.yaml [--benchmark_jobs=1] [--benchmark_only=NeuMF,rand@5]
 
-A run that was cut off goes on where it stopped. Lines of another configuration or another state of the code are never
+A run that was interrupted continues where it stopped. Lines of another configuration or another state of the code are never
 mixed with new ones: the run is refused, and both sides are shown.
 """
 

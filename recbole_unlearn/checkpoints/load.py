@@ -39,8 +39,7 @@ def load_data_and_model(
 
     Args:
         model_file: A file of ours, or RecBole's pickle.
-        trust_checkpoint: Whether a pickle may be loaded, which runs code; by default the key of that name in
-            ``config_dict``.
+        trust_checkpoint: Whether a pickle may be loaded, which runs code; by default that key of ``config_dict``.
         config_dict: Keys that replace those of the checkpoint, such as ``data_path``. Only if ``dataset`` is among them may
             RecBole download a data set that is not there.
 
@@ -48,9 +47,9 @@ def load_data_and_model(
         config, model, dataset, train_data, valid_data, test_data. ``Unlearner(config, model, dataset)`` unlearns from it.
 
     Raises:
-        UntrustedFileError: The file is a pickle and nobody said that it is trusted.
-        ConfigError: The file is no checkpoint, or does not belong to the data set or model that was named.
-        LedgerError: Rows were withdrawn from the data set that this model still remembers.
+        UntrustedFileError: The file is a pickle and the caller does not trust it.
+        ConfigError: The file is not a checkpoint, or does not belong to the data set or model that was named.
+        LedgerError: The model was trained on rows that were withdrawn from the data set since.
     """
     given = dict(config_dict or {})
     if trust_checkpoint is not None:
@@ -77,9 +76,9 @@ def _load(model_file: str | os.PathLike[str], given: dict[str, Any], session: Le
 
 
 def _while_it_is_replaced(model_file: str | os.PathLike[str], load: Callable[[], _Loaded]) -> _Loaded:
-    """Load again where the commit of another process replaced the file meanwhile, or this one finished a cut-off commit.
+    """Load again if another process replaced the file meanwhile, or if this load finished an interrupted commit.
 
-    The data set remembers which file the model is of, as it was before it was read.
+    The data set stores which file the model is from, as it was before it was read.
     """
     for _ in range(_TRIES):
         source = SeenFile.of(model_file)
@@ -130,9 +129,9 @@ def _catch_up_with_nothing(
 
 
 def _is_smaller(ledger: Ledger, dataset: WithdrawalDataset, since: Tombstones, config: Config) -> bool:
-    """Return whether a model that fits a data set has other tables than with the users and items that left since.
+    """Return whether a model's tables lack the users and items that were withdrawn since.
 
-    Of single interactions the tables tell nothing.
+    Withdrawn single interactions do not change the size of a table.
     """
     if since["pair"]:
         return False
@@ -145,12 +144,12 @@ def _is_smaller(ledger: Ledger, dataset: WithdrawalDataset, since: Tombstones, c
 def load_for_withdrawal(
     model_file: str | os.PathLike[str], given: dict[str, Any], session: LedgerSession
 ) -> tuple[Config, Any, WithdrawalDataset]:
-    """Load a model and the data set as the model knows it, with rows that were withdrawn from other models since.
+    """Load a model and its training data, with the rows that were withdrawn since with other models.
 
     Args:
         model_file: The model's file.
         given: Keys that replace those of the checkpoint.
-        session: Opens the data set's ledger, for whoever goes on with it.
+        session: Opens the data set's ledger, which the caller goes on to use.
     """
 
     def load() -> _Loaded:
@@ -172,7 +171,7 @@ def _model_and_data(
     may_download: bool,
     session: LedgerSession,
 ) -> tuple[Any, WithdrawalDataset]:
-    """Return a model with the rows that it was trained on, as far as the files and the ledger still tell."""
+    """Return a model with the rows that it was trained on, as far as they are known from the files and the ledger."""
     check_files(config, may_download)
     check_trainer(config)
     refused: ConfigError | None = None

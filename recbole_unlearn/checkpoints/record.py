@@ -37,9 +37,9 @@ class Unsaved:
     Args:
         request: In concrete tokens.
         dataset: The data set before it.
-        rows: Training rows that left.
+        rows: Number of training rows that were withdrawn.
         entry: What else the ledger's row says.
-        catches_up: Whether it left the data set before, by way of another model.
+        catches_up: Whether it was recorded before, with another model.
         unnamed: Hashes of what a request names that a crash cut off, and that the data set does not hold any more.
     """
 
@@ -60,7 +60,7 @@ def carried_out(
     outcome: Outcome,
     before: str,
 ) -> Unsaved:
-    """Return what there is to record of a withdrawal that an Unlearner has just carried out."""
+    """Return the record of a withdrawal that an Unlearner has just carried out."""
     diagnostics = outcome.diagnostics
     entry = {
         "method": method,
@@ -74,7 +74,7 @@ def carried_out(
 
 
 def recorded_only(unlearner: Any, dataset: WithdrawalDataset, method: str) -> Unsaved:
-    """Return what there is to record of a request that names nothing that the model has seen: it stays as it is."""
+    """Return the record of a request that names no row that the model was trained on; the model does not change."""
     digest = model_digest(unlearner.model)
     entry = {"method": method, "model_before": digest, "model_after": digest, "seconds": 0.0}
     entry |= {"approximate": False, "report": {"nothing_to_do": True}}

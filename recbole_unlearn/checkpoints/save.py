@@ -27,7 +27,7 @@ _LEDGER_ROOM = 1_000_000  # bytes, for its file, its journal and a receipt
 
 
 def check_storage(path: str | os.PathLike[str], model: Any, ledger: Path) -> None:
-    """Refuse a disk on which the new model and the ledger cannot be written, before anything is remembered.
+    """Check that the new model and the ledger can be written, before anything is recorded.
 
     Raises:
         ConfigError: The path is that of a folder.
@@ -80,7 +80,7 @@ def save_model(
     Raises:
         ConfigError: The model also forgot a request of scope ``train``, and a comparison's model replaces no other.
         LedgerError: The file or the ledger changed since the model and its data set were loaded.
-        StorageError: The disk refused; the old file is still there.
+        StorageError: The disk could not be written; the old file is still there.
     """
     if unlearner.compared is not None and (unsaved or _expected(unlearner, path) is not None):
         raise ConfigError(
@@ -117,13 +117,13 @@ def save_model(
 
 
 def _format(config: Any, replaces: bool) -> str:
-    """Return the format of a file: who serves a stock checkpoint goes on with one, unless ``save_format`` says otherwise."""
+    """Return the format of a file: a stock checkpoint stays one, unless ``save_format`` says otherwise."""
     keeps = replaces and getattr(config, "of_stock_file", False)
     return str(config["save_format"] or ("recbole" if keeps else "safe"))
 
 
 def _settled(unlearner: Any, ledger: Ledger, path: str | os.PathLike[str], done: Committed) -> Saved:
-    """Note that withdrawals are recorded, say so, and return their receipts."""
+    """Mark withdrawals as recorded, log this, and return their receipts."""
     rows = done.rows
     unlearner.dataset.anchor = ledger.anchor
     unlearner.dataset.ledger_key = ledger.key.fingerprint

@@ -19,12 +19,12 @@ from recbole_unlearn.lineage.store import SeenFile
 
 
 class WithdrawalDataset(RememberingDataset):
-    """A RecBole data set whose split outlives a withdrawal.
+    """A RecBole data set whose split does not change after a withdrawal.
 
-    ``build`` splits once, from the config's seed, and remembers the parts. ``without(withdrawal)`` is the same data set
-    whose parts lack the withdrawn rows: same ids, same table sizes, the other rows where they were. RecBole's
-    ``data_preparation``, samplers, dataloaders and evaluators take either as they are. ``anchor`` is the place in the
-    ledger up to which withdrawals are known here.
+    ``build`` splits once, from the config's seed, and keeps the parts. ``without(withdrawal)`` is the same data set
+    whose parts lack the withdrawn rows: ids, table sizes and the parts of all other rows stay. RecBole's
+    ``data_preparation``, samplers, dataloaders and evaluators accept both. ``anchor`` is the position in the
+    ledger up to which withdrawals are taken into account.
     """
 
     _parts: list[Dataset] | None = None
@@ -59,7 +59,7 @@ class WithdrawalDataset(RememberingDataset):
 
     @property
     def withdrawn_users(self) -> np.ndarray:
-        """Ids of the users whose last training row had left when the data set was loaded."""
+        """Ids of the users whose last training row was withdrawn before the data set was loaded."""
         if not self.is_kept:
             return self._gone
         train, *held_out = (np.asarray(part.inter_feat[self.uid_field]) for part in self.build())
@@ -88,7 +88,7 @@ class WithdrawalDataset(RememberingDataset):
     def without(self, withdrawal: Withdrawal) -> WithdrawalDataset:
         """Return this data set after a withdrawal: scope ``train`` drops training rows, ``all`` rows of every part.
 
-        Rows of withdrawn items leave every part under either scope, since such an item is ranked no more.
+        Rows of withdrawn items are removed from every part in both scopes, since such an item is no longer ranked.
         """
         train, *held_out = self.build()
         parts = [_keep(train, ~withdrawal.forget)]

@@ -8,7 +8,7 @@ from recbole_unlearn.exceptions import RequestError
 
 
 class RowIndex:
-    """Which items each user has, from which rows can be taken again and again.
+    """The items of each user, from which rows can be removed step by step.
 
     Building it sorts all rows once. After that nothing looks at all rows, all users or all items: a request reads the rows
     of the users that it names, and ``drop`` changes the counts of what it drops.

@@ -63,9 +63,9 @@ def open_ledger(config: Any) -> Ledger:
 
 
 class LedgerSession:
-    """The ledger of a data set, opened once for everything that one load or one withdrawal asks of it, and handed down.
+    """The ledger of a data set, opened once for one load or one withdrawal and passed to all its steps.
 
-    It is opened again only where the config names another one, or another file stands in its place by now.
+    It is opened again only if the config names another ledger, or if its file was replaced.
 
     Example:
         >>> with LedgerSession() as session:
@@ -130,7 +130,7 @@ def _place_of(ledger: Ledger, config: Any) -> tuple[Any, ...]:
 
 
 def _remember_place(ledger: Ledger, config: Any) -> None:
-    """Note where the data lie, in a ledger that lies elsewhere."""
+    """Store the folder of the data in a ledger that lies in another folder."""
     here = _check_place(ledger, config)
     if here is not None and ledger.state(_PLACE) != here:
         with ledger.transaction():

@@ -58,7 +58,7 @@ def commit(
     keep: Callable[[], object] = lambda: None,
     disk: Disk = DISK,
 ) -> Committed:
-    """Put a new model in the place of the old one and record the withdrawals that led to it, all or nothing.
+    """Replace the old model by a new one and record the withdrawals that led to it: both or neither.
 
     Args:
         ledger: Of the data set.
@@ -74,7 +74,7 @@ def commit(
 
     Raises:
         LedgerError: Another process holds the lock, or the old file changed.
-        StorageError: The disk refused; the old file is still there and the ledger knows no more than before.
+        StorageError: The disk could not be written; the old file is still there and the ledger knows no more than before.
     """
     target = real_path(model_file)
     with ledger.exclusive(), ledger.committing():
@@ -100,7 +100,7 @@ def commit(
 
 
 def _refused(ledger: Ledger, model_file: str | os.PathLike[str], error: Exception) -> StorageError:
-    """Return the error that says what a refusing disk left behind."""
+    """Return the error for a disk that cannot be written, with the state of the withdrawal."""
     written = (ledger.state(_STATE) or {}).get("stage") == "written"
     then = "its new version is complete, so that the next run records it" if written else "the old model stays"
     return StorageError(
@@ -151,7 +151,7 @@ def recover(ledger: Ledger, disk: Disk = DISK, model_file: str | os.PathLike[str
         model_file: A model that is at hand; it may be the new one, moved since.
 
     Raises:
-        StorageError: The disk refuses; the next run tries again.
+        StorageError: The disk cannot be written; the next run tries again.
     """
     if ledger.state(_STATE) is None:
         return False
@@ -214,7 +214,7 @@ def interrupted(ledger: Ledger) -> Path | None:
 
 
 def _finish(ledger: Ledger, disk: Disk) -> None:
-    """Steps 4 and 5, from what the ledger remembers; doing them again does no harm."""
+    """Steps 4 and 5, from the state in the ledger; they can be repeated."""
     state = ledger.state(_STATE)
     if state is None:
         raise LedgerError("the ledger was changed by another process in the middle of a withdrawal; run --verify")

@@ -22,9 +22,9 @@ _HEADER = "# ledgers that were made with this key:"
 
 
 class LedgerKey:
-    """The secret under which tokens are hashed; it lives in a file of its own, readable by its owner only.
+    """The secret with which tokens are hashed, in a file that only its owner can read.
 
-    Outer blanks are no part of a token, so the hash does not know them.
+    Outer blanks of a token are removed before it is hashed.
 
     Args:
         secret: 32 random bytes.
@@ -121,7 +121,7 @@ class LedgerKey:
 
     @property
     def fingerprint(self) -> str:
-        """Tells keys apart and nothing else."""
+        """A hash that identifies the key and does not reveal it."""
         return self.hash("fingerprint", b"").hex()
 
 
@@ -140,9 +140,9 @@ def check_key(path: Path) -> None:
 
 
 def knows_of_ledger(path: Path, ledger: Path) -> bool:
-    """Return whether a key's file remembers a ledger.
+    """Return whether a key's file lists a ledger.
 
-    Keys of earlier versions remember nothing; such a key in a folder without any ledger has lost one.
+    Keys of earlier versions list none; such a key in a folder without a ledger means that one was lost.
     """
     try:
         lines = _lines(path)

@@ -37,7 +37,7 @@ def owe(
         ledger: The ledger.
         model_file: The model.
         requests: By the hashes of what they name.
-        digest: SHA-256 of the model's file, by which it is known again where it is moved.
+        digest: SHA-256 of the model's file, by which it is recognised after it was moved.
     """
     names = _names(ledger, model_file)
     before = _owed(ledger, names)

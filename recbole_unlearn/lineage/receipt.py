@@ -30,7 +30,7 @@ def receipt(ledger: Ledger, row: Row) -> dict[str, Any]:
 
 
 def as_range(count: int) -> str:
-    """Return the range between powers of two in which a number lies: an exact number of rows can tell who it was.
+    """Return the range between powers of two in which a number lies: an exact number of rows can reveal who it was.
 
     >>> as_range(0), as_range(1), as_range(27), as_range(32)
     ('0', '1', '16 to 31', '32 to 63')
@@ -67,7 +67,7 @@ def write_receipts(ledger: Ledger, rows: Iterable[Row]) -> list[Path]:
 
 
 def _write(ledger: Ledger, row: Row, path: Path) -> None:
-    """Write a receipt that is missing or that tells less than has been done since; a false one is left to ``--verify``."""
+    """Write a receipt that is missing or out of date; a wrong one is reported by ``--verify``."""
     content = receipt(ledger, row)
     if path.exists():
         there = read_receipt(ledger.path, row.seq)

@@ -55,7 +55,7 @@ def make(path: Path, key: LedgerKey) -> None:
     """Make the file of a new ledger; it appears whole.
 
     Raises:
-        StorageError: The disk refuses.
+        StorageError: The disk cannot be written.
     """
     db = sqlite3.connect(":memory:", isolation_level=None)
     try:

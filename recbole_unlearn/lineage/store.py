@@ -15,7 +15,7 @@ from recbole_unlearn.exceptions import ConfigError, StorageError
 
 
 class Disk:
-    """The steps through which state reaches the disk, one method each, so that a test can make any of them fail."""
+    """The steps that write to the disk, one method each, so that a test can make any of them fail."""
 
     def write(self, file: IO[Any], write: Callable[[IO[Any]], object]) -> None:
         """Write the content and hand it to the operating system."""
@@ -90,7 +90,7 @@ def write_atomically(
         mark: Ends the name of the file while it is written: by it is found what a crash left.
 
     Raises:
-        StorageError: The disk refuses; what was there is still there.
+        StorageError: The disk cannot be written; what was there is still there.
     """
     target = real_path(path)
     try:

@@ -39,7 +39,7 @@ class SISA(UnlearnMethod):
 
     @property
     def partition_kind(self) -> str:
-        """Which rows stay together in a shard: none."""
+        """The kind of partition: random, so that no rows stay together."""
         return "random"
 
     @property

@@ -94,7 +94,7 @@ def rendered(searched: Searched, asked: Asked) -> str:
 
 
 def _content(folders: list[Path], asked: Asked, searched: Searched, began: datetime, code: int) -> dict[str, Any]:
-    """Return the report as an auditor reads it; it names nobody."""
+    """Return the report as an auditor reads it; it contains no token."""
     spec = asked.spec
     numbers = Counter(trace.group for trace in searched.traces)
     return {

@@ -44,7 +44,7 @@ def readmit(request_file: str | os.PathLike[str], given: Mapping[str, Any]) -> d
 
     Raises:
         RequestError: It names items or interactions, or users who are not withdrawn; nothing is written then.
-        ConfigError: The data set's files are missing, so nobody can tell which rows are old.
+        ConfigError: The data set's files are missing, so it is not known which rows are old.
         LedgerError: Nothing was ever withdrawn from the data set.
     """
     config = _config(given, "readmit")

@@ -182,7 +182,7 @@ class Metered(io.RawIOBase):
 
 
 def packer_of(head: bytes) -> Callable[[Any], Any] | None:
-    """Return what unpacks a file that holds one other file, from its first bytes, or None if it is none."""
+    """Return what unpacks a file that holds one other file, from its first bytes, or None if it is not one."""
     for magic, _, packer in PACKED:
         if head.startswith(magic) and (magic != b"]\x00\x00" or len(head) > 13):
             return packer

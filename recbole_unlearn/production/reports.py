@@ -43,7 +43,7 @@ _ARTICLE = {"audit": "an audit", "purge": "a purge"}
 
 
 def title(kind: str) -> str:
-    """Return by what a report is known again."""
+    """Return by what a report is recognised."""
     return f"{kind} of recbole_unlearn"
 
 

@@ -70,7 +70,7 @@ def search(
 
     Args:
         folders: Folders, or single files.
-        spec: Who and what is looked for.
+        spec: What is searched for.
         apart: Files that are left out, such as that of the request.
         workers: Number of processes.
         progress: Whether to show it on stderr, if that is a terminal.

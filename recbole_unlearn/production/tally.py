@@ -12,10 +12,10 @@ REWRITE = "rewrite it without these rows"
 
 
 class Tally:
-    """The rows of one table that are looked for.
+    """The rows of one table that are searched for.
 
     Args:
-        wanted: Who and what is looked for.
+        wanted: What is searched for.
 
     Example:
         >>> tally = Tally(Wanted.from_spec({"users": ["196"]}))

@@ -180,7 +180,7 @@ def _storage_of(name: Any) -> tuple[str, str, int]:
 
 
 def as_tensor(thing: Any, deep: int = 4) -> Tensor | None:
-    """Return the tensor that a stand-in stands for, or None if it stands for none.
+    """Return the tensor that a stand-in stands for, or None if it stands for something else.
 
     Args:
         thing: What a file holds.
@@ -224,7 +224,7 @@ def _tensor(dtype: str, storage: Storage, offset: Any, shape: Any, strides: Any)
 
 
 def pickled_storage(thing: Any) -> Storage | None:
-    """Return the storage that a plain pickle holds as a file of ``torch.save`` inside it, or None if it is none."""
+    """Return the storage that a plain pickle holds as a file of ``torch.save`` inside it, or None if it is not one."""
     if not isinstance(thing, StandIn):
         return None
     if thing.stands_for == "torch.storage._load_from_bytes" and thing.arguments:

@@ -58,7 +58,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Place:
-    """Where something is looked for: makes the traces of one file or member.
+    """Where something is searched for: makes the traces of one file or member.
 
     Args:
         path: The file.

@@ -28,13 +28,13 @@ PICKLES = (".pkl", ".pickle", ".pth", ".pt", ".joblib", ".dill")
 
 
 def inspect(name: str, stream: IO[bytes] | bytes, size: int | None, wanted: Wanted) -> list[Trace]:
-    """Return what a file holds of those who are wanted; it never raises, and names nobody.
+    """Return the traces in a file. It never raises, and no trace contains a token.
 
     Args:
-        name: The file's path, as it shall stand in the traces.
+        name: The file's path, as it is written in the traces.
         stream: The open file, or its bytes.
         size: Its size in bytes, if it is known.
-        wanted: Who and what is looked for.
+        wanted: What is searched for.
 
     Example:
         >>> wanted = Wanted.from_spec({"users": ["196"]})

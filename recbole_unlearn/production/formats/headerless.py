@@ -29,9 +29,9 @@ class Headerless:
     """Counts the rows of a table without a header, in each order in which user and item may stand.
 
     Args:
-        place: Where it stands.
+        place: Where it is.
         delimiter: What stands between its cells.
-        wanted: Who and what is looked for.
+        wanted: What is searched for.
         adjacent: Whether a row is a user and any number of items.
     """
 

@@ -21,7 +21,7 @@ class Models:
     """Looks for what a model knows of users; ``look`` may be called for every dict of a file.
 
     Args:
-        place: Where it stands.
+        place: Where it is.
         wanted: Knows how many users the data set has, and the digests of the models that the ledger vouches for.
         view: Tells shapes and digests.
     """

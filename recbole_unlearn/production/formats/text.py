@@ -31,10 +31,10 @@ def text(place: Place, stream: IO[bytes], head: bytes, wanted: Wanted) -> Iterat
     """Yield what a text holds.
 
     Args:
-        place: Where it stands.
-        stream: It from its beginning.
+        place: Where it is.
+        stream: The stream, at its beginning.
         head: Its first bytes.
-        wanted: Who and what is looked for.
+        wanted: What is searched for.
     """
     sample = sample_of(head, wanted.spec.encoding)
     lines = read_lines(stream, head, wanted.spec.encoding)

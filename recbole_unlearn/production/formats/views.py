@@ -19,11 +19,11 @@ class View:
         return thing
 
     def table(self, thing: Any) -> dict[str, Any] | None:
-        """Return the columns of a table, or None if the thing is none."""
+        """Return the columns of a table, or None if it has none."""
         return None
 
     def shape(self, thing: Any) -> tuple[int, ...] | None:
-        """Return the shape of an array or tensor without reading it, or None if the thing is none."""
+        """Return the shape of an array or tensor without reading it, or None if it has none."""
         shape = getattr(thing, "shape", None)
         if not isinstance(shape, tuple) or not all(isinstance(size, int) for size in shape):
             return None

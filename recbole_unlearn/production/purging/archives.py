@@ -95,7 +95,7 @@ def rewrite_packed(
 
 
 def rewrite_zip(place: Place, stream: IO[bytes], out: IO[bytes], rewrite: Rewrite, cut: Cut) -> Rows:
-    """Write a zip, each member of it as it is or without the rows that name somebody.
+    """Write a zip, each member of it as it is or without the rows that name a withdrawn user or item.
 
     Raises:
         LeftAlone: A member cannot be rewritten, or the zip cannot be written as it was.
@@ -140,7 +140,7 @@ def _like(info: zipfile.ZipInfo) -> zipfile.ZipInfo:
 
 
 def rewrite_npz(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> Rows:
-    """Write the arrays of an npz without the rows that name somebody."""
+    """Write the arrays of an npz without the rows that name a withdrawn user or item."""
     archive, rows = _opened(stream), Rows()
     arrays: dict[str, np.ndarray] = {}
     for info in archive.infolist():
@@ -164,7 +164,7 @@ def rewrite_npz(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> Ro
 
 
 def rewrite_tar(place: Place, stream: IO[bytes], out: IO[bytes], rewrite: Rewrite, cut: Cut) -> Rows:
-    """Write a tar, each member of it as it is or without the rows that name somebody.
+    """Write a tar, each member of it as it is or without the rows that name a withdrawn user or item.
 
     Raises:
         LeftAlone: A member cannot be rewritten, or the tar cannot be read to its end.

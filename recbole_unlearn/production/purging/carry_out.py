@@ -42,7 +42,7 @@ class Done:
 
 
 def carry_out(action: Action, purge: Purge, disk: Disk = DISK) -> Done:
-    """Do what was planned for a file, if it still is what it was; an error of the disk leaves it as it is.
+    """Do what was planned for a file, if it still is what it was; after an error of the disk it is unchanged.
 
     Args:
         action: What was planned.

@@ -26,16 +26,16 @@ _BROKEN = (ValueError, RecursionError, MemoryError, SyntaxError, TypeError, Inde
 
 
 def rewrite_json(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> Rows:
-    """Write json without what names somebody; lines are read one by one, other json at once.
+    """Write json without what names a withdrawn user or item; lines are read one by one, other json at once.
 
     Args:
-        place: Where it stands.
-        stream: It from its beginning; it can be rewound.
+        place: Where it is.
+        stream: The stream, at its beginning; it can be rewound.
         out: Where the rest is written.
         cut: What is cut out.
 
     Raises:
-        LeftAlone: Nothing can go by itself.
+        LeftAlone: No part of it can be removed alone.
     """
     if place.name in _SETTINGS:
         raise LeftAlone("settings of a program: change it by hand")
@@ -110,10 +110,10 @@ class _Lines:
 
 
 class Editor:
-    """Cuts out of one json what names somebody.
+    """Cuts out of one json what names a withdrawn user or item.
 
     Args:
-        place: Where it stands.
+        place: Where it is.
         cut: What is cut out.
 
     Example:
@@ -134,7 +134,7 @@ class Editor:
         self.people.judge.check(ours or self.people.sure)
 
     def edited(self, text: str) -> str:
-        """Return a text of json without what names somebody."""
+        """Return a text of json without what names a withdrawn user or item."""
         start = skip(text, 0)
         value, end = json.JSONDecoder().raw_decode(text, start)
         if text[end:].strip(" \t\r\n") or not isinstance(value, dict | list):

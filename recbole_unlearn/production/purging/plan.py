@@ -68,7 +68,7 @@ class Purge:
         models: Who withdrew, by the ledger, and its models.
         own: The data set's own folder, if there is one.
         keep: Files and folders of the ledger, which nothing touches.
-        request: The file of which whoever runs the purge says that it is a request for this data set.
+        request: The file of which the caller of the purge says that it is a request for this data set.
     """
 
     models: Models

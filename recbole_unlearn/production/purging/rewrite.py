@@ -117,7 +117,7 @@ class _Rewriting:
         self.checks = checks
 
     def part(self, place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> Rows | None:
-        """Write a file, or a member of one, without these rows; a member in which nobody is is copied."""
+        """Write a file, or a member of one, without these rows; a member without a trace is copied."""
         if place.member:
             stream.seek(0)
             traces = inspect(place.member, stream, None, cut.wanted)

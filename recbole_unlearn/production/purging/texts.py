@@ -38,18 +38,18 @@ class Reader(Protocol):
         """Yield the rows."""
 
     def named(self) -> int:
-        """Return how many rows that were read name somebody."""
+        """Return how many rows that were read name a withdrawn user or item."""
 
     def check(self) -> None:
         """Raise LeftAlone if the rows that were read may not go."""
 
 
 def rewrite_text(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> Rows:
-    """Write a text without the rows that name somebody; it is read line by line.
+    """Write a text without the rows that name a withdrawn user or item; it is read line by line.
 
     Args:
-        place: Where it stands.
-        stream: It from its beginning; it can be rewound.
+        place: Where it is.
+        stream: The stream, at its beginning; it can be rewound.
         out: Where the rest is written.
         cut: What is cut out.
 

@@ -46,7 +46,7 @@ def fate_of(path: Path, traces: Collection[Trace], models: Models) -> str:
         models: What is known of the models.
 
     Raises:
-        LeftAlone: Nobody can tell that it is an old model, or a rebuildable pickle, of this data set and nothing else.
+        LeftAlone: It is not certain that it is an old model, or a rebuildable pickle, of this data set and nothing else.
     """
     kinds = {trace.kind for trace in traces if trace.group == MUST_FIX}
     with leaving_alone("it cannot be read", "inspect it by hand, or delete it"):
