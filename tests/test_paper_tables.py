@@ -197,7 +197,7 @@ def test_relearning_takes_as_long_as_retrains(scripts, epochs, verdict, monkeypa
     monkeypatch.setattr(scripts["claims"], "read_lines", lambda name: [{"relearn": measured}])
     claim = claim_of(scripts, lines_with("SCIF", "relearn", epochs, dataset="ml-100k"), "relearn")
     assert claim.verdict == verdict
-    assert ("where the rows stand" in claim.why) == (epochs == [35, 34, 36])
+    assert ("the position of the embeddings" in claim.why) == (epochs == [35, 34, 36])
     if epochs[2] == 200:
         assert claim.here == "SCIF 34 to > 200 (2 of 3), Retrain 50.0 ± 0.0"
     assert claim_of(scripts, lines_with("Retrain", "relearn", [200, 200, 200]), "relearn").holds is None
@@ -207,7 +207,7 @@ def test_relearning_sooner_is_divided_into_place_and_memory(scripts):
     told = {"Retrain": 50, "SCIF on Retrain": 40, "SCIF": 37}
     line = {"relearn": {name: {"epochs": epochs} for name, epochs in told.items()}}
     text = scripts["claims"].place_or_memory([line])
-    assert "-10.0 epochs are where the rows stand" in text
+    assert "-10.0 epochs are due to the position of the embeddings" in text
     assert "-3.0 are what items" in text
     assert scripts["claims"].place_or_memory([]) == ""
 
