@@ -112,7 +112,7 @@ def test_verdicts_are_computed(scripts):
     assert verdict(good, "Figure 8: CIF above").holds is True
     assert verdict(good, "Figure 8: CIF above").papers_own is True
     assert verdict(good[:1], "Figure 8: CIF above").verdict == "not measured"  # one seed tells no order
-    assert verdict(good, "SCIF costs the other users nothing").holds is True
+    assert verdict(good, "SCIF costs the retained users nothing").holds is True
     assert verdict(good, "Figure 7: SCIF").holds is True
     assert verdict(good, "Figure 7: RecEraser").verdict == "not measured"
     assert verdict(good, "the strong oracle's AUC").holds is True
@@ -208,7 +208,7 @@ def test_relearning_sooner_is_divided_into_place_and_memory(scripts):
     line = {"relearn": {name: {"epochs": epochs} for name, epochs in told.items()}}
     text = scripts["claims"].place_or_memory([line])
     assert "-10.0 epochs are due to the position of the embeddings" in text
-    assert "-3.0 are what items" in text
+    assert "-3.0 are due to what items" in text
     assert scripts["claims"].place_or_memory([]) == ""
 
 
