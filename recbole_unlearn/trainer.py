@@ -78,7 +78,7 @@ class Unlearner(CheckpointTrainer):
         return found
 
     def copy(self) -> Unlearner:
-        """Return an Unlearner with a copy of the model, of the same data set: to unlearn from, while this one stays."""
+        """Return an Unlearner with a copy of the model and the same data set; unlearning from it does not change this one."""
         return type(self)(self.config, copy.deepcopy(self.model), self.dataset)
 
     @taking_turns
@@ -156,7 +156,7 @@ class Unlearner(CheckpointTrainer):
         alone: bool,
         for_memory: bool,
     ) -> tuple[Withdrawal, Outcome, str]:
-        """Find the rows and run the method on the clock; return withdrawal, outcome and the weights' digest before."""
+        """Find the rows and run the method, timed; return withdrawal, outcome and the weights' digest before."""
         withdrawal: Withdrawal | None = None
         before = ""
 

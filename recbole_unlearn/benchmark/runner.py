@@ -101,7 +101,7 @@ def grouped(grid: Grid, todo: Sequence[Cell]) -> Iterator[Group]:
 
 
 class Clock:
-    """Estimates what is left from the cells that are done, or from the yaml's guess."""
+    """Estimates the remaining time from the cells that are done, or from the yaml's estimate."""
 
     def __init__(self, grid: Grid, lines: Sequence[Mapping[str, Any]], jobs: int) -> None:
         self.guesses, self.jobs = grid.seconds, jobs
@@ -145,7 +145,7 @@ def _check_provenance(grid: Grid, lines: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _differing(line: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[str]:
-    """Return what of a line's provenance is not this run's."""
+    """Return the parts of a line's provenance that differ from this run's."""
     return [what for what in ("config", "source") if line["provenance"][what] != provenance[what]]
 
 

@@ -75,7 +75,7 @@ def save_model(
         unlearner: The Unlearner whose model is saved.
         path: The file to write or to replace.
         unsaved: What is recorded with it.
-        session: The ledger; it is opened only if there is something to record, or the file that is replaced tells nothing.
+        session: The ledger; it is opened only if there is something to record, or if the replaced file names no ledger.
 
     Raises:
         ConfigError: The model also forgot a request of scope ``train``, and a comparison's model replaces no other.
@@ -138,10 +138,10 @@ def _settled(unlearner: Any, ledger: Ledger, path: str | os.PathLike[str], done:
 
 
 def _refuse_to_go_back(unlearner: Any, path: str | os.PathLike[str], session: LedgerSession) -> None:
-    """Refuse to replace a model by one that knows fewer withdrawals of the same ledger.
+    """Refuse to replace a model by one that has carried out fewer withdrawals of the same ledger.
 
     Raises:
-        LedgerError: It does.
+        LedgerError: The new model has carried out fewer.
     """
     count = _rows_known(unlearner.config, path, session) if os.path.exists(path) else 0
     known = getattr(unlearner.dataset, "anchor", NOTHING_WITHDRAWN)["count"]
@@ -153,7 +153,7 @@ def _refuse_to_go_back(unlearner: Any, path: str | os.PathLike[str], session: Le
 
 
 def _rows_known(config: Any, path: str | os.PathLike[str], session: LedgerSession) -> int:
-    """Return up to which row of the config's ledger the model in a file knows; 0 for a file of which it knows nothing."""
+    """Return the ledger's row at which the model in a file was saved; 0 if it is not known."""
     try:
         with warnings.catch_warnings(action="ignore"):
             other = torch.load(path, map_location="cpu", weights_only=True, mmap=True)

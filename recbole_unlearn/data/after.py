@@ -37,8 +37,8 @@ def split_settings(config: Any) -> str:
 def load_after_withdrawals(config: Any, ledger: Ledger | None, keep: bool = True) -> WithdrawalDataset:
     """Load the data set of a config, to train on it, without the rows that were withdrawn from it.
 
-    The other rows are where they were. If the split of these settings was not kept yet, or rows came since, RecBole splits
-    with the withdrawn rows present, if they still are, and the split is kept from then on.
+    The parts of all other rows do not change. If the split of these settings was not kept yet, or new rows were added,
+    RecBole splits with the withdrawn rows, if they are still in the files, and this split is then kept.
 
     Args:
         config: RecBole's or ours.
@@ -64,7 +64,7 @@ def load_after_withdrawals(config: Any, ledger: Ledger | None, keep: bool = True
 
 
 def kept_now(view: WithdrawalDataset, ledger: Ledger) -> WithdrawalDataset:
-    """Keep the split of a data set that ``is_to_keep``, and return the data set as every later run finds it."""
+    """Keep the split of a data set that ``is_to_keep``, and return the data set as later runs load it."""
     _keep_now(view, ledger)
     return load_after_withdrawals(view.config, ledger)
 
@@ -85,13 +85,13 @@ def datasets_of_model(
 ) -> Iterator[WithdrawalDataset]:
     """Yield the data sets that a model may have been trained on, the likeliest first.
 
-    A model's rows are those of its kept split, or those that its files had when it was trained: rows that came later are not
-    loaded. Rows that were withdrawn since the model knows the ledger are there, if they still are in the files.
+    A model's rows are those of its kept split, or those that its files had when it was trained: later rows are not
+    loaded. Rows that were withdrawn after the model was saved are loaded if they are still in the files.
 
     Args:
         config: Of the model.
         ledger: Of the data set, if there is one.
-        anchor: Count and head of the ledger as the model knows them.
+        anchor: Count and head of the ledger when the model was saved.
         read: Rows of each atomic file when it was trained, if it is known.
         model_file: Its file.
 
@@ -129,7 +129,7 @@ def _kept(config: Any, history: WithdrawalHistory) -> Iterator[WithdrawalDataset
 
 
 def _concerns(split: KeptSplit, since: Tombstones, config: Any) -> bool:
-    """Return whether later withdrawals may have taken rows out of a kept split, or named an id of it."""
+    """Return whether later withdrawals may have removed rows or ids of a kept split."""
     users, items = (split.tokens.get(config[field], ()) for field in ("USER_ID_FIELD", "ITEM_ID_FIELD"))
     return bool(since["pair"] or since["user"].keys() & set(users) or since["item"].keys() & set(items))
 

@@ -164,7 +164,7 @@ class RememberingDataset(CheckedDataset):
         }
 
     def _recall(self) -> None:
-        """Look for the kept split of these rows; if there is one, take withdrawn rows out before anything sees them."""
+        """Find the kept split of these rows; if there is one, remove withdrawn rows before anything else."""
         history = self._history
         if history is None or self.uid_field is None:
             return

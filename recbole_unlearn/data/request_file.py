@@ -70,7 +70,7 @@ def _read_json(path: Path, text: str) -> dict[str, Any]:
 
 
 def _check_content(path: Path, content: dict[str, Any]) -> None:
-    """Refuse keys that say nothing here, without repeating them: somebody's token may stand where a key belongs."""
+    """Refuse unknown keys without repeating them: a token may stand in the place of a key."""
     unknown = [key for key in content if key not in _JSON_KEYS]
     if unknown:
         hint = next(filter(None, (suggest(key, _JSON_KEYS) for key in unknown)), "")

@@ -137,7 +137,7 @@ def by_name(tokens: Sequence[str], index: Mapping[str, int]) -> Mapping[str, int
 
 
 def _ids(given: Iterable[object], known: Mapping[str, int], what: str) -> np.ndarray:
-    """Return the ids of tokens; an error counts those that it is about, and neither names nor suggests anybody."""
+    """Return the ids of tokens; an error gives numbers and contains no token."""
     tokens = tokens_of(given, what)
     ids = np.array([known.get(token, 0) for token in tokens], dtype=np.int64)
     missing, ambiguous = int((ids == 0).sum()), int((ids == AMBIGUOUS).sum())  # id 0 is the padding

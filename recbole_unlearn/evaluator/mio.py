@@ -57,7 +57,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Membership:
-    """What the oracle is trained and asked on; the same for every model of a run.
+    """The rows that the oracle is trained on and asked about; the same for every model of a run.
 
     Args:
         members: Training rows that remain.
@@ -90,7 +90,7 @@ class Membership:
     def trainers(self) -> np.ndarray:
         """Ids of the users who may train a network: those with members and others.
 
-        A user who appears with one label only would teach the network the user instead of the membership.
+        From a user with one label only the network would learn the user instead of the membership.
         """
         return np.intersect1d(self.owners(self.members), self.owners(self.others))
 

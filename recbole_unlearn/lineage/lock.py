@@ -19,7 +19,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def taking_turns(function: _Function) -> _Function:
-    """Let one thread of the process at a time into all functions that are decorated so.
+    """Decorate a function so that one thread of the process at a time runs any function decorated in this way.
 
     RecBole draws from global generators and reads the arguments of the process: two threads would disturb each other.
     """

@@ -170,7 +170,7 @@ def _load(ledger: Ledger, number: int) -> KeptSplit:
 
 
 def drop_from_splits(ledger: Ledger, hashes: Mapping[str, Sequence[bytes]]) -> None:
-    """Take withdrawn rows out of every kept split; call it inside a transaction.
+    """Remove withdrawn rows from every kept split; call it inside a transaction.
 
     Args:
         ledger: The ledger of the data set.

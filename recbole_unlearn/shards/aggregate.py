@@ -17,7 +17,7 @@ from recbole_unlearn.model.adapter import InfluenceAdapter
 
 @dataclass(frozen=True)
 class Aggregation:
-    """How sub-models are served together.
+    """How the sub-models are combined.
 
     Args:
         kind: ``mean`` of scores, or ``attention``, which is trained on all rows while the shards stay fixed.
