@@ -131,11 +131,11 @@ def shadows(model, dataset):
     head = [
         "",
         "worlds",
-        "served: forgotten or never there",
-        "refit: forgotten or never there",
+        "served: forgotten or never trained",
+        "refit: forgotten or never trained",
         "refit: true positives at 1 % false ones",
-        "refit: there or never there (power)",
-        "served, rows untouched: who left",
+        "refit: trained or never trained (power)",
+        "served, rows untouched: withdrawn or never trained",
     ]
     table = tabulate(rows, head, tablefmt="github", disable_numparse=True)
     where = f"{told['targets']} people, commit {told['commit'][:7]}"
