@@ -156,8 +156,8 @@ def load_for_withdrawal(
         checkpoint, config = read_model_file(model_file, given)
         if checkpoint.get("lineage", {}).get("compared"):
             raise ConfigError(
-                f"{str(model_file)!r} is of a comparison (withdraw_scope=train), which records nothing: nobody can tell what "
-                f"it forgot; withdraw from the model that it was made of, or from one that is trained anew"
+                f"{str(model_file)!r} is of a comparison (withdraw_scope=train), so there is no record of what it "
+                f"forgot; withdraw from the model that it was made of, or from a newly trained one"
             )
         return (config, *_model_and_data(model_file, checkpoint, config, "dataset" in given, session))
 

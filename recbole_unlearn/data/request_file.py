@@ -54,7 +54,7 @@ def _read_json(path: Path, text: str) -> dict[str, Any]:
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         if len(set(keys)) < len(keys):
-            raise RequestError(f"{path}: a key stands twice in an object of {len(keys)} keys; give each once")
+            raise RequestError(f"{path}: a key is repeated in an object of {len(keys)} keys; give each once")
         return dict(pairs)
 
     try:

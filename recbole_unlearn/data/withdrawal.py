@@ -148,7 +148,7 @@ def _ids(given: Iterable[object], known: Mapping[str, int], what: str) -> np.nda
         )
     if ambiguous:
         raise RequestError(
-            f"{ambiguous} of {len(tokens)} {what} tokens stand for several {what}s of the data set, which differ in outer "
-            f"blanks only, so that nobody can tell who is meant; take such blanks out of the atomic file, and train anew"
+            f"{ambiguous} of {len(tokens)} {what} tokens match several {what}s of the data set, which differ in outer blanks "
+            f"only; remove such blanks from the atomic file, and train again"
         )
     return ids

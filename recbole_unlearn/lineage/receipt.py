@@ -149,8 +149,8 @@ def render(content: dict[str, Any]) -> str:
     lines += [f"| ledger row | `{ledger['count']}` |", f"| ledger head | `{ledger['head']}` |"]
     lines += [
         "",
-        "The request's digest is keyed: it can be compared by whoever holds the ledger's key, by nobody else. Numbers of "
-        "rows are given as ranges, since an exact number can reveal who it was.",
+        "The request's digest is keyed: it can be compared only with the ledger's key. Numbers of rows are "
+        "given as ranges, since an exact number can reveal who it was.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -78,7 +78,7 @@ def asked_of(values: Mapping[str, Any]) -> Asked:
     if "withdraw" in values:
         named = WithdrawalRequest.from_file(str(values["withdraw"]), *fields)
         if named.sample:
-            raise RequestError("a drawn request names nobody; give the request.json of the run, or name the tokens")
+            raise RequestError("a drawn request names no token; give the request.json of the run, or name the tokens")
         request = Path(str(values["withdraw"]))
         spec = replace(spec, users=named.user_tokens, items=named.item_tokens, pairs=named.pair_tokens)
     ledger = _ledger(values)

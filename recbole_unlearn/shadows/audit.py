@@ -76,8 +76,8 @@ class Audit:
         roles = draw_roles(rows.user_tokens[targets], seed, worlds)
         if not (roles == FORGET).any(axis=1).all():
             raise ConfigError(
-                f"a shadow audit of {len(users)} users has {len(targets)} targets, and in one of its worlds nobody leaves; "
-                f"it needs some hundred users, or another seed than {seed}"
+                f"a shadow audit of {len(users)} users has {len(targets)} targets, and in one of its worlds none has the "
+                f"role FORGET; it needs some hundred users, or another seed than {seed}"
             )
         asked = {ORIGINAL: len(roles), **dict(_method_of(given, len(roles)) for given in methods)}
         bank, tags = Bank(folder, _digest(config, data, targets)), {name: _tag(config, name) for name in asked}
@@ -208,9 +208,7 @@ def _method_of(given: str, worlds: int) -> tuple[str, int]:
     name, _, most = given.partition(":")
     method_class(name)
     if most and not (most.isdecimal() and int(most) > 0):
-        raise ConfigError(
-            f"{given!r}: after the colon stands in how many worlds the method is asked, such as {name}:12"
-        )
+        raise ConfigError(f"{given!r}: after the colon must be the number of worlds of the method, such as {name}:12")
     wanted = int(most) if most else worlds
     return name, min(worlds, -(-wanted // BLOCK) * BLOCK)
 

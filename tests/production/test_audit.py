@@ -346,7 +346,7 @@ def test_the_report_tells_an_auditor_what_was_looked_for_and_names_nobody(ledger
         (["--audit=.,nowhere", "--withdraw=r.csv"], "does not exist"),
         (["--audit=", "--withdraw=r.csv"], "does not exist"),
         (["--audit=.", "--withdraw=none.csv"], "does not exist"),
-        (["--audit=.", "--withdraw=drawn.json"], "names nobody"),
+        (["--audit=.", "--withdraw=drawn.json"], "names no token"),
         (["--audit=.", "--dataset=shop"], "there is no ledger of 'shop'"),
         (["--audit=.", "--dataset=../shop"], "cannot be part of a file name"),
         (["--audit=.", "--withdraw=r.csv", "--prune=True"], "takes no --prune"),

@@ -114,7 +114,7 @@ def plan(path: Path, traces: Sequence[Trace], purge: Purge) -> Action:
 
 _REASONS = {
     REWRITE: "the rest of it stays as it is",
-    DELETE: "of this data set, made with those who withdrew, and made anew where it is needed",
+    DELETE: "of this data set, with withdrawn rows in it; it is made again when it is needed",
     STRIP: "a current model: its optimizer and what it computed go, its weights stay",
 }
 
