@@ -68,12 +68,12 @@ def run_unlearn(
     if config["dry_run"]:
         plan = what_would_go(data, withdrawal, methods.values())
         return {"plan": {**plan, "seconds_of_training": seconds_of_training(config, data)}}
-    config.final_config_dict["withdraw"] = None  # the path of a request file is written to no log and no file
+    config.final_config_dict["withdraw"] = None  # it was read; its path goes into no log and no file
     _start_logging(config, data)
     original = train_model(config, data)
     report = _compared(original, withdrawal, methods, saved)
     _write_report(config, report)
-    if withdrawal.request.sample:  # a request file given by the user is not copied to output_dir
+    if withdrawal.request.sample:  # who was named stands in the caller's own file, and in no second one
         withdrawal.request.save(Path(config["output_dir"]) / "request.json")
     ledger = str(ledger_folder(config)) if saved and withdrawal.scope == "all" else None
     of_test = report["methods"]["Original"]["utility"]["all"]

@@ -284,7 +284,7 @@ def train_for_method(
         config: A ``recbole_unlearn.Config``.
         dataset: The data set.
         method: Name of a method or an instance.
-        saved: Whether finished shards are kept in ``checkpoint_dir``, so that a run that was interrupted continues.
+        saved: Whether finished shards are kept in ``checkpoint_dir``, so that a run that was cut off goes on.
 
     Returns:
         An Unlearner whose model is a ``ShardEnsemble``; None for a method that unlearns from ``train_model``'s model.

@@ -47,9 +47,9 @@ def load_data_and_model(
         config, model, dataset, train_data, valid_data, test_data. ``Unlearner(config, model, dataset)`` unlearns from it.
 
     Raises:
-        UntrustedFileError: The file is a pickle and the caller does not trust it.
-        ConfigError: The file is not a checkpoint, or does not belong to the data set or model that was named.
-        LedgerError: The model was trained on rows that were withdrawn from the data set since.
+        UntrustedFileError: The file is a pickle and nobody said that it is trusted.
+        ConfigError: The file is no checkpoint, or does not belong to the data set or model that was named.
+        LedgerError: Rows were withdrawn from the data set that this model still remembers.
     """
     given = dict(config_dict or {})
     if trust_checkpoint is not None:

@@ -93,12 +93,12 @@ def _check_model_name(model_file: str | os.PathLike[str], name: str) -> None:
 
 
 def config_of(model: str, dataset: str, values: Mapping[str, Any]) -> Config:
-    """Return a Config of these values only, without the command-line arguments of the process."""
+    """Return a Config of these values alone: the arguments of the process are among them, or belong to another script."""
     return Config(model, dataset, config_dict=dict(values), argv=())
 
 
 def _config(saved: Mapping[str, Any], given: dict[str, Any]) -> Config:
-    """Return our Config with the values of a saved one; keys that are given replace them."""
+    """Return our Config with the values of a saved one, where nothing else is given."""
     model, name = saved["model"], saved["dataset"]
     folder = None if "data_path" in given else saved.get("data_path")
     asked = {key: value for key, value in given.items() if key not in ("model", "dataset")}

@@ -60,7 +60,7 @@ def what_would_go(
 
 
 def seconds_of_training(config: Any, data: WithdrawalDataset) -> float:
-    """Estimate the seconds of the config's training from a few batches on a temporary model.
+    """Return about how long the training of the config takes: a few batches on a model that is thrown away, times all.
 
     Early stopping, evaluation and other load are not included.
     """

@@ -1,4 +1,4 @@
-"""Makes the report of a run: the table for the terminal, and ``report.json``."""
+"""The report of a run: one table for the terminal, and ``report.json``."""
 
 from __future__ import annotations
 

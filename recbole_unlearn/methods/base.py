@@ -35,7 +35,7 @@ class UnlearnContext:
             the given one, by the keywords of ``checkpoints.best.train_until_best``. Returns the model and its
             diagnostics.
         shard_trainer: Returns what trains shards of the retained rows, for methods that unlearn from shards.
-        setting: Returns a value of the config by its key, such as EASE's ``reg_weight``, which the model does not store.
+        setting: Returns a key of the config by its name, such as EASE's ``reg_weight``, which the model does not keep.
     """
 
     model: Any
@@ -113,7 +113,7 @@ class UnlearnMethod(ABC):
 
     A new one is a subclass with ``name`` and, if it has options, the decorator ``dataclass(frozen=True, kw_only=True)``.
     ``needs_adapter`` says whether the method looks into the model; one that only trains works with every model.
-    ``fulfils`` says which duties of a policy it fulfils for all users withdrawn before: ``relearn``, ``retrain``. A method of
+    ``fulfils`` says which duties of a policy it fulfils for all who left before: ``relearn``, ``retrain``. A method of
     this package has a yaml in ``properties/method`` that says what its options mean.
 
     Raises:

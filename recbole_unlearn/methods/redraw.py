@@ -53,10 +53,10 @@ class RedrawItems(UnlearnMethod):
     collaborate: bool = True
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
-        """Return the model with items that were never trained on a withdrawn row."""
+        """Return the model with items that never saw a withdrawn row."""
         adapter, rows = InfluenceAdapter.of(context.model), context.rows
         solver = SCIF() if self.collaborate else SIF()
-        if len(context.partial):  # their embeddings would pass on what is withdrawn to the new items
+        if len(context.partial):  # their rows would teach the new items what leaves
             solver.unlearn(context)
         adapter.drop_edges(*context.forgotten)
         every = np.arange(1, len(rows.item_tokens))

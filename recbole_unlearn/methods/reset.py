@@ -22,7 +22,7 @@ class ResetUE(UnlearnMethod):
     name = "ResetUE"
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
-        """Reset the embeddings in place; each draw is keyed by the seed and the token."""
+        """Reset the rows in place; each draw is keyed by the seed and the token."""
         adapter = InfluenceAdapter.of(context.model)
         adapter.drop_edges(*context.forgotten)
         users = context.gone

@@ -32,7 +32,7 @@ class Look:
 
     Args:
         unlearner: Before the withdrawal.
-        request: The part of it that the model was trained on.
+        request: What the model knows of it.
     """
 
     def __init__(self, unlearner: Unlearner, request: WithdrawalRequest) -> None:

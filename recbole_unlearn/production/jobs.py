@@ -1,4 +1,4 @@
-"""The jobs of the entry point except comparison, benchmark and explain."""
+"""The jobs of the entry point beside the comparison, each of which stands alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads pickles and files of torch and joblib without running anything in them."""
+"""Pickles, and files of torch and joblib: read without running anything in them, where the reader for that is there."""
 
 from __future__ import annotations
 
