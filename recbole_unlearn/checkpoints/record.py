@@ -145,6 +145,6 @@ def _entry(ledger: Ledger, one: Unsaved, hashes: Hashes, path: str | os.PathLike
         "catches_up": one.catches_up,
         "version": __version__,
         **one.entry,
-        # Without the key nobody can try out whose withdrawal leads to these weights.
+        # Keyed, so that it cannot be tried out whose withdrawal leads to these weights.
         **{name: keyed_weights(ledger.key, one.entry[name]) for name in ("model_before", "model_after")},
     }

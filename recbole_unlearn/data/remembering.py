@@ -43,7 +43,7 @@ class RememberingDataset(CheckedDataset):
     _places: Any = ()  # of the rows that are left of a file after all filters
     _dropped: pd.DataFrame | None = None  # the other rows: of filters of counts and values, of missing names
     newer_rows: pd.DataFrame | None = None
-    is_completed: bool = False  # whether rows that left since were put back, whose parts nobody knows any more
+    is_completed: bool = False  # whether rows that were withdrawn since were put back; their parts are no longer known
     withdrawn_items: np.ndarray = np.array([], dtype=np.int64)
 
     def __init__(

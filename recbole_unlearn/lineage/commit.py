@@ -175,7 +175,7 @@ def _recover(ledger: Ledger, disk: Disk, gives_up: bool = False) -> bool:
     if state["stage"] == "written":
         now, new = file_digest(target), file_digest(temporary)
         if now is None and new is None and not gives_up:
-            return False  # it was moved: whoever names its new place finishes it
+            return False  # it was moved: a call with its new path finishes it
         if now == state["after"] or (new == state["after"] and now in (state["before"], None)):
             logging.getLogger(__name__).warning(f"finishing the interrupted withdrawal from {str(target)!r}")
             _finish(ledger, disk)

@@ -84,7 +84,7 @@ def svd_rows(rows: Interactions, dims: int, start_score: float) -> tuple[np.ndar
     pairs = rows.users[liked], rows.items[liked]
     shape = len(rows.user_tokens), len(rows.item_tokens)
     matrix = csr_array((np.ones(len(pairs[0]), dtype=np.float32), pairs), shape=shape)
-    matrix.data[:] = 1.0  # a pair counts once, however often it stands in the rows
+    matrix.data[:] = 1.0  # a pair counts once, however often it occurs in the rows
     degrees = [np.maximum(np.asarray(matrix.sum(axis=axis)), 1.0) for axis in (1, 0)]
     coo = matrix.tocoo()
     matrix.data = (1.0 / np.sqrt(degrees[0][coo.row] * degrees[1][coo.col])).astype(np.float32)

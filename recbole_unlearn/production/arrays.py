@@ -16,7 +16,7 @@ from recbole_unlearn.production.trace import NotInspected
 _PLAIN = re.compile(r"[<>|=]?(?:[biufc?SUVOMm])\d{0,6}(?:\[\d{0,4}[A-Za-z]{1,2}\])?")
 _MODULES = re.compile(r"(numpy|numpy\._?core\.\w+|numpy\.core|numpy\._core)")
 _NEW_ARRAYS = {"_reconstruct", "ndarray"}
-_EMPTY_ITEMS = 1 << 20  # items of no bytes: as many as nobody minds
+_EMPTY_ITEMS = 1 << 20  # most items of zero bytes that are accepted
 _UNITS = {"Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as", "generic"}
 
 

@@ -38,7 +38,7 @@ def earlier_jobs(ledger: Ledger, dataset: WithdrawalDataset, model_file: str | P
     jobs = [job_of(dataset, named, ledger, "ledger")] if named else []
     for kinds in owed(ledger, model_file):
         whole = named_by(ledger, dataset, _tombstones(ledger, kinds))
-        request = whole.minus(named)  # nobody is withdrawn twice
+        request = whole.minus(named)  # each is withdrawn once
         there = request_hashes(ledger.key, whole)
         unnamed = {kind: [digest for digest in kinds[kind] if digest not in there[kind]] for kind in kinds}
         if request or any(unnamed.values()):

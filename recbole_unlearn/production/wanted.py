@@ -13,7 +13,7 @@ from recbole_unlearn.production.spec import Spec
 _MOST_CACHED = 1 << 18  # tokens
 _WHOLE = re.compile(r"-?\d+\.0+")
 _POWER = re.compile(r"-?\d(\.\d*)?[eE]\+?\d{1,2}")
-_SHORTEST = 6  # characters of a token that says who it is wherever it stands
+_SHORTEST = 6  # characters of a token that is recognised wherever it occurs
 _LONGEST = 1000  # characters of a token; what is longer is none
 
 

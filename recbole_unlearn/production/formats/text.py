@@ -24,7 +24,7 @@ _LOG_LINE = re.compile(
 )
 _ABOUT_PEOPLE = re.compile(r"withdraw|forget|request|unlearn|erase|opt_?out|gdpr|blacklist|blocklist")
 _SAMPLE = 40  # lines
-HEAD = 1 << 16  # bytes that are looked at to tell what a file is
+HEAD = 1 << 16  # bytes that are read to recognise what a file is
 
 
 def text(place: Place, stream: IO[bytes], head: bytes, wanted: Wanted) -> Iterator[Trace]:

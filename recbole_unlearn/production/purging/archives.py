@@ -23,7 +23,7 @@ from recbole_unlearn.production.purging.arrays import rows_of_archive, write_npy
 from recbole_unlearn.production.purging.cut import Cut, LeftAlone, Rows
 from recbole_unlearn.production.trace import NotInspected, Place
 
-Rewrite = Callable[[Place, IO[bytes], IO[bytes], Cut], Rows | None]  # None: nobody was in it, and it was copied
+Rewrite = Callable[[Place, IO[bytes], IO[bytes], Cut], Rows | None]  # None: it had no trace and was copied
 UNPACKED = 1 << 36  # bytes that may be written of one packed file: a copy of it needs that much room
 _IN_MEMORY = 1 << 24
 

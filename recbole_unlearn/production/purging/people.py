@@ -12,7 +12,7 @@ from recbole_unlearn.production.spec import Spec
 from recbole_unlearn.production.trace import Place
 from recbole_unlearn.production.wanted import Wanted, is_number
 
-Above = tuple[str, ...]  # the names under which a piece stands, the last two of them
+Above = tuple[str, ...]  # the last two of the names under which a piece is found
 
 
 class _Everybody(Wanted):
@@ -25,7 +25,7 @@ class _Everybody(Wanted):
         return True
 
     def token(self, token: object) -> bool:
-        return False  # a word under no name is nobody
+        return False  # a word under no name is not a token
 
 
 class People:
