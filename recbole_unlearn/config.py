@@ -190,7 +190,7 @@ class Config(RecBoleConfig):
         self.internal_config_dict.update(_merged(*layers))
         method = self.external_config_dict.get("unlearn_method", self.internal_config_dict["unlearn_method"])
         self.internal_config_dict.update(method_defaults(str(method)) if str(method) in presets.names("method") else {})
-        # Progress bars are shown on a terminal only.
+        # Progress bars are for people: none where nobody watches the terminal.
         self.internal_config_dict["show_progress"] = sys.stderr.isatty() and "CI" not in os.environ
 
 

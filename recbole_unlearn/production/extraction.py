@@ -22,7 +22,7 @@ from recbole_unlearn.lineage.receipt import as_range
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.trainer import Unlearner
 
-# An exact figure can reveal who it was: with the old model and the old rows the figure of each user can be computed.
+# An exact figure can tell who it was: whoever holds the old model and the old rows can compute everybody's.
 _STEP_OF_FEW, _STEP = 0.05, 0.01
 _SHARE = 10  # a rehearsal takes out a tenth of the users at most
 
@@ -69,7 +69,7 @@ class Look:
         """
         numbers = {"users": 0 if self._halves is None else len(self._halves.users), "of": self._of}
         told: dict[str, Any] = {"before": self._before, "after": self._read(), "calibrated": self._calibrated}
-        # How many people share an item can reveal which item it was.
+        # How many people share an item can tell which item it was.
         return told | (numbers if self._names_users else {name: as_range(number) for name, number in numbers.items()})
 
 
