@@ -1,4 +1,4 @@
-"""The shadow audit: trains worlds, runs each method in each of them, and computes the figures."""
+"""The shadow audit: trains worlds, has each method forget in each of them, and reads who is told from whom."""
 
 from __future__ import annotations
 
@@ -208,7 +208,9 @@ def _method_of(given: str, worlds: int) -> tuple[str, int]:
     name, _, most = given.partition(":")
     method_class(name)
     if most and not (most.isdecimal() and int(most) > 0):
-        raise ConfigError(f"{given!r}: after the colon must be the number of worlds of the method, such as {name}:12")
+        raise ConfigError(
+            f"{given!r}: after the colon stands in how many worlds the method is asked, such as {name}:12"
+        )
     wanted = int(most) if most else worlds
     return name, min(worlds, -(-wanted // BLOCK) * BLOCK)
 
