@@ -1,13 +1,13 @@
-"""What RecBole 1.2.1 needs on today's numpy, scipy and torch, each piece with its reason.
+"""Patches that let RecBole 1.2.1 run on current numpy, scipy and torch, each with its reason.
 
-``apply()`` runs when ``recbole_unlearn`` is imported. It adds names that are missing and touches nothing else; RecBole's
-modules are mended when they are imported, so a script that never imports RecBole never pays for it. Where RecBole itself,
-or the pandas that it was written for, is missing, the import says what to install; ray is lent where it is missing, to the
-one module of RecBole that imports it.
+``apply()`` runs when ``recbole_unlearn`` is imported. It adds missing names to numpy and scipy and changes nothing else
+there. RecBole's modules are patched when they are imported, so a script that never imports RecBole spends no time on it. If
+RecBole is missing, or pandas is too new for it, the import says what to install. Without ray, RecBole's ``quick_start``
+gets a placeholder while it is imported.
 
 ``torch.load`` itself stays as it is. RecBole's checkpoints are pickles, which run code when they are loaded; torch
-refuses them since 2.6. Only calls that stand in RecBole's own modules may load one, and only a file that this process
-wrote and nobody changed since, one that the script handed to ``recbole.quick_start.load_data_and_model``, or one named
+refuses them since 2.6. Only calls within RecBole's own modules may load one, and only these files: one that this process
+wrote and that is unchanged since, one that the script passed to ``recbole.quick_start.load_data_and_model``, or one named
 with ``trust``.
 """
 
@@ -27,7 +27,7 @@ _trusted: dict[str, tuple[int, int, int]] = {}
 
 
 def apply() -> None:
-    """Mend numpy, scipy and, as they are imported, the modules of RecBole. Calling it again changes nothing."""
+    """Patch numpy and scipy, and the modules of RecBole as they are imported. Calling it again changes nothing."""
     _restore_numpy_names()
     _restore_dok_update()
     _silence_recboles_future_warnings()
@@ -153,7 +153,7 @@ def _refuse_pandas_3() -> None:
 
 
 def _lend_ray() -> None:
-    """``recbole.quick_start`` imports ``ray.tune`` for a search with ray alone; without ray it gets one that says so."""
+    """``recbole.quick_start`` imports ``ray.tune`` only for a search with ray; without ray it gets a placeholder."""
     if importlib.util.find_spec("ray") is not None:
         return
 
@@ -169,7 +169,7 @@ def _lend_ray() -> None:
 
 
 def _take_ray_back() -> None:
-    """Nobody else finds the lent one: other libraries look for ray to learn whether it is there."""
+    """Remove the placeholder, since other libraries test whether ray can be imported."""
     for name in ("ray.tune", "ray"):
         if getattr(sys.modules.get(name), "__spec__", None) is None:
             sys.modules.pop(name, None)

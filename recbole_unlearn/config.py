@@ -1,4 +1,4 @@
-"""RecBole's Config with this plugin's keys, its layers of defaults, and a check of every key and value."""
+"""RecBole's Config with this plugin's keys and defaults; it checks every key and value."""
 
 import ast
 import copy

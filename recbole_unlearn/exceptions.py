@@ -34,15 +34,15 @@ class ShardError(UnlearnError, RuntimeError):
 
 
 class UntrustedFileError(InputError):
-    """A file is a pickle, which runs code when it is loaded, and nobody said that it is trusted."""
+    """A file is a pickle, which runs code when it is loaded, and the caller does not trust it."""
 
 
 class LedgerError(InputError):
-    """The ledger, its key or a file that it vouches for is missing, broken, or disagrees with the rest."""
+    """The ledger, its key, or a model or receipt that it records is missing, damaged or inconsistent."""
 
 
 class StorageError(UnlearnError):
-    """The disk refused a write; what was there before is still there."""
+    """The disk could not be written; the old files are unchanged."""
 
 
 def suggest(given: str, allowed: Iterable[str]) -> str:
@@ -59,7 +59,7 @@ def suggest(given: str, allowed: Iterable[str]) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return in one line why something failed, without what files hold: rows are people, and errors end up in logs.
+    """Return in one line why something failed, without content of files: it can name people, and errors are logged.
 
     Quoted values of another library's message are left out, from the first to the last; names of columns, line numbers
     and positions stay.

@@ -1,4 +1,4 @@
-"""The main job in one call: train, withdraw, unlearn, measure."""
+"""``run_unlearn``: train, withdraw, unlearn and measure in one call."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def run_unlearn(
 
 
 def _recboles(original: Unlearner) -> dict[str, Any]:
-    """Return what RecBole's ``run_recbole`` says of a training."""
+    """Return the part of the result that RecBole's ``run_recbole`` returns, too."""
     score = float(original.best_valid_score)
     return {
         "best_valid_score": score if math.isfinite(score) else None,

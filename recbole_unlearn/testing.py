@@ -1,4 +1,4 @@
-"""Tests for methods of your own: what every method of this package promises, on every kind of request. Needs pytest.
+"""Tests for your own methods: what every method promises, for every kind of request. Needs pytest.
 
 Five lines test a method::
 
@@ -70,7 +70,7 @@ class MethodConformance:
         monkeypatch.chdir(tmp_path)  # RecBole writes logs into the current folder
 
     def test_it_keeps_its_promises(self, model: str, kind: str) -> None:
-        """It forgets, gives the same bits again, keeps shapes, stays finite, and has nothing to do a second time."""
+        """It forgets, is deterministic, keeps shapes, gives finite numbers, and does nothing for a repeated request."""
         original, request = self._unlearns_from(model), REQUESTS[kind]
         unlearner, outcome = self._unlearned(original, request)
         again, _ = self._unlearned(original, request)

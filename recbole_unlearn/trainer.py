@@ -1,4 +1,4 @@
-"""The Unlearner: RecBole's Trainer that can also forget."""
+"""The Unlearner: RecBole's Trainer with `unlearn`."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ class Unlearner(CheckpointTrainer):
 
     @property
     def dataset(self) -> WithdrawalDataset | None:
-        """The data set; after a withdrawal without its rows, a view that is made when it is first asked for."""
+        """The data set. After a withdrawal: a view without the withdrawn rows, built on first access."""
         found = self._view()
         self._view = lambda: found  # keeps nothing of the way there
         return found
 
     def copy(self) -> Unlearner:
-        """Return an Unlearner with a copy of the model, of the same data set: to unlearn from, while this one stays."""
+        """Return an Unlearner with a copy of the model and the same data set; unlearning from it does not change this one."""
         return type(self)(self.config, copy.deepcopy(self.model), self.dataset)
 
     @taking_turns
@@ -98,15 +98,15 @@ class Unlearner(CheckpointTrainer):
             method: Name of a method or an instance; ``unlearn_method`` of the config by default.
             scope: ``train`` or ``all``; by default ``withdraw_scope`` of the config, else what the request says.
             alone: Whether shards are trained one after the other and none is taken from the store, each to be timed alone.
-            for_memory: Whether the peak memory is measured from a tidied heap; the time pays for the tidying.
+            for_memory: Whether freed memory is returned to the system first, to measure the peak; this takes time.
 
         Returns:
             The outcome with its diagnostics; the time and memory that it took stand in ``self.last_cost``. A request for
-            rows that are gone already changes nothing. Finding the rows is a pass over all of them; ``methods.indexed``
+            rows that were withdrawn before changes nothing. Finding the rows is a pass over all of them; ``methods.indexed``
             has requests whose cost is independent of the number of rows.
 
         Raises:
-            ConfigError: The method cannot follow how negatives are drawn.
+            ConfigError: The method does not support the way in which negatives are drawn.
             RequestError: The request does not fit the data set.
             UnsupportedModelError: The method needs an adapter and the model has none.
         """
@@ -123,7 +123,7 @@ class Unlearner(CheckpointTrainer):
 
     @taking_turns
     def follow_up(self, method: str | UnlearnMethod) -> Outcome:
-        """Let a method, such as ``RetrainSVD`` or ``Retrain`` after SCIF, work on the rows that remain; nobody else leaves.
+        """Run a method on the retained rows without a new withdrawal, such as ``RetrainSVD`` after SCIF.
 
         Returns:
             The outcome; ``save`` records it as a row of the ledger that withdraws nothing.
@@ -156,7 +156,7 @@ class Unlearner(CheckpointTrainer):
         alone: bool,
         for_memory: bool,
     ) -> tuple[Withdrawal, Outcome, str]:
-        """Find the rows and run the method on the clock; return withdrawal, outcome and the weights' digest before."""
+        """Find the rows and run the method, timed; return withdrawal, outcome and the weights' digest before."""
         withdrawal: Withdrawal | None = None
         before = ""
 
@@ -232,7 +232,7 @@ class Unlearner(CheckpointTrainer):
 
         Args:
             path: The file to write or to replace.
-            unsaved: What is recorded, where the caller knows more of the withdrawals than this Unlearner.
+            unsaved: What is recorded, if the caller has more records than this Unlearner.
             session: The ledger, if the caller opened it.
 
         Returns:
@@ -241,7 +241,7 @@ class Unlearner(CheckpointTrainer):
         Raises:
             ConfigError: The model also forgot a request of scope ``train``, and a comparison's model replaces no other.
             LedgerError: The file or the ledger changed since the model and its data set were loaded.
-            StorageError: The disk refused; the old file is still there.
+            StorageError: The disk could not be written; the old file is still there.
         """
         with nullcontext(session) if session is not None else LedgerSession() as opened:
             saved = save_model(self, path, self.unsaved if unsaved is None else unsaved, opened)

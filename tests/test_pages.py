@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.pages import modules
 from tests.test_layering import FLOORS, INERT, WITHOUT_RECBOLE
 
 ROOT = Path(__file__).parent.parent
@@ -66,3 +67,18 @@ def test_the_glossary_defines_each_term_once_and_says_where_it_is():
     assert len(rows) > 70
     assert sorted(set(terms)) == sorted(terms)
     assert all(len(row) == 3 and row[2].strip() for row in rows)
+
+
+def test_the_page_of_modules_names_every_file_and_what_it_does():
+    assert modules.PAGE.read_text() == modules.page(), "write it anew: python -m benchmarks.pages.modules"
+    assert set(modules.modules()) >= {"trainer.py", "data/", "data/request.py", "production/formats/sqlite.py"}
+    assert [name for name, line in modules.modules().items() if not line.endswith((".", "?"))] == []
+
+
+def test_an_added_file_and_a_changed_line_show_in_the_page_of_modules(tmp_path):
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "__init__.py").write_text('"""A part."""\n')
+    (tmp_path / "part" / "one.py").write_text('"""One line.\n\nMore.\n"""\n')
+    (tmp_path / "main.py").write_text('"""The main file."""\n')
+    expected = {"main.py": "The main file.", "part/": "A part.", "part/one.py": "One line."}
+    assert modules.modules(tmp_path) == expected

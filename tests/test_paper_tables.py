@@ -112,7 +112,7 @@ def test_verdicts_are_computed(scripts):
     assert verdict(good, "Figure 8: CIF above").holds is True
     assert verdict(good, "Figure 8: CIF above").papers_own is True
     assert verdict(good[:1], "Figure 8: CIF above").verdict == "not measured"  # one seed tells no order
-    assert verdict(good, "SCIF costs the other users nothing").holds is True
+    assert verdict(good, "SCIF costs the retained users nothing").holds is True
     assert verdict(good, "Figure 7: SCIF").holds is True
     assert verdict(good, "Figure 7: RecEraser").verdict == "not measured"
     assert verdict(good, "the strong oracle's AUC").holds is True
@@ -197,7 +197,7 @@ def test_relearning_takes_as_long_as_retrains(scripts, epochs, verdict, monkeypa
     monkeypatch.setattr(scripts["claims"], "read_lines", lambda name: [{"relearn": measured}])
     claim = claim_of(scripts, lines_with("SCIF", "relearn", epochs, dataset="ml-100k"), "relearn")
     assert claim.verdict == verdict
-    assert ("where the rows stand" in claim.why) == (epochs == [35, 34, 36])
+    assert ("the position of the embeddings" in claim.why) == (epochs == [35, 34, 36])
     if epochs[2] == 200:
         assert claim.here == "SCIF 34 to > 200 (2 of 3), Retrain 50.0 ± 0.0"
     assert claim_of(scripts, lines_with("Retrain", "relearn", [200, 200, 200]), "relearn").holds is None
@@ -207,8 +207,8 @@ def test_relearning_sooner_is_divided_into_place_and_memory(scripts):
     told = {"Retrain": 50, "SCIF on Retrain": 40, "SCIF": 37}
     line = {"relearn": {name: {"epochs": epochs} for name, epochs in told.items()}}
     text = scripts["claims"].place_or_memory([line])
-    assert "-10.0 epochs are where the rows stand" in text
-    assert "-3.0 are what items" in text
+    assert "-10.0 epochs are due to the position of the embeddings" in text
+    assert "-3.0 are due to what items" in text
     assert scripts["claims"].place_or_memory([]) == ""
 
 

@@ -350,7 +350,7 @@ def test_a_key_remembers_its_ledgers_wherever_it_lies(here, how, capsys):
         withdraw("u4", model="saved/other.pth", **key)
     config = load_data_and_model(NEUMF, config_dict=key)[0]
     shutil.rmtree(PLACE)
-    with pytest.raises(LedgerError, match=r"is gone, but its key '.*my\.key' remembers it"):
+    with pytest.raises(LedgerError, match=r"is gone, but its key '.*my\.key' lists it"):
         create_dataset(config)
     with pytest.raises(LedgerError, match="is gone"):
         withdraw("u4", model="saved/LightGCN.pth", **key)

@@ -1,7 +1,10 @@
 """Files and functions stay small, and the architecture page says how small."""
 
+import importlib
+
 import pytest
 
+from benchmarks.pages import sizes
 from benchmarks.pages.sizes import BEGIN, END, PAGE, figures, files, functions
 
 TOLERANCE = 0.1  # the page is written anew when the layout changes, not with every line
@@ -31,3 +34,22 @@ def test_the_page_says_what_is_measured(name):
     assert told == pytest.approx(list(figures()[name]), rel=TOLERANCE, abs=1), (
         "write it anew: python -m benchmarks.pages.sizes"
     )
+
+
+def test_the_page_says_the_root_files_and_the_coverage(tmp_path):
+    section = PAGE.read_text().split(BEGIN)[1].split(END)[0]
+    assert f"holds {sizes.root_files()} files" in section, "write it anew: python -m benchmarks.pages.sizes"
+    assert f"less than {sizes.coverage_floor()} %" in section
+    (tmp_path / "setup.cfg").write_text("[coverage:run]\nbranch = True\n")
+    assert sizes.coverage_floor(tmp_path / "setup.cfg") is None
+
+
+@pytest.mark.parametrize("script", ["sizes", "modules"])
+def test_asking_a_page_script_for_help_writes_nothing(script, monkeypatch, tmp_path, capsys):
+    module = importlib.import_module(f"benchmarks.pages.{script}")
+    monkeypatch.setattr(module, "PAGE", tmp_path / "page.md")
+    with pytest.raises(SystemExit) as ended:
+        module.main(["--help"])
+    assert ended.value.code == 0
+    assert "Run ``python -m" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []

@@ -98,7 +98,7 @@ def withdrawn(rows, where, dataset, model):
     """At least .9 of popularity's, and not above it: the interval of the excess over seeds does not lie above 0."""
     shares, excess = (column(rows, name, method="SCIF", **AT) for name in ("withdrawn_share", "taste.mean"))
     original = average(rows, "withdrawn_share", method="Original", **AT)
-    text = "SCIF serves withdrawn users as users never seen: NDCG@10 at least .9 of popularity's, and not above it"
+    text = "SCIF serves withdrawn users like unknown users: NDCG@10 at least .9 of popularity's, and not above it"
     if not shares or not excess:
         return [Claim(where, text, "", "", 0, None)]
     above = np.mean(excess) > (half_interval(excess) or 0.0)
@@ -124,7 +124,7 @@ def relearn(rows, where, dataset, model):
 
 
 def place_or_memory(lines):
-    """Return what part of SCIF's earlier relearning is where its rows stand, and what part is memory (relearn.py)."""
+    """Return how much of SCIF's earlier relearning is due to its embeddings, and how much to memory (relearn.py)."""
     if not lines:
         return ""
     epochs = [{name: told["epochs"] for name, told in line["relearn"].items()} for line in lines]
@@ -133,9 +133,10 @@ def place_or_memory(lines):
         for method, other in (("SCIF on Retrain", "Retrain"), ("SCIF", "SCIF on Retrain"))
     )
     return (
-        f"{with_interval(place, 1)} epochs are where the rows stand, for the rows that SCIF solves in Retrain, which has no "
-        f"memory of these users, relearn as much sooner than Retrain's own; {with_interval(memory, 1)} are what items and "
-        f"shared layers remember, which SCIF does not touch (`relearn.py`, {len(lines)} seeds)"
+        f"{with_interval(place, 1)} epochs are due to the position of the embeddings: those that SCIF solves in Retrain's "
+        f"model, which has no memory of these users, relearn that much sooner than Retrain's own; "
+        f"{with_interval(memory, 1)} are due to what items and shared layers remember, which SCIF does not change "
+        f"(`relearn.py`, {len(lines)} seeds)"
     )
 
 
@@ -145,6 +146,6 @@ def untouched(rows, where, dataset, model):
         return []
     found = [row for row in rows if row["method"] == "SCIF" and row["ndcg@10"] is not None]
     equal = [row["ndcg@10"] == row["original_ndcg@10"] for row in found]
-    text = "SCIF costs the other users nothing: NDCG@10 of retained users equals the original's"
+    text = "SCIF costs the retained users nothing: NDCG@10 of retained users equals the original's"
     here, seeds = f"equal in {sum(equal)} of {len(equal)} cells", len(distinct(found, "seed"))
     return [Claim(where, text, "loses 6 to 9 %", here, seeds, all(equal) if equal else None)]

@@ -81,7 +81,7 @@ def order_reason(rows, failing):
     if not failing.keys() & set(ACROSS):
         shares = ", ".join(f"{name} {shown(column(rows, 'withdrawn_share', method=name, **AT))}" for name in ABLATION)
         return (
-            "collaboration changes the rows of withdrawn users alone (retained users have the same NDCG@10 with and "
+            "collaboration changes only the embeddings of withdrawn users (retained users have the same NDCG@10 with and "
             f"without), so the difference is theirs: of popularity's NDCG@10 they have {shares}; {' and '.join(outcomes)}"
         )
     moved = with_interval(paired(rows, "retained_ndcg@10", "SIF", "IF", **AT), 4)
@@ -136,7 +136,7 @@ def stock_claim(method, bound, how, here, seeds, holds):
 
 def selective(cka, rows):
     """Figure 3: the rows of withdrawn users leave the original's, those of the others and of items stay with it."""
-    what = "Figure 3: the withdrawn users' rows move (debiased relative CKA under .5), the others stay (.9 or more)"
+    what = "Figure 3: the withdrawn users' embeddings change (debiased relative CKA under .5), the others stay (.9 or more)"
     paper, found = "yes, on ML-1M", []
     for line in cka:
         figures = {name: part["relative_debiased"] for name, part in line["cka"]["RetrainAgain"].items()}

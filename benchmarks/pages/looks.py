@@ -7,7 +7,7 @@ docs/production.md, docs/interactions.md and docs/withdrawn_row.md. Every figure
 import numpy as np
 from tabulate import tabulate
 
-from benchmarks.pages.first_look import CELLS, figures, lines_of
+from benchmarks.pages.items_remember import CELLS, figures, lines_of
 from benchmarks.pages.records import write_between
 from benchmarks.pages.tables import commits, seeds_of
 

@@ -31,30 +31,31 @@ INTRO = """# Results
 
 Li et al. (2023) beside this project, written by `python -m benchmarks.pages.paper_tables` from the json lines under
 `benchmarks/results/`, which `python run_unlearn.py --benchmark=benchmarks/grids/paper.yaml` (and the other grids there)
-wrote. Retrain is the yardstick: everything stands beside it, and beside a second Retrain of another seed
-(RetrainAgain), which is the yardstick's own noise. The paper does not use ml-100k; what it prints for ML-1M stands
+wrote. Every figure is compared with Retrain's, and with that of a second Retrain with another seed (RetrainAgain),
+which shows how much Retrain itself varies. The paper does not use ml-100k; its figures for ML-1M are printed
 there. The witnesses and Table 3 with every K are on [a page of their own](results_tables.md).
 """
-GLANCE = """- `yes`: it holds. **no**: it does not; why stands below.
-- `weak`: it holds, but the oracle's AUC on the model before the withdrawal is under .75, too little to have seen the
-  opposite; where the claim is that AUC itself, its aim is reached and still under .75.
+GLANCE = """- `yes`: it holds. **no**: it does not; the reason is below.
+- `weak`: it holds, but the oracle's AUC on the model before the withdrawal is under .75, so it might
+  not have shown the opposite; if the claim is about that AUC itself, its aim is reached and still under .75.
 - `wide`: the mean over seeds reaches the bound and decides, but its 95 % interval (Student's t over seeds) crosses it.
-- `1 seed`: it holds on one seed, which has no interval and is no yes.
-- `blind`: it rests on the strong oracle alone, where the users who left share one row or hold a draw. It reads about .5 there
-  whatever the items remember ([what items remember](first_look.md)), so the verdict is withdrawn.
+- `1 seed`: it holds on one seed, which has no interval and does not count as yes.
+- `blind`: it rests on the strong oracle alone, where withdrawn users share one embedding or have an untrained
+  draw. Its AUC is then about .5 whatever the items remember ([what items remember](items_remember.md)), so the verdict is
+  withdrawn.
 - `–`: the claim is not about this setting.
 
-A method is above another where the 95 % interval of the seeds' differences lies above 0 (not told apart counts as no), and
-needs as many epochs where that interval holds 0. ADM is amazon-digital-music-5core. The figures behind each verdict stand
-under [One by one](#one-by-one)."""
+A method is above another where the 95 % interval of the seeds' differences lies above 0 (no significant difference counts
+as no), and needs as many epochs where that interval holds 0. ADM is amazon-digital-music-5core. The figures of each verdict
+are under [One by one](#one-by-one)."""
 CANNOT = """## What cannot hold as printed
 
-- A SCIF that changes the withdrawn users' rows alone leaves NeuMF's scores of everybody else bit-identical, so the
-  printed losses of 6 to 9 % mean that more was changed, or that the evaluation differs.
+- A SCIF that changes only the withdrawn users' embeddings leaves NeuMF's scores of all other users bit-identical, so
+  the printed losses of 6 to 9 % mean that more was changed, or that the evaluation differs.
 - The printed NDCG on ADM falls from .574 at K = 5 to .332 at K = 20, where a user has about six test rows: it seems
   to be divided by an ideal list of K hits. Ratios to Retrain are compared, not absolutes.
-- The paper's oracle trains on the rows that it is asked about. Ours is cross-fitted by user, so that it reads .5
-  where nothing is remembered. A strong oracle stands beside it: [protocol](protocol.md).{oracle}
+- The paper's oracle trains on the rows that it is asked about. Ours is cross-fitted by user, so that its AUC is .5
+  if nothing is remembered. The strong oracle is measured as well: [protocol](protocol.md).{oracle}
 - Table 1 shows unfiltered sizes although a filter of 5 interactions is stated. The filtered sets run here, ml-100k as
   it is.
 - HR@20 .6758 and NDCG@20 .8054 of LightGCN's Retrain are misprints.
@@ -62,14 +63,14 @@ CANNOT = """## What cannot hold as printed
 ## How to read the tables
 
 Mean ± standard deviation over seeds; figures in square brackets are the 95 % interval of the mean over seeds
-(Student's t). Each row says how many seeds are behind it, and `(n = 2)` that a figure in it has fewer. Rows of
+(Student's t). Each row says how many seeds it has, and `(n = 2)` that a figure in it has fewer. Rows of
 different seeds are not compared more closely than their spread allows. `X, learned` is the ensemble of shards before
 the withdrawal: what `Original` is to the other methods. `of the way` is (learned - method) / (learned - Retrain) in
 AUC, left out where the oracle is too weak on what was learned. `(popularity)` is what RecBole's Pop gives the same
 users: where it is near Retrain, a share of Retrain's says little. The bound of completeness is this project's own,
 for SCIF and IF alike; the paper prints differences, no bound.
 
-SCIF-items is made for [single interactions](interactions.md). Where whole users leave, the tables show the utility
+SCIF-items is made for [single interactions](interactions.md). If whole users withdraw, the tables show the utility
 that it keeps{items}. For whole users SCIF is the method.
 """
 ACC = """ACC of a constant answer is the larger class's share of the rows asked about: .5 only where both classes are equally

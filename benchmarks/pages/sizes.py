@@ -1,9 +1,11 @@
 """Measures files and functions of the package and writes the figures into the architecture page.
 
-Run ``python -m benchmarks.pages.sizes`` after a change of the layout; a test says when the page is out of date.
+Run ``python -m benchmarks.pages.sizes`` after a change of the layout. A test fails when the page is out of date.
 """
 
+import argparse
 import ast
+import configparser
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median, quantiles
@@ -42,17 +44,33 @@ def figures() -> dict[str, tuple[int, int]]:
     return {name: (row(of_files), row(of_functions)) for name, row in rows.items()}
 
 
+def root_files(folder: Path = ROOT / "recbole_unlearn") -> int:
+    """Return the number of files that lie in the package's own folder and not in a folder below it."""
+    return len(list(folder.glob("*.py")))
+
+
+def coverage_floor(settings: Path = ROOT / "setup.cfg") -> int | None:
+    """Return the per cent of lines and branches that ``make coverage`` demands; None if setup.cfg names none."""
+    parser = configparser.ConfigParser()
+    parser.read(settings, encoding="utf-8")
+    return parser.getint("coverage:report", "fail_under", fallback=None)
+
+
 def table() -> str:
-    """Return the figures as a table."""
+    """Return the figures as a table, and a sentence on root files and coverage."""
     largest = [max(lines, key=lines.__getitem__) for lines in (files(), functions())]
     names = largest[0], "`" + largest[1].split(" ")[1] + "` in `" + largest[1].split(":")[0] + "`"
     rows = [f"| {name} | {of_files:,} | {of_functions:,} |" for name, (of_files, of_functions) in figures().items()]
     lines = ["| | files | functions |", "|---|---|---|", *rows, f"| the largest | `{names[0]}` | {names[1]} |"]
-    return "\n".join(lines)
+    rest = f"The package's own folder holds {root_files()} files."
+    if (floor := coverage_floor()) is not None:
+        rest += f" `make coverage` fails if the tests reach less than {floor} % of lines and branches (`setup.cfg`)."
+    return "\n".join([*lines, "", rest])
 
 
-def main() -> None:
-    """Replace the table between the marks."""
+def main(argv: list[str] | None = None) -> None:
+    """Replace the table between the marks; ``--help`` changes nothing."""
+    argparse.ArgumentParser(prog="python -m benchmarks.pages.sizes", description=__doc__).parse_args(argv)
     text = PAGE.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]

@@ -45,20 +45,22 @@ SMALL = {("NeuMF", "ml-100k"), ("NeuMF", ADM)}
 WHY = {
     "items and layers": (
         {("NeuMF", ADM)},
-        "not tested: the shared layers and item rows move by one damped step (ResetUE, which leaves them, has {})",
+        "not tested: the shared layers and item embeddings change by one damped step only (ResetUE, which does not change "
+        "them, has {})",
     ),
     "comparable": (
         {("LightGCN", "ml-1m")},
-        "a graph loses edges: with IF and CIF everything follows, with SIF and SCIF only rows of withdrawn users",
+        "a graph loses edges: IF and CIF adapt all parameters to it, SIF and SCIF only withdrawn users' embeddings",
     ),
     "graph": (
         {("LightGCN", "ml-1m")},
-        "what the edges carried is missing in everybody's vectors, and user selection lets nobody else follow: ResetUE "
-        "keeps {}",
+        "the withdrawn edges are missing in all propagated embeddings, and user selection changes only withdrawn users: "
+        "ResetUE keeps {}",
     ),
     "taste": (
         {("NeuMF", ADM), ("LightGCN", ADM)},
-        "likely, not tested: the item vectors cannot express the order of popularity better; Retrain serves them {} of it",
+        "likely, not tested: the item embeddings cannot express the order of popularity better; Retrain serves these users "
+        "{} of it",
     ),
     "small": (
         SMALL,

@@ -21,13 +21,15 @@ PAGES = {
         "Protocol and report": "protocol.md",
         "Mathematics": "mathematics.md",
         "Influence methods": "influence.md",
-        "A withdrawn user's row": "withdrawn_row.md",
+        "A withdrawn user's embedding": "withdrawn_row.md",
         "Single interactions": "interactions.md",
         "Shards": "shards.md",
+        "What items remember": "items_remember.md",
+        "RetrainSVD and RedrawItems": "redraw.md",
     },
     "Figures": {"Results": "results.md", "All tables": "results_tables.md", "Performance": "performance.md"},
     "Look up": {"Keys": "keys.md", "Glossary": "glossary.md"},
-    "Extend": {"Extend": "extend.md", "Architecture": "architecture.md"},
+    "Extend": {"Extend": "extend.md", "Architecture": "architecture.md", "Modules": "modules.md"},
 }
 _GENERATED = {"keys.md"}
 

@@ -1,1 +1,1 @@
-"""Sets of ids and pairs as sorted numpy arrays, which several parts of the package share."""
+"""Sets of ids and of (user, item) pairs as sorted numpy arrays, used by several parts of the package."""

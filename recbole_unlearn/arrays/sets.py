@@ -32,7 +32,7 @@ def is_among(values: np.ndarray, ascending: np.ndarray) -> np.ndarray:
 
 
 class Taken:
-    """Which items a user's negatives may not be: the user's own, and items that are served no more.
+    """The items that may not be drawn as negatives of a user: the user's own, and withdrawn items.
 
     Args:
         users: User id of each (user, item) pair that is taken, shape [pairs].

@@ -1,1 +1,1 @@
-"""Grids of cells: models, data sets, requests and seeds."""
+"""`--benchmark`: runs a grid of data sets, models, requests and seeds."""

@@ -1,4 +1,4 @@
-"""One group of benchmark cells: a data set, a model and a seed share the original model; each request is a cell."""
+"""Runs the cells of one data set, model and seed: they share the original model, and each request is one cell."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Group(NamedTuple):
 
 
 def run_group(group: Group) -> tuple[tuple[str, str, int], str]:
-    """Run a group's cells, appending a line for each; return what it was and how it failed, if it did."""
+    """Run a group's cells and append a line for each; return the group, and its error if it failed."""
     name = group.dataset, group.model, group.seed
     with _alone():
         try:
@@ -108,7 +108,7 @@ def rows_digest(data: Any) -> str:
 
 
 def _refuse_other(group: Group, provenance: Mapping[str, Any], device: str) -> None:
-    """Raise ConfigError where the file has lines of this data set with other rows, or of another device."""
+    """Raise ConfigError if the file has lines of this data set with other rows, or of another device."""
     for line in read_lines(group.results):
         theirs = line["provenance"].get("rows")
         if line["cell"]["dataset"] == group.dataset and theirs != provenance["rows"]:
@@ -190,7 +190,7 @@ def _other_models(config: Any, data: Any) -> list[Any]:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """One thread, and a folder for the logs that nobody needs."""
+    """One thread, and a temporary folder for logs."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

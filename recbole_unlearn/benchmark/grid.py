@@ -1,4 +1,4 @@
-"""A benchmark's yaml file: which cells there are, and what their figures depend on."""
+"""Reads a benchmark's yaml file: its cells, and the settings and code that their figures depend on."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _OF_THIS_MACHINE = ("data_path", "checkpoint_dir", "output_dir", "gpu_id", "show
 
 
 class Cell(NamedTuple):
-    """What one json line is about; the line holds the same four under ``cell``."""
+    """The data set, model, request and seed of one json line; the line holds them under ``cell``."""
 
     dataset: str
     model: str
@@ -71,10 +71,10 @@ class Grid:
     Args:
         results: The file of json lines.
         measure: ``methods`` (the three principles of every method) or ``cka`` (Figure 3).
-        cells: All cells, the most valuable first: seed by seed.
+        cells: All cells, ordered by seed.
         methods: Names of the methods, Retrain first.
         config: Keys for Config.
-        seconds: First guess of what a cell takes, by data set and model.
+        seconds: First estimate of the seconds of a cell, by data set and model.
         jobs: Processes, each with one thread; none: as many as there are cores and memory for.
     """
 
@@ -146,7 +146,7 @@ def chosen(cells: Sequence[Cell], only: str) -> list[Cell]:
 
 
 def processes(where: str, given: int | str | None) -> int | None:
-    """Return a number of processes, if one is given; raises ConfigError for what is none."""
+    """Return a number of processes, if one is given; raises ConfigError for an invalid one."""
     if given is not None and not (str(given).isdigit() and int(given) > 0):
         raise ConfigError(f"{where} is {given!r}; allowed: 1 or more processes, each with one thread")
     return None if given is None else int(given)

@@ -1,8 +1,8 @@
-"""The benchmark runner: a grid of data sets, models, requests and seeds, one json line per finished cell.
+"""Runs the cells of a grid that are not finished yet, and writes one json line for each.
 
     python run_unlearn.py --benchmark=benchmarks/grids/paper.yaml [--benchmark_jobs=1] [--benchmark_only=NeuMF,rand@5]
 
-A run that was cut off goes on where it stopped. Lines of another configuration or another state of the code are never
+A run that was interrupted continues where it stopped. Lines of another configuration or another state of the code are never
 mixed with new ones: the run is refused, and both sides are shown.
 """
 
@@ -101,7 +101,7 @@ def grouped(grid: Grid, todo: Sequence[Cell]) -> Iterator[Group]:
 
 
 class Clock:
-    """Estimates what is left from the cells that are done, or from the yaml's guess."""
+    """Estimates the remaining time from the cells that are done, or from the yaml's estimate."""
 
     def __init__(self, grid: Grid, lines: Sequence[Mapping[str, Any]], jobs: int) -> None:
         self.guesses, self.jobs = grid.seconds, jobs
@@ -145,7 +145,7 @@ def _check_provenance(grid: Grid, lines: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _differing(line: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[str]:
-    """Return what of a line's provenance is not this run's."""
+    """Return the parts of a line's provenance that differ from this run's."""
     return [what for what in ("config", "source") if line["provenance"][what] != provenance[what]]
 
 

@@ -1,4 +1,4 @@
-"""Training that stops where held-out rows tell of no progress, and goes back to the best epoch."""
+"""Early stopping on held-out rows; returns the best epoch."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from recbole_unlearn.data.utils import data_preparation
 
 
 class BestEpochTrainer(CheckpointTrainer):
-    """Asks held-out rows after each epoch and keeps the epoch of the highest gain.
+    """Measures held-out rows after each epoch and keeps the epoch of the highest gain.
 
-    It stops, by RecBole's ``stopping_step``, where neither their gain nor their loss gets better: at the beginning ranks stay
-    while the loss falls, and later the loss may rise while ranks still get better.
+    It stops when neither their gain nor their loss has improved for ``stopping_step`` epochs: at the beginning ranks do not
+    change while the loss falls, and later the loss may rise while ranks still improve.
     """
 
     highest, lowest, trained = -math.inf, math.inf, 0
@@ -55,7 +55,7 @@ def train_until_best(
     falls: bool = False,
     start: Callable[[Any, WithdrawalDataset], None] | None = None,
 ) -> tuple[Any, dict[str, Any]]:
-    """Train a model, from the seed of the config, until held-out rows tell of no progress; see ``HeldOut``.
+    """Train a model, from the seed of the config, until held-out rows show no progress; see ``HeldOut``.
 
     Args:
         config: A ``recbole_unlearn.Config``.
@@ -63,10 +63,9 @@ def train_until_best(
         trainer: Class of the trainer, whose way to train an epoch this is.
         model: The model to train further; a new one by default.
         most: Epochs at most; those of the config by default.
-        rate: What ``learning_rate`` is multiplied with.
-        falls: Whether the rate falls, by the same step after each epoch, and would be 0 after ``most`` of them.
-        start: Changes the model before the training, given the model and the rows that may teach it: the data set without
-            the held-out rows.
+        rate: Factor on ``learning_rate``.
+        falls: Whether the rate falls linearly after each epoch, to 0 after ``most`` epochs.
+        start: Changes the model before the training, given the model and the data set without the held-out rows.
 
     Returns:
         The model as it was after the epoch of the highest gain, and which epoch that was of how many.

@@ -1,4 +1,4 @@
-"""Loads a trained model with its data: a stock RecBole checkpoint, or a file of ours."""
+"""Loads a trained model with its data, from a checkpoint of stock RecBole or of this package."""
 
 from __future__ import annotations
 
@@ -39,8 +39,7 @@ def load_data_and_model(
 
     Args:
         model_file: A file of ours, or RecBole's pickle.
-        trust_checkpoint: Whether a pickle may be loaded, which runs code; by default the key of that name in
-            ``config_dict``.
+        trust_checkpoint: Whether a pickle may be loaded, which runs code; by default that key of ``config_dict``.
         config_dict: Keys that replace those of the checkpoint, such as ``data_path``. Only if ``dataset`` is among them may
             RecBole download a data set that is not there.
 
@@ -77,9 +76,9 @@ def _load(model_file: str | os.PathLike[str], given: dict[str, Any], session: Le
 
 
 def _while_it_is_replaced(model_file: str | os.PathLike[str], load: Callable[[], _Loaded]) -> _Loaded:
-    """Load again where the commit of another process replaced the file meanwhile, or this one finished a cut-off commit.
+    """Load again if another process replaced the file meanwhile, or if this load finished an interrupted commit.
 
-    The data set remembers which file the model is of, as it was before it was read.
+    The data set stores which file the model is from, as it was before it was read.
     """
     for _ in range(_TRIES):
         source = SeenFile.of(model_file)
@@ -95,7 +94,7 @@ def _while_it_is_replaced(model_file: str | os.PathLike[str], load: Callable[[],
 
 
 def _is_stale(ledger: Ledger | None, anchor: Mapping[str, Any]) -> bool:
-    """Return whether somebody or something left after this place in the ledger."""
+    """Return whether the ledger records withdrawals after this position."""
     return ledger is not None and any(ledger.tombstones(after=anchor["count"]).values())
 
 
@@ -106,13 +105,13 @@ def _catch_up_with_nothing(
     dataset: WithdrawalDataset,
     ledger: Ledger,
 ) -> None:
-    """Move a data set on in its ledger if nobody who left since is in it: the model has nothing to forget of them.
+    """Advance the data set's ledger position if none of the later withdrawals concern its rows.
 
-    If somebody is, the data set says that it ``is_behind``.
+    Otherwise set ``is_behind``: the model has rows to forget.
 
     Raises:
-        LedgerError: It is a model of stock RecBole, and nobody can tell whether it was trained with rows that are gone from
-            the files now.
+        LedgerError: It is a model of stock RecBole, withdrawn rows are missing from the files, and it cannot be found out
+            whether the model was trained with them.
     """
     since, anchor = ledger.tombstones(after=dataset.anchor["count"]), ledger.anchor
     dataset.is_behind = bool(named_by(ledger, dataset, since))
@@ -130,9 +129,9 @@ def _catch_up_with_nothing(
 
 
 def _is_smaller(ledger: Ledger, dataset: WithdrawalDataset, since: Tombstones, config: Config) -> bool:
-    """Return whether a model that fits a data set has other tables than with the users and items that left since.
+    """Return whether a model's tables lack the users and items that were withdrawn since.
 
-    Of single interactions the tables tell nothing.
+    Withdrawn single interactions do not change the size of a table.
     """
     if since["pair"]:
         return False
@@ -145,20 +144,20 @@ def _is_smaller(ledger: Ledger, dataset: WithdrawalDataset, since: Tombstones, c
 def load_for_withdrawal(
     model_file: str | os.PathLike[str], given: dict[str, Any], session: LedgerSession
 ) -> tuple[Config, Any, WithdrawalDataset]:
-    """Load a model and the data set as the model knows it, with rows that were withdrawn from other models since.
+    """Load a model and its training data, with the rows that were withdrawn since with other models.
 
     Args:
         model_file: The model's file.
         given: Keys that replace those of the checkpoint.
-        session: Opens the data set's ledger, for whoever goes on with it.
+        session: Opens the data set's ledger, which the caller goes on to use.
     """
 
     def load() -> _Loaded:
         checkpoint, config = read_model_file(model_file, given)
         if checkpoint.get("lineage", {}).get("compared"):
             raise ConfigError(
-                f"{str(model_file)!r} is of a comparison (withdraw_scope=train), which records nothing: nobody can tell what "
-                f"it forgot; withdraw from the model that it was made of, or from one that is trained anew"
+                f"{str(model_file)!r} is of a comparison (withdraw_scope=train), so there is no record of what it "
+                f"forgot; withdraw from the model that it was made of, or from a newly trained one"
             )
         return (config, *_model_and_data(model_file, checkpoint, config, "dataset" in given, session))
 
@@ -172,7 +171,7 @@ def _model_and_data(
     may_download: bool,
     session: LedgerSession,
 ) -> tuple[Any, WithdrawalDataset]:
-    """Return a model with the rows that it was trained on, as far as the files and the ledger still tell."""
+    """Return a model with the rows that it was trained on, as far as they are known from the files and the ledger."""
     check_files(config, may_download)
     check_trainer(config)
     refused: ConfigError | None = None
@@ -239,7 +238,7 @@ def build_model(
     try:
         model = get_model(config["model"])(config, dataset.build()[0]).to(config["device"])
     except BROKEN as error:
-        raise ConfigError(f"{str(model_file)!r}: its config makes no {config['model']}: {reason(error)}") from error
+        raise ConfigError(f"{str(model_file)!r}: its config gives no {config['model']}: {reason(error)}") from error
     stocks = lasting(checkpoint.get("other_parameter") or {})
     expected, given = model_weights(model), {**checkpoint["state_dict"], **as_tensors(stocks)}
     wrong = sorted(name for name in expected.keys() ^ given.keys() if not is_other(name))
@@ -260,7 +259,7 @@ def build_model(
         state, other = split_weights(checkpoint["state_dict"])
     except BROKEN as error:
         raise ConfigError(
-            f"{str(model_file)!r}: what stands beside the parameters is damaged: {reason(error)}"
+            f"{str(model_file)!r}: its content beside the parameters is damaged: {reason(error)}"
         ) from error
     model.load_state_dict(state)
     model.load_other_parameter({**stocks, **other})

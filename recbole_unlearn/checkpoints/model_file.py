@@ -1,4 +1,4 @@
-"""Reads the file of a trained model and its config, of which nothing is believed that only a caller may say."""
+"""Reads a model file and its config; code, trust and the places of ledger and output come from the caller only."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def read_model_file(model_file: str | os.PathLike[str], given: dict[str, Any]) -
 
 
 def _check_model_name(model_file: str | os.PathLike[str], name: str) -> None:
-    """Refuse a name of which a path could be made."""
+    """Refuse a model name that could be used as a path."""
     if not name.isidentifier():
         raise ConfigError(f"{str(model_file)!r}: its config names a model that is no name of a class")
 
@@ -126,7 +126,7 @@ def _config(saved: Mapping[str, Any], given: dict[str, Any]) -> Config:
 
 
 def _number(value: Any) -> Any:
-    """Return the number that was meant by a text: files of ours held numpy's numbers as texts once."""
+    """Return a number that is stored as text: earlier versions wrote numpy's numbers in this way."""
     with contextlib.suppress(ValueError, SyntaxError, TypeError):
         return ast.literal_eval(value)
     return value
@@ -140,7 +140,7 @@ def _todays_negatives(drawn: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def anchor_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Return up to which row of the ledger a model knows; a stock checkpoint knows of none."""
+    """Return the ledger's row at which a model was saved; for a stock checkpoint, none."""
     return dict(checkpoint.get("lineage", {}).get("ledger", NOTHING_WITHDRAWN))
 
 

@@ -1,4 +1,4 @@
-"""Reads checkpoints: ours with torch's safe loader, RecBole's pickles only if they are trusted."""
+"""Reads checkpoints: this package's with torch's safe loader, RecBole's pickles only if the caller trusts them."""
 
 from __future__ import annotations
 

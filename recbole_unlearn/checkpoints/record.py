@@ -1,4 +1,4 @@
-"""What there is to record of a withdrawal: from an Unlearner's memory to the ledger's rows and tombstones."""
+"""Turns the withdrawals that an Unlearner carried out into the ledger's rows and tombstones."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Unsaved:
     Args:
         request: In concrete tokens.
         dataset: The data set before it.
-        rows: Training rows that left.
+        rows: Number of training rows that were withdrawn.
         entry: What else the ledger's row says.
-        catches_up: Whether it left the data set before, by way of another model.
+        catches_up: Whether it was recorded before, with another model.
         unnamed: Hashes of what a request names that a crash cut off, and that the data set does not hold any more.
     """
 
@@ -60,7 +60,7 @@ def carried_out(
     outcome: Outcome,
     before: str,
 ) -> Unsaved:
-    """Return what there is to record of a withdrawal that an Unlearner has just carried out."""
+    """Return the record of a withdrawal that an Unlearner has just carried out."""
     diagnostics = outcome.diagnostics
     entry = {
         "method": method,
@@ -74,7 +74,7 @@ def carried_out(
 
 
 def recorded_only(unlearner: Any, dataset: WithdrawalDataset, method: str) -> Unsaved:
-    """Return what there is to record of a request that names nothing that the model has seen: it stays as it is."""
+    """Return the record of a request that names no row that the model was trained on; the model does not change."""
     digest = model_digest(unlearner.model)
     entry = {"method": method, "model_before": digest, "model_after": digest, "seconds": 0.0}
     entry |= {"approximate": False, "report": {"nothing_to_do": True}}
@@ -113,9 +113,9 @@ def to_record(unsaved: Sequence[Unsaved], ledger: Ledger, path: str | os.PathLik
 
 
 def _filled_hashes(key: LedgerKey, one: Unsaved) -> Hashes:
-    """Return the hashes of a withdrawal with those of the single rows of its users, and with what hides their number.
+    """Return the hashes of a withdrawal, of the rows of its users, and dummies that hide the number of pairs.
 
-    The single rows stay out when a user is readmitted.
+    The hashes of the rows keep these rows out if a user is readmitted.
     """
     named = request_hashes(key, one.request)
     hashes = {kind: [*named[kind], *one.unnamed.get(kind, ())] for kind in named}
@@ -126,7 +126,7 @@ def _filled_hashes(key: LedgerKey, one: Unsaved) -> Hashes:
 
 
 def filled(key: LedgerKey, hashes: list[bytes]) -> list[bytes]:
-    """Return hashes with as many of nothing behind them as fill the range of ``as_range``, always the same ones."""
+    """Pad hashes with deterministic dummies to the upper end of their ``as_range``, so that their number does not leak."""
     missing = (1 << len(hashes).bit_length()) - 1 - len(hashes)
     return hashes + [key.hash("filler", b"".join(hashes) + number.to_bytes(8, "little")) for number in range(missing)]
 
@@ -145,6 +145,6 @@ def _entry(ledger: Ledger, one: Unsaved, hashes: Hashes, path: str | os.PathLike
         "catches_up": one.catches_up,
         "version": __version__,
         **one.entry,
-        # Without the key nobody can try out whose withdrawal leads to these weights.
+        # Keyed, so that it cannot be tried out whose withdrawal leads to these weights.
         **{name: keyed_weights(ledger.key, one.entry[name]) for name in ("model_before", "model_after")},
     }

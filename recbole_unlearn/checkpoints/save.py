@@ -1,4 +1,4 @@
-"""Saves a model, and with it the withdrawals that led to it: file, ledger, tombstones and receipts in one commit."""
+"""Saves a model and records its withdrawals: file, ledger, tombstones and receipts in one commit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LEDGER_ROOM = 1_000_000  # bytes, for its file, its journal and a receipt
 
 
 def check_storage(path: str | os.PathLike[str], model: Any, ledger: Path) -> None:
-    """Refuse a disk on which the new model and the ledger cannot be written, before anything is remembered.
+    """Check that the new model and the ledger can be written, before anything is recorded.
 
     Raises:
         ConfigError: The path is that of a folder.
@@ -75,12 +75,12 @@ def save_model(
         unlearner: The Unlearner whose model is saved.
         path: The file to write or to replace.
         unsaved: What is recorded with it.
-        session: The ledger; it is opened only if there is something to record, or the file that is replaced tells nothing.
+        session: The ledger; it is opened only if there is something to record, or if the replaced file names no ledger.
 
     Raises:
         ConfigError: The model also forgot a request of scope ``train``, and a comparison's model replaces no other.
         LedgerError: The file or the ledger changed since the model and its data set were loaded.
-        StorageError: The disk refused; the old file is still there.
+        StorageError: The disk could not be written; the old file is still there.
     """
     if unlearner.compared is not None and (unsaved or _expected(unlearner, path) is not None):
         raise ConfigError(
@@ -117,13 +117,13 @@ def save_model(
 
 
 def _format(config: Any, replaces: bool) -> str:
-    """Return the format of a file: who serves a stock checkpoint goes on with one, unless ``save_format`` says otherwise."""
+    """Return the format of a file: a stock checkpoint stays one, unless ``save_format`` says otherwise."""
     keeps = replaces and getattr(config, "of_stock_file", False)
     return str(config["save_format"] or ("recbole" if keeps else "safe"))
 
 
 def _settled(unlearner: Any, ledger: Ledger, path: str | os.PathLike[str], done: Committed) -> Saved:
-    """Note that withdrawals are recorded, say so, and return their receipts."""
+    """Mark withdrawals as recorded, log this, and return their receipts."""
     rows = done.rows
     unlearner.dataset.anchor = ledger.anchor
     unlearner.dataset.ledger_key = ledger.key.fingerprint
@@ -138,10 +138,10 @@ def _settled(unlearner: Any, ledger: Ledger, path: str | os.PathLike[str], done:
 
 
 def _refuse_to_go_back(unlearner: Any, path: str | os.PathLike[str], session: LedgerSession) -> None:
-    """Refuse to replace a model by one that knows fewer withdrawals of the same ledger.
+    """Refuse to replace a model by one that has carried out fewer withdrawals of the same ledger.
 
     Raises:
-        LedgerError: It does.
+        LedgerError: The new model has carried out fewer.
     """
     count = _rows_known(unlearner.config, path, session) if os.path.exists(path) else 0
     known = getattr(unlearner.dataset, "anchor", NOTHING_WITHDRAWN)["count"]
@@ -153,7 +153,7 @@ def _refuse_to_go_back(unlearner: Any, path: str | os.PathLike[str], session: Le
 
 
 def _rows_known(config: Any, path: str | os.PathLike[str], session: LedgerSession) -> int:
-    """Return up to which row of the config's ledger the model in a file knows; 0 for a file of which it knows nothing."""
+    """Return the ledger's row at which the model in a file was saved; 0 if it is not known."""
     try:
         with warnings.catch_warnings(action="ignore"):
             other = torch.load(path, map_location="cpu", weights_only=True, mmap=True)

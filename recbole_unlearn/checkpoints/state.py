@@ -1,4 +1,4 @@
-"""What the file of a trained model holds: ours, and stock RecBole's."""
+"""The content of a model file, in the format of this package and in that of stock RecBole."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _PRIVATE = {"withdraw", "model_file", "ledger_key"}
 
 
 def public(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings without the path of a request and of a key, which belong into no file."""
+    """Return settings without the paths of a request and of a key, which are written to no file."""
     return {name: value for name, value in settings.items() if name not in _PRIVATE}
 
 
 def model_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return what a file of ours holds: numbers, strings, lists, dicts and tensors only, no optimizer, no caches."""
+    """Return the content of a file of this package: numbers, strings, lists, dicts and tensors; no optimizer or caches."""
     model, dataset = unlearner.model, unlearner.dataset
-    whole = unlearner.compared or dataset  # a comparison goes on with the files as they are
+    whole = unlearner.compared or dataset  # a comparison's model is loaded with the unchanged files
     known = anchor or getattr(dataset, "anchor", NOTHING_WITHDRAWN)
     state = model_weights(model)
     other = {name: value for name, value in lasting(model.other_parameter()).items() if not as_tensors({name: value})}

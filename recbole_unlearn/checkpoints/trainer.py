@@ -1,4 +1,4 @@
-"""RecBole's Trainer with checkpoints of ours: safe to load, written once where nothing is validated."""
+"""RecBole's Trainer, with checkpoints in this package's safe format, written once if there is no validation."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class CheckpointTrainer(Trainer):
         self.saved_model_file = os.path.join(self.checkpoint_dir, f"{config['model']}-{config['dataset']}-{digest}.pth")
 
     def _build_optimizer(self, **kwargs: Any) -> Any:
-        """Build RecBole's optimizer; Adam takes its step in one fused kernel, which rounds otherwise and nothing more."""
+        """Build RecBole's optimizer; Adam runs as one fused kernel, which differs in rounding only."""
         optimizer = super()._build_optimizer(**kwargs)
         if (
             is_on(self.config)
@@ -105,7 +105,7 @@ class CheckpointTrainer(Trainer):
         """Load parameters from a file of ours, or from RecBole's pickle if ``trust_checkpoint`` is set.
 
         Raises:
-            UntrustedFileError: The file is a pickle and nobody said that it is trusted.
+            UntrustedFileError: The file is a pickle and the caller does not trust it.
             LedgerError: It is older than withdrawals that the data set knows.
         """
         checkpoint = read_checkpoint(path, self.device, bool(self.config["trust_checkpoint"]))

@@ -1,4 +1,4 @@
-"""All numbers that a model serves from, as tensors: its parameters, and the matrices that RecBole keeps beside them.
+"""All tensors that a model scores with: its parameters, and the matrices that RecBole keeps outside of them.
 
 Models that are not trained, such as EASE, hold scipy and numpy matrices in ``other_parameter``. Files of ours hold them as
 tensors in the ``state_dict``: ``torch.load(weights_only=True)`` reads them, and the digest of the weights covers them.

@@ -1,1 +1,1 @@
-"""What ``run_unlearn`` does around the methods: checks before, measures after."""
+"""The parts of `run_unlearn`: checks before the run, figures after each method."""

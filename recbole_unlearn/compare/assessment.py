@@ -1,4 +1,4 @@
-"""The three principles of a run: every model on the same rows and users, every method on the same clock."""
+"""Measures completeness, efficiency and utility of every model, on the same rows, users and clock."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from recbole_unlearn.trainer import Unlearner
 class Assessment:
     """Completeness and utility of a model, on rows and users that are the same for every model of a run.
 
-    Test rows are those of the split: with scope ``all`` they are used here in memory, before they go.
+    Test rows are those of the split; with scope ``all`` they are used in memory before they are removed.
     """
 
     def __init__(self, config: Config, data: WithdrawalDataset, withdrawal: Withdrawal) -> None:
@@ -75,7 +75,7 @@ class Assessment:
         return self._rankings[unlearner]
 
     def audited(self, methods: Sequence[str]) -> dict[str, Any]:
-        """Return the shadow audit of some methods; it has people of its own and does not depend on the withdrawal."""
+        """Return the shadow audit of some methods; it draws its own people and does not depend on the withdrawal."""
         return audited(self.config, self._data, methods)
 
     def witnesses(self, unlearners: dict[str, Unlearner]) -> dict[str, dict[str, Any]]:
@@ -156,10 +156,10 @@ def unlearn_and_assess(
 def unlearn_timed(
     original: Unlearner, withdrawal: Withdrawal, method: UnlearnMethod
 ) -> tuple[Unlearner, dict[str, Any]]:
-    """Unlearn from a copy of the original, and serve one user by the result: what the caller waits for.
+    """Unlearn from a copy of the original, and score all items for one user: the time that a caller waits for.
 
-    The first run is for the peak memory and warms up; a quick method runs ``timing_runs`` times more for the clock, with
-    nothing collected before.
+    The first run measures the peak memory and warms up. A quick method then runs ``timing_runs`` times for the clock, without
+    garbage collection before.
     """
     config = original.config
     costs: list[Cost] = []
@@ -188,7 +188,7 @@ def unlearn_timed(
 
 @torch.no_grad()
 def serve_one(unlearner: Unlearner, dataset: Any) -> None:
-    """Score every item for one user, as the first caller after a withdrawal has to wait for."""
+    """Score every item for one user, as the first request after a withdrawal does."""
     user = {dataset.uid_field: torch.ones(1, dtype=torch.long)}
     model = unlearner.model.eval()
     try:

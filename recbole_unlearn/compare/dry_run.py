@@ -1,4 +1,4 @@
-"""``--dry_run=True``: what a request would forget, before anything is trained or written."""
+"""`--dry_run=True`: shows what a request would withdraw; trains and writes nothing."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _BATCHES = 5
 def what_would_go(
     data: WithdrawalDataset, withdrawal: Withdrawal, methods: Iterable[UnlearnMethod], assignment: Any = None
 ) -> dict[str, Any]:
-    """Return what a withdrawal would take.
+    """Return which rows a withdrawal would remove.
 
     Args:
         data: The data set before it.
         withdrawal: The request, resolved.
-        methods: That would carry it out; of those with shards it is told which ones they would train anew.
+        methods: The methods that would carry it out; for those with shards, the shards to train again are counted.
         assignment: Shard of each training row of a trained ensemble; by default the partition of each method.
 
     Returns:
@@ -62,7 +62,7 @@ def what_would_go(
 def seconds_of_training(config: Any, data: WithdrawalDataset) -> float:
     """Return about how long the training of the config takes: a few batches on a model that is thrown away, times all.
 
-    Early stopping, evaluation and a busy machine are not in it.
+    Early stopping, evaluation and other load are not included.
     """
     init_seed(config["seed"], config["reproducibility"])
     train_data, _, _ = data_preparation(config, data)

@@ -1,4 +1,4 @@
-"""What a run refuses before a file is written: whatever would fail later."""
+"""Checks made before a run: everything that would otherwise fail later, before a file is written."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def prepare(config: Config) -> tuple[WithdrawalDataset, Withdrawal, dict[str, Un
 
 
 def _resolved(config: Config, data: WithdrawalDataset, ledger: Ledger | None) -> Withdrawal:
-    """Return the withdrawal that the config asks for, of those who have not left yet."""
+    """Return the withdrawal that the config asks for, without what was withdrawn before."""
     request = not_withdrawn_yet(ledger, request_of(config))
     withdrawal = request.resolve(data.interactions(), scope_of(config, request))
     if not withdrawal.forget.any():
@@ -106,7 +106,7 @@ def _methods(config: Config) -> dict[str, UnlearnMethod]:
 
 
 def _check_shadows(config: Config, scope: str) -> None:
-    """Refuse a shadow audit where its models would be trained on rows that have left for good, or cannot be asked."""
+    """Refuse a shadow audit with scope ``all``, or of a model that the refit oracle cannot be asked about."""
     if not config["shadows"]:
         return
     if scope != "train":
@@ -118,7 +118,7 @@ def _check_shadows(config: Config, scope: str) -> None:
 
 
 def not_withdrawn_yet(ledger: Ledger | None, request: WithdrawalRequest) -> WithdrawalRequest:
-    """Return a request without the users, items and interactions that left the data set by earlier ones of scope ``all``."""
+    """Return a request without the users, items and interactions that the ledger records as withdrawn."""
     if ledger is None or request.sample:
         return request
     left = without_tombstones(request, ledger)

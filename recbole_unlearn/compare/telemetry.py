@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: a bar over the methods, tensorboard scalars under ``Unlearn/``, and wandb."""
+"""Progress of a run: a progress bar over the methods, scalars for tensorboard, and wandb."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def check_wandb(config: Any) -> None:
 
 
 class Telemetry:
-    """Tells the figures of each model to the tensorboard of the run, and to wandb with ``log_wandb``.
+    """Writes the figures of each model to the tensorboard of the run, and to wandb with ``log_wandb``.
 
     Scalars are named ``Unlearn/<figure>/<method>``, so that tensorboard shows the methods of a figure side by side.
 
     Args:
-        unlearner: Of the original model: its writer and its wandb run are used, and closed by nobody here.
+        unlearner: Of the original model: its writer and its wandb run are used and not closed here.
     """
 
     def __init__(self, unlearner: Any) -> None:
@@ -43,7 +43,7 @@ class Telemetry:
         return tqdm(methods.items(), desc=set_color("Unlearn", "pink"), ncols=100, disable=not shown)
 
     def log(self, name: str, result: Mapping[str, Any]) -> None:
-        """Tell the figures of one model: the part of the report that is its."""
+        """Write the figures of one model, from its part of the report."""
         figures = figures_of(result, str(self.config["valid_metric"]).lower())
         for figure, value in figures.items():
             self.writer.add_scalar(f"Unlearn/{figure}/{name}", value)

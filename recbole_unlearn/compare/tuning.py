@@ -1,4 +1,4 @@
-"""``objective_function`` for RecBole's ``HyperTuning``: options of a method, tuned on training rows alone."""
+"""``objective_function`` for RecBole's ``HyperTuning``: tunes a method's options on training rows only."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _last: dict[str, tuple[Unlearner, Withdrawal, Assessment]] = {}
 def objective_function(
     config_dict: dict[str, Any] | None = None, config_file_list: list[str] | None = None, saved: bool = False
 ) -> dict[str, Any]:
-    """Unlearn by ``unlearn_method`` with these options and score the result, for RecBole's ``HyperTuning``.
+    """Unlearn with ``unlearn_method`` and these options, and score the result; for RecBole's ``HyperTuning``.
 
     A fifth of each user's training rows are set aside, by the seed, and take the place of the test part; the test part
     itself is dropped, so no choice can be made on it. The model is trained on the rest, the request of the config withdrawn
     from that. The model of the last call is kept, so that a search over a method's options trains once.
 
-    ``best_valid_score`` is U (1 - 2 |A - 1/2|): U is the headline (``valid_metric``) of the users who lost nothing, A the
+    ``best_valid_score`` is U (1 - 2 |A - 1/2|): U is the headline (``valid_metric``) of the retained users, A the
     AUC of the membership oracle (the last of ``mio_protocols``). It is U for a model that forgot, and 0 for one that
-    remembers everything; U alone would tie, since a method that changes the withdrawn users' rows alone cannot move it.
+    remembers everything. U alone would not distinguish methods that change only the withdrawn users' embeddings.
     Where the oracle has no figure the score is U.
 
     Args:
@@ -46,7 +46,7 @@ def objective_function(
 
     Returns:
         RecBole's dict. ``best_valid_result`` holds the metrics of the retained users and ``oracle_auc``; ``test_result`` is
-        empty: give what was found to ``run_unlearn``.
+        empty: use the best options with ``run_unlearn``.
 
     Raises:
         InputError: Something given cannot be used.

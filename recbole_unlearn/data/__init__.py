@@ -1,4 +1,4 @@
-"""Withdrawal requests and the data set that knows them."""
+"""Withdrawal requests, and the data set that can leave withdrawn rows out."""
 
 from importlib import import_module
 from typing import Any

@@ -1,4 +1,4 @@
-"""Loads a data set after withdrawals: what left stays out, from raw files and from caches alike."""
+"""Loads a data set after withdrawals: leaves the withdrawn rows out, and refuses caches that still hold them."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def split_settings(config: Any) -> str:
 def load_after_withdrawals(config: Any, ledger: Ledger | None, keep: bool = True) -> WithdrawalDataset:
     """Load the data set of a config, to train on it, without the rows that were withdrawn from it.
 
-    The other rows are where they were. If the split of these settings was not kept yet, or rows came since, RecBole splits
-    with the withdrawn rows present, if they still are, and the split is kept from then on.
+    The parts of all other rows do not change. If the split of these settings was not kept yet, or new rows were added,
+    RecBole splits with the withdrawn rows, if they are still in the files, and this split is then kept.
 
     Args:
         config: RecBole's or ours.
@@ -64,7 +64,7 @@ def load_after_withdrawals(config: Any, ledger: Ledger | None, keep: bool = True
 
 
 def kept_now(view: WithdrawalDataset, ledger: Ledger) -> WithdrawalDataset:
-    """Keep the split of a data set that ``is_to_keep``, and return the data set as every later run finds it."""
+    """Keep the split of a data set that ``is_to_keep``, and return the data set as later runs load it."""
     _keep_now(view, ledger)
     return load_after_withdrawals(view.config, ledger)
 
@@ -85,18 +85,18 @@ def datasets_of_model(
 ) -> Iterator[WithdrawalDataset]:
     """Yield the data sets that a model may have been trained on, the likeliest first.
 
-    A model's rows are those of its kept split, or those that its files had when it was trained: rows that came later are not
-    loaded. Rows that were withdrawn since the model knows the ledger are there, if they still are in the files.
+    A model's rows are those of its kept split, or those that its files had when it was trained: later rows are not
+    loaded. Rows that were withdrawn after the model was saved are loaded if they are still in the files.
 
     Args:
         config: Of the model.
         ledger: Of the data set, if there is one.
-        anchor: Count and head of the ledger as the model knows them.
+        anchor: Count and head of the ledger when the model was saved.
         read: Rows of each atomic file when it was trained, if it is known.
         model_file: Its file.
 
     Raises:
-        LedgerError: The model knows a ledger, and there is none, a shorter one or another one.
+        LedgerError: The ledger that the model was saved with is missing, shorter or different.
     """
     check_anchor(ledger, anchor, "the model", config, model_file)
     if ledger is None:
@@ -129,7 +129,7 @@ def _kept(config: Any, history: WithdrawalHistory) -> Iterator[WithdrawalDataset
 
 
 def _concerns(split: KeptSplit, since: Tombstones, config: Any) -> bool:
-    """Return whether later withdrawals may have taken rows out of a kept split, or named an id of it."""
+    """Return whether later withdrawals may have removed rows or ids of a kept split."""
     users, items = (split.tokens.get(config[field], ()) for field in ("USER_ID_FIELD", "ITEM_ID_FIELD"))
     return bool(since["pair"] or since["user"].keys() & set(users) or since["item"].keys() & set(items))
 
@@ -154,10 +154,10 @@ def check_anchor(
     config: Any,
     model_file: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Refuse a ledger that somebody knows better.
+    """Refuse a ledger that is missing, shorter than or different from the one the model was saved with.
 
     Raises:
-        LedgerError: There is none, it is shorter, or it is another one.
+        LedgerError: It is; the message says which.
     """
     if not anchor["count"]:
         return
@@ -175,12 +175,12 @@ def check_anchor(
         problem = f"{str(place)!r} is not the ledger that it knows ({mismatch})"
     raise LedgerError(
         f"{who} knows of {anchor['count']} withdrawals, and {problem}; name its folder with ledger_dir, or put it back "
-        f"from a copy: without it withdrawn rows would return"
+        f"from a copy: without it withdrawn rows would be used again"
     )
 
 
 def check_names(dataset: WithdrawalDataset) -> None:
-    """Refuse a data set in which names differ in outer blanks only: its split cannot be kept, and who is meant not be told.
+    """Refuse a data set in which names are equal without outer blanks: they get the same hash, so no split can be kept.
 
     Raises:
         RequestError: There are such users or items.
@@ -189,8 +189,8 @@ def check_names(dataset: WithdrawalDataset) -> None:
         number = sum(place == AMBIGUOUS for place in dataset.ids_by_name[field].values())
         if number:
             raise RequestError(
-                f"{number} {what} of {dataset.dataset_name!r} share their name with others but for outer blanks, so "
-                f"nobody can tell whose rows are whose; take the blanks out of the atomic files and train anew"
+                f"{number} {what} of {dataset.dataset_name!r} have names that are equal without outer blanks; remove the "
+                f"blanks from the atomic files and train again"
             )
 
 
@@ -213,7 +213,7 @@ def refuse_withdrawn(config: Any, dataset: Dataset, what: str) -> Dataset:
     """Return the data set if it holds no withdrawn row.
 
     Raises:
-        ConfigError: It does, and nobody can take the rows out of it.
+        ConfigError: It holds some; they cannot be removed from it.
     """
     ledger = find_ledger(config)
     if ledger is None:

@@ -1,4 +1,4 @@
-"""RecBole's own samplers, except that they never draw a withdrawn item."""
+"""RecBole's own samplers, changed so that they never draw a withdrawn item."""
 
 from __future__ import annotations
 

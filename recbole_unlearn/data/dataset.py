@@ -1,4 +1,4 @@
-"""RecBole's data set, split once, with views that lack the withdrawn rows."""
+"""RecBole's data set, split once, with views without the withdrawn rows."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from recbole_unlearn.lineage.store import SeenFile
 
 
 class WithdrawalDataset(RememberingDataset):
-    """A RecBole data set whose split outlives a withdrawal.
+    """A RecBole data set whose split does not change after a withdrawal.
 
-    ``build`` splits once, from the config's seed, and remembers the parts. ``without(withdrawal)`` is the same data set
-    whose parts lack the withdrawn rows: same ids, same table sizes, the other rows where they were. RecBole's
-    ``data_preparation``, samplers, dataloaders and evaluators take either as they are. ``anchor`` is the place in the
-    ledger up to which withdrawals are known here.
+    ``build`` splits once, from the config's seed, and keeps the parts. ``without(withdrawal)`` is the same data set
+    whose parts lack the withdrawn rows: ids, table sizes and the parts of all other rows stay. RecBole's
+    ``data_preparation``, samplers, dataloaders and evaluators accept both. ``anchor`` is the position in the
+    ledger up to which withdrawals are taken into account.
     """
 
     _parts: list[Dataset] | None = None
@@ -32,17 +32,16 @@ class WithdrawalDataset(RememberingDataset):
     anchor: dict[str, Any] = NOTHING_WITHDRAWN
     model_source: SeenFile | None = None  # the file of the model that it was loaded with
     is_to_keep: bool = False  # whether its split is to be kept in the ledger before anything is trained on it
-    is_behind: bool = False  # whether somebody who left since is in it, so that the model has something to forget
-    caught_up: bool = (
-        False  # whether the anchor moved on since the model was saved: others left, of whom it knows nothing
-    )
+    is_behind: bool = False  # whether it contains rows that were withdrawn since the model was saved
+    caught_up: bool = False  # whether there were later withdrawals, none of which concerns this model
     ledger_key: str | None = None  # the fingerprint of the key of the ledger that the anchor is of
 
     def build(self) -> list[Dataset]:
         """Return the train, valid and test parts; the first call splits as RecBole does, later ones return the same.
 
-        RecBole splits by the global random state; here the seed of the config stands before, as in RecBole's own scripts, so
-        the split does not depend on what was drawn earlier. A part is its own training part.
+        RecBole splits by the global random state. Here the config's seed is set first, as in RecBole's own scripts, so the
+        split does not depend on earlier draws. Calling ``build`` on a part returns that part and two empty
+        ones.
         """
         if self._parts is None:
             _check_pairs(self.config)
@@ -60,7 +59,7 @@ class WithdrawalDataset(RememberingDataset):
 
     @property
     def withdrawn_users(self) -> np.ndarray:
-        """Ids of the users whose last training row had left when the data set was loaded."""
+        """Ids of the users whose last training row was withdrawn before the data set was loaded."""
         if not self.is_kept:
             return self._gone
         train, *held_out = (np.asarray(part.inter_feat[self.uid_field]) for part in self.build())
@@ -89,7 +88,7 @@ class WithdrawalDataset(RememberingDataset):
     def without(self, withdrawal: Withdrawal) -> WithdrawalDataset:
         """Return this data set after a withdrawal: scope ``train`` drops training rows, ``all`` rows of every part.
 
-        Rows of withdrawn items leave every part under either scope, since such an item is ranked no more.
+        Rows of withdrawn items are removed from every part in both scopes, since such an item is no longer ranked.
         """
         train, *held_out = self.build()
         parts = [_keep(train, ~withdrawal.forget)]

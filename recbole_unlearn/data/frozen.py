@@ -1,8 +1,8 @@
-"""Negatives that are drawn once, from the seed and the tokens of their row, never from its position.
+"""Negatives drawn once for each row. The draw depends on the seed and the row's tokens, not on its position.
 
 RecBole draws new negatives in every pass, so "the training set" of an influence function must be fixed by a draw. Here
 the negatives of an observed (user, item) pair are a hash of the seed, the two tokens and a counter: whatever else is in
-the data set, in whatever order, the pair has the same candidates, and removing the pair removes its negatives with it.
+the data set, in any order, the pair has the same candidates, and removing the pair removes its negatives with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From tokens to the keyed hashes of the ledger, and back by trying out the tokens of a data set."""
+"""Converts tokens to the ledger's keyed hashes, and finds which tokens of a data set have a given hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retained rows that a training leaves out: how high they are ranked says when it has learned enough."""
+"""Holds retained rows out of a training; their ranks decide when the training stops."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _LEAST = 200  # rows, where a tenth of all are as many
 class HeldOut:
     """Rows of the validation part or, where there is none, of the training part: a hundredth, or 200, at most a tenth.
 
-    Each is ranked among a hundred items that are no row of its user. Which rows and which items is a hash of the seed
-    and their tokens, so that it does not depend on what else is in the data set.
+    Each is ranked among a hundred items that the user has no row with. Rows and items are chosen by a hash of the seed
+    and their tokens, so that the choice does not depend on other rows.
 
     Args:
         config: A ``recbole_unlearn.Config``.
@@ -65,8 +65,8 @@ class HeldOut:
         """Return how high a model ranks the held-out rows, and how far above other items it scores them.
 
         Returns:
-            The gain, the mean of 1 / log2(1 + rank) among the items that are no row of the user; where the items are a
-            sample, each counts for as many as it stands for. And the loss, the mean over pairs of
+            The gain, the mean of 1 / log2(1 + rank) among the items that the user has no row with; if the items are a
+            sample, each is weighted by the number of items that it represents. And the loss, the mean over pairs of
             softplus(other's score - the row's), which falls where ranks do not move yet.
         """
         was_training = model.training

@@ -1,4 +1,4 @@
-"""Training rows by user, with the counts that a request needs kept up to date: a withdrawal costs what it withdraws."""
+"""Training rows indexed by user, with counts kept up to date; a request costs time proportional to the rows it withdraws."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from recbole_unlearn.exceptions import RequestError
 
 
 class RowIndex:
-    """Which items each user has, from which rows can be taken again and again.
+    """The items of each user, from which rows can be removed step by step.
 
     Building it sorts all rows once. After that nothing looks at all rows, all users or all items: a request reads the rows
     of the users that it names, and ``drop`` changes the counts of what it drops.

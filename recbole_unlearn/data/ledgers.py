@@ -1,4 +1,4 @@
-"""Where the ledger of a data set lies: beside its files, or where the caller says."""
+"""Finds and opens the ledger of a data set: in the folder of its files, or in the one that the caller names."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def open_ledger(config: Any) -> Ledger:
 
 
 class LedgerSession:
-    """The ledger of a data set, opened once for everything that one load or one withdrawal asks of it, and handed down.
+    """The ledger of a data set, opened once for one load or one withdrawal and passed to all its steps.
 
-    It is opened again only where the config names another one, or another file stands in its place by now.
+    It is opened again only if the config names another ledger, or if its file was replaced.
 
     Example:
         >>> with LedgerSession() as session:
@@ -130,7 +130,7 @@ def _place_of(ledger: Ledger, config: Any) -> tuple[Any, ...]:
 
 
 def _remember_place(ledger: Ledger, config: Any) -> None:
-    """Note where the data lie, in a ledger that lies elsewhere."""
+    """Store the folder of the data in a ledger that lies in another folder."""
     here = _check_place(ledger, config)
     if here is not None and ledger.state(_PLACE) != here:
         with ledger.transaction():
@@ -151,7 +151,7 @@ def _check_place(ledger: Ledger, config: Any) -> dict[str, str] | None:
         ledger.close()
         raise LedgerError(
             f"the ledger {str(ledger.path)!r} is of the {config['dataset']!r} in {known['folder']!r}, and this one is in "
-            f"{here['folder']!r}: nobody in it asked for anything; give each of them a ledger_dir of its own, or name the "
-            f"right data_path"
+            f"{here['folder']!r}: the ledger belongs to another data set of this name; give each of them a ledger_dir of "
+            f"its own, or name the right data_path"
         )
     return here

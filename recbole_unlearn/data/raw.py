@@ -1,4 +1,4 @@
-"""The rows of a data set's files as they stand there."""
+"""Reads the rows of a data set's files without any filter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RecBole's Dataset, which refuses tables whose fields pandas would shift into other columns."""
+"""RecBole's Dataset; refuses tables with rows of too many fields, which pandas would shift into other columns."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _first_rows(path: str, delimiter: str, encoding: str) -> list[list[str]]:
 
 
 def _refuse_shifted(path: str, rows: list[list[str]]) -> None:
-    """Refuse rows of more fields than names, unless they are what R writes: a name of the row, then every field."""
+    """Refuse rows with more fields than names, except R's format with a row name in front."""
     names, first, second = ([len(row) for row in rows] + [0, 0, 0])[:3]
     names_in_a_row = bool(first) and second == first + names
     if names_in_a_row or (first > names and not (first == names + 1 and rows[1][-1].strip())):

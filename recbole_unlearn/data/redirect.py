@@ -1,4 +1,4 @@
-"""RecBole's functions with some of the names that they look up replaced, while RecBole itself stays as it is."""
+"""Copies functions of RecBole with some of the names that they use replaced; RecBole itself is not changed."""
 
 from __future__ import annotations
 

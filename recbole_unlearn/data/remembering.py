@@ -1,4 +1,4 @@
-"""RecBole's data set, loaded as it is after earlier withdrawals: without their rows, every other row where it was."""
+"""Loads a data set after earlier withdrawals: without their rows, with the same ids and split for all other rows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RememberingDataset(CheckedDataset):
     _places: Any = ()  # of the rows that are left of a file after all filters
     _dropped: pd.DataFrame | None = None  # the other rows: of filters of counts and values, of missing names
     newer_rows: pd.DataFrame | None = None
-    is_completed: bool = False  # whether rows that left since were put back, whose parts nobody knows any more
+    is_completed: bool = False  # whether rows that were withdrawn since were put back; their parts are no longer known
     withdrawn_items: np.ndarray = np.array([], dtype=np.int64)
 
     def __init__(
@@ -164,7 +164,7 @@ class RememberingDataset(CheckedDataset):
         }
 
     def _recall(self) -> None:
-        """Look for the kept split of these rows; if there is one, take withdrawn rows out before anything sees them."""
+        """Find the kept split of these rows; if there is one, remove withdrawn rows before anything else."""
         history = self._history
         if history is None or self.uid_field is None:
             return

@@ -1,4 +1,4 @@
-"""The withdrawal request: what is to be forgotten, in the data set's original tokens."""
+"""The withdrawal request: users, items and interactions to forget, in the data set's original tokens."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ class WithdrawalRequest:
         item_tokens: Items that are withdrawn as a whole.
         pair_tokens: Single (user, item) interactions.
         sample: How the request is, or was, drawn.
-        scope: ``train`` (the rows leave the training part: a benchmark keeps the test rows for contrast) or ``all`` (they
-            leave every part); none: ``train`` for a drawn request, ``all`` for one that names its tokens.
+        scope: ``train`` (the rows leave the training part only; a benchmark compares them with the test rows) or ``all``
+            (they leave every part); none: ``train`` for a drawn request, ``all`` for one that names its tokens.
 
     Raises:
-        RequestError: What is given names nobody that could be told (see ``tokens.tokens_of``), or a scope is not known.
+        RequestError: Something given is not a collection of tokens (see ``tokens.tokens_of``), or the scope is unknown.
 
     Example:
         >>> request = WithdrawalRequest.users(["196", 22])
@@ -194,7 +194,7 @@ class WithdrawalRequest:
 
         Returns:
             The withdrawal: concrete tokens, ids, and which rows are forgotten. A token of the data set without training
-            rows is no error: what is gone already stays gone.
+            rows is not an error.
 
         Raises:
             RequestError: The request is empty, names tokens that the data set does not know, or leaves no row.
@@ -258,7 +258,7 @@ SAMPLES: dict[str, Callable[[Interactions, float, np.random.Generator], Withdraw
 
 
 def nothing_withdrawn(rows: Interactions) -> Withdrawal:
-    """Return the withdrawal of nothing, for a method that works for those who left before."""
+    """Return the withdrawal of nothing, for a method that works for users who withdrew before."""
     nobody = np.array([], dtype=np.int64)
     return Withdrawal(WithdrawalRequest(scope="all"), "all", np.zeros(len(rows.users), dtype=bool), nobody, nobody)
 

@@ -54,7 +54,7 @@ def _read_json(path: Path, text: str) -> dict[str, Any]:
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         if len(set(keys)) < len(keys):
-            raise RequestError(f"{path}: a key stands twice in an object of {len(keys)} keys; give each once")
+            raise RequestError(f"{path}: a key is repeated in an object of {len(keys)} keys; give each once")
         return dict(pairs)
 
     try:
@@ -70,7 +70,7 @@ def _read_json(path: Path, text: str) -> dict[str, Any]:
 
 
 def _check_content(path: Path, content: dict[str, Any]) -> None:
-    """Refuse keys that say nothing here, without repeating them: somebody's token may stand where a key belongs."""
+    """Refuse unknown keys without repeating them: a token may stand in the place of a key."""
     unknown = [key for key in content if key not in _JSON_KEYS]
     if unknown:
         hint = next(filter(None, (suggest(key, _JSON_KEYS) for key in unknown)), "")

@@ -1,4 +1,4 @@
-"""The one entry for whoever and whatever a caller names: collections of tokens and of (user, item) pairs.
+"""Validates and converts the tokens that callers pass.
 
 A token is a string or a whole number. Outer blanks (those of ``str.strip``) are no part of it. No error repeats a token.
 """

@@ -113,10 +113,10 @@ def prepare_anew(config: Any, dataset: WithdrawalDataset) -> tuple[Any, Any, Any
 
 
 class _Pickles:
-    """What RecBole's functions find in the place of ``pickle``: it loads no file that nobody trusts.
+    """Takes the place of ``pickle`` in RecBole's functions: it loads no file that is not trusted.
 
     Args:
-        config: Says whether it is trusted.
+        config: Says whether pickles are trusted.
     """
 
     def __init__(self, config: Any) -> None:

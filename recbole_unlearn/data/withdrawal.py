@@ -1,4 +1,4 @@
-"""Training rows as arrays, and a withdrawal request resolved against them."""
+"""Training rows as arrays, and the rows of them that a withdrawal request names."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def by_name(tokens: Sequence[str], index: Mapping[str, int]) -> Mapping[str, int
 
 
 def _ids(given: Iterable[object], known: Mapping[str, int], what: str) -> np.ndarray:
-    """Return the ids of tokens; an error counts those that it is about, and neither names nor suggests anybody."""
+    """Return the ids of tokens; an error gives numbers and contains no token."""
     tokens = tokens_of(given, what)
     ids = np.array([known.get(token, 0) for token in tokens], dtype=np.int64)
     missing, ambiguous = int((ids == 0).sum()), int((ids == AMBIGUOUS).sum())  # id 0 is the padding
@@ -148,7 +148,7 @@ def _ids(given: Iterable[object], known: Mapping[str, int], what: str) -> np.nda
         )
     if ambiguous:
         raise RequestError(
-            f"{ambiguous} of {len(tokens)} {what} tokens stand for several {what}s of the data set, which differ in outer "
-            f"blanks only, so that nobody can tell who is meant; take such blanks out of the atomic file, and train anew"
+            f"{ambiguous} of {len(tokens)} {what} tokens match several {what}s of the data set, which differ in outer blanks "
+            f"only; remove such blanks from the atomic file, and train again"
         )
     return ids

@@ -1,4 +1,4 @@
-"""What a data set must know of earlier withdrawals: whose rows stay out, and in which part each other row is."""
+"""Earlier withdrawals as loading needs them: which rows to leave out, and the part of each other row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recbole_unlearn.lineage.splits import FILTERED, KeptSplit, keep_split, kept
 
 @dataclass(frozen=True)
 class WithdrawalHistory:
-    """The earlier withdrawals from a data set, as its ledger remembers them.
+    """The earlier withdrawals from a data set, as its ledger records them.
 
     Args:
         key: Hashes tokens.
@@ -26,10 +26,9 @@ class WithdrawalHistory:
         splits: Kept splits of the data set's settings, the newest first.
         readmitted: Hashes of users who came back by consent.
         old_rows: Hashes of the (user, item) rows of withdrawn users, which stay out when the user comes back.
-        grown: Whether a kept split counts also where rows have come since, which are then left out: a model knows the rows
-            that it was trained with, and no others.
-        later: Who and what left since, but is still in the files: a model that has to forget their rows gets them, all as
-            training rows, where the kept split knows them no more.
+        grown: Whether a kept split is accepted although the files have new rows; these are not loaded.
+        later: Hashes withdrawn after this model was saved; their rows are loaded as training rows so that the model can
+            unlearn them.
         anchor: Count and head of the ledger at that moment.
     """
 

@@ -1,1 +1,1 @@
-"""The three principles: completeness (oracle), efficiency, utility; and the report that shows them together."""
+"""Measures completeness, efficiency and utility, and writes the report."""

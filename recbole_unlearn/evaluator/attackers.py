@@ -1,4 +1,4 @@
-"""The oracle's networks: several multilayer perceptrons trained side by side, each on rows of its own."""
+"""The networks of the oracle: several multilayer perceptrons, trained in parallel on different rows."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ def train_attackers(
 ) -> Attackers:
     """Train one network per list of rows.
 
-    A network that answers the same for most rows that are no members is blind where forgotten rows lie, and its AUC of .5
-    says nothing. It is drawn and trained again, up to three times; the other networks keep their bits.
+    A network that gives the same answer for most non-members gives it for forgotten rows, too, so its AUC of .5
+    has no meaning. It is drawn and trained again, up to three times; the other networks do not change.
 
     Args:
         features: Features, shape [all rows, features].
@@ -127,7 +127,7 @@ def train_attackers(
 
 
 def is_blind(attackers: Attackers, number: int, others: Tensor) -> bool:
-    """Whether the last hidden layer of a network is silent on more than half of these rows: all of them get one answer."""
+    """Whether the last hidden layer of a network is 0 for more than half of these rows, which all get the same answer."""
     hidden = attackers.through(torch.tensor([number]), others, len(attackers.weights) - 1)[0]
     return bool((hidden <= 0).all(dim=1).float().mean() > 0.5)
 

@@ -1,4 +1,4 @@
-"""Small charts as inline svg: lines, a logarithmic time axis, and points with intervals. Nothing is loaded from anywhere.
+"""Draws small charts as inline svg: lines, a logarithmic time axis, points with intervals. Loads nothing.
 
 Every chart is 360 units wide, so that its letters keep their size on a phone. Methods differ by colour, by dash and by
 marker, never by colour alone; the colours are classes, which the page sets for light and for dark.

@@ -1,4 +1,4 @@
-"""Centered Kernel Alignment: how far two representations of the same rows agree, whatever their rotation and scale."""
+"""Centered Kernel Alignment: agreement of two representations of the same rows, whatever their rotation and scale."""
 
 from __future__ import annotations
 

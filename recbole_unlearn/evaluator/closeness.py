@@ -18,7 +18,7 @@ _ACTIVE = 0.05
 
 
 def parameter_groups(model: Any, withdrawn: np.ndarray, retained: np.ndarray) -> dict[str, Tensor]:
-    """Return a model's parameters in groups: rows of withdrawn and of retained users, items, and what all share.
+    """Return a model's parameters in groups: embeddings of withdrawn and of retained users, of items, and shared layers.
 
     Args:
         model: A model with an InfluenceAdapter.
@@ -51,7 +51,7 @@ def distance(groups: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> d
 
 
 def norm_attack(groups: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return how well the norm of a user's row reveals who withdrew: an AUC between .5 (not at all) and 1."""
+    """Return the AUC, .5 to 1, with which the norm of a user's embedding reveals who withdrew."""
     norms = [groups[name].double().norm(dim=1).cpu().numpy() for name in ("users_withdrawn", "users_retained")]
     if not all(len(part) for part in norms):
         return unknown("there must be users who withdrew and users who did not")

@@ -1,4 +1,4 @@
-"""Cross-fitting: no point of an owner (a user, or an item) trains the network that is asked about this owner."""
+"""Cross-fitting: a network is never asked about a user (or item) whose points trained it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _ROC_POINTS = 50
 
 @dataclass(frozen=True)
 class Points:
-    """What the oracle is trained on or asked about.
+    """Points that the oracle is trained on or asked about.
 
     Args:
-        owners: Whose each point is, shape [points]: points of one owner depend on each other.
+        owners: Owner (user or item) of each point, shape [points]: points of one owner depend on each other.
         labels: 1 for members, 0 for others, shape [points].
         features: Shape [points, features]; the networks are trained where they lie.
     """
@@ -45,7 +45,7 @@ class Fold:
     Args:
         asked: Ids of the owners, shape [asked].
         seen: Positions among the training points, as many members as others, shape [seen].
-        owners: Owner of each seen point; one who is asked about raises ValueError, so that no leak can be built.
+        owners: Owner of each seen point; an owner in ``asked`` raises ValueError, so that there is no leak.
     """
 
     asked: np.ndarray

@@ -17,13 +17,13 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class Cost:
-    """What a call took.
+    """Time and memory of a call.
 
     Args:
         seconds: Wall time, the device synchronised.
         peak_mb: Highest memory above that at the start, in 10^6 bytes: resident memory of this process, sampled every
             5 ms, plus what torch allocated on the GPU if there is one.
-        cpu_seconds: Time on all cores of this process; of processes that it starts none.
+        cpu_seconds: Time on all cores of this process, without processes that it starts.
     """
 
     seconds: float

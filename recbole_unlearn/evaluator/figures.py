@@ -1,4 +1,4 @@
-"""What the charts of a report show: the series of each method, read from the content of ``report.json``."""
+"""Prepares the data of the charts from the content of ``report.json``: a series for each method."""
 
 from __future__ import annotations
 

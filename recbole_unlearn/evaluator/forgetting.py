@@ -32,7 +32,7 @@ def mean_with_interval(values: np.ndarray, rng: np.random.Generator) -> dict[str
 def taste(
     served: RankedLists, popularity: RankedLists, withdrawn: np.ndarray, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Return by how much withdrawn users' NDCG@10 exceeds popularity's: above zero is memory, far below a broken row.
+    """Return the NDCG@10 of withdrawn users minus popularity's: above 0 their taste is remembered, far below it is unusable.
 
     Args:
         served: What the model serves.
@@ -47,7 +47,7 @@ def taste(
 
 
 def score_attack(served: RankedLists, rng: np.random.Generator) -> dict[str, Any]:
-    """Return how well the score alone tells withdrawn rows from test rows of the same users: an AUC, nothing is trained."""
+    """Return the AUC of the score itself for withdrawn rows against test rows of the same users; nothing is trained."""
     if set(np.unique(served.withdrawn)) != {0, 1}:
         return unknown("no user has both withdrawn and test rows that are ranked")
     points = Points(served.owners, served.withdrawn, torch.empty(len(served.owners), 0))
@@ -71,7 +71,7 @@ def rank(served: RankedLists, rng: np.random.Generator) -> dict[str, Any]:
 def relearn_time(model: Any, rows: LossRows, target: float, batch_size: int, learning_rate: float) -> dict[str, Any]:
     """Return how many epochs of training on the withdrawn rows bring their loss back to the original's.
 
-    A model that only hides what it knows gets there faster than Retrain. All parameters of a copy train, by Adam.
+    A model that only hides the rows needs fewer epochs than Retrain. All parameters of a copy are trained, by Adam.
 
     Args:
         model: The unlearned model.

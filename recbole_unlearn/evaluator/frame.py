@@ -1,4 +1,4 @@
-"""A report as a table of pandas."""
+"""The report as Python returns it: a dict with a pandas table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pairs that the refit oracle fits and scores: two halves of each user's withdrawn rows, the same for every model."""
+"""Divides each user's withdrawn rows into the two halves that the refit oracle fits and scores."""
 
 from __future__ import annotations
 

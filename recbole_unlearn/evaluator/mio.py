@@ -57,7 +57,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Membership:
-    """What the oracle is trained and asked on; the same for every model of a run.
+    """The rows that the oracle is trained on and asked about; the same for every model of a run.
 
     Args:
         members: Training rows that remain.
@@ -90,7 +90,7 @@ class Membership:
     def trainers(self) -> np.ndarray:
         """Ids of the users who may train a network: those with members and others.
 
-        A user who appears with one label only would teach the network the user instead of the membership.
+        From a user with one label only the network would learn the user instead of the membership.
         """
         return np.intersect1d(self.owners(self.members), self.owners(self.others))
 
@@ -156,14 +156,14 @@ def _by_owners(features: _Features, data: Membership, schedule: Schedule, seed: 
 def blind_by_construction(model: Any, users: np.ndarray, tokens: np.ndarray, seed: int) -> str:
     """Return why the strong oracle is nearly blind to a model, whatever its items and layers remember; empty if it is not.
 
-    Where all withdrawn users have the same row, or rows that no data touched, the features of a pair are those of its item
-    and of chance.
+    If all withdrawn users have the same embedding, or untrained ones, the features of a pair depend on its item and on
+    chance only.
 
     Args:
         model: The assessed model.
         users: Ids of the users who have no row left, shape [users].
         tokens: Token of each user id.
-        seed: Seed with which the methods draw fresh rows.
+        seed: Seed with which the methods draw new embeddings.
     """
     try:
         adapter = InfluenceAdapter.of(model)
@@ -172,9 +172,9 @@ def blind_by_construction(model: Any, users: np.ndarray, tokens: np.ndarray, see
         return ""
     rows = read_rows(tables, torch.from_numpy(users).to(tables[0].weight.device))
     if len(rows) > 1 and bool((rows == rows[0]).all()):
-        return "its withdrawn users share one row"
+        return "its withdrawn users share one embedding"
     drawn = draw_rows(adapter, tables, tokens[users], seed)
-    return "the rows of its withdrawn users are bare draws" if torch.equal(rows, drawn) else ""
+    return "the embeddings of its withdrawn users are untrained draws" if torch.equal(rows, drawn) else ""
 
 
 class _Features:

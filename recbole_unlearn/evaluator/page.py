@@ -1,4 +1,4 @@
-"""``report.html``: the report as one self-contained page. No script, no network; the charts are inline svg."""
+"""Writes ``report.html``: the report as one page with inline svg charts, without scripts and network."""
 
 from __future__ import annotations
 
@@ -115,8 +115,8 @@ def _utility(report: Mapping[str, Any], group: str) -> Chart:
         )
         image = charts.lines(label, curves, axes, popular)
     aim = {
-        "retained": "Higher is better: those who stay are to be served as before.",
-        "withdrawn": "Popularity is the aim: above it a taste is remembered, far below a row is broken.",
+        "retained": "Higher is better: retained users should be served as before.",
+        "withdrawn": "Popularity is the aim: above it a taste is remembered, far below an embedding is unusable.",
     }[group]
     cells = [
         [name, *(_text(dict(points).get(k), 4) for k in lengths)]
@@ -143,15 +143,17 @@ def _rank(report: Mapping[str, Any]) -> Chart:
     )
     before = intervals.get("Original")
     shifts = {name: _text(each[0] - before[0], 3) if each and before else _NOTHING for name, each in intervals.items()}
-    reading = (
-        "From the original's place they are to go to where a model that never saw them puts them: Retrain's, dashed."
-    )
+    reading = "The ranks should move from the original's to Retrain's (dashed), which was never trained on these rows."
     headers = ("method", "mean", "low (95 %)", "high (95 %)", "shift from the original")
     return Chart("rank", title, reading, image, Table(f"{title}: figures", headers, _cells(intervals, 3, shifts)))
 
 
 def _risk(report: Mapping[str, Any], statistic: str) -> Chart:
-    """Return the histogram of the risk per person: how well the attacker tells her, forgotten, from her, never there."""
+    """Return the histogram of the risk per person.
+
+    The risk is the AUC with which the attacker distinguishes worlds where the person was forgotten from worlds where she
+    was never trained.
+    """
     audit = report["shadows"]["methods"]
     found = {name: (audit.get(name) or {}).get(statistic) or {} for name in report["methods"]}
     answered = {name: one for name, one in found.items() if one.get("auc") is not None}
@@ -190,7 +192,7 @@ def _risk(report: Mapping[str, Any], statistic: str) -> Chart:
         "false positives",
         "highest",
     )
-    reading = "Dashed is what chance gives: the nearer a method is to it, the less anybody is recognised."
+    reading = "Dashed: the expectation by chance. The nearer a method is to it, the less any person is recognised."
     return Chart(label.name, title, reading, image, Table(f"{title}: figures", [*headers, "highest by chance"], cells))
 
 

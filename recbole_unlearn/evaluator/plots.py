@@ -1,4 +1,4 @@
-"""The charts of a report as png and svg files for papers, by matplotlib (``pip install 'recbole-unlearn[plots]'``)."""
+"""Writes the charts of a report as png and svg, with matplotlib (``pip install 'recbole-unlearn[plots]'``)."""
 
 from __future__ import annotations
 

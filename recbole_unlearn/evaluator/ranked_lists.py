@@ -1,4 +1,4 @@
-"""What a model serves: the list of each evaluated user, and where the withdrawn items stand in it."""
+"""The list of items that a model recommends to each user, and the places of withdrawn items in it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RankedLists:
 
 
 class Listener:
-    """Takes the place of RecBole's collector and also keeps the lists, from the scores that the metrics are computed on.
+    """Replaces RecBole's collector and also keeps the lists, from the same scores as the metrics.
 
     Args:
         collector: RecBole's collector, which gets everything too.
@@ -67,7 +67,7 @@ class Listener:
 
     @property
     def served(self) -> RankedLists:
-        """What was served in the batches so far."""
+        """The lists of the batches so far."""
         return RankedLists(*(np.concatenate(column) for column in zip(*self.parts, strict=True)))
 
 

@@ -1,4 +1,4 @@
-"""P1, completeness: the refit oracle, which sees what items and shared layers remember of users whose rows are gone.
+"""P1, completeness: the refit oracle, which measures what items and shared layers keep of withdrawn rows.
 
 With items and shared layers fixed, a fresh row is fitted to half of the rows that a user withdrew, and scores the other half
 against the user's test rows. Items that one user liked were pulled the same way in training, so a model that was trained on
@@ -39,10 +39,10 @@ class RefitQuestion:
 
     Args:
         withdrawn: Users who lost rows, asked about these rows.
-        retained: As many users who lost nothing, asked about their training rows: the control. If the oracle does not
-            see them in a model either (underfitted, or rescaled), it cannot tell anything about this model.
-        calibrated: Whether a model that never saw the rows reads .5: the split is random and whole users withdrew. Otherwise
-            only the difference to Retrain has a meaning.
+        retained: As many retained users, asked about their training rows: the control. If the oracle does not
+            recognise these in a model (underfitted, or rescaled), its figure for this model has no meaning.
+        calibrated: Whether the expected AUC is .5 for a model that was not trained on the rows: the split is random and
+            whole users withdrew. Otherwise only the difference to Retrain has a meaning.
     """
 
     withdrawn: Halves
@@ -64,7 +64,7 @@ def refit_oracle(model: Any, question: RefitQuestion, seed: int) -> dict[str, An
         interval of a bootstrap over users; ``mean``, the same without weights; ``pooled``, the AUC of all scores together,
         standardised within each user and half; ``users``, how many were asked, ``of`` how many; ``resampled``, the
         bootstrap's figures; and the same under ``retained`` for the control. ``auc`` is None, with a ``reason``, where the
-        model has no rows to fit or fewer than 5 users can be asked.
+        model has no embeddings to fit or fewer than 5 users can be asked.
 
     Reference: van Elteren (1960), On the combination of independent two-sample tests of Wilcoxon (the weights).
     """
@@ -85,7 +85,7 @@ def refit_oracle(model: Any, question: RefitQuestion, seed: int) -> dict[str, An
 
 
 def group_figures(model: Any, halves: Halves, seed: int) -> dict[str, Any]:
-    """Ask a model about one group of users, of any size: what a receipt tells of those who left.
+    """Ask a model about one group of users of any size, as for a receipt.
 
     Args:
         model: The model.
@@ -94,14 +94,14 @@ def group_figures(model: Any, halves: Halves, seed: int) -> dict[str, Any]:
 
     Returns:
         The figures of ``refit_oracle`` without a control, and with fewer than 5 users without an interval. ``auc`` is None,
-        with a ``reason``, where the model has no rows to fit or nobody can be asked.
+        with a ``reason``, if the model has no embeddings to fit or no user can be asked.
     """
     try:
         serving = ScoringAdapter.of(model).serving
     except UnsupportedModelError as error:
         return unknown(str(error))
     if not len(halves.users):
-        return unknown(f"nobody has {LEAST_ROWS} rows to ask about and {LEAST_TEST_ROWS} held-out rows")
+        return unknown(f"no user has {LEAST_ROWS} rows to ask about and {LEAST_TEST_ROWS} held-out rows")
     model.eval()
     answer = _answer(serving, halves, seed)
     return {key: answer[key] for key in answer if len(halves.users) >= LEAST_USERS or key not in _OF_BOOTSTRAP}
@@ -113,7 +113,7 @@ _OF_BOOTSTRAP = ("auc_low", "auc_high", "resampled")
 def _figures(serving: list[InfluenceAdapter], halves: Halves, seed: int) -> dict[str, Any]:
     if len(halves.users) < LEAST_USERS:
         return unknown(
-            f"only {len(halves.users)} retained users have rows enough to be asked; {LEAST_USERS} are needed"
+            f"only {len(halves.users)} retained users have enough rows to be asked; {LEAST_USERS} are needed"
         )
     return _answer(serving, halves, seed)
 
@@ -137,14 +137,14 @@ def _answer(serving: list[InfluenceAdapter], halves: Halves, seed: int) -> dict[
 
 
 def fresh_scores(adapter: InfluenceAdapter, halves: Halves, ridge: float = RIDGE) -> np.ndarray:
-    """Fit a fresh row to each half and return the logits of the asked rows, shape [asked].
+    """Fit a new user embedding e to each half and return the logits of the asked rows, shape [asked].
 
-    A row minimises sum_r [softplus(s_r) - t_r s_r] + ridge / 2 |e|^2 over its half and the negatives, from 0.
+    e minimises sum_r [softplus(s_r) - t_r s_r] + ridge / 2 |e|^2 over its half and the negatives, from 0.
 
     Args:
         adapter: Adapter of the model.
         halves: What is fitted and asked.
-        ridge: Weight of the pull towards 0, in rows.
+        ridge: Weight of |e|^2 / 2, in rows.
     """
     fitted, asked = halves.fitted, halves.asked
     weight = adapter.item_tables[0].weight
@@ -170,8 +170,8 @@ def fresh_scores(adapter: InfluenceAdapter, halves: Halves, ridge: float = RIDGE
 def user_aucs(halves: Halves, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return each user's AUC over both halves together, ties counted half, and its precision; shape [users] each.
 
-    Pairs of one half are compared with scores of the same fitted row only. The precision is n m / (n + m + 1): 12 times the
-    inverse of the variance that an AUC has where labels say nothing.
+    Scores are compared only with scores of the same fitted embedding. The precision is n m / (n + m + 1): 12 times the
+    inverse of the variance of an AUC of random labels.
 
     Args:
         halves: What was asked.

@@ -1,4 +1,4 @@
-"""P3, utility: RecBole's evaluators, by group of users, under one mask rule.
+"""P3, utility: RecBole's metrics for each group of users, with the same masked items for every model.
 
 After a withdrawal every model, the original too, is evaluated with the retained history masked and the same test rows.
 Withdrawn pairs may then be ranked: whether they are is a figure of forgetting, not of the mask.

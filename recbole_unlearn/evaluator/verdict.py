@@ -1,4 +1,4 @@
-"""What the looks of P1 say about a method beside Retrain: its excess, and whether the method may be called complete."""
+"""Compares the AUCs of a method with those of Retrain, and decides whether its forgetting is complete."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def judged(results: Mapping[str, Any]) -> dict[str, Any]:
         results: For ``Original`` and each method its ``mio``, as the oracles return it.
 
     Returns:
-        The same with ``mio.refit.tells`` (whether the refit oracle can tell anything about this model), ``remembers`` (the
-        excess of each look over Retrain; None without Retrain) and ``complete``, see ``is_complete``.
+        The same with ``mio.refit.tells`` (whether the refit oracle's figure for this model has a meaning), ``remembers``
+        (each oracle's AUC minus Retrain's; None without Retrain) and ``complete``, see ``is_complete``.
     """
     informative = bool(power_of_refit(results).get("informative"))
     retrain = (results.get("Retrain") or {}).get("mio")
@@ -89,7 +89,7 @@ def sees_retained(refit: Mapping[str, Any], results: Mapping[str, Any]) -> bool:
 
 
 def _reference(results: Mapping[str, Any]) -> tuple[float, np.ndarray] | None:
-    """Return what a model reads that never saw the rows: Retrain's figure and its resampled ones, or .5 without error."""
+    """Return the AUC of a model that was not trained on the rows: Retrain's, with its resampled ones, or .5 without error."""
     retrain, original = (
         ((results.get(name) or {}).get("mio") or {}).get("refit") or {} for name in ("Retrain", "Original")
     )
@@ -99,7 +99,7 @@ def _reference(results: Mapping[str, Any]) -> tuple[float, np.ndarray] | None:
 
 
 def excess_over_retrain(figures: Mapping[str, Any], retrain: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return by how much a look's AUC exceeds Retrain's, with the 95 % interval of the paired bootstrap over users.
+    """Return by how much an oracle's AUC exceeds Retrain's, with the 95 % interval of the paired bootstrap over users.
 
     Args:
         figures: The oracle's figures of the method; its ``resampled`` figures are of the same draws of users as Retrain's.
@@ -124,15 +124,15 @@ def excess_over_retrain(figures: Mapping[str, Any], retrain: Mapping[str, Any]) 
 
 
 def is_complete(remembers: Mapping[str, Any] | None, tells: bool | None) -> bool | None:
-    """Return whether a method may be called complete: every look's whole interval lies within the margin around Retrain.
+    """Return whether a method may be called complete: every oracle's whole interval lies within the margin around Retrain.
 
     Args:
-        remembers: The excess of each look, or None for a look without a figure; ``strong`` and ``refit`` must be there.
-        tells: Whether the refit oracle can tell; None if it was not asked.
+        remembers: The excess of each oracle, or None for an oracle without a figure; ``strong`` and ``refit`` must be there.
+        tells: Whether the refit oracle's figure has a meaning; None if it was not asked.
 
     Returns:
-        False as soon as one look's interval reaches beyond the margin; None where it cannot be told: without Retrain, without
-        a figure of some look, or where the refit oracle is blind.
+        False if one oracle's interval reaches beyond the margin; None if it cannot be decided: without Retrain, without
+        a figure of some oracle, or if the refit oracle is blind.
 
     >>> inside, outside = {"excess": 0.0, "low": -0.02, "high": 0.02}, {"excess": 0.2, "low": 0.1, "high": 0.3}
     >>> is_complete({"refit": inside, "strong": inside}, True), is_complete({"refit": inside, "strong": outside}, True)
@@ -157,7 +157,7 @@ def notes_of_refit(report: Mapping[str, Any]) -> list[str]:
     notes = [
         f"The refit oracle asked {original['users']} of {original['of']} users who withdrew. "
         + (
-            "A model that never saw their rows reads .5."
+            "For a model that was never trained on their rows it is .5."
             if original["calibrated"]
             else "Only the difference to Retrain has a meaning: the split is not random, or no whole users were withdrawn."
         )
@@ -167,20 +167,20 @@ def notes_of_refit(report: Mapping[str, Any]) -> list[str]:
         excess = f" {power['excess']:+.3f} over the reference" if "excess" in power else ""
         return [
             *notes,
-            f"The refit oracle cannot tell: it reads {power['auc']:.3f} on the original,{excess} ({beside}).",
+            f"The refit oracle cannot tell: its AUC on the original is {power['auc']:.3f},{excess} ({beside}).",
         ]
     blind = [
         name for name, figures in refit_of.items() if figures.get("tells") is False and figures.get("auc") is not None
     ]
     if blind:
         notes.append(
-            f"?: of {', '.join(blind)} the refit oracle cannot tell, since it does not see retained users in it either."
+            f"?: of {', '.join(blind)} the refit oracle cannot tell: it does not recognise retained users there either."
         )
     return notes
 
 
 def notes_of_verdict(report: Mapping[str, Any]) -> list[str]:
-    """Return which looks are blind by construction, what each method remembers, and which may be called complete."""
+    """Return which oracles are blind by construction, what each method remembers, and which may be called complete."""
     notes = []
     for name, result in report["methods"].items():
         if blind := ((result.get("mio") or {}).get("strong") or {}).get("blind"):
@@ -195,20 +195,20 @@ def notes_of_verdict(report: Mapping[str, Any]) -> list[str]:
         word = {
             True: "complete",
             False: "not complete",
-            None: "cannot be called complete: a look is missing or cannot tell",
+            None: "cannot be called complete: an oracle was not asked or cannot tell",
         }
         notes.append(f"{name} over Retrain: {excesses}; within {MARGIN:g}: {word[result.get('complete')]}.")
     return notes
 
 
 def notes_of_shadows(report: Mapping[str, Any]) -> list[str]:
-    """Return what the shadow audit reads for each method: who was forgotten, told from who was never there."""
+    """Return the shadow audit's AUC of each method: forgotten people against people who were never trained."""
     audit = report.get("shadows")
     if not audit:
         return []
     notes = [
-        f"Shadow audit, {audit['worlds']} worlds, {audit['targets']} people: AUC of the forgotten against people who were "
-        "never there; .5 is nothing left. In brackets the interval and, after 'stay', the AUC of those who stay: the power."
+        f"Shadow audit, {audit['worlds']} worlds, {audit['targets']} people: AUC of forgotten people against people who "
+        "were never trained; at .5 nothing is left. In brackets the interval and, after 'stay', the AUC of people who stay."
     ]
     for name, figures in audit["methods"].items():
         parts = []

@@ -1,4 +1,4 @@
-"""Witnesses: figures of forgetting beside the oracles, which do not see every leak."""
+"""Witnesses: further figures of forgetting, for leaks that the oracles do not see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes stock RecBole faster with the same results: readers, samplers, dataloaders and layers.
+"""Faster readers, samplers, dataloaders and layers for stock RecBole, with the same results.
 
 One key turns all of it off: with ``fast: False`` RecBole's own functions run. Nothing else of the package depends on it.
 """

@@ -1,4 +1,4 @@
-"""torch's Dropout and Embedding with cheaper kernels for training on the CPU; parameters and their names stay."""
+"""torch's Dropout and Embedding with faster CPU code for training; parameters and their names stay the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RecBole's dataloaders for training and full ranking, on tensors and sorted arrays."""
+"""RecBole's dataloaders for training and full ranking, based on tensors and sorted arrays."""
 
 from __future__ import annotations
 

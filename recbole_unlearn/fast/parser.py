@@ -1,4 +1,4 @@
-"""Reading text by pandas' parser in C, and grouping rows by user, without Python loops over rows."""
+"""Reads text with pandas' C parser and groups rows by user without Python loops."""
 
 from __future__ import annotations
 

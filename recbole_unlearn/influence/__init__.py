@@ -1,1 +1,1 @@
-"""Influence functions: logistic blocks, curvature and solvers. Torch, numpy and scipy; nothing here knows RecBole."""
+"""Influence functions: objectives, curvature and solvers, with torch, numpy and scipy and without RecBole."""

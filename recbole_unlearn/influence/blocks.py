@@ -1,4 +1,4 @@
-"""The objective of one user's row: a weighted logistic loss plus a ridge, many users at a time."""
+"""The objective of one user's embedding, a weighted logistic loss plus a ridge, for many users at a time."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from torch.nn.functional import softplus
 class LogisticBlocks:
     """F_u(e) = sum_r w_ur [softplus(s_ur(e)) - t_ur s_ur(e)] + ridge / 2 |e|^2, for every user u of a batch.
 
-    A sum over rows, never a mean: the number ``ridge`` is weighed against that of a user's rows. With targets in [0, 1] the
+    This is a sum over rows, not a mean, so ``ridge`` has the unit of a number of rows. With targets in [0, 1] the
     gradient is sum_r w (sigma(s) - t) J + ridge e, and since s is piecewise linear in e the Hessian is exactly
-    sum_r w sigma (1 - sigma) J^T J + ridge I: positive definite, and free of the targets.
+    sum_r w sigma (1 - sigma) J^T J + ridge I: positive definite, and independent of the targets.
 
     Args:
-        rows: Logits and Jacobian as a function of the users' rows (an adapter's ``user_blocks``).
+        rows: Logits and Jacobian as a function of the user embeddings (an adapter's ``user_blocks``).
         targets: t, shape [users, rows].
         weights: w, shape [users, rows]; 0 where a list is padded.
-        ridge: Weight of the pull towards 0, more than 0, float64, shape [users].
+        ridge: Weight of |e|^2 / 2, more than 0, float64, shape [users].
 
-    Reference: Li et al. (2023), eq. 9, restricted to user rows by the user selection of section 4.2.2.
+    Reference: Li et al. (2023), eq. 9, restricted to user embeddings by the user selection of section 4.2.2.
     """
 
     rows: Any
@@ -40,7 +40,7 @@ class LogisticBlocks:
     def rank(self) -> Tensor:
         """A bound of the rank of sum_r w sigma (1 - sigma) J^T J: a user's rows with a weight, shape [users].
 
-        Where it is less than the dimensions of a row, the ridge alone decides in the rest of them.
+        If it is less than the dimensions of an embedding, only the ridge determines the other directions.
         """
         return (self.weights > 0).sum(dim=1)
 

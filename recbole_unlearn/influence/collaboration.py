@@ -1,4 +1,4 @@
-"""The collaborative component z-bar: the label that takes the place of a withdrawn row's.
+"""The collaborative component z-bar: the label that replaces a withdrawn row's label.
 
 With explicit ratings the paper replaces a withdrawn rating by the user's average rating, and by the item's where the
 user has none left. With sampled negatives a user's average is the constant 1 / (1 + m) and says nothing, so the item's
@@ -68,7 +68,7 @@ def average_ratings(
 
 
 def catalogue_weights(positives: np.ndarray, negatives_per_item: float, rows_per_user: float) -> np.ndarray:
-    """Return the weight of each item in the objective of a user of whom nothing is known.
+    """Return the weight of each item in the objective of a user without rows.
 
     Args:
         positives: Retained positive rows of each item, shape [items].
@@ -95,21 +95,21 @@ def _means(ids: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray
 
 
 def priority_sample(weights: np.ndarray, uniforms: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a sample of weighted things, and weights with which its sums are those of all in expectation.
+    """Return a sample of weighted elements, and weights with which its sums equal those of all in expectation.
 
-    The things of highest priority w^2 / u are taken; each stands for itself and for those that were left out. The square
-    prefers the heavy ones, which keep their own weights: of a catalogue the popular items, whose order a list shows.
+    The elements of highest priority w^2 / u are taken; their weights include those left out. The square prefers
+    elements of large weight, which keep their own weights: of a catalogue the popular items, whose order decides a list.
 
     Args:
-        weights: w, shape [things].
-        uniforms: u in (0, 1), one for each thing, independent of the weights, shape [things].
-        size: Size of the sample; if there are no more things, all are taken with their own weights.
+        weights: w, shape [elements].
+        uniforms: u in (0, 1), one for each element, independent of the weights, shape [elements].
+        size: Size of the sample; if there are not more elements, all are taken with their own weights.
 
     Returns:
         Positions, ascending, and weights w max(1, t / w^2) with t the highest priority that was left out, shape [size] each.
 
     Reference:
-        Duffield, Lund and Thorup (2007), Priority sampling for estimation of arbitrary subset sums; a thing is taken with
+        Duffield, Lund and Thorup (2007), Priority sampling for estimation of arbitrary subset sums; an element is taken with
         probability min(1, w^2 / t) given t, by whose inverse its weight is multiplied.
 
     Example:

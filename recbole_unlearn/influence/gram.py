@@ -1,4 +1,4 @@
-"""The inverse Gram matrix of EASE: back from its weights, and after rows have left.
+"""The inverse Gram matrix of EASE: recovers it from the weights, and updates it for removed rows.
 
 X is the matrix of counts, shape [users, items], G = X'X + ridge I, P = G^-1, and the weights are B_ij = -P_ij / P_jj with a
 zero diagonal (Steck 2019, eq. 8).
@@ -32,7 +32,7 @@ def inverse_from_weights(weights: np.ndarray, rows: csr_matrix, ridge: float) ->
         ridge: What stands on the diagonal of G besides X'X.
 
     Returns:
-        P, symmetric, float64, and how far B is from being made of these rows and this ridge. Beside the diagonal,
+        P, symmetric, float64, and a figure that says whether B belongs to these rows and this ridge. Beside the diagonal,
         H = X'X - X'X B is ridge B for the right ones, so the figure is |H z - ridge B z| / |ridge B z| for a z of random
         signs: 0 up to rounding, about 1 or more for other rows or another ridge.
 

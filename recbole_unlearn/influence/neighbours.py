@@ -1,4 +1,4 @@
-"""The nearest neighbours of ItemKNN, counted again only where rows have left."""
+"""The nearest neighbours of ItemKNN, computed again only where rows were removed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BLOCK = 256  # rows of dense similarities at a time
 def neighbours_without(
     old: csr_matrix, before: csr_matrix, after: csr_matrix, k: int, shrink: float
 ) -> tuple[csr_matrix, int]:
-    """Return the similarities of each entity to its k nearest after rows have left, and how many entities were counted again.
+    """Return the similarities of each entity to its k nearest after rows were removed, and how many were computed again.
 
     The similarity of i and j is a_i a_j / (|a_i| |a_j| + shrink + 1e-6), of rows a of counts, in float32 as RecBole has it.
     It changes only where a_i or a_j does, and it is 0 without a common column: others keep their neighbours to the bit.

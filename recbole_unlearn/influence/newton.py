@@ -1,4 +1,4 @@
-"""Newton's method on independent blocks, batched, with backtracking; settled users leave the batch."""
+"""Newton's method on independent blocks, in batches, with backtracking; blocks that converged leave the batch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class NewtonResult:
     """What came out of ``newton``, per user.
 
     Args:
-        solution: The users' new rows, shape [users, dims].
+        solution: The users' new embeddings, shape [users, dims].
         steps: Newton steps taken, shape [users].
         gradient_norm: Norm of the gradient at the start, shape [users].
         residual: Norm of the remaining gradient over ``gradient_norm``, shape [users].
@@ -42,14 +42,14 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
     """Minimise each user's objective by Newton steps with Cholesky solves.
 
     A step is e <- e - t (H + damping I)^-1 gradient with t = 1, 1/2, 1/4, ... until the objective falls (Armijo).
-    Piecewise linear logits have kinks where the gradient jumps, so a user has settled when the objective does, not when
-    the gradient vanishes.
+    Piecewise linear logits have kinks where the gradient jumps, so convergence is judged by the objective, not by
+    the gradient.
 
     Args:
         blocks: Objective with ``objective``, ``gradient``, ``derivatives``, ``rank`` and ``[index]``, as ``LogisticBlocks``.
-        start: Rows to start from, shape [users, dims].
+        start: Embeddings to start from, shape [users, dims].
         steps: Steps at most; 1 is the single step of influence functions.
-        tolerance: A user has settled when a step lowers the objective by less than this share of it.
+        tolerance: A user has converged when a step lowers the objective by less than this share of it.
         damping: Added to the Hessian's diagonal; changes the path, not the minimum.
 
     Returns:
@@ -86,7 +86,7 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
 def _backtrack(
     blocks: Any, here: Tensor, before: Tensor, gradient: Tensor, direction: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the new rows, the objective there, and for whom a step helped; the others stay."""
+    """Return the new embeddings, the objective there, and for which users a step helped; the others stay."""
     slope = (gradient * direction).sum(dim=1)
     there, after = here.clone(), before.clone()
     length = torch.ones_like(before)
@@ -110,14 +110,14 @@ def influence_step(
 ) -> NewtonResult:
     """Take the single step of an influence function on independent blocks.
 
-    With g the gradient of the original objective and b = g - (gradient of the new one), the gradient of what leaves less
-    that of what takes its place, the step is e <- e + (H + damping I)^-1 r, where r = b - g is Newton's step on the new
-    objective, r = b assumes that the start is the original's minimum, and r = b + g is what eq. 13 prints.
+    With g the gradient of the original objective and b = g - (gradient of the new one), the gradient of the withdrawn rows
+    minus that of the rows in their place, the step is e <- e + (H + damping I)^-1 r, where r = b - g is Newton's step on
+    the new objective, r = b assumes that the start is the original's minimum, and r = b + g is what eq. 13 prints.
 
     Args:
         original: Objective before the withdrawal, sum over all rows.
         new: Objective after it.
-        start: Rows to start from, shape [users, dims].
+        start: Embeddings to start from, shape [users, dims].
         compensation: ``newton`` (b - g), ``none`` (b) or ``paper`` (b + g, a wrong sign).
         hessian: ``new``, or ``original`` as the paper prints.
         damping: Added to the Hessian's diagonal.

@@ -1,4 +1,4 @@
-"""Which parameters an update may change: whole tensors, or rows of embedding tables."""
+"""Which parameters an update may change: whole tensors, or single embeddings."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Tensors = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Selection:
-    """Named parameters of a model, each whole or restricted to some rows.
+    """Named parameters of a model, each whole or restricted to the embeddings of some ids.
 
     Args:
-        rows: For each parameter name the ids of its chosen rows, or None for the whole parameter.
+        rows: For each parameter name the chosen ids, or None for the whole parameter.
 
     Example:
         >>> model = nn.Embedding(3, 2)

@@ -1,4 +1,4 @@
-"""Solvers of A x = b behind one interface: each returns the solution, its residual, its steps and whether it converged."""
+"""Solvers of A x = b; each returns the solution, its residual, its number of steps and whether it converged."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ def conjugate_gradient(
 ) -> Solution:
     """Solve A x = b for a symmetric A by conjugate gradients.
 
-    The iteration stops where it meets negative curvature, p^T A p <= 0, and returns what it has: for an indefinite A that
-    is the truncated Newton step, for a positive definite A it cannot happen. If the first direction is such a one, it is
-    returned itself, the right side: a direction of descent where 0 would be none.
+    The iteration stops at negative curvature, p^T A p <= 0, and returns the solution so far: for an indefinite A this is the
+    truncated Newton step; for a positive definite A it cannot happen. If the first direction has negative curvature, this
+    direction (the right-hand side) is returned, which is a direction of descent.
 
     Args:
         product: v -> A v.
@@ -120,7 +120,7 @@ def shifted_conjugate_gradient(
     """Solve (A + shift I) x = b for several shifts with the products of one.
 
     The Krylov space does not depend on the shift, so the residuals of all systems are collinear and each solution costs
-    two vector updates a step. The smallest shift drives; the others converge earlier.
+    two vector updates a step. The iteration is that of the smallest shift; the others converge earlier.
 
     Args:
         product: v -> A v, A symmetric positive semi-definite.

@@ -1,1 +1,1 @@
-"""What is on disk: files that appear whole or not at all."""
+"""Records of withdrawals on disk: ledger, key, commit, receipts and kept splits. No RecBole."""

@@ -1,4 +1,4 @@
-"""The rows of a ledger, each of which holds the hash of the one before."""
+"""The rows of a ledger; each row holds the hash of the row before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commit of a withdrawal: after it, or after any crash within it, model file and ledger agree.
+"""Commits a withdrawal: afterwards, and after a crash at any step, model file and ledger agree.
 
 Under the ledger's locks:
 
@@ -58,7 +58,7 @@ def commit(
     keep: Callable[[], object] = lambda: None,
     disk: Disk = DISK,
 ) -> Committed:
-    """Put a new model in the place of the old one and record the withdrawals that led to it, all or nothing.
+    """Replace the old model by a new one and record the withdrawals that led to it: both or neither.
 
     Args:
         ledger: Of the data set.
@@ -74,7 +74,7 @@ def commit(
 
     Raises:
         LedgerError: Another process holds the lock, or the old file changed.
-        StorageError: The disk refused; the old file is still there and the ledger knows no more than before.
+        StorageError: The disk could not be written; the old file is still there and the ledger knows no more than before.
     """
     target = real_path(model_file)
     with ledger.exclusive(), ledger.committing():
@@ -100,11 +100,11 @@ def commit(
 
 
 def _refused(ledger: Ledger, model_file: str | os.PathLike[str], error: Exception) -> StorageError:
-    """Return the error that says what a refusing disk left behind."""
+    """Return the error for a disk that cannot be written, with the state of the withdrawal."""
     written = (ledger.state(_STATE) or {}).get("stage") == "written"
     then = "its new version is complete, so that the next run records it" if written else "the old model stays"
     return StorageError(
-        f"{str(model_file)!r}: the disk refuses to write ({_reason(error)}); the withdrawal is not recorded: {then}"
+        f"{str(model_file)!r}: the disk cannot be written ({_reason(error)}); the withdrawal is not recorded: {then}"
     )
 
 
@@ -151,7 +151,7 @@ def recover(ledger: Ledger, disk: Disk = DISK, model_file: str | os.PathLike[str
         model_file: A model that is at hand; it may be the new one, moved since.
 
     Raises:
-        StorageError: The disk refuses; the next run tries again.
+        StorageError: The disk cannot be written; the next run tries again.
     """
     if ledger.state(_STATE) is None:
         return False
@@ -162,7 +162,7 @@ def recover(ledger: Ledger, disk: Disk = DISK, model_file: str | os.PathLike[str
             return _recover(ledger, disk)
     except (OSError, sqlite3.Error, StorageError) as error:
         raise StorageError(
-            f"a withdrawal was interrupted and cannot be finished: the disk refuses to write ({_reason(error)}); make room, "
+            f"a withdrawal was interrupted and cannot be finished: the disk cannot be written ({_reason(error)}); make room, "
             f"or give write permission, and run again"
         ) from error
 
@@ -175,7 +175,7 @@ def _recover(ledger: Ledger, disk: Disk, gives_up: bool = False) -> bool:
     if state["stage"] == "written":
         now, new = file_digest(target), file_digest(temporary)
         if now is None and new is None and not gives_up:
-            return False  # it was moved: whoever names its new place finishes it
+            return False  # it was moved: a call with its new path finishes it
         if now == state["after"] or (new == state["after"] and now in (state["before"], None)):
             logging.getLogger(__name__).warning(f"finishing the interrupted withdrawal from {str(target)!r}")
             _finish(ledger, disk)
@@ -214,7 +214,7 @@ def interrupted(ledger: Ledger) -> Path | None:
 
 
 def _finish(ledger: Ledger, disk: Disk) -> None:
-    """Steps 4 and 5, from what the ledger remembers; doing them again does no harm."""
+    """Steps 4 and 5, from the state in the ledger; they can be repeated."""
     state = ledger.state(_STATE)
     if state is None:
         raise LedgerError("the ledger was changed by another process in the middle of a withdrawal; run --verify")
@@ -260,7 +260,7 @@ def _give_up(ledger: Ledger, disk: Disk) -> None:
     try:
         recover(ledger, disk)
     except StorageError:
-        logging.getLogger(__name__).warning("the disk refuses to write; the next run tidies up")
+        logging.getLogger(__name__).warning("the disk cannot be written; the next run removes what is left")
 
 
 def _write(temporary: Path, write: Callable[[IO[Any]], object], target: Path, disk: Disk) -> str:

@@ -1,4 +1,4 @@
-"""The digest of a model's weights, by which receipts and ledger recognise them."""
+"""The digest of a model's weights, by which receipts and ledger recognise a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows withdrawals and is not carried out yet: relearning and retraining, by the rows of a ledger.
+"""Computes from the rows of a ledger which relearning and retraining is due.
 
 A row of a withdrawal says under ``due`` what follows it: ``{"relearn": {"by": TIME} or {"users": NUMBER}, "retrain": {"by":
 TIME}}``, times in ISO 8601 and UTC. A later row says under ``carries_out`` which rows it serves: ``{"relearn": [3, 4]}``. So
@@ -21,7 +21,7 @@ FOLLOWS = ("relearn", "retrain")
 
 
 class Here(NamedTuple):
-    """A model that is at hand, by which one that was moved is known again.
+    """A model that is at hand, by which a moved one is recognised.
 
     Args:
         model: Its file.
@@ -40,7 +40,7 @@ class Duty:
         model: The model's file.
         what: ``relearn`` or ``retrain``.
         rows: Numbers of the ledger's rows that wait for it, ascending.
-        users: Users who left in them; a request that names items or single interactions only counts as one.
+        users: Users withdrawn by them; a request that names only items or single interactions counts as one.
         by: The earliest time by which it must be done (ISO 8601, UTC); None: it depends on the number of users alone.
         most: The number of users at which it must be done; None: it does not depend on it.
     """
@@ -53,7 +53,7 @@ class Duty:
     most: int | None
 
     def is_due(self, now: datetime, within: timedelta = timedelta(0)) -> bool:
-        """Return whether it must be done by now, or within a time from now, or for the number of users who left."""
+        """Return whether it is due now or within a time from now, or because of the number of withdrawn users."""
         too_many = self.most is not None and self.users >= self.most
         return too_many or (self.by is not None and datetime.fromisoformat(self.by) <= now + within)
 

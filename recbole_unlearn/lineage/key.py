@@ -1,4 +1,4 @@
-"""Keyed hashes of tokens: without the key nobody can tell from the ledger who left."""
+"""Keyed hashes of tokens: without the key nobody can find out from the ledger who withdrew."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _HEADER = "# ledgers that were made with this key:"
 
 
 class LedgerKey:
-    """The secret under which tokens are hashed; it lives in a file of its own, readable by its owner only.
+    """The secret with which tokens are hashed, in a file that only its owner can read.
 
-    Outer blanks are no part of a token, so the hash does not know them.
+    Outer blanks of a token are removed before it is hashed.
 
     Args:
         secret: 32 random bytes.
@@ -61,12 +61,14 @@ class LedgerKey:
             secret = bytes.fromhex(_lines(path)[0])
         except FileNotFoundError as error:
             raise LedgerError(
-                f"the ledger's key {str(path)!r} is missing; put it back or name it with ledger_key: without it nobody "
-                f"can tell whose rows were withdrawn, and a new key would let them return"
+                f"the ledger's key {str(path)!r} is missing; put it back or name it with ledger_key: without it "
+                f"nobody can find out whose rows were withdrawn, and with a new key these rows would be used again"
             ) from error
         except (OSError, ValueError, IndexError) as error:
             why = (
-                "it is no text in hexadecimal digits" if isinstance(error, ValueError | IndexError) else error.strerror
+                "it is not a text of hexadecimal digits"
+                if isinstance(error, ValueError | IndexError)
+                else error.strerror
             )
             raise LedgerError(f"the ledger's key {str(path)!r} cannot be read: {why}") from error
         if mode:
@@ -119,7 +121,7 @@ class LedgerKey:
 
     @property
     def fingerprint(self) -> str:
-        """Tells keys apart and nothing else."""
+        """A hash that identifies the key and does not reveal it."""
         return self.hash("fingerprint", b"").hex()
 
 
@@ -138,9 +140,9 @@ def check_key(path: Path) -> None:
 
 
 def knows_of_ledger(path: Path, ledger: Path) -> bool:
-    """Return whether a key's file remembers a ledger.
+    """Return whether a key's file lists a ledger.
 
-    Keys of earlier versions remember nothing; such a key in a folder without any ledger has lost one.
+    Keys of earlier versions list none; such a key in a folder without a ledger means that one was lost.
     """
     try:
         lines = _lines(path)
@@ -171,7 +173,7 @@ def remember_ledger(path: Path, ledger: Path) -> None:
             text = "\n".join([secret, _HEADER, *sorted({*lines, line} - {_HEADER})]) + "\n"
             write_atomically(path, lambda file: file.write(text.encode()), mode=0o600)
     except StorageError as error:
-        logging.getLogger(__name__).info(f"the key does not remember the ledger {str(ledger)!r}: {error}")
+        logging.getLogger(__name__).info(f"the file of the key cannot note the ledger {str(ledger)!r}: {error}")
 
 
 def _lock(path: Path) -> Path:

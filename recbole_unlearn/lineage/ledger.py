@@ -88,7 +88,7 @@ class Ledger:
         return cls.open(folder, dataset, key_file)
 
     def complete_receipts(self) -> None:
-        """Refuse a ledger that is shorter than its receipts know it, and finish what a crash left of receipts."""
+        """Refuse a ledger that is shorter than its receipts record, and write receipts that a crash prevented."""
         numbers, count = numbers_of_receipts(self.path), self.anchor["count"]
         known = max(numbers, default=0)
         content = read_receipt(self.path, known) if 0 < known <= count else None
@@ -121,10 +121,10 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Change the file all at once; an exception leaves it as it was.
+        """Change the file all at once; after an exception it is unchanged.
 
         Raises:
-            StorageError: The disk refuses, or another process does not let go.
+            StorageError: The disk cannot be written, or another process does not let go.
         """
         try:
             self.db.execute("BEGIN IMMEDIATE")
@@ -134,7 +134,7 @@ class Ledger:
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError):
-                raise StorageError(f"ledger {str(self.path)!r} cannot be written ({error}); it is as it was") from error
+                raise StorageError(f"ledger {str(self.path)!r} cannot be written ({error}); it is unchanged") from error
             raise
 
     @contextmanager
@@ -157,19 +157,19 @@ class Ledger:
     @property
     @reading
     def anchor(self) -> dict[str, Any]:
-        """Count and head of the chain: written into receipts and models, they give a cut tail away."""
+        """Count and head of the chain, stored in receipts and models, so that a truncated ledger is detected."""
         last = self.db.execute("SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1").fetchone()
         return {"count": last[0], "head": last[1]} if last else dict(NOTHING_WITHDRAWN)
 
     @reading
     def problem_with(self, anchor: Mapping[str, Any]) -> str | None:
-        """Return what is wrong with the ledger if somebody knows this count and head of it, or None."""
+        """Return what is wrong with the ledger, compared with this count and head, or None."""
         count, head = anchor["count"], anchor["head"]
         if not count:
             return None
         row = self.db.execute("SELECT hash FROM ledger WHERE seq = ?", (count,)).fetchone()
         if row is None:
-            return f"knows {count} rows, the ledger holds {self.anchor['count']}: its end is cut"
+            return f"knows {count} rows, the ledger holds {self.anchor['count']}: its end is missing"
         return None if row[0] == head else f"knows another row {count} than the ledger"
 
     def chain(self, entries: Iterable[Mapping[str, Any]]) -> list[Row]:
@@ -190,12 +190,12 @@ class Ledger:
 
     @reading
     def tombstones(self, after: int | None = None, until: int | None = None) -> Tombstones:
-        """Return the tombstones, by kind: of everybody who is withdrawn now.
+        """Return the tombstones by kind, of all who are withdrawn now.
 
         Args:
-            after: Those that later rows wrote instead, whether their users were readmitted since or not: a model that knows
-                the ledger up to there still remembers them all.
-            until: Those of everybody who was withdrawn when the ledger had this many rows.
+            after: Only those written by rows after this one, also of users who were readmitted since: a model that was saved
+                at this row was trained on all of them.
+            until: Those of all who were withdrawn when the ledger had this many rows.
         """
         stones: Tombstones = {kind: {} for kind in KINDS}
         back: dict[bytes, int] = {}
@@ -281,7 +281,7 @@ class Ledger:
                 problems.append(f"row {place} is missing")
                 break
             if row != Row.after(place, previous, row.entry):
-                problems.append(f"row {place} was changed, or is not the one that stood there")
+                problems.append(f"row {place} was changed or replaced")
                 break
             previous = row.hash
         for where, anchor in (anchors or {}).items():

@@ -1,4 +1,4 @@
-"""A file of json lines that several processes append to, and digests of what json holds."""
+"""Files of json lines to which several processes append, and digests of json content."""
 
 from __future__ import annotations
 

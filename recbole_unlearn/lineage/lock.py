@@ -1,4 +1,4 @@
-"""One withdrawal at a time: locks between processes and between threads, which die with whoever holds them."""
+"""Locks between processes and between threads, so that one withdrawal runs at a time; they end with their holder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def taking_turns(function: _Function) -> _Function:
-    """Let one thread of the process at a time into all functions that are decorated so.
+    """Decorate a function so that one thread of the process at a time runs any function decorated in this way.
 
     RecBole draws from global generators and reads the arguments of the process: two threads would disturb each other.
     """

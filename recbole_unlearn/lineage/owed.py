@@ -1,4 +1,4 @@
-"""What is owed: requests that were accepted and are not carried out yet, remembered by hashes of who and what they name.
+"""Requests that were accepted and are not carried out yet, stored as hashes of the users and items they name.
 
 A crash does not lose them: whoever withdraws from the same model next carries them out first.
 """
@@ -31,13 +31,13 @@ def owe(
     requests: Sequence[Mapping[str, Sequence[bytes]]],
     digest: str | None = None,
 ) -> None:
-    """Remember requests behind those that the model owes already, without what these name; call it inside a transaction.
+    """Store requests after those that the model owes already, without what these name; call it inside a transaction.
 
     Args:
         ledger: The ledger.
         model_file: The model.
         requests: By the hashes of what they name.
-        digest: SHA-256 of the model's file, by which it is known again where it is moved.
+        digest: SHA-256 of the model's file, by which it is recognised after it was moved.
     """
     names = _names(ledger, model_file)
     before = _owed(ledger, names)
@@ -50,7 +50,7 @@ def settle(
     done: Mapping[str, Sequence[bytes]],
     digest: str | None = None,
 ) -> None:
-    """Take what was carried out, or was refused, from what a model owes; call it inside a transaction.
+    """Remove from what a model owes what was carried out or refused; call it inside a transaction.
 
     Args:
         ledger: The ledger.
@@ -82,7 +82,7 @@ def _owed(ledger: Ledger, names: Sequence[str]) -> list[Hashes]:
 
 
 def _names(ledger: Ledger, model_file: str | os.PathLike[str]) -> list[str]:
-    """Return under which names the debts of a model are remembered: its path, and that from which it was moved."""
+    """Return the names under which owed requests of a model are stored: its path, and the one from which it was moved."""
     names = [_name(model_file), f"{_STATE}{Path(model_file).absolute()}"]
     others = [name for name in ledger.states() if name.startswith(_STATE) and name not in names]
     gone = [name for name in others if not os.path.exists(name.removeprefix(_STATE))]

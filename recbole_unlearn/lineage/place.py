@@ -1,4 +1,4 @@
-"""Where the ledger of a data set lies, and who remembers one that is gone."""
+"""The files of a ledger, and the check whether key or receipts refer to a ledger that is missing."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def key_file_of(folder: str | Path, key_file: str | Path | None = None) -> Path:
 
 
 def refuse_lost(path: Path, key_path: Path) -> None:
-    """Raise LedgerError if somebody knows a ledger that is not there."""
+    """Raise LedgerError if receipts or key refer to a ledger that does not exist."""
     known = max(numbers_of_receipts(path), default=0)
     if known:
-        knows = f"its receipts know {known} rows of it"
+        knows = f"its receipts record {known} rows of it"
     elif knows_of_ledger(key_path, path):
-        knows = f"its key {str(key_path)!r} remembers it"
+        knows = f"its key {str(key_path)!r} lists it"
     else:
         return
     raise LedgerError(
-        f"the ledger {str(path)!r} is gone, but {knows}; put it back from a copy: without it withdrawn rows would return. "
-        f"Only if nothing was ever withdrawn from this data set, delete the key and the receipts"
+        f"the ledger {str(path)!r} is gone, but {knows}; put it back from a copy: without it withdrawn rows would be used "
+        f"again. Only if nothing was ever withdrawn from this data set, delete the key and the receipts"
     )
 
 

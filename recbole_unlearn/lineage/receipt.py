@@ -1,4 +1,4 @@
-"""The receipt of a withdrawal: what was done, provable against the ledger, naming nobody."""
+"""Receipts of withdrawals: json and markdown that can be checked against the ledger and name no person."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def receipt(ledger: Ledger, row: Row) -> dict[str, Any]:
 
 
 def as_range(count: int) -> str:
-    """Return the range between powers of two in which a number lies: an exact number of rows can tell who it was.
+    """Return the range between powers of two in which a number lies: an exact number of rows can reveal who it was.
 
     >>> as_range(0), as_range(1), as_range(27), as_range(32)
     ('0', '1', '16 to 31', '32 to 63')
@@ -67,7 +67,7 @@ def write_receipts(ledger: Ledger, rows: Iterable[Row]) -> list[Path]:
 
 
 def _write(ledger: Ledger, row: Row, path: Path) -> None:
-    """Write a receipt that is missing or that tells less than has been done since; a false one is left to ``--verify``."""
+    """Write a receipt that is missing or out of date; a wrong one is reported by ``--verify``."""
     content = receipt(ledger, row)
     if path.exists():
         there = read_receipt(ledger.path, row.seq)
@@ -149,8 +149,8 @@ def render(content: dict[str, Any]) -> str:
     lines += [f"| ledger row | `{ledger['count']}` |", f"| ledger head | `{ledger['head']}` |"]
     lines += [
         "",
-        "The request's digest is keyed: it can be compared by whoever holds the ledger's key, by nobody else. Numbers of "
-        "rows are given as ranges, since an exact number can tell who it was.",
+        "The request's digest is keyed: it can be compared only with the ledger's key. Numbers of rows are "
+        "given as ranges, since an exact number can reveal who it was.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -164,7 +164,7 @@ def _sentence(entry: dict[str, Any]) -> str:
     if entry.get("follows_up"):
         how = "trained anew" if entry["follows_up"] == "retrain" else "relearned"
         return (
-            f"On {entry['time']} the model `{entry['model']}` was {how} from the rows that remain, with {entry['method']}, "
+            f"On {entry['time']} the model `{entry['model']}` was {how} on the retained rows, with {entry['method']}, "
             f"for the withdrawals of the ledger's rows {_numbers(entry['carries_out'])}."
         )
     serves = f" That served the ledger's rows {_numbers(entry['carries_out'])}, too." if "carries_out" in entry else ""
@@ -190,15 +190,17 @@ def _told_after(due: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _told_figures(entry: dict[str, Any]) -> list[str]:
-    """Return what the refit oracle read, of those who left or of a rehearsal."""
+    """Return the AUCs of the refit oracle, for the withdrawn users or for a rehearsal."""
     lines = []
     if "refit" in entry:
         reading = entry["refit"]
         nothing = (
-            ".5: nothing" if reading["calibrated"] else "only the difference to a model trained anew says something"
+            ".5: nothing is revealed"
+            if reading["calibrated"]
+            else "only the difference to a model trained anew has a meaning"
         )
         lines.append(
-            f"What the refit oracle read of those who left ({nothing}): {_read(reading['before'])} before the withdrawal, "
+            f"AUC of the refit oracle for the withdrawn users ({nothing}): {_read(reading['before'])} before the withdrawal, "
             f"{_read(reading['after'])} after it; {reading['users']} of {reading['of']} could be asked."
         )
     if "rehearsal" in entry:
@@ -206,9 +208,9 @@ def _told_figures(entry: dict[str, Any]) -> list[str]:
         lines.append(
             f"No rehearsal was made: {reading['reason']}."
             if "reason" in reading
-            else f"In a rehearsal {reading['users']} retained users were taken out in the same way. The refit oracle read "
-            f"{_read(reading['before'])} of them before and {_read(reading['after'])} after; of others, who stayed, "
-            f"{_read(reading['control'])} after."
+            else f"In a rehearsal {reading['users']} retained users were withdrawn in the same way. AUC of the refit oracle: "
+            f"{_read(reading['before'])} before and {_read(reading['after'])} after; {_read(reading['control'])} after for users "
+            f"who stayed."
         )
     return [part for line in lines for part in (line, "")]
 

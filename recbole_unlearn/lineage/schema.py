@@ -1,4 +1,4 @@
-"""The tables of a ledger, and the way there from an earlier version's."""
+"""The tables of a ledger, and their migration from earlier versions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def make(path: Path, key: LedgerKey) -> None:
     """Make the file of a new ledger; it appears whole.
 
     Raises:
-        StorageError: The disk refuses.
+        StorageError: The disk cannot be written.
     """
     db = sqlite3.connect(":memory:", isolation_level=None)
     try:
@@ -116,7 +116,7 @@ def _is_tidy(path: Path) -> bool:
 def _check(db: sqlite3.Connection, path: Path, key: LedgerKey, migrates: bool) -> None:
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'split_rows'").fetchone():
         raise LedgerError(
-            f"ledger {str(path)!r} is empty, so nobody can tell whose rows were withdrawn; put it back from a copy. Only "
+            f"ledger {str(path)!r} is empty, so the withdrawn rows are not known; put it back from a copy. Only "
             f"if nothing was ever withdrawn from this data set, delete the file"
         )
     (known,) = db.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()
@@ -127,7 +127,7 @@ def _check(db: sqlite3.Connection, path: Path, key: LedgerKey, migrates: bool) -
         raise LedgerError(f"ledger {str(path)!r} was made by a later version of this package; use that one")
     if version < VERSION and migrates and not os.access(path, os.W_OK):
         raise LedgerError(
-            f"ledger {str(path)!r} was made by an earlier version and must be brought to this one: let it be written"
+            f"ledger {str(path)!r} was made by an earlier version and must be upgraded: give write permission"
         )
 
 

@@ -1,4 +1,4 @@
-"""Kept splits: which row is in which part, so that the split outlives the deletion of raw rows.
+"""Kept splits: the part of each row, stored so that the split stays the same after raw rows are deleted.
 
 RecBole splits by a shuffle of all rows: with one user less, half of the other users' rows change their part. A kept split
 says for each remaining row, by keyed hashes of its tokens, in which part it is and at what place, and for each id which
@@ -170,7 +170,7 @@ def _load(ledger: Ledger, number: int) -> KeptSplit:
 
 
 def drop_from_splits(ledger: Ledger, hashes: Mapping[str, Sequence[bytes]]) -> None:
-    """Take withdrawn rows out of every kept split; call it inside a transaction.
+    """Remove withdrawn rows from every kept split; call it inside a transaction.
 
     Args:
         ledger: The ledger of the data set.

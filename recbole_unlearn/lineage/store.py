@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Writes files completely or not at all, and distinguishes missing files from unreadable ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recbole_unlearn.exceptions import ConfigError, StorageError
 
 
 class Disk:
-    """The steps through which state reaches the disk, one method each, so that a test can make any of them fail."""
+    """The steps that write to the disk, one method each, so that a test can make any of them fail."""
 
     def write(self, file: IO[Any], write: Callable[[IO[Any]], object]) -> None:
         """Write the content and hand it to the operating system."""
@@ -90,7 +90,7 @@ def write_atomically(
         mark: Ends the name of the file while it is written: by it is found what a crash left.
 
     Raises:
-        StorageError: The disk refuses; what was there is still there.
+        StorageError: The disk cannot be written; what was there is still there.
     """
     target = real_path(path)
     try:
@@ -162,7 +162,7 @@ def file_digest(path: str | os.PathLike[str]) -> str | None:
     """Return the SHA-256 of a file's bytes, or None if there is no such file.
 
     Raises:
-        ConfigError: It is a folder, may not be read, or its name can be none.
+        ConfigError: It is a folder, may not be read, or has an invalid name.
     """
     try:
         with open(path, "rb") as file:
@@ -170,7 +170,7 @@ def file_digest(path: str | os.PathLike[str]) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "its name cannot be that of a file"
+        why = getattr(error, "strerror", None) or "invalid file name"
         raise ConfigError(f"{str(path)[:200]!r} cannot be read ({why}); give the path of a file") from error
 
 
@@ -178,7 +178,7 @@ def is_there(path: Path) -> bool:
     """Return whether there is such a file or folder.
 
     Raises:
-        StorageError: Nobody may look: to take that for nothing there would let people return.
+        StorageError: No permission. Treating the path as missing would bring withdrawn rows back.
     """
     try:
         path.stat()
@@ -187,9 +187,7 @@ def is_there(path: Path) -> bool:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             return False
-        raise StorageError(
-            f"{str(path)!r} cannot be looked at ({error.strerror}); run this as whom it belongs to"
-        ) from error
+        raise StorageError(f"{str(path)!r} cannot be accessed ({error.strerror}); run this as its owner") from error
     return True
 
 

@@ -1,4 +1,4 @@
-"""One withdrawal as the ledger records it: its row, the tombstones that it writes, and hashes as json holds them."""
+"""One withdrawal in the ledger's terms: its row, its tombstones, and hashes in json."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def entries_of(ledger: Ledger, withdrawn: Sequence[Withdrawn]) -> list[dict[str,
 
 
 def tombstones_of(ledger: Ledger, hashes: Mapping[str, Sequence[bytes]], adds: bool = True) -> dict[str, list[bytes]]:
-    """Return the hashes as tombstones hold them: of a pair only the hash of both, so that nobody sees who shares one.
+    """Return the hashes as tombstones hold them: a pair is one hash, so that pairs of one user cannot be recognised.
 
     Args:
         ledger: The ledger.

@@ -1,4 +1,4 @@
-"""The unlearning methods; each has one name in yaml, in the registry and in the report."""
+"""The unlearning methods; a method has the same name in yaml, in the registry and in the report."""
 
 from recbole_unlearn.methods import (
     exact,

@@ -1,4 +1,4 @@
-"""What a method is: it gets a context, returns an outcome, and knows nothing of files, yaml or logging."""
+"""The base class of methods: a method takes a context and returns an outcome. No files, yaml or logging."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class UnlearnContext:
         withdrawal: Which of them are forgotten.
         negatives: Sampled negatives per observed row, m; 0 where labels are explicit.
         seed: Seed of every draw; draws are keyed by it and by tokens.
-        withdrawn_before: Ids of users whose last row left in an earlier request.
-        items_before: Ids of items that were withdrawn in an earlier request.
+        withdrawn_before: Ids of users whose last row was withdrawn by an earlier request.
+        items_before: Ids of items that were withdrawn by an earlier request.
         weight_decay: The optimizer's, a penalty on the mean loss of a row.
         train: Trains a model on the retained rows as the original was trained: a new one from the seed or another one, or
             the given one for the given number of epochs.
@@ -172,7 +172,7 @@ class UnlearnMethod(ABC):
 
     @abstractmethod
     def unlearn(self, context: UnlearnContext) -> Outcome:
-        """Forget the withdrawn rows and return the model that serves from now on."""
+        """Forget the withdrawn rows and return the unlearned model."""
 
 
 def _counts_without(ids: np.ndarray, forget: np.ndarray, size: int) -> np.ndarray:

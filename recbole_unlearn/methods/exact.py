@@ -1,4 +1,4 @@
-"""Exact: models that are a closed form of their rows, changed to what a refit on the retained rows gives."""
+"""Exact: computes for EASE, ItemKNN and Pop the model that a refit on the retained rows gives."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _MISMATCH = 0.1  # what float32 leaves of RecBole's B is a hundredth of it or le
 
 
 class Exact(UnlearnMethod):
-    """Change a model that RecBole computes without training to what it would be without the withdrawn rows.
+    """Compute for EASE, ItemKNN and Pop the model without the withdrawn rows; RecBole computes these without training.
 
     Formula: of EASE, G = X'X + lambda I of the rows X, P = G^-1, B_ij = -P_ij / P_jj. The withdrawal changes G by a matrix of
     low rank, which the Woodbury identity carries over to P. P itself comes back from B and the rows. Exact, up to rounding:
     RecBole keeps B in float32. Cost: r n^2 + r^2 n for n items, with r twice the smaller number of users and items that
     lose rows; where r > n / 2, n^3, as a refit.
-    ItemKNN: cosines of counts are counted again for the items that share a user with a row that left (users, if it is by
-    users), and the k nearest chosen; everybody else's stay to the bit. Pop: the retained rows of each item are counted.
-    RecBole's own Pop counts the batches in which an item occurs, sampled negatives too, so it is no function of the rows, and
-    the counts after Exact are those of its rows, which Retrain's are not.
+    ItemKNN: similarities are computed again for items that share a user with a withdrawn row (for users, with
+    ``knn_method: user``), and the k nearest chosen; all other similarities stay the same to the bit. Pop: the retained rows
+    of each item are counted. RecBole's own Pop counts the batches in which an item occurs, sampled negatives included, so the
+    counts of Exact differ from Retrain's.
 
-    The rows that the model keeps are rewritten without the withdrawn ones. Every other model is refused.
+    The matrices of rows that the model keeps lose the withdrawn rows. Every other model is refused.
 
-    Use it for EASE and ItemKNN: it is Retrain's model in less time.
+    Use it for EASE and ItemKNN: it gives Retrain's model in less time.
 
     References: Steck (2019), Embarrassingly shallow autoencoders for sparse data, eq. 8 (EASE); Woodbury (1950), Inverting
     modified matrices.
@@ -42,15 +42,15 @@ class Exact(UnlearnMethod):
     fulfils = ("relearn", "retrain")
 
     def check_class(self, model_class: type) -> None:
-        """Refuse a model that is no closed form of its rows.
+        """Refuse a model that is not a closed form of its rows.
 
         Raises:
-            UnsupportedModelError: It is none.
+            UnsupportedModelError: It is not.
         """
         _solver(model_class)
 
     def check_model(self, model: Any, rows: int) -> None:
-        """Refuse a model that is no closed form of its rows, see ``check_class``."""
+        """Refuse a model that is not a closed form of its rows, see ``check_class``."""
         self.check_class(type(model))
 
     def unlearn(self, context: UnlearnContext) -> Outcome:

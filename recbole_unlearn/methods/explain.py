@@ -1,4 +1,4 @@
-"""``--explain=METHOD``: what a method does, its formula and its cost, from its own docstring and yaml."""
+"""``--explain=METHOD``: prints a method's docstring (what it does, formula, cost) and its options."""
 
 from __future__ import annotations
 

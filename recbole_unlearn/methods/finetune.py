@@ -1,4 +1,4 @@
-"""FineTune: the control that people would try first, some more epochs on the retained rows."""
+"""FineTune: a control that trains some more epochs on the retained rows."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ from recbole_unlearn.model.adapter import ScoringAdapter
 class FineTune(UnlearnMethod):
     """Train the trained model for a few more epochs on the retained rows.
 
-    Formula: `finetune_epochs` epochs of the original's optimizer from theta. Nothing removes the withdrawn rows' influence.
-    Cost: `finetune_epochs` / `epochs` of training. Use it to see that more training alone does not forget.
+    Formula: `finetune_epochs` epochs of the original's optimizer from theta. The influence of withdrawn rows is not removed.
+    Cost: `finetune_epochs` / `epochs` of training. Use it as a control: it shows how much more training alone forgets.
 
     Args:
         finetune_epochs: Epochs.

@@ -1,4 +1,4 @@
-"""The context of a request from a row index, which reads only the rows of the users that the request names."""
+"""Makes the context of a request from a row index; reads only the rows of the users that the request names."""
 
 from __future__ import annotations
 

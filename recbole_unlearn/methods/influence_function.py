@@ -1,4 +1,4 @@
-"""Influence functions: IF, SIF, CIF and SCIF are one implementation with two switches, `select` and `collaborate`."""
+"""Influence functions: IF, SIF, CIF and SCIF, one implementation with the switches `select` and `collaborate`."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Update = SharedUpdate | BlockSweeps
 
 @dataclass(frozen=True, kw_only=True)
 class InfluenceFunction(InfluenceOptions, UnlearnMethod):
-    """Take the withdrawn rows out of the objective, and move the trained parameters to its new minimum.
+    """Remove the withdrawn rows from the objective, and move the trained parameters to its new minimum.
 
-    ``select`` says which parameters move: the rows of the users who lose data, also the rows of the items, the rows of all
-    users and items, or all parameters. ``collaborate`` says whether z-bar takes the place of the withdrawn rows. For users
-    with no row left the objective without z-bar has no minimum, so their rows are drawn anew; with z-bar they are fitted
-    to the catalogue.
+    ``select`` says which parameters move: the embeddings of the users who lose rows, also those of the items, the embeddings
+    of all users and items, or all parameters. ``collaborate`` says whether z-bar takes the place of the withdrawn rows. For
+    users with no row left the objective without z-bar has no minimum, so their embeddings are drawn anew; with z-bar they are
+    fitted to the catalogue.
 
     Reference: Li et al. (2023), eq. 4 to 13, with the signs and the Hessian of docs/mathematics.md.
     """
@@ -70,7 +70,7 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
         return Outcome(context.model, {**diagnostics, "approximate": approximate} if approximate else diagnostics)
 
     def _shared_update(self, context: UnlearnContext, adapter: InfluenceAdapter, rows: RequestRows) -> Update | None:
-        """Return the update of parameters whose curvature couples users and items, or None if user blocks do it all."""
+        """Return the update of parameters whose curvature couples users and items, or None if user blocks are enough."""
         device = adapter.user_tables[0].weight.device
 
         def ids(values: np.ndarray) -> Tensor:
@@ -121,7 +121,7 @@ class IF(InfluenceFunction):
 
 @dataclass(frozen=True, kw_only=True)
 class SIF(InfluenceFunction):
-    """IF on the rows of the users who lose data; on whole users it is ResetUE.
+    """IF on the embeddings of the users who lose rows; for whole users it equals ResetUE.
 
     Formula: that of SCIF without z-bar: e_u' = argmin of the loss of u's retained rows. Cost: that of SCIF.
 
@@ -157,12 +157,12 @@ class SCIF(InfluenceFunction):
     """User selection and collaborative component, solved exactly in each user's block.
 
     Formula: e_u' = argmin over e of the sum of the loss of u's retained rows and of z-bar in the place of the withdrawn ones,
-    plus `ridge` n / 2 |e|^2, n the mean rows of a user; users with no row left share one solution, on the catalogue. Nothing
-    else in the model moves.
+    plus `ridge` n / 2 |e|^2, n the mean rows of a user; users with no row left share one solution, on the catalogue. Item
+    embeddings and the MLP keep what they learned from withdrawn rows.
     Cost: for each touched user up to `newton_steps` d x d systems and passes over the user's rows; independent of the
     number of users, except for the averages that z-bar needs. With a graph users are coupled, and the cost is that of CIF.
 
-    Use it where a withdrawal must be served at once. Options: those of ``InfluenceOptions``.
+    Use it where a withdrawal must take effect at once; RetrainSVD can follow later. Options: those of ``InfluenceOptions``.
     """
 
     name = "SCIF"
@@ -170,7 +170,7 @@ class SCIF(InfluenceFunction):
 
 @dataclass(frozen=True, kw_only=True)
 class SCIFItems(InfluenceFunction):
-    """The rows of all users and items, drawn anew and solved in turns: for requests of many single interactions.
+    """Draw the embeddings of all users and items anew and solve them in turns, for many single interactions.
 
     Formula: e_u' = argmin over e_u with all items fixed, then e_i' with all users fixed, for `shared_steps` sweeps.
     Cost: a sweep is a pass over all retained rows and a d x d system per user and item.
@@ -191,11 +191,11 @@ class SCIFItems(InfluenceFunction):
 
 @dataclass(frozen=True, kw_only=True)
 class SCIFPaper(InfluenceFunction):
-    """SCIF with the signs, Hessian and rows that the paper prints, for comparison; it does not descend.
+    """SCIF with the signs, Hessian and rows that the paper prints; it does not minimise the objective.
 
     Formula: e_u' = e_u + (H + damping)^-1 (b + g), with H of the original objective. Cost: one d x d system per touched user.
 
-    Use it to see what the print gives. Options: those of ``InfluenceOptions``.
+    Use it to compare: the printed equations leave withdrawn users detectable. Options: those of ``InfluenceOptions``.
     """
 
     name = "SCIF-paper"

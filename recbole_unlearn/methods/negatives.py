@@ -1,4 +1,4 @@
-"""How training draws its negatives, and which methods support that."""
+"""Which kinds of sampled negatives the influence methods support."""
 
 from __future__ import annotations
 

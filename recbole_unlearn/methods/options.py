@@ -64,20 +64,20 @@ class InfluenceOptions:
     """The switches of IF, SIF, CIF and SCIF, which are one implementation; the defaults are SCIF's.
 
     Args:
-        select: Parameters that change: ``users`` (who lose rows), ``users_items`` (also those items), ``rows`` (of every user
-            and item), ``all``.
+        select: Parameters that change: ``users`` (embeddings of users who lose rows), ``users_items`` (also of items that
+            lose rows), ``rows`` (embeddings of all users and items), ``all`` (every parameter).
         collaborate: Whether z-bar takes the place of the withdrawn rows.
         compensation: Right-hand side: ``newton`` (b - g), ``none`` (b) or ``paper`` (b + g, the wrong sign of eq. 13).
         hessian: Curvature of the ``new`` objective, or of the ``original`` one as the paper prints.
         newton_steps: Newton steps of user blocks at most; 1 is a single step.
         shared_steps: Newton steps at most where users and items are coupled: all parameters, or a graph.
-        newton_tolerance: Settled when a step lowers the objective by less than this share of it.
-        ridge: Pull towards 0 of a row that is solved, as a share of a retained user's mean rows of the loss.
+        newton_tolerance: A solve has converged when a step lowers the objective by less than this share of it.
+        ridge: Weight of |e|^2 / 2 for a solved embedding e, as a share of a retained user's mean number of loss rows.
         damping: Added to the Hessian's diagonal; None: chosen by the loss of retained rows.
         start: ``trained``, ``fresh`` (a new draw), or ``auto``: fresh for users with no row left, else trained.
         zbar_rows: What users with no row left are fitted to: ``catalogue`` (all items, labelled by their popularity), or
             ``withdrawn`` (z-bar on the withdrawn items, as in the paper).
-        curvature_rows: Observed rows at most for that curvature and for the choice of a damping; a sample.
+        curvature_rows: Observed rows that are sampled to estimate the curvature and to choose the damping.
         cg_tolerance: Relative residual at which conjugate gradients stop.
         cg_steps: Products with the curvature at most.
     """

@@ -15,7 +15,7 @@ class RecEraser(SISA):
 
     Formula: the vector of a user or an item is the sum over the shards k of a_k W_k e_k; the attention a and W are learned.
     Cost: touched / `shard_count` of training, and the aggregator. By user, one user touches one shard; a request of many
-    users touches them all. Use it for the same purposes as SISA, if requests come one by one.
+    users touches them all. Use it in place of SISA if requests come one by one.
 
     Args:
         shard_count: Number of shards.

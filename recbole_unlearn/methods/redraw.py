@@ -1,4 +1,4 @@
-"""RedrawItems: every item is drawn anew and learned again from the retained rows, against users who are trained already."""
+"""RedrawItems: draws all item embeddings anew and trains them on the retained rows, with trained users."""
 
 from __future__ import annotations
 
@@ -19,28 +19,29 @@ from recbole_unlearn.model.adapter import InfluenceAdapter
 
 @dataclass(frozen=True, kw_only=True)
 class RedrawItems(UnlearnMethod):
-    """Draw all item rows anew, train the model on the retained rows, then solve the rows of users who left as SCIF does.
+    """Draw all item embeddings anew and train the model on the retained rows; solve withdrawn users as SCIF does.
 
-    What SCIF leaves behind stands in the items: those that one user liked were pulled the same way. Here no item keeps
-    anything. Users and shared layers start from their trained values and are free to move; the optimizer is new. That
-    needs few epochs, since users who are trained already tell an item at once where it belongs. All items are drawn, not
-    only those of the withdrawn rows: a repair of some items tells who left.
+    After SCIF, item embeddings still show which items a withdrawn user liked: training moved them in one direction. Here
+    every item embedding is replaced by a new draw. User embeddings and shared layers start from their trained values and are
+    trained, too, with a new optimizer. Few epochs are enough, because items are fitted to users that are already trained.
+    All items are drawn, not only those of the withdrawn rows, because a change of some items only would show who withdrew.
 
-    Training stops when held-out retained rows tell of no progress for ``stopping_step`` epochs; the best epoch is kept.
+    Training stops when the ranks of held-out retained rows have not improved for ``stopping_step`` epochs; the best epoch is
+    kept.
 
     Formula: q_i ~ the model's initialiser for all i; theta' = training from (p, q, w) on the retained rows, p and w trained;
     e_u' as SCIF, for u with no row left, against theta'. Users who keep some rows start from SCIF's solution.
-    Cost: at most ``relearn_share`` of training, whatever the number of users who left: one run serves all who left in a day.
+    Cost: at most ``relearn_share`` of training, whatever the number of withdrawn users: one run serves all of a day.
 
-    Use it after SCIF, for all who left since the last time. What it leaves is what retained users learned from the withdrawn
-    ones (docs/redraw.md).
+    Use it after SCIF, for all users who withdrew since the last time. A part of the memory remains: retained users'
+    embeddings were trained together with the old items (docs/redraw.md).
 
     Args:
         relearn_share: Epochs at most, as a share of the epochs of the training, rounded up.
-        relearn_rate: What ``learning_rate`` is multiplied with.
-        user_share: What the rows of users are multiplied with before: their direction is enough to tell items where they
-            belong, and their length holds much of what co-adapted items taught them.
-        collaborate: Whether users with no row left get SCIF's row; else each gets a draw, as ResetUE gives it.
+        relearn_rate: Factor on ``learning_rate``.
+        user_share: Factor on user embeddings before the training. A small one keeps their directions, which the items need,
+            and reduces what they learned from the old items, which is largely in their length.
+        collaborate: Whether users with no row left get SCIF's embedding; else each gets a new draw, as in ResetUE.
     """
 
     name = "RedrawItems"
@@ -68,7 +69,7 @@ class RedrawItems(UnlearnMethod):
         return Outcome(model, {**trained, **self._solve_gone(context, solver)})
 
     def _solve_gone(self, context: UnlearnContext, solver: SCIF | SIF) -> dict[str, Any]:
-        """Give users with no row left the row that the new items and layers lead to."""
+        """Solve the embeddings of users with no row left, against the new items and layers."""
         context.model.eval()
         adapter = InfluenceAdapter.of(context.model)
         weight = adapter.user_tables[0].weight
@@ -80,7 +81,7 @@ class RedrawItems(UnlearnMethod):
 
 @dataclass(frozen=True, kw_only=True)
 class RedrawItemsResetUE(RedrawItems):
-    """RedrawItems with ResetUE's rows for users who left: a control that shows what SCIF's row adds.
+    """RedrawItems with ResetUE's embeddings for withdrawn users: a control that shows what SCIF's embedding adds.
 
     Formula and cost: those of RedrawItems, but e_u' ~ the model's initialiser for u with no row left.
     """

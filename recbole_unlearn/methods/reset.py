@@ -1,4 +1,4 @@
-"""ResetUE: the control. Users with no row left get a new draw of their embedding, and nothing else happens."""
+"""ResetUE: a control that draws the embeddings of users without rows anew and changes nothing else."""
 
 from collections.abc import Iterable
 
@@ -11,10 +11,10 @@ from recbole_unlearn.model.adapter import InfluenceAdapter, write_rows
 
 
 class ResetUE(UnlearnMethod):
-    """Draw the rows of fully withdrawn users and items anew: what Retrain does to a row that no data touches.
+    """Draw the embeddings of fully withdrawn users and items anew; Retrain leaves them at such a draw, too.
 
-    Edges of withdrawn rows leave the graph, if there is one. Users who keep some rows are left alone, and so is what the
-    items remember: that is why it is a control.
+    Edges of withdrawn rows are removed from the graph, if there is one. Users who keep some rows do not change, and item
+    embeddings keep what they learned from withdrawn rows. Use it as a control.
 
     Formula: e_u' ~ the model's initialiser, for u with no row left. Cost: a draw per withdrawn user.
     """
@@ -33,14 +33,14 @@ class ResetUE(UnlearnMethod):
 
 
 def reset_items(context: UnlearnContext, adapter: InfluenceAdapter) -> None:
-    """Draw the rows of withdrawn items anew."""
+    """Draw the embeddings of withdrawn items anew."""
     redraw(adapter, adapter.item_tables, context.withdrawal.items, context.rows.item_tokens, context.seed)
 
 
 def redraw(
     adapter: InfluenceAdapter, tables: list[torch.nn.Embedding], ids: np.ndarray, tokens: np.ndarray, seed: int
 ) -> None:
-    """Overwrite the rows of these ids with new draws; ``tokens`` are those of all ids."""
+    """Overwrite the embeddings of these ids with new draws; ``tokens`` are those of all ids."""
     if len(ids):
         rows = draw_rows(adapter, tables, tokens[ids], seed)
         write_rows(tables, torch.from_numpy(ids).to(rows.device), rows)
@@ -49,7 +49,7 @@ def redraw(
 def draw_rows(
     adapter: InfluenceAdapter, tables: list[torch.nn.Embedding], tokens: Iterable[str], seed: int
 ) -> torch.Tensor:
-    """Draw one new row per token, shape [tokens, dims]; the same seed and token always give the same row."""
+    """Draw a new embedding for each token, shape [tokens, dims]; the same seed and token give the same one."""
     keys = token_keys(tokens, seed) >> 1  # torch seeds are signed
     drawn = [adapter.draw_rows(tables, torch.Generator().manual_seed(int(key))) for key in keys]
     return torch.stack(drawn).to(tables[0].weight)

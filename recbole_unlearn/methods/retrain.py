@@ -1,4 +1,4 @@
-"""Retrain: a new model from the retained rows. Exact by definition, and the reference of every figure."""
+"""Retrain: trains a new model on the retained rows; exact, and the reference of every figure."""
 
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
 
@@ -20,7 +20,7 @@ class Retrain(UnlearnMethod):
 
 
 class RetrainAgain(UnlearnMethod):
-    """Retrain with the next seed; the difference between two exact results is the noise of the reference.
+    """Retrain with the next seed; its difference to Retrain shows how much exact results vary.
 
     Formula: that of Retrain, from other initial weights and batches. Cost: that of training.
     """
@@ -35,11 +35,11 @@ class RetrainAgain(UnlearnMethod):
 
 
 class RetrainStopped(UnlearnMethod):
-    """Retrain that stops by RedrawItems' rule: where held-out retained rows are ranked no higher.
+    """Retrain with RedrawItems' stop rule: training ends when the ranks of held-out rows no longer improve.
 
     Formula: that of Retrain, at the best epoch by held-out rows. Exact. Cost: that of training up to there.
 
-    Use it to see what is won by stopping early alone.
+    Use it as a control: it shows what early stopping alone gains in time and quality.
     """
 
     name = "RetrainStopped"

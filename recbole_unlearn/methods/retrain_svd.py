@@ -1,4 +1,4 @@
-"""RetrainSVD: Retrain that starts from an SVD of the retained rows, and therefore needs few epochs. Exact."""
+"""RetrainSVD: trains a new model on the retained rows, from their SVD and therefore for fewer epochs; exact."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from recbole_unlearn.model.adapter import InfluenceAdapter
 
 @dataclass(frozen=True, kw_only=True)
 class RetrainSVD(UnlearnMethod):
-    """Train a new model on the retained rows alone, from a start that their SVD gives, for few epochs at a high rate.
+    """Train a new model on the retained rows only, with embeddings that start from their SVD, for few epochs.
 
-    Most epochs of a training move random rows to where users and items of like rows belong. A truncated SVD of the retained
-    rows puts them there in seconds. Nothing of the trained model reaches the result, so nothing that it learned from a
-    withdrawn row can: the result is a function of the retained rows, the config and the seed, as Retrain's is. It is another
-    function than Retrain's: the model is as good as Retrain's where this is measured, but it is not the same.
+    Most epochs of a training move random embeddings to where similar users and items are close to each other. A truncated SVD
+    of the retained rows gives such embeddings in seconds. Nothing of the trained model is used, so nothing that it learned
+    from a withdrawn row can reach the result: it is a function of the retained rows, the config and the seed, as Retrain's
+    result is. It is not the same model as Retrain's; how good it is has to be measured (docs/redraw.md).
 
-    Formula: A^ = D_u^-1/2 A D_i^-1/2 of the retained rows A, with D the counts of users and items; A^ ~ U S V'. Rows start as
-    p = c U S^1/2 and q = c V S^1/2 plus the model's own draws, layers as the model draws them; c gives a retained row the
-    score ``start_score`` in the mean. Then training, whose rate falls linearly to 0.
+    Formula: A^ = D_u^-1/2 A D_i^-1/2 of the retained rows A, with D the counts of users and items; A^ ~ U S V'. Embeddings
+    start as p = c U S^1/2 and q = c V S^1/2 plus the model's own draws, layers as the model draws them; c gives a retained
+    row the score ``start_score`` on average. Then training, whose learning rate falls linearly to 0.
     Cost: an SVD, and ``retrain_share`` of a training at most.
 
-    Use it where Retrain is too dear and a proof by construction is wanted: for all who left since the last time, whatever
-    their number.
+    Use it where Retrain costs too much and the result must be exact: one run serves all users who withdrew since the last
+    one, whatever their number.
 
     Args:
         retrain_share: Epochs at most, as a share of the epochs of the training, rounded up.
-        retrain_rate: What ``learning_rate`` is multiplied with at first.
-        start_score: Mean score of a retained row at the start; 0: no SVD, the model's draws alone.
+        retrain_rate: Factor on ``learning_rate`` in the first step.
+        start_score: Mean score of a retained row at the start; 0: no SVD, random initial embeddings only.
 
     References: Koren, Bell and Volinsky (2009), Matrix factorization techniques for recommender systems; Halko, Martinsson
     and Tropp (2011), Finding structure with randomness (the SVD).
@@ -52,7 +52,7 @@ class RetrainSVD(UnlearnMethod):
     start_score: float = option(1.0, least=0)
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
-        """Return a new model that never saw the withdrawn rows, nor anything that did."""
+        """Return a new model; no withdrawn row and no parameter of the old model reaches it."""
         most = math.ceil(context.epochs * self.retrain_share)
         return Outcome(
             *context.train_until_best(most=most, rate=self.retrain_rate, falls=True, start=self._start_from_svd)
@@ -70,12 +70,12 @@ class RetrainSVD(UnlearnMethod):
 
 
 def svd_rows(rows: Interactions, dims: int, start_score: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows of users and items whose products are the best approximation of the normalised matrix of the rows.
+    """Return embeddings of users and items whose products are the best approximation of the normalised matrix of the rows.
 
     Args:
-        rows: The rows that may teach; those with a label below .5 do not count.
-        dims: Dimensions of a row; those beyond the rank of the matrix are 0.
-        start_score: Mean product of the two rows of a pair in ``rows``.
+        rows: The rows to train on; those with a label below .5 do not count.
+        dims: Dimensions of an embedding; those beyond the rank of the matrix are 0.
+        start_score: Mean product of the two embeddings of a pair in ``rows``.
 
     Returns:
         Shapes [users, dims] and [items, dims], float32. Users and items without a row get 0.
@@ -84,7 +84,7 @@ def svd_rows(rows: Interactions, dims: int, start_score: float) -> tuple[np.ndar
     pairs = rows.users[liked], rows.items[liked]
     shape = len(rows.user_tokens), len(rows.item_tokens)
     matrix = csr_array((np.ones(len(pairs[0]), dtype=np.float32), pairs), shape=shape)
-    matrix.data[:] = 1.0  # a pair counts once, however often it stands in the rows
+    matrix.data[:] = 1.0  # a pair counts once, however often it occurs in the rows
     degrees = [np.maximum(np.asarray(matrix.sum(axis=axis)), 1.0) for axis in (1, 0)]
     coo = matrix.tocoo()
     matrix.data = (1.0 / np.sqrt(degrees[0][coo.row] * degrees[1][coo.col])).astype(np.float32)

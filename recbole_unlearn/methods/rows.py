@@ -1,4 +1,4 @@
-"""The rows of a request's objectives: retained, withdrawn, relabelled, and those of the catalogue."""
+"""The rows of a request's objectives: retained, withdrawn and relabelled rows, and those of the catalogue."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from recbole_unlearn.influence.collaboration import (
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.methods.base import UnlearnContext
 
-_CATALOGUE = 512  # items of the catalogue at most; beyond, a sample stands for all
+_CATALOGUE = 512  # items of the catalogue at most; of a larger one a sample represents all
 _OTHERS_PER_ITEM = 8  # items that each item of the catalogue is compared with, for a pairwise loss
 
 

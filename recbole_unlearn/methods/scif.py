@@ -1,4 +1,4 @@
-"""User selection: the rows of the users who lose data are solved again, everything else held fixed."""
+"""The SCIF update: solves the embeddings of the users who lose rows again, with all other parameters fixed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHARED_DRAW = "recbole_unlearn: the row of every withdrawn user"
 
 
 class UserRows:
-    """Solves user rows in place, each user a block of its own.
+    """Solves user embeddings in place, each user independently of the others.
 
     Args:
         context: The request.
@@ -41,7 +41,7 @@ class UserRows:
         self.dims = sum(table.embedding_dim for table in self.tables)
 
     def solve_gone(self) -> list[NewtonResult]:
-        """Write the rows of users with no row left: a fresh draw, or fitted to the catalogue or to z-bar's rows."""
+        """Write the embeddings of users with no row left: a new draw, or fitted to the catalogue or to z-bar's rows."""
         gone, options = self.context.gone, self.options
         if not options.collaborate:
             self._write(gone, self._fresh(gone))
@@ -51,11 +51,11 @@ class UserRows:
         return [self._solve_catalogue(gone)] if len(gone) else []
 
     def solve(self, users: np.ndarray) -> list[NewtonResult]:
-        """Solve each user's row on its own retained and, with collaboration, relabelled rows."""
+        """Solve each user's embedding on the user's retained and, with collaboration, relabelled rows."""
         return [self._solve_chunk(part) for part in self._chunks(users)]
 
     def _solve_catalogue(self, gone: np.ndarray) -> NewtonResult:
-        """Solve the one row that all fully withdrawn users share: a function of retained rows, seed and model alone."""
+        """Solve the embedding that all fully withdrawn users share: a function of retained rows, seed and model only."""
         rows = self.rows.catalogue()
         if self.options.start == "trained":
             start = read_rows(self.tables, self._ids(gone)).mean(dim=0, keepdim=True)

@@ -1,4 +1,4 @@
-"""The update of parameters whose curvature couples users and items: matrix-free Gauss-Newton with conjugate gradients."""
+"""The update of parameters that couple users and items: Gauss-Newton and conjugate gradients, matrix-free."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class SharedUpdate:
         return self._diagnostics(solution, damping, float(right.norm()), steps=1)
 
     def _newton(self) -> dict[str, Any]:
-        """Descend on the new objective until it settles; each step backtracks."""
+        """Minimise the new objective until it no longer falls; each step backtracks."""
         values, options = self.start, self.options
         before = self.new.value(values)
         products, first, steps, settled, at_minimum = 0, 0.0, 0, False, False
@@ -160,7 +160,7 @@ class SharedUpdate:
     def _penalty(self, rows: LossRows) -> Tensors:
         """Return D of each chosen parameter: the rows' regulariser and weight decay, and the ridge of chosen rows.
 
-        A weight decay is a penalty on the mean loss, so each row of the sum brings its share of it and takes it along.
+        A weight decay is a penalty on the mean loss, so each row of the sum has a share of it.
         """
         whole = self.context.weight_decay * float(rows.weights.double().sum())
         users = set(self.adapter.names(self.adapter.user_tables))

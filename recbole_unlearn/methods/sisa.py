@@ -1,4 +1,4 @@
-"""SISA: shards of random rows, served by the mean of their scores; a withdrawal trains the touched ones anew."""
+"""SISA: shards of random rows, served by the mean of their scores; a withdrawal trains the touched shards again."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _SINGLE_REQUESTS = 20
 class SISA(UnlearnMethod):
     """Exact unlearning from sub-models on parts of the rows (Bourtoule et al. 2021; here without slices).
 
-    Each touched shard is trained from scratch, with the seed of its first training, on the rows that it keeps; then the
-    aggregator, if there is one, on all rows that remain. The result is, bit for bit, what learning those shards without
-    the withdrawn rows gives; the partition stays as it was.
+    Each touched shard is trained from scratch on its retained rows, with the seed of its first training; then the
+    aggregator, if there is one, on all retained rows. The result is bit for bit the one of training the same shards without
+    the withdrawn rows; the partition does not change.
 
-    Formula: s(u, i) = mean of s_k(u, i) over the shards k; those with withdrawn rows are the argmin of the loss over
-    what they keep. Cost: touched / `shard_count` of training. A user's rows lie in most random shards, so one user
+    Formula: s(u, i) = mean of s_k(u, i) over the shards k; a touched shard is the argmin of the loss over its retained
+    rows. Cost: touched / `shard_count` of training. A user's rows lie in most random shards, so one user
     touches nearly all. Use it where the result must be exact and there is memory for the sub-models.
 
     Args:
@@ -39,7 +39,7 @@ class SISA(UnlearnMethod):
 
     @property
     def partition_kind(self) -> str:
-        """Which rows stay together in a shard: none."""
+        """The kind of partition: random, so that no rows stay together."""
         return "random"
 
     @property
@@ -53,7 +53,7 @@ class SISA(UnlearnMethod):
         return shard_trainer.train_ensemble(assignment, self.shard_count, self.aggregation)
 
     def check_model(self, model: Any, rows: int) -> None:
-        """Refuse a model that is no ensemble of these rows."""
+        """Refuse a model that is not an ensemble of shards of these rows."""
         assignment = getattr(model, "assignment", None)
         if assignment is None or len(assignment) != rows:
             raise UnsupportedModelError(

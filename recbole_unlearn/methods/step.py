@@ -1,4 +1,4 @@
-"""The step of a coupled update: a damped solve with the Gauss-Newton matrix of the objective, by conjugate gradients."""
+"""One damped Gauss-Newton step, solved by conjugate gradients, with the choice of its damping."""
 
 from __future__ import annotations
 

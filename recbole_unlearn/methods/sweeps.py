@@ -1,4 +1,4 @@
-"""Users and items in turns: each side's rows are blocks of their own while the other side is held fixed."""
+"""Solves all users with the items fixed, then all items with the users fixed, in turns."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _CHUNK_ENTRIES = 1 << 22  # Jacobian entries at a time: 16 MB of float32
 
 
 class BlockSweeps:
-    """Solves the rows of users, then those of items, ``shared_steps`` times: of those who lose data, or of all (``rows``).
+    """Solves user embeddings, then item embeddings, ``shared_steps`` times: of those who lose rows, or of all (``rows``).
 
-    If only the user's row is solved again, the item's vector, which was fitted to the withdrawn pair, leads it back, and the
-    other way round. So both sides are drawn anew and solved one after the other on the retained rows; the second side then
-    sees no vector that was fitted to the pair. Every turn draws its own negatives. Where many rows lose something,
-    ``rows`` refits all of them, so that none keeps a trained value beside values under the ridge.
+    If only the user's embedding were solved again, the item's embedding, which was fitted to the withdrawn pair, would lead
+    it back to the pair. So both sides are drawn anew and solved one after the other on the retained rows; the second side
+    then depends on no embedding that was fitted to the pair. Every turn draws its own negatives. ``rows`` solves all
+    embeddings, so that no trained embedding is ranked beside those that the ridge made shorter.
 
     Args:
         context: The request.

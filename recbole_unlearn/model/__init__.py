@@ -1,4 +1,4 @@
-"""Models that replace RecBole's of the same name, and the adapters through which methods and oracles see a model."""
+"""Models that replace RecBole's of the same name, and adapters that describe models to methods and oracles."""
 
 from recbole_unlearn.model import dot, neumf
 from recbole_unlearn.model.adapter import InfluenceAdapter, ScoringAdapter

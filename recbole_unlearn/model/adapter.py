@@ -1,4 +1,4 @@
-"""Adapters: what oracles and influence methods know of a RecBole model, in two steps.
+"""Adapters: the description of a RecBole model for oracles (scores) and influence methods (loss).
 
 ``ScoringAdapter`` is what serves: logits and embeddings of pairs. ``InfluenceAdapter`` adds what can be solved: the
 parameters, the logit of a row of the loss, and the blocks of users and items. Callers ask for the step that they need.
@@ -38,20 +38,20 @@ class RowPenalty(NamedTuple):
 
 
 class UserBlocks(Protocol):
-    """The logits of padded rows as a function of the users' rows, everything else in the model held fixed."""
+    """The logits of padded rows as a function of the user embeddings, everything else in the model held fixed."""
 
     def logits(self, vectors: Tensor) -> Tensor:
-        """Return x, shape [users, rows], for user rows of shape [users, dims]."""
+        """Return x, shape [users, rows], for user embeddings of shape [users, dims]."""
 
     def logits_and_jacobian(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return x, shape [users, rows], and dx/d(user row), shape [users, rows, dims]."""
+        """Return x, shape [users, rows], and dx/de, e the user embedding, shape [users, rows, dims]."""
 
     def __getitem__(self, index: Tensor) -> UserBlocks:
         """Return the blocks of a subset of the users."""
 
 
 class ScoringAdapter(ABC):
-    """Says what a model serves: the scores of pairs and the vectors behind them. The oracles need no more.
+    """Gives the scores of pairs and the vectors from which they are computed. The oracles need no more.
 
     A model whose parameters the influence methods can solve has an ``InfluenceAdapter``, which is a ScoringAdapter too.
     Implement this class alone for a model without embedding tables of its own, such as an ensemble.
@@ -124,7 +124,7 @@ class ScoringAdapter(ABC):
 
     @property
     def serving(self) -> list[InfluenceAdapter]:
-        """The adapters of the models whose mean score is served; the refit oracle fits a new user's row in each.
+        """The adapters of the models whose mean score is served; the refit oracle fits a new user embedding in each.
 
         Raises:
             UnsupportedModelError: No such models are known.
@@ -139,7 +139,7 @@ class ScoringAdapter(ABC):
 
 
 class InfluenceAdapter(ScoringAdapter):
-    """Says how a model's loss depends on its parameters, so that influence methods can solve for them.
+    """Describes how a model's loss depends on its parameters, so that influence methods can solve for them.
 
     A new model is one subclass. Its logits, gradients and Jacobians are tested against the model's own
     ``calculate_loss`` and against autograd.
@@ -147,7 +147,7 @@ class InfluenceAdapter(ScoringAdapter):
     Attributes:
         pairwise: Whether a row of the loss is a triple (u, i, j) with x = s_ui - s_uj, or a pair with x = s_ui.
         has_item_blocks: Whether ``item_blocks`` is implemented: with everything else fixed, the loss is a sum over items of
-            functions of one item's row each.
+            functions of one item's embedding each.
     """
 
     pairwise: ClassVar[bool] = False
@@ -156,7 +156,7 @@ class InfluenceAdapter(ScoringAdapter):
     @property
     @abstractmethod
     def user_tables(self) -> list[nn.Embedding]:
-        """The user embeddings that reach the loss; a user's row is their rows side by side."""
+        """The user embeddings that the loss depends on; a user's vectors in these tables, side by side, are one embedding."""
 
     @property
     @abstractmethod
@@ -170,11 +170,11 @@ class InfluenceAdapter(ScoringAdapter):
 
     @abstractmethod
     def draw_rows(self, tables: Sequence[nn.Embedding], generator: torch.Generator) -> Tensor:
-        """Draw one new row, shape [dims], by the law with which the model initialises these tables."""
+        """Draw one new embedding, shape [dims], as the model initialises these tables."""
 
     @torch.no_grad()
     def start_from(self, users: Tensor, items: Tensor) -> None:
-        """Add rows whose products tell who likes what to the tables of a new model, which has its own draws.
+        """Add embeddings whose products approximate the training matrix to the initial draws of a new model.
 
         Args:
             users: Shape [users, dims], the dimensions that matter most first.
@@ -197,9 +197,9 @@ class InfluenceAdapter(ScoringAdapter):
 
     @abstractmethod
     def user_blocks(self, items: Tensor, others: Tensor | None = None) -> UserBlocks:
-        """Return x of padded rows, shape [users, rows], as a function of the users' rows.
+        """Return x of padded rows, shape [users, rows], as a function of the user embeddings.
 
-        With a graph this holds for users without edges only, whose rows move nothing else.
+        With a graph this holds only for users without edges, whose embeddings are in no other user's score.
         """
 
     @property
@@ -208,14 +208,14 @@ class InfluenceAdapter(ScoringAdapter):
         return [self]
 
     def fresh_blocks(self, items: Tensor) -> UserBlocks:
-        """Return the logits s of padded pairs, shape [users, rows], as a function of new rows of users who have no edge.
+        """Return the logits s of padded pairs, shape [users, rows], as a function of new embeddings of users without edges.
 
-        It is what the refit oracle fits: the items as they are, and nothing of the users' own rows.
+        The refit oracle fits these embeddings: the items stay as they are, and the users' own embeddings are not used.
         """
         return self.user_blocks(items)
 
     def item_blocks(self, users: Tensor) -> UserBlocks:
-        """Return x of padded rows, shape [items, rows], as a function of the items' rows."""
+        """Return x of padded rows, shape [items, rows], as a function of the item embeddings."""
         raise NotImplementedError
 
     def check_item_blocks(self) -> None:
@@ -243,12 +243,12 @@ class InfluenceAdapter(ScoringAdapter):
 
 
 def read_rows(tables: Sequence[nn.Embedding], ids: Tensor) -> Tensor:
-    """Return the rows of these ids, the tables side by side, shape [ids, dims]."""
+    """Return the embeddings of these ids, the tables side by side, shape [ids, dims]."""
     return torch.cat([table.weight.detach()[ids] for table in tables], dim=-1)
 
 
 def write_rows(tables: Sequence[nn.Embedding], ids: Tensor, rows: Tensor) -> None:
-    """Overwrite the rows of these ids in place; no other entry of the model changes."""
+    """Overwrite the embeddings of these ids in place; no other entry of the model changes."""
     parts = rows.split([table.embedding_dim for table in tables], dim=-1)
     for table, part in zip(tables, parts, strict=True):
         table.weight.data[ids] = part.to(table.weight)

@@ -17,7 +17,7 @@ from recbole_unlearn.model.lightgcn import LightGCN
 
 
 class DotBlocks:
-    """x = q . e for fixed vectors q: what a user's row scores, or the difference of two items.
+    """x = q . e for fixed vectors q: the score of an item for user embedding e, or the difference of two items.
 
     Args:
         vectors: q, shape [users, rows, dims].
@@ -55,7 +55,7 @@ class BPRAdapter(InfluenceAdapter):
         return [self.model.item_embedding]
 
     def draw_rows(self, tables: Sequence[nn.Embedding], generator: torch.Generator) -> Tensor:
-        """Draw a row from Xavier's normal law, whose fan is the table's."""
+        """Draw an embedding from Xavier's normal distribution, whose fan is the table's."""
         rows, dims = tables[0].weight.shape
         return torch.empty(dims).normal_(0.0, math.sqrt(2 / (rows + dims)), generator=generator)
 
@@ -72,7 +72,7 @@ class BPRAdapter(InfluenceAdapter):
         return (_rows(users, rows.users) * difference).sum(dim=-1)
 
     def user_blocks(self, items: Tensor, others: Tensor | None = None) -> DotBlocks:
-        """Return x of padded rows as a function of the users' rows."""
+        """Return x of padded rows as a function of the user embeddings."""
         _, table = self._encoded()
         vectors = table[items] if others is None else table[items] - table[others]
         return DotBlocks(vectors * self.isolated_scale)
@@ -101,7 +101,7 @@ class LightGCNAdapter(BPRAdapter):
     has_graph = True
 
     def draw_rows(self, tables: Sequence[nn.Embedding], generator: torch.Generator) -> Tensor:
-        """Draw a row from Xavier's uniform law, whose fan is the table's."""
+        """Draw an embedding from Xavier's uniform distribution, whose fan is the table's."""
         rows, dims = tables[0].weight.shape
         bound = math.sqrt(6 / (rows + dims))
         return torch.empty(dims).uniform_(-bound, bound, generator=generator)
@@ -127,7 +127,7 @@ class LightGCNAdapter(BPRAdapter):
         return 1.0 / (self.model.n_layers + 1)
 
     def fresh_blocks(self, items: Tensor) -> DotBlocks:
-        """Return q . e with q the items' rows before propagation: no edge of any user is part of what is asked."""
+        """Return q . e with q the item embeddings before propagation, which depend on no user's edges."""
         return DotBlocks(self.model.item_embedding.weight.detach()[items])
 
     def embeddings(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
@@ -140,9 +140,9 @@ class LightGCNAdapter(BPRAdapter):
     def row_penalty(self) -> RowPenalty:
         """``reg_weight`` for each part: RecBole's EmbLoss is the mean of c / 2 (|e_u|^2 + |e_i|^2 + |e_j|^2).
 
-        With ``require_pow: False`` it is c (|E_u| + |E_i| + |E_j|) / B with the norms over a whole batch of B rows, which is
-        no sum over rows. Its gradient is c / |E_u| e_u / B, so the squared form with c / |E_u| has the same gradient where
-        the model stands; |E_u|^2 is B times the mean over the observed pairs (negatives: over all items).
+        With ``require_pow: False`` it is c (|E_u| + |E_i| + |E_j|) / B with the norms over a whole batch of B rows, which
+        is not a sum over rows. Its gradient is c / |E_u| e_u / B, so the squared form with c / |E_u| has the same gradient
+        at the trained parameters; |E_u|^2 is B times the mean over the observed pairs (negatives: over all items).
         """
         weight = float(self.model.reg_weight)
         if self.model.require_pow:

@@ -1,4 +1,4 @@
-"""The symmetric normalised adjacency of a bipartite graph, as one int32 CSR matrix for forward and backward."""
+"""The normalised adjacency matrix of a bipartite graph, as one int32 CSR matrix for forward and backward."""
 
 from __future__ import annotations
 

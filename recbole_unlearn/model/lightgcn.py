@@ -1,4 +1,4 @@
-"""LightGCN on a graph from which edges can leave."""
+"""LightGCN with a graph from which edges can be removed."""
 
 from __future__ import annotations
 

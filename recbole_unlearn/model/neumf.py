@@ -1,4 +1,4 @@
-"""NeuMF: full-sort scores without expanding every pair, and the adapter with its closed Jacobian."""
+"""NeuMF with full-sort scores that do not expand all pairs, and its adapter with a closed-form Jacobian."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _user_tables(model: Any) -> list[nn.Embedding]:
 
 
 class NeuMFBlocks:
-    """Logits and Jacobian of padded item lists as a function of the users' rows [mf ; mlp].
+    """Logits and Jacobian of padded item lists as a function of the user embeddings [mf ; mlp].
 
     With items, MLP and head fixed, s = w_mf . (e_mf * q_mf) + w_mlp . relu(... relu(W e_mlp + W' q_mlp + b) ...) + b0 is
     piecewise linear in e = [e_mf ; e_mlp], so ds/de is exact and the block's Hessian is the Gauss-Newton matrix.
@@ -61,7 +61,7 @@ class NeuMFBlocks:
     Args:
         model: A NeuMF, in eval mode (no dropout).
         items: Item ids, shape [users, rows]; [1, rows] when all users share one list.
-        of_items: Whether users and items change places: the same for items' rows, with ``items`` the ids of users.
+        of_items: Whether users and items change places: the same for item embeddings, with ``items`` the ids of users.
     """
 
     def __init__(self, model: Any, items: Tensor, of_items: bool = False) -> None:
@@ -124,7 +124,7 @@ class NeuMFBlocks:
 
 
 class NeuMFAdapter(InfluenceAdapter):
-    """NeuMF's user row is [mf ; mlp], or the one of the two that is trained."""
+    """NeuMF's user embedding is [mf ; mlp], or the one of the two that is trained."""
 
     model_name = "NeuMF"
 
@@ -143,12 +143,12 @@ class NeuMFAdapter(InfluenceAdapter):
         return [table for used, table in switches if used]
 
     def draw_rows(self, tables: Sequence[nn.Embedding], generator: torch.Generator) -> Tensor:
-        """Draw one row from N(0, 0.01^2), RecBole's initialiser of NeuMF."""
+        """Draw one embedding from N(0, 0.01^2), RecBole's initialiser of NeuMF."""
         return torch.empty(sum(table.embedding_dim for table in tables)).normal_(0.0, 0.01, generator=generator)
 
     @torch.no_grad()
     def start_from(self, users: Tensor, items: Tensor) -> None:
-        """Add the rows to both pairs of tables; the head takes the product of the first pair as it is."""
+        """Add the embeddings to both pairs of tables; the head is set to the product of the first pair."""
         super().start_from(users, items)
         if self.model.mf_train:
             self.model.predict_layer.weight[:, : self.model.mf_embedding_size] = 1.0
@@ -193,14 +193,14 @@ class NeuMFAdapter(InfluenceAdapter):
         return [name for name, layer in self.model.named_modules() if isinstance(layer, nn.Linear) and "mlp" in name]
 
     def user_blocks(self, items: Tensor, others: Tensor | None = None) -> NeuMFBlocks:
-        """Return the logits of these items as a function of the users' rows."""
+        """Return the logits of these items as a function of the user embeddings."""
         assert others is None, "NeuMF's loss is pointwise"
         return NeuMFBlocks(self.model, items)
 
     has_item_blocks = True
 
     def item_blocks(self, users: Tensor) -> NeuMFBlocks:
-        """Return the logits of these users as a function of the items' rows."""
+        """Return the logits of these users as a function of the item embeddings."""
         return NeuMFBlocks(self.model, users, of_items=True)
 
     def logits(self, users: Tensor, items: Tensor) -> Tensor:

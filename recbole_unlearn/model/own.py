@@ -17,7 +17,7 @@ _PAIRS = 64
 
 
 def check_own_model(model: nn.Module) -> None:
-    """Refuse a model of one's own whose score or loss is not what its adapter says; classes of RecBole and ours are known.
+    """Refuse a user's own model class whose score or loss differs from its adapter's.
 
     Both scores are computed for some pairs by a copy whose parameters are moved, so that one that starts at zero is seen.
 

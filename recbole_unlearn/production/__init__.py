@@ -1,1 +1,1 @@
-"""What an operator runs beside training: the jobs, and the readers of files that nobody vouches for."""
+"""Jobs for operators (withdraw, audit, purge, verify), and readers for files of unknown origin."""

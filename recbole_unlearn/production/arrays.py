@@ -1,4 +1,4 @@
-"""Rebuilds numpy arrays from what a pickle says of them, and from npy files; sizes are checked before anything is made."""
+"""Rebuilds numpy arrays from the data of pickles and npy files; sizes are checked before memory is allocated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recbole_unlearn.production.trace import NotInspected
 _PLAIN = re.compile(r"[<>|=]?(?:[biufc?SUVOMm])\d{0,6}(?:\[\d{0,4}[A-Za-z]{1,2}\])?")
 _MODULES = re.compile(r"(numpy|numpy\._?core\.\w+|numpy\.core|numpy\._core)")
 _NEW_ARRAYS = {"_reconstruct", "ndarray"}
-_EMPTY_ITEMS = 1 << 20  # items of no bytes: as many as nobody minds
+_EMPTY_ITEMS = 1 << 20  # most items of zero bytes that are accepted
 _UNITS = {"Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as", "generic"}
 
 
@@ -72,16 +72,16 @@ def array_of(data: Any, dtype: np.dtype, shape: Any, order: Any = "C") -> np.nda
     try:
         return np.ndarray(shape, dtype, buffer=data, order="F" if order == "F" else "C")
     except ValueError as error:  # a shape such as (0, 2**40, 2**40)
-        raise NotInspected("an array whose shape is none") from error
+        raise NotInspected("an array with an invalid shape") from error
 
 
 def count_of(shape: Any) -> int:
     """Return the number of items of a shape that comes from a file."""
     sizes = (shape,) if isinstance(shape, int) else shape
     if not isinstance(sizes, tuple | list) or len(sizes) > 32 or not all(type(size) is int for size in sizes):
-        raise NotInspected("an array whose shape is none")
+        raise NotInspected("an array with an invalid shape")
     if any(not 0 <= size < 1 << 48 for size in sizes):
-        raise NotInspected("an array of a size that no file can hold")
+        raise NotInspected("an array that is larger than any file")
     return math.prod(sizes)
 
 
@@ -167,20 +167,20 @@ def npy_header(source: Readable) -> tuple[np.dtype, Any, str]:
     """Return dtype, shape and order from the beginning of an npy file; whether the shape is one is not looked at.
 
     Raises:
-        NotInspected: It begins otherwise, or its header is none.
+        NotInspected: It is not an npy file, or its header is invalid.
     """
     if source.read(6) != b"\x93NUMPY":
         raise NotInspected("no npy file")
     major = source.read(2)[:1]
     length = int.from_bytes(source.read(2 if major == b"\x01" else 4), "little")
     if length > 1 << 16:
-        raise NotInspected("an npy file with a header that is none")
+        raise NotInspected("an npy file with an invalid header")
     try:
         header = ast.literal_eval(source.read(length).decode("utf-8" if major == b"\x03" else "latin-1"))
         dtype = np.lib.format.descr_to_dtype(header["descr"])
         return dtype, header["shape"], "F" if header["fortran_order"] else "C"
     except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError, IndexError) as error:
-        raise NotInspected("an npy file with a header that is none") from error
+        raise NotInspected("an npy file with an invalid header") from error
 
 
 def read_npy(source: Readable, nested: Callable[[], Any]) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""What an audit or a purge is asked to look for: all that a ledger records as withdrawn, what a request names, or both."""
+"""Collects what an audit or a purge searches for: what a ledger records, what a request names, or both."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEYS = (
 
 @dataclass(frozen=True)
 class Asked:
-    """What is looked for, and where that is known from.
+    """What is searched for, and its source.
 
     Args:
         spec: What the search is made of.
@@ -38,7 +38,7 @@ class Asked:
 
     @property
     def apart(self) -> list[Path]:
-        """Files in which nothing is looked for: the request, and the journal of a ledger that somebody is writing."""
+        """Files that are not searched: the request, and the journal of a ledger that another process is writing."""
         journal = [Path(f"{self.ledger['path']}-{end}") for end in ("wal", "shm")] if self.ledger else []
         return ([] if self.request is None else [self.request]) + journal
 
@@ -53,7 +53,7 @@ def asked_of(values: Mapping[str, Any]) -> Asked:
 
     Raises:
         ConfigError: Neither is given, or a value cannot be used.
-        RequestError: The request cannot be read, or is drawn and names nobody.
+        RequestError: The request cannot be read, or is drawn and contains no token.
         LedgerError: The data set has no ledger, or it or its key cannot be read.
 
     Example:
@@ -78,7 +78,7 @@ def asked_of(values: Mapping[str, Any]) -> Asked:
     if "withdraw" in values:
         named = WithdrawalRequest.from_file(str(values["withdraw"]), *fields)
         if named.sample:
-            raise RequestError("a drawn request names nobody; give the request.json of the run, or name the tokens")
+            raise RequestError("a drawn request names no token; give the request.json of the run, or name the tokens")
         request = Path(str(values["withdraw"]))
         spec = replace(spec, users=named.user_tokens, items=named.item_tokens, pairs=named.pair_tokens)
     ledger = _ledger(values)
@@ -138,7 +138,7 @@ def _with_ledger(spec: Spec, ledger: Ledger, fields: tuple[str, str]) -> Spec:
 
 
 def _clean_from(spec: Spec, ledger: Ledger) -> int | None:
-    """Return the row of the ledger from which on a model has forgotten all that is looked for; None if no model can have."""
+    """Return the ledger's row from which on a model has forgotten all that is searched for; None if there is none."""
     key, stones = ledger.key, ledger.tombstones(after=0)
     rows = [seq for kind in stones.values() for seq in kind.values()]
     users, items = stones["user"], stones["item"]

@@ -1,4 +1,4 @@
-"""``--audit``: what is left of those who withdrew in the files of some folders, and what to do about it."""
+"""``--audit``: searches folders for traces of withdrawn users, items and rows, and says what to do about each."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from recbole_unlearn.version import __version__
 
 CLEAN, FOUND, NOT_ALL_INSPECTED = 0, 1, 3
 _HEADINGS = {
-    MUST_FIX: "whoever withdrew is in these files",
-    CHECK: "these may be about whoever withdrew, or not: look for yourself",
-    NOT_INSPECTED: "nobody knows what is in these files",
+    MUST_FIX: "withdrawn users, items or rows are in these files",
+    CHECK: "these may be about withdrawn users, or not: inspect them",
+    NOT_INSPECTED: "these files were not read",
 }
 
 
@@ -71,7 +71,7 @@ def rendered(searched: Searched, asked: Asked) -> str:
         >>> from recbole_unlearn.production.spec import Spec
         >>> found = Searched([Trace("a.csv", "", MUST_FIX, "table", "1 row of withdrawn users", "rewrite it")], 2, 30)
         >>> print(rendered(found, Asked(Spec(users=["7"], dataset="shop"))), end="")
-        MUST FIX (1): whoever withdrew is in these files
+        MUST FIX (1): withdrawn users, items or rows are in these files
           a.csv: table: 1 row of withdrawn users; rewrite it
         1 MUST FIX, 0 CHECK, 0 NOT INSPECTED, in 2 files of 30 bytes
     """
@@ -86,7 +86,7 @@ def rendered(searched: Searched, asked: Asked) -> str:
     if searched.left_out:
         lines.append(f"not entered: {', '.join(map(display, searched.left_out))}")
     if asked.spec.dataset is None:
-        lines.append("no model can prove that it is clean without --dataset=NAME, whose ledger knows those that are")
+        lines.append("without --dataset=NAME there is no ledger to compare models with, so none counts as clean")
     numbers = Counter(trace.group for trace in searched.traces)
     counts = ", ".join(f"{numbers[group]} {group}" for group in _HEADINGS)
     lines.append(f"{counts}, in {counted(searched.files, 'file')} of {searched.bytes:,} bytes")
@@ -94,7 +94,7 @@ def rendered(searched: Searched, asked: Asked) -> str:
 
 
 def _content(folders: list[Path], asked: Asked, searched: Searched, began: datetime, code: int) -> dict[str, Any]:
-    """Return the report as an auditor reads it; it names nobody."""
+    """Return the report as an auditor reads it; it contains no token."""
     spec = asked.spec
     numbers = Counter(trace.group for trace in searched.traces)
     return {

@@ -1,4 +1,4 @@
-"""Which columns and keys name users, and which items."""
+"""Decides which columns and keys hold users and which hold items."""
 
 from __future__ import annotations
 

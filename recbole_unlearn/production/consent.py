@@ -1,4 +1,4 @@
-"""The two ways back: a person who consents again, and a request that was a mistake and is not carried out yet."""
+"""``--readmit``: readmits users who consent again. ``--undo``: cancels a request that was not carried out."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def readmit(request_file: str | os.PathLike[str], given: Mapping[str, Any]) -> d
 
     Raises:
         RequestError: It names items or interactions, or users who are not withdrawn; nothing is written then.
-        ConfigError: The data set's files are missing, so nobody can tell which rows are old.
+        ConfigError: The data set's files are missing, so it is not known which rows are old.
         LedgerError: Nothing was ever withdrawn from the data set.
     """
     config = _config(given, "readmit")
@@ -53,7 +53,7 @@ def readmit(request_file: str | os.PathLike[str], given: Mapping[str, Any]) -> d
         raise RequestError("only whole users are readmitted; items and single interactions stay withdrawn: name users")
     ledger = find_ledger(config)
     if ledger is None:
-        raise LedgerError(f"nothing was ever withdrawn from {config['dataset']!r}, so nobody can be readmitted")
+        raise LedgerError(f"nothing was ever withdrawn from {config['dataset']!r}, so no user can be readmitted")
     with closing(ledger), ledger.exclusive():
         old = _rows_in_file(config, request)
         with ledger.committing():
@@ -66,7 +66,7 @@ def _record(ledger: Ledger, users: list[bytes], old: list[tuple[str, str]]) -> P
     """Record that users come back without these rows, and return the receipt."""
     others = sum(not ledger.has_tombstone("user", user) for user in users)
     if others:
-        raise RequestError(f"{others} of the {len(users)} users are not withdrawn; name those who are, and nobody else")
+        raise RequestError(f"{others} of the {len(users)} users are not withdrawn; name only users who are")
     rows = filled(ledger.key, sorted({ledger.key.pair(*pair) for pair in old}))
     entry = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),

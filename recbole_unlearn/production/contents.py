@@ -1,4 +1,4 @@
-"""What the stand-ins of a pickle hold: containers, arrays and tables, rebuilt as plain values by functions of our own."""
+"""Rebuilds containers, arrays and tables of a pickle as plain values, with functions of this package."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def as_dict(thing: Any) -> dict[Any, Any] | None:
     try:
         return dict([*pairs, *thing.items])
     except TypeError as error:
-        raise NotInspected("a dict with a key that is none") from error
+        raise NotInspected("a dict with an invalid key") from error
 
 
 def _of_recbole(thing: StandIn) -> bool:

@@ -1,4 +1,4 @@
-"""From a policy to what a ledger's row says: what follows a withdrawal, and which earlier rows it serves."""
+"""Adds to a ledger's row what follows by the policy, and which earlier rows it serves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from recbole_unlearn.settings.policy import Policy
 
 
 def here_of(ledger: Ledger, model_file: str | Path, unsaved: Unsaved) -> Here:
-    """Return by what the model is known again from which something is about to be recorded."""
+    """Return path and weights of the model of a withdrawal, by which it is recognised after it was moved."""
     return Here(real_path(model_file), keyed_weights(ledger.key, unsaved.entry["model_before"]))
 
 
@@ -33,12 +33,12 @@ def with_duties(
 ) -> Unsaved:
     """Return what is recorded of a withdrawal, with what follows it and with the rows whose duties its method fulfils.
 
-    Nothing follows where the model knew nothing of what was named: it has nothing to forget.
+    Nothing follows if the model was trained on none of the rows.
 
     Args:
         unsaved: The withdrawal, carried out in memory.
         method: Carried it out.
-        policy: Says what follows; None: nothing does.
+        policy: What follows; None: nothing.
         rows: Of the ledger.
         here: The model.
     """

@@ -1,4 +1,4 @@
-"""What could be read out of a model, for receipts: of those who leave, while their rows are there, and of a rehearsal.
+"""Asks the refit oracle about the users who leave, for receipts, and carries out rehearsals.
 
 The rows of who left are gone afterwards, so nobody can measure them on a later model. A rehearsal takes retained users out
 of a copy of the model in the same way instead: their rows are there, and the copy is thrown away.
@@ -28,7 +28,7 @@ _SHARE = 10  # a rehearsal takes out a tenth of the users at most
 
 
 class Look:
-    """What the refit oracle reads of a request, before it is carried out; ``after`` asks the model that came of it.
+    """Asks the refit oracle about a request before it is carried out; ``after`` asks about the unlearned model.
 
     Args:
         unlearner: Before the withdrawal.
@@ -55,7 +55,7 @@ class Look:
         if self._halves is None:
             return {
                 "auc": None,
-                "reason": "somebody has rows with every item, so that there is nothing to compare with",
+                "reason": "a user has rows with every item, so that no negative can be drawn",
             }
         return rounded(group_figures(self._unlearner.model, self._halves, self._seed))
 
@@ -78,7 +78,7 @@ class Look:
 def question(dataset: WithdrawalDataset, group: np.ndarray, seed: int, most: int | None = None) -> Halves:
     """Return the refit oracle's question about some training rows of a data set, bool, shape [rows].
 
-    They are asked about beside the user's validation and test rows, on neither of which the model was trained.
+    They are compared with the user's validation and test rows, on which the model was not trained.
     """
     parts = [dataset.interactions(part) for part in range(3)]
     known, held_out = (
@@ -90,18 +90,18 @@ def question(dataset: WithdrawalDataset, group: np.ndarray, seed: int, most: int
 
 
 def rehearsal(unlearner: Unlearner, method: UnlearnMethod, users: int, draw: int) -> dict[str, Any]:
-    """Take retained users out of a copy of a model by a method, and return what the refit oracle reads of them.
+    """Withdraw retained users from a copy of a model by a method, and return the refit oracle's AUC for them.
 
     Args:
         unlearner: With the model as it is served; it is not changed.
         method: What is rehearsed, such as RetrainSVD.
-        users: How many are taken out at most; a tenth of those who can be asked at most.
-        draw: Number of the draw: another one takes others out.
+        users: How many are withdrawn at most; at most a tenth of those who can be asked.
+        draw: Number of the draw; another number draws other users.
 
     Returns:
-        ``users``; ``before`` and ``after``, of those who were taken out, on the model and on the copy; ``control``, of as
-        many others, on the copy: where it is not above .5, the copy remembers nobody, and ``after`` says nothing. Or
-        ``reason``.
+        ``users``; ``before`` and ``after``, for the users who were withdrawn, on the model and on the copy; ``control``, for
+        as many others, on the copy: if it is not above .5, the copy shows no user at all, and ``after`` has no meaning.
+        Or ``reason``.
     """
     dataset = unlearner.dataset
     assert dataset is not None
@@ -128,7 +128,7 @@ def _request(rows: Interactions, users: np.ndarray) -> WithdrawalRequest:
 
 
 def rounded(figures: dict[str, Any]) -> dict[str, Any]:
-    """Return figures as a receipt tells them.
+    """Return figures rounded for a receipt.
 
     >>> rounded({"auc": 0.7314, "auc_low": 0.6931, "auc_high": 0.77, "users": 9, "mean": 0.7})
     {'auc': 0.73, 'auc_low': 0.69, 'auc_high': 0.77}

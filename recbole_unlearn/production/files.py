@@ -1,4 +1,4 @@
-"""Opens what nobody vouches for: regular files alone, unpacked through a cap, and named so that no name can forge a line."""
+"""Opens files of unknown origin: regular files only, unpacked up to a limit, with escaped names."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ DAMAGED: tuple[type[Exception], ...] = (
     KeyError,
 )
 DAMAGED += (NotImplementedError, RuntimeError, UnicodeError, IndexError)
-TOO_MUCH = "it unpacks to more than is looked at"
+TOO_MUCH = "it unpacks to more than is allowed"
 MEMBERS = 100_000
 
 
@@ -68,7 +68,7 @@ def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Open a regular file; a link, pipe, socket or device is not opened, and nothing waits for one.
 
     Raises:
-        NotInspected: It is none, or cannot be opened.
+        NotInspected: It is not a regular file, or cannot be opened.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -88,7 +88,7 @@ def _why_not(path: str | os.PathLike[str], error: Exception) -> str:
         kind = stat.S_IFREG
     if kind in _KINDS:
         return _KINDS[kind]
-    return f"it cannot be opened: {getattr(error, 'strerror', None) or 'its name is none'}"
+    return f"it cannot be opened: {getattr(error, 'strerror', None) or 'invalid file name'}"
 
 
 def files_below(
@@ -107,7 +107,7 @@ def files_below(
     while waiting:
         here = waiting.pop()
         if os.path.abspath(here).startswith(_BELOW_THE_SYSTEM) or os.path.abspath(here) in _OF_THE_SYSTEM:
-            yield here, "a folder in which the operating system shows itself"
+            yield here, "a folder of the operating system, such as /proc"
             continue
         try:
             with os.scandir(here) as listed:
@@ -182,7 +182,7 @@ class Metered(io.RawIOBase):
 
 
 def packer_of(head: bytes) -> Callable[[Any], Any] | None:
-    """Return what unpacks a file that holds one other file, from its first bytes, or None if it is none."""
+    """Return what unpacks a file that holds one other file, from its first bytes, or None if it is not one."""
     for magic, _, packer in PACKED:
         if head.startswith(magic) and (magic != b"]\x00\x00" or len(head) > 13):
             return packer
@@ -245,7 +245,7 @@ def open_zip(file: IO[bytes], most: int = UNPACKED) -> zipfile.ZipFile:
         raise NotInspected(TOO_MUCH)
     places = sorted((member.header_offset, member.header_offset + member.compress_size) for member in members)
     if any(end > start for (_, end), (start, _) in itertools.pairwise(places)):
-        raise NotInspected("a zip whose members lie over each other")
+        raise NotInspected("a zip whose members overlap")
     return archive
 
 

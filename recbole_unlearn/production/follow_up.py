@@ -1,4 +1,4 @@
-"""What follows withdrawals: ``--due`` lists what is due in the ledgers of a folder, ``--carry_out_due`` does it."""
+"""``--due``: lists what is due by the policy. ``--carry_out_due``: carries it out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads pickles without running anything that stands in them.
+"""Reads pickles without running anything in them.
 
 ``pickletools.genops`` splits the bytes into opcodes; the machine below knows what each of them does to a stack of plain
 lists, dicts, sets and tuples. It imports nothing, calls nothing that a pickle names, and a class, function or object is
@@ -131,7 +131,7 @@ class _Machine:
         if not isinstance(what, Global | StandIn) or not isinstance(arguments, tuple):
             raise NotInspected("a pickle that calls something else than what it names")
         if not isinstance(keywords, dict | None):
-            raise NotInspected("a pickle that calls something with names that are none")
+            raise NotInspected("a pickle that calls something with invalid names of arguments")
         name = repr(what)
         if name in _BYTES:
             self.push(_bytes(arguments))

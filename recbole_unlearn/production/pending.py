@@ -1,4 +1,4 @@
-"""What is to be carried out on a model: what left before, what is owed, and what is left to do of a new request."""
+"""Collects what a model still has to carry out: earlier withdrawals, owed requests, and a new request."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def earlier_jobs(ledger: Ledger, dataset: WithdrawalDataset, model_file: str | P
     jobs = [job_of(dataset, named, ledger, "ledger")] if named else []
     for kinds in owed(ledger, model_file):
         whole = named_by(ledger, dataset, _tombstones(ledger, kinds))
-        request = whole.minus(named)  # nobody is withdrawn twice
+        request = whole.minus(named)  # each is withdrawn once
         there = request_hashes(ledger.key, whole)
         unnamed = {kind: [digest for digest in kinds[kind] if digest not in there[kind]] for kind in kinds}
         if request or any(unnamed.values()):

@@ -1,4 +1,4 @@
-"""The json reports of an audit and a purge: nothing but an earlier report is written over, and they name nobody."""
+"""Writes the json reports of audit and purge; replaces only an earlier report, and names no person."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _ARTICLE = {"audit": "an audit", "purge": "a purge"}
 
 
 def title(kind: str) -> str:
-    """Return by what a report is known again."""
+    """Return by what a report is recognised."""
     return f"{kind} of recbole_unlearn"
 
 

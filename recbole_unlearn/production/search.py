@@ -1,4 +1,4 @@
-"""Looks through folders for what an audit or a purge is asked for; the files are read by workers that may break."""
+"""Walks through folders for audit and purge; worker processes read the files."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def search(
 
     Args:
         folders: Folders, or single files.
-        spec: Who and what is looked for.
+        spec: What is searched for.
         apart: Files that are left out, such as that of the request.
         workers: Number of processes.
         progress: Whether to show it on stderr, if that is a terminal.
@@ -132,11 +132,11 @@ def _not_opened(path: Path, reason: str, roots: Sequence[str], left_out: Sequenc
         return [place.not_inspected("file", reason)]
     target = os.path.realpath(path)
     if not os.path.exists(target):
-        return [place.not_inspected("link", "it points to nothing that is there")]
+        return [place.not_inspected("link", "its target does not exist")]
     hidden = [os.path.realpath(folder) for folder in left_out]
     if is_below(target, roots) and not is_below(target, hidden):
         return []
-    return [place.not_inspected("link", "what it points to lies outside of what is looked at")]
+    return [place.not_inspected("link", "its target is outside of the folders that are searched")]
 
 
 def is_below(path: str, folders: Iterable[str]) -> bool:

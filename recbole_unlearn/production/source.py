@@ -1,4 +1,4 @@
-"""A file of which no more is read, and no more memory set aside, than it has."""
+"""A file object that never reads more, and never allocates more memory, than the file has."""
 
 from __future__ import annotations
 

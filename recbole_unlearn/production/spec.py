@@ -1,4 +1,4 @@
-"""What a search is made of, in plain values."""
+"""The definition of a search as plain values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Spec:
         item_columns: Further names of item columns.
         encoding: Of text that is no utf-8.
         digests: Digests of model weights that the ledger vouches for, keyed as its rows hold them, or plain.
-        anchors: (number, hash) of the ledger's rows from which on all that is looked for had left; a model that was trained
+        anchors: (number, hash) of the ledger's rows from which on all that is searched for had left; a model that was trained
             later tells one of them.
         n_users: Number of users of the data set with the padding, that is of rows of a table of users.
         n_items: The same for items.

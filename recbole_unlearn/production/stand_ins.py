@@ -1,4 +1,4 @@
-"""What stands in the place of the classes, functions and objects that a pickle names: names and arguments, nothing live."""
+"""Stand-ins for the classes, functions and objects that a pickle names: names and arguments, nothing callable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rebuilds the columns of pickled pandas objects, of 1.5 to 3, as numpy arrays.
+"""Rebuilds the columns of pickled pandas objects (pandas 1.5 to 3) as numpy arrays.
 
 Sources:
     pandas/core/internals/managers.py: ``BlockManager.__reduce__``, ``SingleBlockManager.__getstate__``;

@@ -1,4 +1,4 @@
-"""Counts the rows of a table, and tells a copy of the data set from another one in which the same names stand."""
+"""Counts the rows of a table, to tell a copy of the data set from another data set with the same names."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ REWRITE = "rewrite it without these rows"
 
 
 class Tally:
-    """The rows of one table that are looked for.
+    """The rows of one table that are searched for.
 
     Args:
-        wanted: Who and what is looked for.
+        wanted: What is searched for.
 
     Example:
         >>> tally = Tally(Wanted.from_spec({"users": ["196"]}))

@@ -1,4 +1,4 @@
-"""Reads what ``torch.save`` wrote without torch: tensors are numpy arrays over the bytes of their storages.
+"""Reads files of ``torch.save`` without torch; tensors become numpy arrays over their bytes.
 
 Sources:
     torch/serialization.py and torch/_utils.py of torch 2.13: ``_save``, ``_legacy_save``, ``_rebuild_tensor_v2``.
@@ -180,7 +180,7 @@ def _storage_of(name: Any) -> tuple[str, str, int]:
 
 
 def as_tensor(thing: Any, deep: int = 4) -> Tensor | None:
-    """Return the tensor that a stand-in stands for, or None if it stands for none.
+    """Return the tensor that a stand-in stands for, or None if it stands for something else.
 
     Args:
         thing: What a file holds.
@@ -224,7 +224,7 @@ def _tensor(dtype: str, storage: Storage, offset: Any, shape: Any, strides: Any)
 
 
 def pickled_storage(thing: Any) -> Storage | None:
-    """Return the storage that a plain pickle holds as a file of ``torch.save`` inside it, or None if it is none."""
+    """Return the storage that a plain pickle holds as a file of ``torch.save`` inside it, or None if it is not one."""
     if not isinstance(thing, StandIn):
         return None
     if thing.stands_for == "torch.storage._load_from_bytes" and thing.arguments:

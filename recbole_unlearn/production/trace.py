@@ -1,4 +1,4 @@
-"""What was found in a file, as plain data: it travels from a worker as json and names nobody."""
+"""What was found in a file, as plain data without names; workers send it as json."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Place:
-    """Where something is looked for: makes the traces of one file or member.
+    """Where something is searched for: makes the traces of one file or member.
 
     Args:
         path: The file.
@@ -89,11 +89,11 @@ class Place:
 
     def check(self, kind: str, what: str, why: str) -> Trace:
         """Return a trace that may be one by chance."""
-        return Trace(self.path, self.member, CHECK, kind, what, f"look for yourself: {why}")
+        return Trace(self.path, self.member, CHECK, kind, what, f"inspect it by hand: {why}")
 
     def not_inspected(self, kind: str, reason: str) -> Trace:
         """Return that something was not looked into."""
-        return Trace(self.path, self.member, NOT_INSPECTED, kind, reason, "look for yourself, or delete it")
+        return Trace(self.path, self.member, NOT_INSPECTED, kind, reason, "inspect it by hand, or delete it")
 
 
 def counted(number: int, one: str, many: str = "") -> str:

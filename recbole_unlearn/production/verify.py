@@ -1,4 +1,4 @@
-"""``--verify``: whether ledger, key, receipts and models tell the same, and what is rolled back, half done or missing."""
+"""``--verify``: checks that ledger, key, receipts and models agree, and names what is rolled back or missing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run_verify(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
         raise ConfigError(f"--verify takes no --{sorted(unknown)[0]}; allowed: ledger_key")
     place = Path(folder).absolute()
     if is_there(place) and place.is_dir() and not os.access(place, os.R_OK | os.X_OK):
-        raise StorageError(f"{folder!r} may not be read; run this as whom the ledger belongs to")
+        raise StorageError(f"{folder!r} may not be read; run this as the owner of the ledger")
     key_path = key_file_of(place, values.get("ledger_key"))
     remembered = {path.stem for path in ledgers_of_key(key_path) if path.parent == place}
     if not is_there(place):
@@ -107,9 +107,9 @@ def _receipts(ledger: Ledger, rows: list[Row], receipts: Mapping[str, Mapping[st
         if content["ledger"]["key"] != ledger.key.fingerprint:
             problems.append(f"{path} was made with another key")
         elif row is not None and content["withdrawal"] != row.entry:
-            problems.append(f"{path} tells something else than row {row.seq} of the ledger")
+            problems.append(f"{path} differs from row {row.seq} of the ledger")
         elif row is not None and content.get("due", {}) != what_follows(row, rows[row.seq :]):
-            problems.append(f"{path} does not tell what was done since for row {row.seq}")
+            problems.append(f"{path} does not record what was done later for row {row.seq}")
     present = {content["ledger"]["count"] for content in receipts.values()}
     missing = sorted(of_row.keys() - numbers_of_receipts(ledger.path) - present)
     return problems + [f"the receipt of row {seq} is missing; the next run writes it" for seq in missing]

@@ -1,4 +1,4 @@
-"""Who and what is looked for: in clear, as a request names them, or by the keyed hashes of a ledger."""
+"""Who and what is searched for: as tokens of a request, or as keyed hashes of a ledger."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recbole_unlearn.production.spec import Spec
 _MOST_CACHED = 1 << 18  # tokens
 _WHOLE = re.compile(r"-?\d+\.0+")
 _POWER = re.compile(r"-?\d(\.\d*)?[eE]\+?\d{1,2}")
-_SHORTEST = 6  # characters of a token that says who it is wherever it stands
+_SHORTEST = 6  # characters of a token that is recognised wherever it occurs
 _LONGEST = 1000  # characters of a token; what is longer is none
 
 
@@ -39,7 +39,7 @@ def unquoted(token: object) -> str:
 
 
 class Wanted:
-    """Tells whether a token or a pair is looked for.
+    """Decides whether a token or a pair is searched for.
 
     Args:
         spec: What the search is made of.
@@ -87,24 +87,24 @@ class Wanted:
 
     @property
     def has_items(self) -> bool:
-        """Whether items are looked for."""
+        """Whether items are searched for."""
         return bool(self._items or self._hashes["item"])
 
     @property
     def has_pairs(self) -> bool:
-        """Whether single rows of a user and an item are looked for."""
+        """Whether single rows of a user and an item are searched for."""
         return bool(self._pairs or self._hashes["pair"])
 
     def user(self, token: object) -> bool:
-        """Return whether this user is looked for."""
+        """Return whether this user is searched for."""
         return self._cached("user", token, self._users)
 
     def item(self, token: object) -> bool:
-        """Return whether this item is looked for."""
+        """Return whether this item is searched for."""
         return self._cached("item", token, self._items)
 
     def token(self, token: object) -> bool:
-        """Return whether this is a user or an item that is looked for."""
+        """Return whether this is a user or an item that is searched for."""
         return self.user(token) or self.item(token)
 
     def vouches(self, digest: str | None) -> bool:
@@ -116,11 +116,11 @@ class Wanted:
         return not self.digests.isdisjoint((digest, keyed_weights(self._key, digest)))
 
     def is_later(self, count: object, head: object) -> bool:
-        """Return whether this row of the ledger was written when all that is looked for had left."""
+        """Return whether this row of the ledger was written after all withdrawals that are searched for."""
         return type(count) is int and isinstance(head, str) and (count, head) in self._anchors
 
     def pair(self, user: object, item: object) -> bool:
-        """Return whether this row of a user and an item is looked for by itself."""
+        """Return whether this row of a user and an item is searched for by itself."""
         if self._pairs and (normal(user), normal(item)) in self._pairs:
             return True
         return bool(self._hashes["pair"]) and self._hashed_pair(user, item, self._hashes["pair"])
@@ -130,7 +130,7 @@ class Wanted:
         return self.has_rows and self._hashed_pair(user, item, self._rows)
 
     def names(self, user: object | None, item: object | None) -> str | None:
-        """Return what of a row is looked for: ``"user"``, ``"pair"``, ``"item"``, or None."""
+        """Return what of a row is searched for: ``"user"``, ``"pair"``, ``"item"``, or None."""
         if user is not None and self.user(user):
             return "user"
         if user is not None and item is not None and self.pair(user, item):

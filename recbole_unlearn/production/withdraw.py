@@ -1,4 +1,4 @@
-"""Withdraws a request from a trained model, in the place of its file: load, unlearn, commit, receipt."""
+"""``--model_file``: withdraws a request from a trained model and replaces its file: load, unlearn, commit, receipt."""
 
 from __future__ import annotations
 

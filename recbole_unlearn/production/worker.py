@@ -1,4 +1,4 @@
-"""The process of a worker: it looks into the files that it is asked for, and answers in lines of json. Run as a script."""
+"""The script of a worker process: reads the files that it is given, and answers with lines of json."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _looked(look: Callable[[Path], Any], path: str) -> dict[str, Any]:
         answer = {"found": look(Path(path))}
         json.dumps(answer)
     except (MemoryError, SystemError):  # the second where C code runs out of memory
-        return {"reason": "it needs more memory than it may", "again": True}
+        return {"reason": "it needs more memory than is allowed", "again": True}
     except Exception as error:
         kind = type(error).__name__
         named = kind in _NAMED and type(error).__module__.startswith("recbole_unlearn.")

@@ -1,4 +1,4 @@
-"""Looks into many files in a few processes that may break: each is limited in memory and time, and answers in json.
+"""Runs worker processes with limits on memory and time, which read files and answer in json.
 
 A worker is started anew, shares nothing with the process that asks, and gets one file after the other. What breaks in it
 is one result for the file at hand. The asking process reads nothing from a worker but lines of json.
@@ -144,7 +144,7 @@ class _Worker:
             seconds = _seconds_for(path, self.limits.seconds)
             answer = self._answer(process, {"path": os.path.abspath(path), "seconds": seconds}, seconds)
             if not isinstance(answer, dict) or not {"found", "reason", "again"} >= answer.keys():
-                raise _GoneError("the worker's answer is none")
+                raise _GoneError("the worker's answer is invalid")
         except (_GoneError, OSError, ValueError, RecursionError) as error:
             self.stop()
             return Looked(path, reason=_reason(error))
@@ -192,14 +192,14 @@ class _Worker:
                 if not part:
                     raise _GoneError(self._death(process))
                 if len(line) > _ANSWER:
-                    raise _GoneError("there is more to tell of it than can be told")
+                    raise _GoneError("its report is too large")
         return bytes(line)
 
     def _death(self, process: subprocess.Popen[bytes]) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(5)
         if process.returncode == -signal.SIGALRM:
-            return "it took longer than it may"
+            return "it took longer than is allowed"
         how = f"signal {-process.returncode}" if (process.returncode or 0) < 0 else f"exit code {process.returncode}"
         return f"the worker that looked at it died ({how})"
 
@@ -227,7 +227,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, _GoneError):
         return str(error)
     return (
-        f"no worker can look at it: {error.strerror}" if isinstance(error, OSError) else "the worker's answer is none"
+        f"no worker can read it: {error.strerror}" if isinstance(error, OSError) else "the worker's answer is invalid"
     )
 
 

@@ -1,1 +1,1 @@
-"""The keys of the yaml files, their checks, and classes from outside the package."""
+"""Arguments, yaml files and the checks of keys and values."""

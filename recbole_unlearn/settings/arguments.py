@@ -1,4 +1,4 @@
-"""Reads command-line arguments, for the entry point and for ``Config``: the one place that does."""
+"""Reads command-line arguments, for the entry point and for ``Config``; no other module does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Config refuses: keys that no code reads, and values that would fail in the middle of a run."""
+"""Checks of Config: refuses keys that no code reads and values that would fail later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The policy: what follows a withdrawal, and by when. It is one key, ``policy``, with a few keys of its own."""
+"""The key ``policy``: what follows a withdrawal, and by when."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _TIMES = "hours such as 24h or days such as 90d"
 
 @dataclass(frozen=True)
 class Policy:
-    """What follows a withdrawal from a trained model, and by when.
+    """Which training must follow a withdrawal from a trained model, and by when.
 
     Args:
-        relearn_after: Time after which the model must have been trained anew (RetrainSVD); none: after no time.
-        relearn_users: Number of users who leave before that must have happened; none: it does not depend on their number.
-        retrain_after: Time after which the model must have been trained anew (Retrain); none: never.
-        rehearsal: Retained users who are taken out for a test of the relearning; 0: there is no test.
+        relearn_after: Time after which a relearning (RetrainSVD) must be done; none: it does not depend on time.
+        relearn_users: Number of withdrawn users after which it must be done; none: it does not depend on their number.
+        retrain_after: Time after which Retrain must be done; none: never.
+        rehearsal: Retained users who are withdrawn from a copy to test a relearning; 0: no test.
     """
 
     relearn_after: timedelta | None = None

@@ -1,4 +1,4 @@
-"""Finds and reads the yaml files of ``properties/``: the keys, their defaults and what they mean."""
+"""Finds and reads the yaml files of ``properties/``: keys, their defaults and meanings."""
 
 import re
 from functools import cache

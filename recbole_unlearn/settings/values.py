@@ -1,4 +1,4 @@
-"""Values of settings as plain Python: numpy's numbers, which searches and scripts hand over, become Python's."""
+"""Converts numpy's numbers in settings, as searches and scripts pass them, to Python's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading yaml files: those that a user names, and those that belong to a package."""
+"""Reads yaml files: those of a user, and those of a package."""
 
 from __future__ import annotations
 

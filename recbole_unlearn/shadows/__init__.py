@@ -1,1 +1,1 @@
-"""The shadow audit: is a person who was forgotten told from one who was never there, model by model and person by person?"""
+"""The shadow audit: can an attacker distinguish worlds where a person was forgotten from worlds without her?"""

@@ -77,8 +77,8 @@ class Audit:
         roles = draw_roles(rows.user_tokens[targets], seed, worlds)
         if not (roles == FORGET).any(axis=1).all():
             raise ConfigError(
-                f"a shadow audit of {len(users)} users has {len(targets)} targets, and in one of its worlds nobody leaves; "
-                f"it needs some hundred users, or another seed than {seed}"
+                f"a shadow audit of {len(users)} users has {len(targets)} targets, and in one of its worlds none has the "
+                f"role FORGET; it needs some hundred users, or another seed than {seed}"
             )
         asked = {ORIGINAL: len(roles), **dict(_method_of(given, len(roles)) for given in methods)}
         bank, tags = Bank(folder, _digest(config, data, targets)), {name: _tag(config, name) for name in asked}
@@ -185,14 +185,14 @@ def audited(config: Any, data: WithdrawalDataset, methods: Sequence[str]) -> dic
 
 
 def two_of(never: np.ndarray, owners: np.ndarray, seed: int) -> np.ndarray:
-    """Return two classes of those who were never trained, which nobody can tell apart: the null.
+    """Return two classes of the role OUT, which cannot be distinguished: the null.
 
-    Two blocks make one: a coin for each target says which of them is class 1.
+    Two blocks give the two classes; for each target it is drawn which of them is class 1.
 
     Args:
         never: Values of the role OUT, shape [blocks, columns].
         owners: Number of the target of each column, shape [columns].
-        seed: Of the coins.
+        seed: Of these draws.
 
     Returns:
         Shape [2, blocks // 2, columns].

@@ -1,4 +1,4 @@
-"""The bank of worlds on disk: models of people's data, with an end, and what they were asked."""
+"""The bank: models of worlds and their answers on disk, people's data with an expiry date."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lower bound on epsilon: how far two worlds are apart at least, by what one threshold tells."""
+"""Lower bound on epsilon from the error rates of one threshold."""
 
 from __future__ import annotations
 

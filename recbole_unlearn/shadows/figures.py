@@ -1,4 +1,4 @@
-"""The figures of a shadow audit: how well those of one class are has_tpr from those of the other, and what chance gives."""
+"""The figures of a shadow audit: how well two roles are distinguished, and what chance alone gives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BINS = 20
 
 
 def told_apart(one: np.ndarray, two: np.ndarray, owners: np.ndarray, seed: int) -> dict[str, Any]:
-    """Return how well class 1 is has_tpr from class 2, with intervals and with what permuted classes give.
+    """Return how well class 1 is distinguished from class 2, with intervals and the figures of permuted classes.
 
     Args:
         one: A statistic where its target is of class 1 (for example forgotten), shape [blocks, columns].
@@ -31,7 +31,7 @@ def told_apart(one: np.ndarray, two: np.ndarray, owners: np.ndarray, seed: int) 
 
     Returns:
         What ``separation`` returns, and ``epsilon``, see ``epsilon_bound``; ``klom`` (median and 95th percentile over
-        columns, in nats); ``risk``, the highest ``risks``, their mean and how many people have which; ``chance``, the same of
+        columns, in nats); ``risk``, the highest ``risks``, their mean and a histogram over people; ``chance``, the same of
         permuted classes. ``auc`` is None, with a ``reason``, under 3 blocks.
     """
     found = separation(one, two, owners, seed)
@@ -48,7 +48,7 @@ def told_apart(one: np.ndarray, two: np.ndarray, owners: np.ndarray, seed: int) 
 
 
 def separation(one: np.ndarray, two: np.ndarray, owners: np.ndarray, seed: int) -> dict[str, Any]:
-    """Return how well class 1 is has_tpr from class 2; the arguments are those of ``told_apart``.
+    """Return how well class 1 is distinguished from class 2; the arguments are those of ``told_apart``.
 
     Returns:
         ``auc`` of the log likelihood ratios with ``auc_low`` and ``auc_high``, the 95 % interval of a two-way bootstrap over
@@ -174,7 +174,7 @@ def risks(scores: np.ndarray, owners: np.ndarray) -> np.ndarray:
 
 
 def _summary_of_risks(of_targets: np.ndarray) -> dict[str, Any]:
-    """Return the highest risks and how many people have which, without saying who."""
+    """Return the highest risks and a histogram of all, without names."""
     counts, edges = np.histogram(of_targets, bins=_BINS, range=(0.0, 1.0))
     top = np.sort(of_targets)[::-1][:5]
     return {

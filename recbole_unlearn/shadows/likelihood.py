@@ -1,4 +1,4 @@
-"""Two Gaussians for each target, and how much more likely one of them is: LiRA, with the attacked block left out."""
+"""The likelihood ratio attack (LiRA): two Gaussians for each target, with the attacked block left out."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def log_ratios(one: np.ndarray, two: np.ndarray) -> np.ndarray:
 
     The scores are log N(x; m_1, s_1^2 (1 + 1 / n)) - log N(x; m_2, s_2^2 (1 + 1 / n)), with m and s^2 of the n other
     blocks of the class. 1 + 1 / n is what a mean of n values adds to the variance of a new one. Where n is under 20, s^2 is
-    the mean over targets. The whole block is left out: both values that are compared are unknown to both Gaussians. (Were
-    the attacked world alone left out, each mean would lean away from its own value, and the null would read below .5.)
+    the mean over targets. The whole block is left out: both values that are compared are unknown to both Gaussians. (Leaving
+    out the attacked world only would bias each mean away from its own value, and the null below .5.)
 
     Args:
         one: A statistic of each target where it is of class 1, shape [blocks, columns].
@@ -79,13 +79,13 @@ def divergences(unlearned: np.ndarray, safe: np.ndarray) -> np.ndarray:
 
 
 def permuted(one: np.ndarray, two: np.ndarray, owners: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Exchange the two classes in each block of each target by a coin: what chance alone gives at the same sample sizes.
+    """Exchange the two classes at random in each block of each target: the result of chance at the same sample sizes.
 
     Args:
         one: Class 1, shape [blocks, columns].
         two: Class 2.
         owners: Number of the target of each column, shape [columns]; the columns of a target are exchanged together.
-        rng: Throws the coins.
+        rng: Draws the exchanges.
 
     Returns:
         Both classes, shape [2, blocks, columns].

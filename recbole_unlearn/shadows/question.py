@@ -1,4 +1,4 @@
-"""What each world is asked: two statistics of each target, for the person and for each of her pairs."""
+"""The statistics of a world: two for each target, for the person and for each of her pairs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _CHUNK = 1 << 16  # pairs that are scored at a time
 
 @dataclass(frozen=True)
 class Question:
-    """What every world is asked about every target, the same in all worlds.
+    """What is measured for every target, the same in all worlds.
 
     Args:
         targets: Ids of the targets, ascending, shape [targets].
         pairs: Their distinct training pairs, sorted by user and item, shape [pairs].
         negatives: Items of which the user has no row, for each pair, shape [pairs, 4].
-        halves: What the refit asks of those targets who have rows enough.
+        halves: The question of the refit oracle, for targets with enough rows.
     """
 
     targets: np.ndarray
@@ -82,8 +82,8 @@ def ask(model: Any, question: Question) -> dict[str, np.ndarray]:
     """Return the statistics of a model.
 
     ``served`` of a pair is its logit less the mean of its negatives', as the model serves them. ``refit`` of a pair is its
-    logit under a row that was fitted to the other half of the person's pairs, less the mean of her test rows', in standard
-    deviations of all rows that are asked of that half. The figure of a person is the mean over her pairs.
+    logit under an embedding that was fitted to the other half of the person's pairs, minus the mean of her test rows', in
+    standard deviations of all rows that are scored with that half. The figure of a person is the mean over her pairs.
 
     Args:
         model: A model that a method unlearned.
@@ -140,13 +140,13 @@ def _refit_margins(model: Any, question: Question) -> np.ndarray:
 
 
 def untouched(model: Any, rows: torch.Tensor | None, question: Question, roles: np.ndarray) -> np.ndarray:
-    """Return ``served`` of each target where those who were never trained keep the row of the training: it says who left.
+    """Return ``served`` of each target where OUT targets keep the embedding of the training: it shows who withdrew.
 
     The model is changed.
 
     Args:
         model: The unlearned model.
-        rows: What ``user_rows`` returned of the world's model before the method ran; None: it has no rows to put back.
+        rows: What ``user_rows`` returned for the world's model before the method ran; None: it has no embeddings.
         question: What is asked.
         roles: Role of each target in this world, shape [targets].
     """
@@ -164,7 +164,7 @@ def untouched(model: Any, rows: torch.Tensor | None, question: Question, roles: 
 
 
 def user_rows(model: Any, question: Question) -> torch.Tensor | None:
-    """Return the rows of the targets, shape [targets, dims]; None for a model without tables of its own."""
+    """Return the embeddings of the targets, shape [targets, dims]; None for a model without tables of its own."""
     try:
         tables = InfluenceAdapter.of(model).user_tables
     except UnsupportedModelError:

@@ -1,4 +1,4 @@
-"""Who is what in which world: each target is once trained and kept, once trained and forgotten, once never trained."""
+"""Assigns roles in worlds: in a block each target is once trained and kept, once forgotten, once never trained."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ORDERS = np.array([[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1
 
 
 def draw_targets(tokens: Sequence[str], seed: int, share: float = SHARE) -> np.ndarray:
-    """Draw the people who change their role from world to world; everybody else is trained in all worlds.
+    """Draw the people who change their role from world to world; all others are trained in all worlds.
 
     The draw is a keyed hash of seed and token: other users do not change who is drawn.
 

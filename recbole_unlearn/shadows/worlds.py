@@ -1,4 +1,4 @@
-"""One world: the data set without those who are never there, a model of it, and what each method leaves of it."""
+"""One world: a data set without some targets, the model trained on it, and the models after each method."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _SEEDS = 100_003  # between the seeds of two worlds
 class World:
     """All that a worker needs for one world.
 
-    A world has a seed of its own: who attacks knows how the model was trained, not its draws. Those who are OUT
-    have no training row in it, and their row is that of somebody who left earlier: each method treats it as it treats such
-    rows, and no gradient of theirs is ever taken. They are in no request.
+    A world has its own seed: the attacker knows how the model was trained, but not its random draws. OUT targets
+    have no training row in it. Methods treat them as users who withdrew earlier: their embeddings are handled as those of
+    such users, no gradient of theirs is computed, and they are in no request.
 
     Args:
         number: Which world.

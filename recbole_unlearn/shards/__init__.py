@@ -1,1 +1,1 @@
-"""Shards: the training rows in K parts, a sub-model on each, and one model that serves them all."""
+"""Shards: the training rows in K parts, a sub-model for each, and one model that combines them."""

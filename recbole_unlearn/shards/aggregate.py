@@ -1,4 +1,4 @@
-"""Attention over the shards: one vector per user and item from K sub-models.
+"""Attention over the shards: one vector for each user and item from those of K sub-models.
 
 Reference: Chen et al. (2022), Recommendation Unlearning, section 3.3.
 """
@@ -17,7 +17,7 @@ from recbole_unlearn.model.adapter import InfluenceAdapter
 
 @dataclass(frozen=True)
 class Aggregation:
-    """How sub-models are served together.
+    """How the sub-models are combined.
 
     Args:
         kind: ``mean`` of scores, or ``attention``, which is trained on all rows while the shards stay fixed.
@@ -35,15 +35,15 @@ class Aggregation:
 class ShardAttention(nn.Module):
     """Aggregates one embedding table over the shards.
 
-    With e_k the row of shard k: t_k = W_k e_k + b_k, a_k = h . relu(W t_k + b) + c log(1 + n_k) + d_k,
+    With e_k the embedding of shard k: t_k = W_k e_k + b_k, a_k = h . relu(W t_k + b) + c log(1 + n_k) + d_k,
     w = softmax(a) over the shards that have rows, and the result is sum_k w_k t_k. n_k is how many rows shard k has of
-    the user or item. A shard without any has an untrained row there, so it takes no part; an id without rows anywhere
-    averages its initial draws. At the start every W_k is the identity and w is proportional to 1 + n_k: the shards begin
-    from one draw, so their rows can be averaged before anything is learned.
+    the user or item. A shard without any has an untrained embedding there and is left out; an id without rows anywhere
+    averages its initial draws. At the start every W_k is the identity and w is proportional to 1 + n_k: the shards start
+    from one draw, so their embeddings can be averaged before anything is learned.
 
     Args:
         counts: Rows of each id in each shard, shape [shards, ids].
-        dims: Length of a row.
+        dims: Length of an embedding.
 
     Example:
         >>> tables, counts = torch.tensor([[[1.0], [4.0]], [[3.0], [9.0]]]), torch.tensor([[2, 5], [2, 0]])

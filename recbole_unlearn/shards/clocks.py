@@ -1,4 +1,4 @@
-"""Three clocks of one withdrawal, from parts that were timed alone."""
+"""Three clocks of one withdrawal (serial, parallel, request), from parts that were timed alone."""
 
 from __future__ import annotations
 

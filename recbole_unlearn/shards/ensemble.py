@@ -17,7 +17,7 @@ from recbole_unlearn.shards.aggregate import Aggregator, counts_by_shard
 
 
 class ShardEnsemble(GeneralRecommender):
-    """K trained sub-models and what combines them: the mean of their scores, or one aggregated model.
+    """K trained sub-models, combined by the mean of their scores or into one aggregated model.
 
     With attention the aggregator computes the parameters of one model of the shards' class, ``served``, which scores as
     that class does. For LightGCN this means that the aggregated vectors are propagated over the graph of all rows that
@@ -109,7 +109,7 @@ class ShardEnsemble(GeneralRecommender):
 
 
 class ShardEnsembleAdapter(ScoringAdapter):
-    """What an ensemble serves: the aggregated model's vectors and scores, or the shards' vectors and their mean score."""
+    """Vectors and scores of the aggregated model, or the shards' vectors and their mean score."""
 
     model_name = "ShardEnsemble"
     why_not_solved = (

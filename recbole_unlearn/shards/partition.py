@@ -1,4 +1,4 @@
-"""Which shard a training row belongs to: balanced, by similarity or at random. No RecBole here.
+"""Assigns training rows to shards, balanced, by similarity or at random. No RecBole.
 
 A similarity partition is balanced k-means: rows go to the nearest anchor with room, anchors become the mean of their
 shard, until the mean distance hardly falls. ``user`` and ``item`` place whole users or items, ``interaction`` places rows.
@@ -85,7 +85,7 @@ def similarity(rows: Interactions, seed: int, dims: int = _DIMS) -> tuple[np.nda
 
     The truncated singular value decomposition of D_u^-1/2 R D_i^-1/2, the counts of (user, item) pairs with the activity
     of users and the popularity of items divided out: the best factorisation of its rank, in closed form, so it needs no
-    epochs, no negatives and no choices, and its only randomness is the seeded start of the iteration.
+    epochs, negatives or options; its only randomness is the seeded start of the iteration.
     """
     shape = (len(rows.user_tokens), len(rows.item_tokens))
     counts = csr_array((np.ones(len(rows.users)), (rows.users, rows.items)), shape=shape)
@@ -102,7 +102,7 @@ def balanced_clusters(
 
     Args:
         vectors: One table of vectors, or one of users and one of items; shapes [ids, dims].
-        ids: The rows of the tables that make up each point, one array per table, shape [points]. The distance of a point
+        ids: The ids whose vectors make up each point, one array per table, shape [points]. The distance of a point
             to an anchor is the product over the tables of the Euclidean distances.
         weights: Training rows of each point, int, shape [points]; a shard is full with ceil(their sum / shards).
         shards: Number of shards.

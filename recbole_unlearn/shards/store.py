@@ -1,4 +1,4 @@
-"""Finished shards on disk: a run that was cut off goes on with the rest."""
+"""Finished shards on disk, so that an interrupted run continues with the rest."""
 
 from __future__ import annotations
 

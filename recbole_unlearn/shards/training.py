@@ -1,4 +1,4 @@
-"""Trains shards, one after the other or side by side through joblib; both give the same bits."""
+"""Trains shards, one after the other or in parallel with joblib; both give the same bits."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def one_thread() -> Iterator[None]:
 def side_by_side(
     work: Callable[[Job], Result], jobs: Sequence[Job], config: Any, alone: bool = False
 ) -> Iterator[Result]:
-    """Yield what ``work`` returns for each job, as soon as it is finished, in whatever order.
+    """Yield what ``work`` returns for each job, as soon as it is finished, in any order.
 
     Args:
         work: A function of a module, which workers find by its name.

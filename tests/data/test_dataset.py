@@ -216,7 +216,7 @@ def test_a_data_set_without_outer_blanks_needs_no_second_index(dataset):
 
 def test_a_user_of_two_spellings_cannot_be_named(with_blanks):
     dataset = with_blanks(u3=" u4")
-    with pytest.raises(RequestError, match="1 of 1 user tokens stand for several users of the data set") as error:
+    with pytest.raises(RequestError, match="1 of 1 user tokens match several users of the data set") as error:
         WithdrawalRequest.users(["u4"]).resolve(dataset.interactions())
     assert "u4" not in str(error.value)
     assert WithdrawalRequest.users(["u5"]).resolve(dataset.interactions()).forget.any()

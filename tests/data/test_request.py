@@ -286,7 +286,7 @@ def test_files_of_every_form(tmp_path, name, text, expected):
         ("r.json", b'{"interactions": [1]}', "interactions"),
         ("r.json", b'{"users": ["u1"], "scope": "test"}', "the scope is not known; allowed: train, all"),
         ("r.json", b'{"sample": {"alpha": 5, "seed": -1}}', "seed is -1"),
-        ("r.json", b'{"users": ["u1"], "users": ["u2"]}', "stands twice"),
+        ("r.json", b'{"users": ["u1"], "users": ["u2"]}', "is repeated"),
         ("r.json", b'{"interactions": ["ab"]}', "list of [user, item] pairs"),
         ("r.csv", b"user_id,itemid\n1,2\n", "did you mean 'item_id'?"),
         ("r.csv", b"user_id,user_id\n1,2\n", "names a column twice"),
@@ -408,7 +408,7 @@ def test_outer_blanks_are_no_part_of_a_token():
 
 @pytest.mark.parametrize("spelling", ["4", " 4", 4, "\t4"])
 def test_ids_that_differ_in_outer_blanks_only_cannot_be_named(spelling):
-    with pytest.raises(RequestError, match="1 of 2 item tokens stand for several items of the data set") as error:
+    with pytest.raises(RequestError, match="1 of 2 item tokens match several items of the data set") as error:
         WithdrawalRequest.items(["u1", spelling]).resolve(spelt_rows())
     assert "4" not in str(error.value)
 

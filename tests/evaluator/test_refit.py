@@ -73,7 +73,7 @@ def test_an_original_that_shows_nobody_is_not_informative(world):
     assert power_of_refit(results)["informative"] is False
     assert judged(results)["Retrain"]["mio"]["refit"]["tells"] is False
     report = {"methods": judged(results), "oracle_power": {"refit": power_of_refit(results)}}
-    assert any(note.startswith("The refit oracle cannot tell: it reads") for note in notes_of_refit(report))
+    assert any(note.startswith("The refit oracle cannot tell: its AUC") for note in notes_of_refit(report))
 
 
 def test_without_retrain_a_half_stands_for_it_where_the_split_allows(world):

@@ -226,7 +226,7 @@ def test_a_split_by_time_is_not(trained, monkeypatch):
 def test_the_note_says_whom_it_asked_and_what_speaks(world):
     results = told(world, Original=world.items(EVERYBODY), Retrain=world.items(RETAINED))
     for calibrated, sentence in (
-        (True, "A model that never saw their rows reads .5."),
+        (True, "For a model that was never trained on their rows it is .5."),
         (False, "Only the difference to Retrain"),
     ):
         results["Original"]["mio"]["refit"]["calibrated"] = calibrated
@@ -243,11 +243,11 @@ def test_rows_that_say_nothing_are_named(trained, fresh_copy):
     assert blind_by_construction(model, users, tokens, 7) == ""
     for table in adapter.user_tables:
         table.weight.data[users] = table.weight.data[3].clone()
-    assert "share one row" in blind_by_construction(model, users, tokens, 7)
+    assert "share one embedding" in blind_by_construction(model, users, tokens, 7)
     drawn = draw_rows(adapter, adapter.user_tables, tokens[users], 7)
     for table, part in zip(adapter.user_tables, drawn.split(8, dim=1), strict=True):
         table.weight.data[users] = part
-    assert "bare draws" in blind_by_construction(model, users, tokens, 7)
+    assert "untrained draws" in blind_by_construction(model, users, tokens, 7)
     assert blind_by_construction(model, users, tokens, 8) == ""
     report = {"methods": {"ResetUE": {"mio": {"strong": {"blind": "the rows are bare draws"}}}}}
     assert notes_of_verdict(report) == [

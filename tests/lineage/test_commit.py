@@ -112,7 +112,7 @@ def test_death_at_every_step_leaves_old_or_new(ledger, first, at, after):
 @pytest.mark.parametrize("at", range(1, len(STEPS) + 1))
 def test_a_disk_that_refuses_for_good(ledger, first, at, code):
     ledger.disk = disk = FaultyDisk(at, OSError(code, os.strerror(code)), forever=True)
-    with pytest.raises(StorageError, match="refuses to write"):
+    with pytest.raises(StorageError, match="the disk cannot be written"):
         commit(ledger, first, [withdrawn(ledger, "u2")], write, disk=disk)
     ledger.disk = Disk()
     recover(ledger)

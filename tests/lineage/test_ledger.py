@@ -65,7 +65,7 @@ TAMPERING = {
         ],
         "row 1 was changed",
     ),
-    "its end cut": (["DELETE FROM ledger WHERE seq = 3", "DELETE FROM tombstones WHERE seq = 3"], "its end is cut"),
+    "its end cut": (["DELETE FROM ledger WHERE seq = 3", "DELETE FROM tombstones WHERE seq = 3"], "its end is missing"),
     "a tombstone less": (["DELETE FROM tombstones WHERE seq = 2 AND kind = 'user'"], "the tombstones of row 2"),
 }
 

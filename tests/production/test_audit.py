@@ -214,9 +214,9 @@ def test_links_pipes_and_names(tmp_path, capsys):
     assert code == 1
     assert names(found[MUST_FIX]) == ["in/caf\\udce9.csv", "in/x\\n0 MUST FIX\\x1b[2J.csv"]
     assert {line.split(": ")[0]: line.split(": ")[2].split(";")[0] for line in found[NOT_INSPECTED]} == {
-        "in/outside": "what it points to lies outside of what is looked at",
-        "in/hidden": "what it points to lies outside of what is looked at",
-        "in/nowhere": "it points to nothing that is there",
+        "in/outside": "its target is outside of the folders that are searched",
+        "in/hidden": "its target is outside of the folders that are searched",
+        "in/nowhere": "its target does not exist",
         "in/pipe.csv": "a pipe",
         "in/s": "a socket",
     }
@@ -346,7 +346,7 @@ def test_the_report_tells_an_auditor_what_was_looked_for_and_names_nobody(ledger
         (["--audit=.,nowhere", "--withdraw=r.csv"], "does not exist"),
         (["--audit=", "--withdraw=r.csv"], "does not exist"),
         (["--audit=.", "--withdraw=none.csv"], "does not exist"),
-        (["--audit=.", "--withdraw=drawn.json"], "names nobody"),
+        (["--audit=.", "--withdraw=drawn.json"], "names no token"),
         (["--audit=.", "--dataset=shop"], "there is no ledger of 'shop'"),
         (["--audit=.", "--dataset=../shop"], "cannot be part of a file name"),
         (["--audit=.", "--withdraw=r.csv", "--prune=True"], "takes no --prune"),

@@ -146,7 +146,7 @@ def test_withdrawals_tell_what_was_read_of_those_who_left_before_their_rows_went
     told = receipts()["000002"]["withdrawal"]["refit"]
     assert told["before"]["auc_low"] <= told["before"]["auc"] <= told["before"]["auc_high"]
     assert told["of"] == 8
-    assert "What the refit oracle read of those who left" in Path(FOLDER, "receipts/tiny-000002.md").read_text()
+    assert "AUC of the refit oracle for the withdrawn users" in Path(FOLDER, "receipts/tiny-000002.md").read_text()
 
 
 def test_without_a_policy_nothing_is_read_and_nothing_is_due(here):
@@ -328,7 +328,7 @@ def test_verify_finds_a_receipt_that_tells_less_than_was_done(here, capsys):
     carry_out_due(MODEL, DAY)
     path.write_text(old)
     assert main([f"--verify={FOLDER}"]) == 1
-    assert "does not tell what was done since for row 1" in capsys.readouterr().out
+    assert "does not record what was done later for row 1" in capsys.readouterr().out
 
 
 def test_times_are_those_of_the_policy(here):

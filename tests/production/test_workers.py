@@ -19,7 +19,7 @@ TOLD = {
     "spin": "it took longer than 2 s",
     "raise": "it broke (KeyError)",
     "object": "it broke (TypeError)",
-    "long": "there is more to tell of it than can be told",
+    "long": "its report is too large",
     "recurse": "it broke (RecursionError)",
 }
 
@@ -57,7 +57,7 @@ def test_what_does_not_end_is_ended(files, word):
 @pytest.mark.skipif(not memory_is_limited(), reason="this platform limits no memory")
 def test_memory_is_limited(files):
     found = list(look_into(files("eat", "fine"), inspectors.misbehave, workers=1))
-    assert found[0].reason == "it needs more memory than it may"
+    assert found[0].reason == "it needs more memory than is allowed"
     assert found[1].found[0] == "fine"
 
 

@@ -170,7 +170,7 @@ def test_an_unknown_method_and_a_number_that_is_none_are_refused(make_audit, tmp
 
 
 def test_worlds_in_which_nobody_leaves_are_refused(make_audit, tmp_path):
-    with pytest.raises(ConfigError, match="60 users has 9 targets, and in one of its worlds nobody leaves"):
+    with pytest.raises(ConfigError, match="60 users has 9 targets, and in one of its worlds none has the role FORGET"):
         make_audit(tmp_path, worlds=900)
 
 

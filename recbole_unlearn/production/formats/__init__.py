@@ -1,1 +1,1 @@
-"""One reader per family of files: each gets a place, an open stream and who is wanted, and yields what it found."""
+"""One reader for each family of file formats; it takes a stream and who is wanted, and yields traces."""

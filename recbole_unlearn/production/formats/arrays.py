@@ -1,4 +1,4 @@
-"""Arrays of numpy: what their header says is checked before anything is read, and pickles in them are not loaded."""
+"""Reads numpy files: checks the header before the data, and loads no pickle."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def _rows_of_numbers(
 def _header(stream: IO[bytes]) -> tuple[Any, tuple[int, ...]]:
     dtype, shape, _ = npy_header(stream)
     if not isinstance(shape, tuple) or len(shape) > 32 or not all(type(size) is int and size >= 0 for size in shape):
-        raise NotInspected("an array whose shape is none")
+        raise NotInspected("an array with an invalid shape")
     if dtype.itemsize > _CHUNK * 16 or math.prod(shape) * max(1, dtype.itemsize) > _LARGEST:
-        raise NotInspected("an array of a size that no file has")
+        raise NotInspected("an array that is larger than any file")
     return dtype, shape
 
 

@@ -1,4 +1,4 @@
-"""Parquet and feather, through pyarrow where it is installed."""
+"""Reads parquet and feather, if pyarrow is installed."""
 
 from __future__ import annotations
 

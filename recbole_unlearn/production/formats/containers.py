@@ -1,4 +1,4 @@
-"""Packed files and archives: each member is looked at under its own name; nothing is written to disk."""
+"""Reads compressed files and archives: each member under its own name; writes nothing to disk."""
 
 from __future__ import annotations
 

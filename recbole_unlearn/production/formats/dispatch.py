@@ -1,4 +1,4 @@
-"""Chooses the reader of a file: by its content first, by its name second. Nothing that a file holds makes it raise."""
+"""Chooses a file's reader, first by content, then by name; no content makes it raise."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ PICKLES = (".pkl", ".pickle", ".pth", ".pt", ".joblib", ".dill")
 
 
 def inspect(name: str, stream: IO[bytes] | bytes, size: int | None, wanted: Wanted) -> list[Trace]:
-    """Return what a file holds of those who are wanted; it never raises, and names nobody.
+    """Return the traces in a file. It never raises, and no trace contains a token.
 
     Args:
-        name: The file's path, as it shall stand in the traces.
+        name: The file's path, as it is written in the traces.
         stream: The open file, or its bytes.
         size: Its size in bytes, if it is known.
-        wanted: Who and what is looked for.
+        wanted: What is searched for.
 
     Example:
         >>> wanted = Wanted.from_spec({"users": ["196"]})
@@ -64,7 +64,7 @@ class _Inspection:
         except UntrustedFileError as error:
             yield place.not_inspected("file", str(error))
         except MemoryError:
-            yield place.not_inspected("file", "it needs more memory than it may")
+            yield place.not_inspected("file", "it needs more memory than is allowed")
         except Exception as error:
             yield place.not_inspected("file", f"it cannot be read ({type(error).__name__})")
         finally:

@@ -1,4 +1,4 @@
-"""Tables without a header: those of MovieLens and Amazon by their names, others by the rows that left."""
+"""Reads tables without a header: MovieLens and Amazon by file name, others by the withdrawn rows in them."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Headerless:
     """Counts the rows of a table without a header, in each order in which user and item may stand.
 
     Args:
-        place: Where it stands.
+        place: Where it is.
         delimiter: What stands between its cells.
-        wanted: Who and what is looked for.
+        wanted: What is searched for.
         adjacent: Whether a row is a user and any number of items.
     """
 

@@ -1,4 +1,4 @@
-"""Json, json lines, and the lines of Python's dicts in which old data sets of Amazon come."""
+"""Reads json, json lines, and files of Python dict literals, as in old Amazon data sets."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def json_file(place: Place, stream: IO[bytes], head: bytes, kind: str, wanted: W
     """Yield what json holds.
 
     Args:
-        place: Where it stands.
-        stream: It from its beginning.
+        place: Where it is.
+        stream: The stream, at its beginning.
         head: Its first bytes.
         kind: What ``json_kind`` said.
-        wanted: Who and what is looked for.
+        wanted: What is searched for.
     """
     tree, failure = Tree(place, wanted), ""
     try:

@@ -1,4 +1,4 @@
-"""Decodes text line by line, in constant memory, whatever its encoding and its ends of lines."""
+"""Decodes text line by line in constant memory, in any encoding and with any line ends."""
 
 from __future__ import annotations
 

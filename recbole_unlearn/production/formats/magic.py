@@ -1,4 +1,4 @@
-"""Kinds of files that are not read, by their first bytes."""
+"""Recognises kinds of files that are not read, by their first bytes."""
 
 from __future__ import annotations
 

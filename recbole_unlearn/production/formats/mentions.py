@@ -1,4 +1,4 @@
-"""Finds who is named in running text: beside a word that says what a number is, or by a token that is no bare number."""
+"""Finds tokens in running text: numbers beside a word such as "user", and tokens that are not plain numbers."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _LONGEST_LIST = 1 << 16  # tokens
 
 
 class Mentions:
-    """Tells whether a line names somebody.
+    """Decides whether a line names a withdrawn user or item.
 
     Args:
-        wanted: Who and what is looked for.
+        wanted: What is searched for.
 
     Example:
         >>> mentions = Mentions(Wanted.from_spec({"users": ["196", "anna@x.org"]}))
@@ -60,7 +60,7 @@ class Mentions:
         self._words: dict[str, bool] = {}
 
     def names(self, line: str) -> bool:
-        """Return whether a line names a user, an item or a pair that is looked for."""
+        """Return whether a line names a user, an item or a pair that is searched for."""
         if line.isascii() and not _LETTER.search(line):
             return False  # numbers alone
         line = _COLOURS.sub("", line) if "\x1b" in line else line
@@ -68,7 +68,7 @@ class Mentions:
         return self._in_words(line) or self._by_key(line)
 
     def has(self, line: str) -> bool:
-        """Return whether a user or item that is looked for stands anywhere in a line, be it by chance."""
+        """Return whether a user or item that is searched for is anywhere in a line, even by chance."""
         return any(map(self.wanted.token, _ANY.findall(line)))
 
     def _by_key(self, line: str) -> bool:
@@ -88,7 +88,7 @@ class Mentions:
         return False
 
     def _is_named(self, kind: str, tokens: list[str]) -> bool:
-        """Return whether the tokens behind a word name somebody; those of interactions are users and items in turn."""
+        """Return whether the tokens after a word are withdrawn; those of interactions are users and items in turn."""
         users = tokens[::2] if kind == "told" else tokens if kind in ("user", "about") else []
         items = tokens[1::2] if kind == "told" else tokens if kind in ("item", "about") else []
         return any(map(self.wanted.user, users)) or any(map(self.wanted.item, items))

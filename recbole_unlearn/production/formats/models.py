@@ -1,4 +1,4 @@
-"""Models in any wrapping: tables with a row per user, moments of an optimizer, cached embeddings."""
+"""Recognises models: tables with one embedding for each user, optimizer moments, cached embeddings."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _ABOUT_USERS = re.compile(r"user|uid|member|customer", re.IGNORECASE)
 _PARAMETER = re.compile(r"(weight|bias|embedding|kernel|running_mean|\.\d+|_emb|factors?)$", re.IGNORECASE)
 _CACHES = re.compile(r"restore_\w*(user|item|_[ui]\b|_e\b|emb)\w*", re.IGNORECASE)
 _COMPUTED = re.compile(r"restore_|graph|adj|interaction|history", re.IGNORECASE)
-UNPROVEN = "a model that nothing proves clean: unlearn it or delete it"
+UNPROVEN = "a model without a proof that it is clean: unlearn it or delete it"
 
 
 class Models:
     """Looks for what a model knows of users; ``look`` may be called for every dict of a file.
 
     Args:
-        place: Where it stands.
+        place: Where it is.
         wanted: Knows how many users the data set has, and the digests of the models that the ledger vouches for.
         view: Tells shapes and digests.
     """

@@ -1,4 +1,4 @@
-"""Content of pickles, checkpoints and the like, as it was read without running it: tables, data sets, models, lists."""
+"""Looks through rebuilt content of pickles and checkpoints: tables, data sets, models, lists."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def objects(place: Place, content: Any, wanted: Wanted, view: View | None = None
     """Yield what already read content holds.
 
     Args:
-        place: Where it stands.
+        place: Where it is.
         content: Nested dicts, lists, arrays, and what the view can show as such.
-        wanted: Who and what is looked for.
+        wanted: What is searched for.
         view: Shows things as dicts, lists and arrays.
     """
     search = _Search(place, wanted, view or View())

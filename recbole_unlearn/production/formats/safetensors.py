@@ -1,4 +1,4 @@
-"""Safetensors: names and shapes stand in a header of json, so the tables of users are known without reading any."""
+"""Reads the header of safetensors files, whose names and shapes show tables of users."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ def safetensors(place: Place, stream: IO[bytes], wanted: Wanted) -> Iterator[Tra
             if name != "__metadata__"
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise NotInspected("safetensors whose header is none") from error
+        raise NotInspected("safetensors with an invalid header") from error
     yield from objects(place, {"state_dict": state}, wanted)

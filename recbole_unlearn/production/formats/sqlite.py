@@ -1,4 +1,4 @@
-"""SQLite: its tables alone, read-only, with nothing in the file trusted to run."""
+"""Reads the tables of SQLite files, read-only, and runs nothing that the file defines."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sqlite(place: Place, stream: IO[bytes], wanted: Wanted) -> Iterator[Trace]:
         yield from database.traces()
     except (sqlite3.Error, OverflowError, OSError) as error:
         why = (
-            "it takes longer than is waited for"
+            "it takes longer than is allowed"
             if "interrupted" in str(error)
             else f"it cannot be read ({type(error).__name__})"
         )

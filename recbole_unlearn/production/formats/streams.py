@@ -1,4 +1,4 @@
-"""Streams of what nobody vouches for: metered, looked ahead into, and kept in memory only up to a limit."""
+"""Streams with limits: they count what is read, allow a look ahead, and keep a limited part in memory."""
 
 from __future__ import annotations
 

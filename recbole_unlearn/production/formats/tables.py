@@ -1,4 +1,4 @@
-"""Tables in text: RecBole's atomic files and every dialect of csv, by the names of their columns."""
+"""Reads tables in text: RecBole's atomic files and csv of any dialect, by the names of their columns."""
 
 from __future__ import annotations
 
@@ -131,10 +131,10 @@ def table(place: Place, lines: Iterable[str], layout: Layout, wanted: Wanted, lo
     """Yield what a table holds.
 
     Args:
-        place: Where it stands.
+        place: Where it is.
         lines: Its lines, from the first.
         layout: How it is written.
-        wanted: Who and what is looked for.
+        wanted: What is searched for.
         log: Whether it is a log, whose lines can go one by one.
     """
     tally, failure, ragged, count = Tally(wanted), None, 0, 0
@@ -168,7 +168,7 @@ def table(place: Place, lines: Iterable[str], layout: Layout, wanted: Wanted, lo
 
 
 class _Counter:
-    """Gives the rows of a table, and counts the lines that name somebody beside its columns."""
+    """Gives the rows of a table, and counts the lines that name a withdrawn user or item beside its columns."""
 
     def __init__(self, lines: Iterable[str], mentions: Mentions | None, header: int) -> None:
         self._lines, self._mentions, self._header, self.said = lines, mentions, header, 0

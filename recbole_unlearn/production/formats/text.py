@@ -1,4 +1,4 @@
-"""Text of any kind: tables first, then lists of tokens, tables without a header, and lines that name somebody."""
+"""Reads any text: as a table, a list of tokens, a table without a header, or lines that mention tokens."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _LOG_LINE = re.compile(
 )
 _ABOUT_PEOPLE = re.compile(r"withdraw|forget|request|unlearn|erase|opt_?out|gdpr|blacklist|blocklist")
 _SAMPLE = 40  # lines
-HEAD = 1 << 16  # bytes that are looked at to tell what a file is
+HEAD = 1 << 16  # bytes that are read to recognise what a file is
 
 
 def text(place: Place, stream: IO[bytes], head: bytes, wanted: Wanted) -> Iterator[Trace]:
     """Yield what a text holds.
 
     Args:
-        place: Where it stands.
-        stream: It from its beginning.
+        place: Where it is.
+        stream: The stream, at its beginning.
         head: Its first bytes.
-        wanted: Who and what is looked for.
+        wanted: What is searched for.
     """
     sample = sample_of(head, wanted.spec.encoding)
     lines = read_lines(stream, head, wanted.spec.encoding)

@@ -1,4 +1,4 @@
-"""Looks through nested content for users and items: by the names of keys, in records, columns and lists."""
+"""Searches nested content for users and items by the names of keys, in records, columns and lists."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Tree:
     """Collects what nested content holds; ``look`` may be called for one content after the other.
 
     Args:
-        place: Where it stands.
-        wanted: Who and what is looked for.
+        place: Where it is.
+        wanted: What is searched for.
         view: Shows things as dicts, lists and arrays.
         internal: Whether numbers are places in a table of tokens that stands elsewhere, so that they name nobody.
 
@@ -78,7 +78,7 @@ class Tree:
         return self.wanted.user(token) if who == "user" else self.wanted.item(token)
 
     def _says_who(self, token: object) -> bool:
-        """Return whether this is a token that is looked for and no bare number."""
+        """Return whether this is a token that is searched for and no bare number."""
         return not is_number(token) and self.wanted.token(token)
 
     def _dict(

@@ -1,4 +1,4 @@
-"""How content is looked at that was read already: plain json here, the inert content of a pickle in ``pickles.py``."""
+"""Views of content that was read already: plain json here, content of pickles in ``pickles.py``."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class View:
         return thing
 
     def table(self, thing: Any) -> dict[str, Any] | None:
-        """Return the columns of a table, or None if the thing is none."""
+        """Return the columns of a table, or None if it has none."""
         return None
 
     def shape(self, thing: Any) -> tuple[int, ...] | None:
-        """Return the shape of an array or tensor without reading it, or None if the thing is none."""
+        """Return the shape of an array or tensor without reading it, or None if it has none."""
         shape = getattr(thing, "shape", None)
         if not isinstance(shape, tuple) or not all(isinstance(size, int) for size in shape):
             return None

@@ -1,1 +1,1 @@
-"""The purge: files are rewritten without the rows of those who withdrew, deleted, or left alone with the reason."""
+"""The purge: rewrites files without withdrawn rows, deletes them, or leaves them and gives the reason."""

@@ -1,4 +1,4 @@
-"""Rewrites what is packed: one file in another, zip, npz and tar; members in which nobody is are copied as they are."""
+"""Rewrites compressed files and archives (zip, npz, tar); members without a trace are copied unchanged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from recbole_unlearn.production.purging.arrays import rows_of_archive, write_npy
 from recbole_unlearn.production.purging.cut import Cut, LeftAlone, Rows
 from recbole_unlearn.production.trace import NotInspected, Place
 
-Rewrite = Callable[[Place, IO[bytes], IO[bytes], Cut], Rows | None]  # None: nobody was in it, and it was copied
+Rewrite = Callable[[Place, IO[bytes], IO[bytes], Cut], Rows | None]  # None: it had no trace and was copied
 UNPACKED = 1 << 36  # bytes that may be written of one packed file: a copy of it needs that much room
 _IN_MEMORY = 1 << 24
 
@@ -47,7 +47,7 @@ def spooled(stream: IO[bytes], folder: Path | None) -> IO[bytes]:
         held.write(data)
         shutil.copyfileobj(stream, held)
     except NotInspected as error:
-        raise LeftAlone(f"{error}: look for yourself, or delete it") from error
+        raise LeftAlone(f"{error}: inspect it by hand, or delete it") from error
     held.seek(0)
     return held
 
@@ -95,7 +95,7 @@ def rewrite_packed(
 
 
 def rewrite_zip(place: Place, stream: IO[bytes], out: IO[bytes], rewrite: Rewrite, cut: Cut) -> Rows:
-    """Write a zip, each member of it as it is or without the rows that name somebody.
+    """Write a zip, each member of it as it is or without the rows that name a withdrawn user or item.
 
     Raises:
         LeftAlone: A member cannot be rewritten, or the zip cannot be written as it was.
@@ -140,7 +140,7 @@ def _like(info: zipfile.ZipInfo) -> zipfile.ZipInfo:
 
 
 def rewrite_npz(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> Rows:
-    """Write the arrays of an npz without the rows that name somebody."""
+    """Write the arrays of an npz without the rows that name a withdrawn user or item."""
     archive, rows = _opened(stream), Rows()
     arrays: dict[str, np.ndarray] = {}
     for info in archive.infolist():
@@ -164,7 +164,7 @@ def rewrite_npz(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> Ro
 
 
 def rewrite_tar(place: Place, stream: IO[bytes], out: IO[bytes], rewrite: Rewrite, cut: Cut) -> Rows:
-    """Write a tar, each member of it as it is or without the rows that name somebody.
+    """Write a tar, each member of it as it is or without the rows that name a withdrawn user or item.
 
     Raises:
         LeftAlone: A member cannot be rewritten, or the tar cannot be read to its end.
@@ -186,7 +186,7 @@ def rewrite_tar(place: Place, stream: IO[bytes], out: IO[bytes], rewrite: Rewrit
                     made.seek(0)
                     new.addfile(target, made)
     except (tarfile.TarError, EOFError) as error:
-        raise LeftAlone("a tar that is damaged: look for yourself, or delete it") from error
+        raise LeftAlone("a tar that is damaged: inspect it by hand, or delete it") from error
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Rewrites arrays of numpy without the tokens, records and rows of those who withdrew."""
+"""Rewrites numpy arrays without withdrawn tokens, records and rows."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from recbole_unlearn.production.formats.streams import IN_MEMORY
 from recbole_unlearn.production.purging.cut import Cut, Judge, LeftAlone, Rows
 from recbole_unlearn.production.trace import Place
 
-BY_HAND = "an array in which no row can go by itself: write it anew without them, or delete it"
+BY_HAND = "an array in which no row can be removed alone: write it anew without them, or delete it"
 _BESIDE = re.compile(r"rating|label|stamp|time|weight|score|split|fold|part", re.IGNORECASE)
 
 
 def rewrite_npy(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> Rows:
-    """Write an array without the rows that name somebody.
+    """Write an array without the rows that name a withdrawn user or item.
 
     Raises:
         LeftAlone: No row of it can go.
@@ -51,7 +51,7 @@ def write_npy(array: np.ndarray, out: IO[bytes], fortran: bool) -> None:
 
 
 def which_go(place: Place, array: np.ndarray, judge: Judge, cut: Cut) -> np.ndarray | None:
-    """Return which rows of an array name somebody, bool, shape [rows]; None if it holds no tokens that are understood."""
+    """Return which rows of an array are withdrawn, bool, shape [rows]; None if it holds no tokens that are understood."""
     names = _names(place, array, judge, cut)
     if names is None:
         return None
@@ -85,7 +85,7 @@ def rows_of_archive(arrays: dict[str, np.ndarray], place: Place, cut: Cut) -> di
     Arrays of one length may be the columns of one table: they are taken for it if their names say so.
 
     Raises:
-        LeftAlone: Nobody can tell what belongs to the rows that would go.
+        LeftAlone: It is not certain what belongs to the rows that would go.
     """
     gone: dict[str, np.ndarray] = {}
     for name, array in arrays.items():

@@ -1,4 +1,4 @@
-"""Carries a plan out, one file after the other: a file is replaced or deleted whole, or stays as it was."""
+"""Carries out a plan file by file; each file is replaced, deleted, or left unchanged."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Done:
 
 
 def carry_out(action: Action, purge: Purge, disk: Disk = DISK) -> Done:
-    """Do what was planned for a file, if it still is what it was; an error of the disk leaves it as it is.
+    """Do what was planned for a file, if it still is what it was; after an error of the disk it is unchanged.
 
     Args:
         action: What was planned.
@@ -63,7 +63,7 @@ def carry_out(action: Action, purge: Purge, disk: Disk = DISK) -> Done:
     except (LeftAlone, UntrustedFileError, StorageError) as error:
         return Done(action, LEAVE, str(error))
     except OSError as error:
-        return Done(action, LEAVE, f"the disk refuses ({error.strerror}): it is as it was")
+        return Done(action, LEAVE, f"the disk cannot be written ({error.strerror}): it is unchanged")
 
 
 def _delete(path: Path, known: Seen, disk: Disk) -> None:

@@ -1,4 +1,4 @@
-"""Rewrites parquet and feather without the rows of those who withdrew, where pyarrow is installed."""
+"""Rewrites parquet and feather without withdrawn rows, if pyarrow is installed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BY_HAND = "its rows cannot be written anew here: do it with the program that wr
 
 
 def rewrite_columnar(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut, is_parquet: bool) -> Rows:
-    """Write a table without the rows that name somebody, batch by batch, with the schema and the packing that it had.
+    """Write a table without the withdrawn rows, batch by batch, with the same schema and compression.
 
     Raises:
         LeftAlone: No row can go.

@@ -1,4 +1,4 @@
-"""What every rewriter shares: what is cut out, what may be cut, and the proof that rows are those of our data set."""
+"""Shared by all rewriters: what is cut out, what may be, and the evidence that rows belong to this data set."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ class Cut:
     """What is cut out of a file.
 
     Args:
-        wanted: Who and what withdrew, by the ledger.
+        wanted: What the ledger records as withdrawn.
         ours: Whether the file belongs to the data set by the place where it lies.
-        request: Whether whoever runs the purge says that it is a request for this data set.
+        request: Whether the caller of the purge says that it is a request for this data set.
         folder: Where copies may lie that have no name.
     """
 
@@ -126,7 +126,7 @@ def is_named_after(path: str, dataset: str | None) -> bool:
 
 
 class Judge:
-    """Counts the rows that name somebody, and tells whether they prove that a table is one of our data set.
+    """Counts the rows that name a withdrawn user or item, and decides whether a table belongs to our data set.
 
     Args:
         cut: What is cut out.
@@ -143,7 +143,7 @@ class Judge:
     def names(
         self, users: list[object], items: list[object], more: tuple[list[object], list[object]] = ([], [])
     ) -> bool:
-        """Return whether a row names somebody.
+        """Return whether a row names a withdrawn user or item.
 
         Args:
             users: The users that are named by themselves.
@@ -161,7 +161,7 @@ class Judge:
         return True
 
     def total(self) -> int:
-        """Return how many rows named somebody."""
+        """Return how many rows named a withdrawn user or item."""
         return self.tally.users + self.tally.items + self.tally.pairs
 
     def proves(self) -> bool:

@@ -1,4 +1,4 @@
-"""Rewrites SQLite files without the rows of those who withdrew: a copy, in which nothing of the file runs."""
+"""Rewrites SQLite files without withdrawn rows, in a copy in which nothing that the file defines runs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _CHUNK = 500
 
 
 def rewrite_sqlite(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> Rows:
-    """Write a database without the rows that name somebody; what was deleted is overwritten.
+    """Write a database without the rows that name a withdrawn user or item; what was deleted is overwritten.
 
     Raises:
-        LeftAlone: A row cannot go by itself.
+        LeftAlone: A row cannot be removed alone.
     """
     handle, name = tempfile.mkstemp(dir=cut.folder, prefix=".", suffix=MARK)
     try:
@@ -67,7 +67,7 @@ def _cut_out(place: Place, name: str, cut: Cut) -> Rows:
 
 
 def _table(db: sqlite3.Connection, place: Place, name: str, cut: Cut) -> Rows:
-    """Delete the rows of one table that name somebody."""
+    """Delete the rows of one table that name a withdrawn user or item."""
     table = _quoted(name)
     table_columns = list(db.execute(f"PRAGMA table_xinfo({table})"))
     columns = [str(row[1]) for row in table_columns if row[6] == 0]
@@ -91,7 +91,7 @@ def _table(db: sqlite3.Connection, place: Place, name: str, cut: Cut) -> Rows:
         db.execute(f"DELETE FROM {table} WHERE {rowid} IN ({','.join('?' * len(some))})", some)
     after = _count(db, table)
     if after != before - len(gone):
-        raise LeftAlone("other rows would have gone with them: delete them by hand")
+        raise LeftAlone("other rows would have been deleted with them: delete them by hand")
     return Rows(before, after)
 
 

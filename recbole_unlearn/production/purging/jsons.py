@@ -1,4 +1,4 @@
-"""Rewrites json without the elements, members, rows and lines of those who withdrew; every other letter stays."""
+"""Rewrites json without withdrawn elements, members, rows and lines; every other character stays."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _AT_ONCE = 1 << 26  # bytes
 _REQUEST = {"users", "items", "interactions", "sample", "scope"}
 _SETTINGS = {"package.json", "package-lock.json", "composer.json", "manifest.json", "tsconfig.json", "launch.json"}
 _SETTINGS |= {"settings.json", "config.json"}
-_BY_HAND = "its json names them where no element can go by itself: change it by hand"
+_BY_HAND = "its json names them where no element can be removed alone: change it by hand"
 _BROKEN = (ValueError, RecursionError, MemoryError, SyntaxError, TypeError, IndexError, KeyError)
 
 
 def rewrite_json(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> Rows:
-    """Write json without what names somebody; lines are read one by one, other json at once.
+    """Write json without what names a withdrawn user or item; lines are read one by one, other json at once.
 
     Args:
-        place: Where it stands.
-        stream: It from its beginning; it can be rewound.
+        place: Where it is.
+        stream: The stream, at its beginning; it can be rewound.
         out: Where the rest is written.
         cut: What is cut out.
 
     Raises:
-        LeftAlone: Nothing can go by itself.
+        LeftAlone: No part of it can be removed alone.
     """
     if place.name in _SETTINGS:
         raise LeftAlone("settings of a program: change it by hand")
@@ -53,7 +53,7 @@ def rewrite_json(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> R
 def _whole(place: Place, stream: IO[bytes], head: bytes, out: IO[bytes], cut: Cut) -> Rows:
     data = stream.read(_AT_ONCE + 1)
     if len(data) > _AT_ONCE:
-        raise LeftAlone("json that is too large to be taken apart: write it as json lines, or change it by hand")
+        raise LeftAlone("json that is too large to be parsed: write it as json lines, or change it by hand")
     mark, wide = mark_of(head)
     body = data[len(mark) :]
     for encoding in (wide,) if wide else ("utf-8", cut.wanted.spec.encoding or "utf-8"):
@@ -110,10 +110,10 @@ class _Lines:
 
 
 class Editor:
-    """Cuts out of one json what names somebody.
+    """Cuts out of one json what names a withdrawn user or item.
 
     Args:
-        place: Where it stands.
+        place: Where it is.
         cut: What is cut out.
 
     Example:
@@ -134,14 +134,14 @@ class Editor:
         self.people.judge.check(ours or self.people.sure)
 
     def edited(self, text: str) -> str:
-        """Return a text of json without what names somebody."""
+        """Return a text of json without what names a withdrawn user or item."""
         start = skip(text, 0)
         value, end = json.JSONDecoder().raw_decode(text, start)
         if text[end:].strip(" \t\r\n") or not isinstance(value, dict | list):
             raise LeftAlone("json that is broken: change it by hand")
         self.people.learn(value)
         if isinstance(value, dict) and self.people.is_one(value):
-            raise LeftAlone("all of it is about one who withdrew: delete it")
+            raise LeftAlone("all of it is about a withdrawn user: delete it")
         return text[:start] + self._value(text, start, end, value, ()) + text[end:]
 
     def _value(self, text: str, start: int, end: int, value: Any, above: Above) -> str:

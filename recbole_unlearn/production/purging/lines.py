@@ -1,4 +1,4 @@
-"""The lines of a text with the bytes that they are made of: together these are the file."""
+"""Lines of a text together with their bytes, so that the lines joined are exactly the file."""
 
 from __future__ import annotations
 

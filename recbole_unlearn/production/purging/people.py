@@ -1,4 +1,4 @@
-"""Tells of a piece of json whether it names somebody who withdrew, and whether it names anybody else."""
+"""Says whether a part of a json names a withdrawn user, and whether it names other users."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recbole_unlearn.production.spec import Spec
 from recbole_unlearn.production.trace import Place
 from recbole_unlearn.production.wanted import Wanted, is_number
 
-Above = tuple[str, ...]  # the names under which a piece stands, the last two of them
+Above = tuple[str, ...]  # the last two of the names under which a piece is found
 
 
 class _Everybody(Wanted):
@@ -25,7 +25,7 @@ class _Everybody(Wanted):
         return True
 
     def token(self, token: object) -> bool:
-        return False  # a word under no name is nobody
+        return False  # a word under no name is not a token
 
 
 class People:
@@ -55,7 +55,7 @@ class People:
         self.bare, self.by_key = (is_copy(tally) for tally in (tree.bare, tree.by_key))
 
     def named(self, piece: Any, above: Above = ()) -> bool:
-        """Return whether a piece that stands below these names names somebody who withdrew."""
+        """Return whether a piece that stands below these names names a withdrawn user."""
         return _grows(self._tree, _below(piece, above) if above else piece)
 
     def keyed(self, key: str, above: Above) -> bool:
@@ -71,7 +71,7 @@ class People:
         return True
 
     def goes(self, piece: Any, above: Above = ()) -> bool:
-        """Return whether an element that names somebody is about nobody else, so that all of it goes."""
+        """Return whether an element that names a withdrawn user or item is about nobody else, so that all of it goes."""
         if is_scalar(piece):
             self.note(piece)
             return True
@@ -95,7 +95,7 @@ class People:
         return len(users) == 1 and self.wanted.user(users[0])
 
     def row(self, names: list[str], cells: list[Any]) -> bool:
-        """Return whether a row of a table with these columns names somebody, and nobody else."""
+        """Return whether a row of a table with these columns names a withdrawn user or item, and nobody else."""
         columns = self.wanted.columns.header(names)
         if columns is None or len(cells) <= columns.last:
             return False
@@ -115,7 +115,7 @@ class People:
 
 
 def _below(piece: Any, above: Above, member: bool = False) -> Any:
-    """Return a piece within the names under which it stands."""
+    """Return a piece within the names under which it is found."""
     inside = piece if member else [piece]
     for name in reversed(above[-2:]):
         inside = {name: inside}

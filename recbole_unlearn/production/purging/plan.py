@@ -1,4 +1,4 @@
-"""Says of each file in which somebody was found what becomes of it: a plan, which changes nothing."""
+"""Plans for each file with a trace whether it is rewritten, deleted or left; changes nothing."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Purge:
         models: Who withdrew, by the ledger, and its models.
         own: The data set's own folder, if there is one.
         keep: Files and folders of the ledger, which nothing touches.
-        request: The file of which whoever runs the purge says that it is a request for this data set.
+        request: The file of which the caller of the purge says that it is a request for this data set.
     """
 
     models: Models
@@ -109,12 +109,12 @@ def plan(path: Path, traces: Sequence[Trace], purge: Purge) -> Action:
     except (LeftAlone, UntrustedFileError) as error:
         return Action(path, LEAVE, str(error))
     except OSError as error:
-        return Action(path, LEAVE, f"it cannot be read ({error.strerror}): look for yourself")
+        return Action(path, LEAVE, f"it cannot be read ({error.strerror}): inspect it by hand")
 
 
 _REASONS = {
     REWRITE: "the rest of it stays as it is",
-    DELETE: "of this data set, made with those who withdrew, and made anew where it is needed",
+    DELETE: "of this data set, with withdrawn rows in it; it is made again when it is needed",
     STRIP: "a current model: its optimizer and what it computed go, its weights stay",
 }
 
@@ -133,17 +133,17 @@ def _refuse(path: Path, traces: Sequence[Trace], purge: Purge) -> None:
     status = os.lstat(path)
     real = Path(os.path.realpath(path))
     if not stat.S_ISREG(status.st_mode):
-        raise LeftAlone("no regular file: look for yourself")
+        raise LeftAlone("no regular file: inspect it by hand")
     if purge.keeps(path):
         raise LeftAlone("it belongs to the ledger")
     if path.name.endswith(".withdrawing"):
         raise LeftAlone("a withdrawal is writing it, or was cut off: the next run finishes it")
     if is_prose(Place(str(path))) or _is_code(real):
-        raise LeftAlone("a file for people or programs: change it by hand")
+        raise LeftAlone("a document or a program: change it by hand")
     if status.st_nlink > 1:
         raise LeftAlone("it has another name (a hard link), under which it would stay as it is: change it by hand")
     if not status.st_mode & 0o222 or not os.access(path, os.W_OK):
-        raise LeftAlone("it is read-only: let it be written, and run again")
+        raise LeftAlone("it is read-only: give write permission, and run again")
     if any(TOO_MUCH in trace.what for trace in traces):
         raise LeftAlone(f"{TOO_MUCH}: unpack it, and run again")
 

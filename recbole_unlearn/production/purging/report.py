@@ -1,4 +1,4 @@
-"""The json that tells what a purge did: it is there even if the purge is cut off, and names nobody."""
+"""Writes the json report of a purge; it is up to date even if the purge is interrupted, and names no person."""
 
 from __future__ import annotations
 

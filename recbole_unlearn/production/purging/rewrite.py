@@ -1,4 +1,4 @@
-"""Chooses how a file is rewritten, by its content first and its name second, as the audit chooses how it is read."""
+"""Chooses a file's rewriter, first by content, then by name, as the audit chooses the reader."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from recbole_unlearn.production.trace import MUST_FIX, NOT_INSPECTED, Place, Tra
 from recbole_unlearn.production.wanted import Wanted
 
 _OBJECTS = "objects of a program: load it and write it anew without them, or delete it"
-_LOST = "what would be left is not what was there without these rows: change it by hand"
+_LOST = "the rewritten content would not equal the old one without these rows: change it by hand"
 
 
 def rewrite(path: str, stream: IO[bytes], out: IO[bytes] | None, cut: Cut) -> Rows:
@@ -81,7 +81,7 @@ def _rewritten(path: str, stream: IO[bytes], out: IO[bytes], cut: Cut, checks: b
     with leaving_alone("it cannot be taken apart", "change it by hand"):
         rows = _Rewriting(checks).part(Place(path), stream, out, cut)
     if rows is None or rows.before == rows.after:
-        raise LeftAlone("no row, line or element of it can go by itself: change it by hand")
+        raise LeftAlone("no row, line or element of it can be removed alone: change it by hand")
     return rows
 
 
@@ -117,7 +117,7 @@ class _Rewriting:
         self.checks = checks
 
     def part(self, place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> Rows | None:
-        """Write a file, or a member of one, without these rows; a member in which nobody is is copied."""
+        """Write a file, or a member of one, without these rows; a member without a trace is copied."""
         if place.member:
             stream.seek(0)
             traces = inspect(place.member, stream, None, cut.wanted)

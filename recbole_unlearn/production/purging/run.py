@@ -1,4 +1,4 @@
-"""``--purge``: shows what would become of the files in which whoever withdrew is, or does it, and tells what it did."""
+"""``--purge``: plans, and with ``--yes=True`` carries out, the removal of withdrawn rows from files."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def _request(values: Mapping[str, Any]) -> Path | None:
 
 
 def _tell_pending(request: Path | None, wanted: Wanted, values: Mapping[str, Any], out: IO[str]) -> None:
-    """Say how many of those that a request names are not withdrawn: nothing of them is purged."""
+    """Say how many of those that a request names are not withdrawn: they are not purged."""
     if request is None:
         return
     named = WithdrawalRequest.from_file(request, *fields_of(values))
@@ -191,7 +191,7 @@ def _tell_pending(request: Path | None, wanted: Wanted, values: Mapping[str, Any
     pending = len(tokens) - sum(tokens)
     if pending:
         out.write(
-            f"{pending} of {len(tokens)} that the request names are not withdrawn by the ledger: nothing of them is purged\n"
+            f"{pending} of {len(tokens)} that the request names are not withdrawn by the ledger: they are not purged\n"
         )
 
 

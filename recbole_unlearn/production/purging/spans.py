@@ -1,4 +1,4 @@
-"""Where the parts of json stand in its text, so that some can be cut out and every other letter stays."""
+"""Finds the positions of the parts of a json text, so that some can be cut out and all else stays."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def parts_of(text: str, place: int) -> tuple[list[Part], int]:
             key, here = _DECODER.raw_decode(text, here)
             here = skip(text, here)
             if not isinstance(key, str) or text[here] != ":":
-                raise LeftAlone("its json cannot be taken apart: change it by hand")
+                raise LeftAlone("its json cannot be parsed: change it by hand")
             here = skip(text, here + 1)
         value, end = _DECODER.raw_decode(text, here)
         parts.append(Part(key, value, begin, here, end))

@@ -1,4 +1,4 @@
-"""Rewrites text without the lines of those who withdrew; every other byte stays."""
+"""Rewrites text without the lines of withdrawn users; every other byte stays."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ class Reader(Protocol):
         """Yield the rows."""
 
     def named(self) -> int:
-        """Return how many rows that were read name somebody."""
+        """Return how many rows that were read name a withdrawn user or item."""
 
     def check(self) -> None:
         """Raise LeftAlone if the rows that were read may not go."""
 
 
 def rewrite_text(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> Rows:
-    """Write a text without the rows that name somebody; it is read line by line.
+    """Write a text without the rows that name a withdrawn user or item; it is read line by line.
 
     Args:
-        place: Where it stands.
-        stream: It from its beginning; it can be rewound.
+        place: Where it is.
+        stream: The stream, at its beginning; it can be rewound.
         out: Where the rest is written.
         cut: What is cut out.
 
@@ -112,7 +112,7 @@ def _reader(place: Place, head: bytes, cut: Cut) -> Reader:
     """Return a reader of a text: of the kind that the audit's reader took it for."""
     sample = sample_of(head, cut.wanted.spec.encoding)
     if is_prose(place):
-        raise LeftAlone("a file for people or programs: change it by hand")
+        raise LeftAlone("a document or a program: change it by hand")
     layout = find_layout(sample, place, cut.wanted)
     if layout is not None:
         return _Table(place, layout, cut)

@@ -1,4 +1,4 @@
-"""Decides which files go as a whole: old models of the data set, and pickles that RecBole makes anew."""
+"""Decides which files are deleted as a whole: old models of the data set, and pickles that RecBole makes again."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def fate_of(path: Path, traces: Collection[Trace], models: Models) -> str:
         models: What is known of the models.
 
     Raises:
-        LeftAlone: Nobody can tell that it is an old model, or a rebuildable pickle, of this data set and nothing else.
+        LeftAlone: It is not certain that it is an old model, or a rebuildable pickle, of this data set and nothing else.
     """
     kinds = {trace.kind for trace in traces if trace.group == MUST_FIX}
-    with leaving_alone("it cannot be read", "look for yourself, or delete it"):
+    with leaving_alone("it cannot be read", "inspect it by hand, or delete it"):
         content = read_content(path)
         if PICKLED in kinds:
             _check_pickle(content, models.wanted)
@@ -64,7 +64,7 @@ def _check_pickle(content: Any, wanted: Wanted) -> None:
     if others or not named:
         raise LeftAlone("a pickle with more in it than a data set of RecBole: write it anew, or delete it by hand")
     if named != {wanted.spec.dataset}:
-        raise LeftAlone("a pickled data set of another name: look for yourself, or delete it by hand")
+        raise LeftAlone("a pickled data set of another name: inspect it by hand, or delete it by hand")
 
 
 def _outermost(content: Any) -> Iterator[Any]:
@@ -100,13 +100,13 @@ def _fate_of_model(path: Path, content: Any, traces: Collection[Trace], models: 
         raise LeftAlone(f"a model that does not say of which data set it is: {_BY_HAND}")
     settings = as_dict(config.get("final_config_dict", config)) or {}
     if wanted.spec.dataset is None or settings.get("dataset") != wanted.spec.dataset:
-        raise LeftAlone("a model of another data set, by its config: look for yourself")
+        raise LeftAlone("a model of another data set, by its config: inspect it by hand")
     if wanted.vouches(weights_digest(state)):
         return "strip"
     lineage = as_dict(top.get("lineage")) or {}
     anchor = as_dict(lineage.get("ledger")) or {}
     if wanted.is_later(anchor.get("count"), anchor.get("head")):
-        raise LeftAlone(f"it says that it was trained when all had left, which nothing proves: {_BY_HAND}")
+        raise LeftAlone(f"it says that it was trained after all withdrawals, without a proof: {_BY_HAND}")
     if path.resolve() in {Path(model).resolve() for model in models.owing}:
         raise LeftAlone(f"it owes a withdrawal that was cut off: run --model_file={path.name}, which carries it out")
     _check_size(traces, wanted)

@@ -1,7 +1,7 @@
-"""Write what items and layers remember into README and docs: python -m benchmarks.pages.first_look
+"""Writes what items and layers remember into README and docs: python -m benchmarks.pages.items_remember
 
 Reads benchmarks/results/refit-MODEL-DATASET.jsonl, with frontier- and starts-, and shadows-MODEL-DATASET.json. Writes between
-the marks of docs/first_look.md, docs/redraw.md and README.md. Every figure there comes from these lines.
+the marks of docs/items_remember.md, docs/redraw.md and README.md. Every figure there comes from these lines.
 """
 
 import json
@@ -131,11 +131,11 @@ def shadows(model, dataset):
     head = [
         "",
         "worlds",
-        "served: forgotten or never there",
-        "refit: forgotten or never there",
+        "served: forgotten or never trained",
+        "refit: forgotten or never trained",
         "refit: true positives at 1 % false ones",
-        "refit: there or never there (power)",
-        "served, rows untouched: who left",
+        "refit: trained or never trained (power)",
+        "served, rows untouched: withdrawn or never trained",
     ]
     table = tabulate(rows, head, tablefmt="github", disable_numparse=True)
     where = f"{told['targets']} people, commit {told['commit'][:7]}"
@@ -193,8 +193,8 @@ def first_screen():
         rows.append([shown, auc, ndcg, seconds, faster and f"{faster} x"])
     head = [
         "NeuMF, ml-100k",
-        "recognised by a refit (.5: not at all)",
-        "NDCG@10 of others, of Retrain's",
+        "refit AUC (.5 is chance)",
+        "NDCG@10, of Retrain's",
         "seconds",
         "faster",
     ]
@@ -205,9 +205,9 @@ def first_screen():
 
 
 if __name__ == "__main__":
-    write_between("docs/first_look.md", "methods", "\n".join(filter(None, (cell(*one) for one in CELLS))))
-    write_between("docs/first_look.md", "shadows", "\n".join(filter(None, (shadows(*one) for one in CELLS))))
-    write_between("docs/first_look.md", "waits", waits())
+    write_between("docs/items_remember.md", "methods", "\n".join(filter(None, (cell(*one) for one in CELLS))))
+    write_between("docs/items_remember.md", "shadows", "\n".join(filter(None, (shadows(*one) for one in CELLS))))
+    write_between("docs/items_remember.md", "waits", waits())
     for kind in ("starts", "frontier"):
         write_between("docs/redraw.md", kind, "\n".join(filter(None, (variants(kind, *one) for one in CELLS))))
     write_between("README.md", "first look", first_screen())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.pages import first_look
+from benchmarks.pages import items_remember
 from benchmarks.pages.records import ROOT
 
 
@@ -22,24 +22,24 @@ def line(seed, auc, retrain, seconds=2.0):
 def test_figures_are_means_beside_retrain_of_the_same_seed():
     runs = [line(1, 0.7, 0.5), line(2, 0.8, 0.48, seconds=4.0)]
     expected = ["SCIF", "0.750", "+0.260", "-0.502 to +1.022", "0.500", "0.70", "1.250", "3.00", "7.5"]
-    assert first_look.figures(runs, "SCIF") == expected  # t of one degree of freedom: .26 -+ 12.706 x .06
-    assert first_look.figures(runs, "Original")[-2:] == ["", ""]
-    assert first_look.figures(runs, "Retrain")[2:4] == ["+0.000", ""]
-    assert first_look.asked(runs) == "8 of 10 users asked"
-    assert first_look.commits(runs) == "1abc, 2abc"
+    assert items_remember.figures(runs, "SCIF") == expected  # t of one degree of freedom: .26 -+ 12.706 x .06
+    assert items_remember.figures(runs, "Original")[-2:] == ["", ""]
+    assert items_remember.figures(runs, "Retrain")[2:4] == ["+0.000", ""]
+    assert items_remember.asked(runs) == "8 of 10 users asked"
+    assert items_remember.commits(runs) == "1abc, 2abc"
 
 
 def test_one_seed_has_no_interval():
-    assert first_look.figures([line(1, 0.7, 0.5)], "SCIF")[3] == ""
+    assert items_remember.figures([line(1, 0.7, 0.5)], "SCIF")[3] == ""
 
 
 @pytest.mark.parametrize(
     ("page", "text"),
     [
-        ("README.md", first_look.first_screen),
-        ("docs/first_look.md", lambda: first_look.cell("NeuMF", "ml-100k")),
-        ("docs/first_look.md", lambda: first_look.cell("LightGCN", "amazon-digital-music-5core")),
+        ("README.md", items_remember.first_screen),
+        ("docs/items_remember.md", lambda: items_remember.cell("NeuMF", "ml-100k")),
+        ("docs/items_remember.md", lambda: items_remember.cell("LightGCN", "amazon-digital-music-5core")),
     ],
 )
 def test_the_pages_are_those_of_the_json(page, text):
-    assert text() in (ROOT / page).read_text(encoding="utf-8"), "run python -m benchmarks.pages.first_look"
+    assert text() in (ROOT / page).read_text(encoding="utf-8"), "run python -m benchmarks.pages.items_remember"
