@@ -218,15 +218,6 @@ def test_bad_input_is_one_line_exit_code_2_and_nothing_written(case, tiny, capsy
     assert sorted(Path().rglob("*")) == before
 
 
-def test_help_shows_keys_meanings_and_defaults(capsys):
-    assert main(["--help"]) == 0
-    text = capsys.readouterr().out
-    assert "--withdraw_alpha=FLOAT" in text
-    assert "strictly between 0 and 100" in text
-    assert "Keys of SCIF:" in text
-    assert "[5.0]" in text
-
-
 def test_a_terminal_that_has_no_arrow_gets_a_question_mark(tmp_path):
     code = "import sys; from recbole_unlearn.cli import main; main(['--help']); print('\\u2192')"
     done = subprocess.run(
