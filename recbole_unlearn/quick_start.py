@@ -64,13 +64,13 @@ def run_unlearn(
     config = RunConfig(model, dataset, config_file_list, config_dict, argv)
     _end_earlier_logging()
     check_wandb(config)
-    data, withdrawal, methods = prepare(config)
+    data, withdrawal, methods, model = prepare(config)
     if config["dry_run"]:
         plan = what_would_go(data, withdrawal, methods.values())
-        return {"plan": {**plan, "seconds_of_training": seconds_of_training(config, data)}}
+        return {"plan": {**plan, "seconds_of_training": seconds_of_training(config, data, model.ready())}}
     config.final_config_dict["withdraw"] = None  # it was read; its path goes into no log and no file
     _start_logging(config, data)
-    original = train_model(config, data)
+    original = train_model(config, data, model)
     report = _compared(original, withdrawal, methods, saved)
     _write_report(config, report)
     if withdrawal.request.sample:  # who was named stands in the caller's own file, and in no second one
