@@ -218,13 +218,59 @@ def test_bad_input_is_one_line_exit_code_2_and_nothing_written(case, tiny, capsy
     assert sorted(Path().rglob("*")) == before
 
 
-def test_a_terminal_that_has_no_arrow_gets_a_question_mark(tmp_path):
-    code = "import sys; from recbole_unlearn.cli import main; main(['--help']); print('\\u2192')"
+def in_code_page(arguments):
+    """Return what a command writes where only cp1252 can be written."""
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, env={**os.environ, "PYTHONIOENCODING": "cp1252"}, timeout=300
+        [sys.executable, str(ROOT / "run_unlearn.py"), *arguments],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252", "OMP_NUM_THREADS": "1", "COLUMNS": "80"},
+        timeout=300,
     )
+    assert done.returncode == 0, done.stderr
+    done.stderr.decode("cp1252")
+    return done.stdout.decode("cp1252")
+
+
+def test_all_output_survives_cp1252_and_fits_80_columns(tiny):
+    text = in_code_page([*tiny, "--methods=Retrain,SCIF", "--mio_protocols=strong,refit,paper", "--report_html=True"])
+    assert "P3 NDCG@10" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "?" not in text.replace("]?", "").replace("?: of", "")  # that marks what cannot be told
+    for arguments in (["--help"], ["--help=keys"], ["explain", "SCIF"], ["--version"]):
+        assert "?" not in in_code_page(arguments)
+
+
+def test_a_letter_that_the_code_page_lacks_is_a_question_mark(tmp_path):
+    code = "from recbole_unlearn.cli import main; main(['--version']); print('\\u2192')"
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, timeout=300)
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == b"?"
+
+
+def test_what_was_written_comes_last_and_earlier_reports_stay(tiny, capsys):
+    command = [*tiny, "--methods=ResetUE", "--report_html=True"]
+    for number in (1, 2):
+        assert main(command) == 0
+        out = capsys.readouterr().out
+        listed = [line.removeprefix("  ") for line in out.partition("\nWritten:\n")[2].splitlines()]
+        assert all(Path(path).is_file() for path in listed)
+        kept = sorted(Path("output/reports").glob("*.json"))
+        assert len(kept) == number
+        names = ["output/report.json", "output/report.html", "output/request.json"]
+        names += [str(kept[-1]), str(kept[-1].with_suffix(".html"))]
+        names += [str(path) for path in Path("saved").glob("*.pth")]
+        assert sorted(listed) == sorted(names)
+        assert Path("output/report.json").read_bytes() == kept[-1].read_bytes()
+    assert out.index("P1 completeness") < out.index("Written:")
+
+
+def test_words_and_keys_give_the_same_report(tiny, capsys):
+    Path("r.csv").write_text("user_id\nu3\nu4\n")
+    assert main([*tiny, "--methods=ResetUE", "--output_dir=one", "--withdraw=r.csv"]) == 0
+    assert main(["compare", "r.csv", *tiny, "--methods=ResetUE", "--output_dir=two"]) == 0
+    one, two = (without_clocks(json.loads(Path(f, "report.json").read_text())) for f in ("one", "two"))
+    assert one == two
 
 
 def test_other_failures_end_with_code_1(tmp_path):

@@ -33,6 +33,7 @@ FLOORS = (
     "version",
     "exceptions",
     "compat",
+    "terminal",
     "influence",
     "arrays",
     "fast",

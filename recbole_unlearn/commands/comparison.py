@@ -6,21 +6,25 @@ import sys
 
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.settings.arguments import written
+from recbole_unlearn.terminal.layout import width
 
 
 def compare(given: dict[str, str]) -> int:
     """Train, withdraw, unlearn and measure."""
     from recbole_unlearn.compare.dry_run import render_plan
-    from recbole_unlearn.evaluator.report import render
+    from recbole_unlearn.evaluator.text import render
     from recbole_unlearn.quick_start import run_unlearn
 
     files = given.pop("config_files", "").replace(",", " ").split()
     model, dataset = given.pop("model", None), given.pop("dataset", None)
     result = run_unlearn(model, dataset, config_file_list=files, argv=written(given))
-    plan = result.get("plan")
-    sys.stdout.write((render_plan(plan) if plan else "\n" + render(result["unlearn"])) + "\n")
-    if result.get("ledger"):
-        sys.stdout.write(f"RECORDED in {result['ledger']}, for good: what was withdrawn stays out of this data set\n")
+    if "plan" in result:
+        sys.stdout.write(render_plan(result["plan"]) + "\n")
+        return 0
+    lines = ["", render(result["unlearn"], width()), ""]
+    if result["ledger"]:
+        lines.append(f"RECORDED in {result['ledger']}, for good: what was withdrawn stays out of this data set")
+    sys.stdout.write("\n".join([*lines, "Written:", *(f"  {path}" for path in result["written"])]) + "\n")
     return 0
 
 

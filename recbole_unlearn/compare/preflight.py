@@ -32,6 +32,7 @@ from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.model.find import check_trainer
 from recbole_unlearn.model.own import check_own_model
 from recbole_unlearn.model.untrained import Untrained
+from recbole_unlearn.terminal.progress import telling
 
 
 def request_of(config: Config) -> WithdrawalRequest:
@@ -77,7 +78,8 @@ def prepare(config: Config) -> Prepared:
             )
     with LedgerSession() as session:
         init_seed(config["seed"], config["reproducibility"])
-        data = create_dataset(config, keep=False, session=session)
+        with telling(f"reading {config['dataset']}", config["show_progress"]):
+            data = create_dataset(config, keep=False, session=session)
         if not isinstance(data, WithdrawalDataset):
             raise UnsupportedModelError(
                 f"{config['model']} uses its own data set class, from which no rows can be withdrawn yet"
@@ -91,7 +93,7 @@ def prepare(config: Config) -> Prepared:
         if config["report_plots"]:
             check_matplotlib()
         _check_folders(config, withdrawal.scope)
-        model = _tried_model(config, data, any(method.needs_adapter for method in methods.values()))
+        model = _try_model(config, data, any(method.needs_adapter for method in methods.values()))
         ledger = session.find(config)
         if data.is_to_keep and ledger is not None and not config["dry_run"]:
             init_seed(config["seed"], config["reproducibility"])
@@ -185,7 +187,7 @@ def _check_split(config: Config, data: WithdrawalDataset) -> None:
         )
 
 
-def _tried_model(config: Config, data: WithdrawalDataset, by_adapter: bool) -> Untrained:
+def _try_model(config: Config, data: WithdrawalDataset, by_adapter: bool) -> Untrained:
     """Make the model and send a copy of it one batch: RecBole checks few settings of a model before it trains.
 
     Args:

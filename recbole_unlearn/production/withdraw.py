@@ -42,6 +42,7 @@ from recbole_unlearn.production.pending import (
     without_owed,
 )
 from recbole_unlearn.settings.policy import Policy, read_policy
+from recbole_unlearn.terminal.progress import telling
 from recbole_unlearn.trainer import Unlearner
 
 _STAYS_OWED = (
@@ -136,7 +137,8 @@ def _carry_out_jobs(
         owe(ledger, model_file, given, plan.source.digest)
     try:
         for job in plan.jobs:
-            unsaved = _unlearned(unlearner, job, plan)
+            with telling(f"{plan.method.name} unlearns"):
+                unsaved = _unlearned(unlearner, job, plan)
             unsaved = with_duties(
                 unsaved, plan.method, plan.policy, ledger.rows(), here_of(ledger, model_file, unsaved)
             )
@@ -189,7 +191,8 @@ def _plan(model_file: str | Path, given: dict[str, Any], session: LedgerSession)
         raise ConfigError(
             "a trained model unlearns with withdraw_scope=all; scope train is for comparisons, without --model_file"
         )
-    config, model, dataset = load_for_withdrawal(model_file, given, session)
+    with telling("reading the model and its data"):
+        config, model, dataset = load_for_withdrawal(model_file, given, session)
     method = _method(config, model, dataset, given)
     policy = read_policy(config["policy"])
     if policy is not None and policy.relearns and "relearn" not in method.fulfils:
