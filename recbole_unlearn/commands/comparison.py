@@ -6,7 +6,7 @@ import sys
 
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.settings.arguments import written
-from recbole_unlearn.terminal.layout import width
+from recbole_unlearn.terminal.layout import files_written, width
 
 
 def compare(given: dict[str, str]) -> int:
@@ -24,7 +24,7 @@ def compare(given: dict[str, str]) -> int:
     lines = ["", render(result["unlearn"], width()), ""]
     if result["ledger"]:
         lines.append(f"RECORDED in {result['ledger']}, for good: what was withdrawn stays out of this data set")
-    sys.stdout.write("\n".join([*lines, "Written:", *(f"  {path}" for path in result["written"])]) + "\n")
+    sys.stdout.write("\n".join([*lines, files_written(result["written"])]) + "\n")
     return 0
 
 

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from recbole_unlearn.settings.yaml_files import read_yaml
+from recbole_unlearn.terminal.layout import files_written
 
 
 def withdraw(given: dict[str, str]) -> int:
@@ -46,13 +47,14 @@ def _follow_up(model_file: str, values: dict[str, Any]) -> int:
     if done is not None:
         number = len({seq for served in done["carries_out"].values() for seq in served})
         sys.stdout.write(
-            f"{done['follows_up']}ed with {done['method']} in {done['seconds']:.3f} s for {number} withdrawals; receipt "
-            f"{result['receipt']}; saved in {model_file}\n"
+            f"{done['follows_up']}ed with {done['method']} in {done['seconds']:.3f} s for {number} withdrawals\n"
         )
     else:
         sys.stdout.write(f"nothing is due; {model_file} is as it was\n")
     if result["waits"]:
         sys.stdout.write(f"{result['waits']} withdrawals wait for a later time\n")
+    if done is not None:
+        sys.stdout.write(files_written([model_file, _receipt(result["receipt"])]) + "\n")
     return 0
 
 
@@ -67,11 +69,10 @@ def due(given: dict[str, str]) -> int:
 
 def _lines_of(result: dict[str, Any]) -> list[str]:
     lines = []
-    for entry, receipt in zip(result["withdrawals"], result["receipts"], strict=True):
-        later = "" if os.path.exists(receipt) else " (not written yet; the next run does)"
+    for entry in result["withdrawals"]:
         lines.append(
             f"withdrawn with {entry['method']} in {entry['seconds']:.3f} s: {entry['users']} users, {entry['items']} items, "
-            f"{entry['pairs']} interactions ({entry['rows']} training rows); receipt {receipt}{later}"
+            f"{entry['pairs']} interactions ({entry['rows']} training rows)"
         )
         if entry["approximate"]:
             lines.append("approximate: " + str(entry["report"].get("approximate")))
@@ -92,8 +93,12 @@ def _lines_of(result: dict[str, Any]) -> list[str]:
     return [
         *lines,
         f"RECORDED in {result['ledger']}, for good: what was withdrawn stays out of this data set",
-        f"saved in {result['model_file']}",
+        files_written([result["model_file"], *map(_receipt, result["receipts"])]),
     ]
+
+
+def _receipt(path: str) -> str:
+    return path if os.path.exists(path) else f"{path} (not yet; the next run does)"
 
 
 def audit(given: dict[str, str]) -> int:
@@ -131,8 +136,9 @@ def readmit(given: dict[str, str]) -> int:
     request = values.pop("readmit")
     result = readmit(request, values)
     sys.stdout.write(
-        f"readmitted {result['users']} users by their consent; receipt {result['receipt']}\n"
+        f"readmitted {result['users']} users by their consent\n"
         f"RECORDED in {result['ledger']}: rows that are delivered from now on are used, those that were withdrawn stay out\n"
+        f"{files_written([str(result['receipt'])])}\n"
     )
     return 0
 

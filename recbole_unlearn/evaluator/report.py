@@ -127,7 +127,7 @@ def table_rows(report: Mapping[str, Any]) -> list[list[str]]:
             [
                 name,
                 _auc(strong),
-                _auc(refit) + "?" * (refit.get("tells") is False),
+                _auc(refit) and _auc(refit) + "?" * (refit.get("tells") is False),
                 _number(paper.get("auc")),
                 _number(result.get("seconds"), 3),
                 _number(result.get("speedup"), 1, "x"),

@@ -56,6 +56,16 @@ def _aligned(headers: list[str], rows: list[list[str]]) -> str:
     return tabulate.tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True, colalign=align)
 
 
+def files_written(paths: Sequence[str]) -> str:
+    """Return the lines that end the output of a command which wrote files.
+
+    >>> print(files_written(["output/report.json"]))
+    Written:
+      output/report.json
+    """
+    return "\n".join(["Written:", *(f"  {path}" for path in paths)])
+
+
 def listed(names: Sequence[str]) -> str:
     """Return names as a sentence has them.
 
