@@ -220,7 +220,7 @@ def test_bad_input_is_one_line_exit_code_2_and_nothing_written(case, tiny, capsy
 
 def test_all_output_survives_cp1252_and_fits_80_columns(tiny):
     keys = [key for key in tiny if "mio_protocols" not in key]
-    comparison = [*keys, "--methods=Retrain,SCIF", "--report_html=True"]
+    comparison = [*keys, "--methods=SCIF", "--mio_protocols=refit", "--report_html=True"]
     commands = [["--help"], ["--help=keys"], ["explain", "SCIF"], ["--version"], comparison]
     code = f"from recbole_unlearn.cli import main; [print(f'END {{main(each)}}') for each in {commands!r}]"
     done = subprocess.run(
