@@ -74,10 +74,7 @@ def run_unlearn(
     _start_logging(config, data)
     original = train_model(config, data, untrained)
     report = _compared(original, withdrawal, methods, saved)
-    written = _write_report(config, report)
-    if withdrawal.request.sample:  # who was named stands in the caller's own file, and in no second one
-        written.append(Path(config["output_dir"]) / "request.json")
-        withdrawal.request.save(written[-1])
+    written = _write_report(config, report, withdrawal)
     models = [_model_file(config, withdrawal, name) for name in report["methods"]]
     written += [path for path in models if saved and path.exists()]
     ledger = str(ledger_folder(config)) if saved and withdrawal.scope == "all" else None
@@ -122,8 +119,8 @@ def _compared(
     return make_report(facts, results, assessment.popularity())
 
 
-def _write_report(config: Config, report: dict[str, Any]) -> list[Path]:
-    """Write the report as the latest one and under its time, and return the files."""
+def _write_report(config: Config, report: dict[str, Any], withdrawal: Withdrawal) -> list[Path]:
+    """Write the report as the latest one and under its time, and a request that was drawn; return the files."""
     folder = Path(config["output_dir"])
     written = []
     for stem in (folder / "report", free_name(folder / "reports", datetime.now(UTC))):
@@ -132,6 +129,9 @@ def _write_report(config: Config, report: dict[str, Any]) -> list[Path]:
         if config["report_html"]:
             written.append(stem.with_suffix(".html"))
             save_page(report, written[-1])
+    if withdrawal.request.sample:  # who was named stands in the caller's own file, and in no second one
+        written.append(folder / "request.json")
+        withdrawal.request.save(written[-1])
     return written + (save_plots(report, folder) if config["report_plots"] else [])
 
 
