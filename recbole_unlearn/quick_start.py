@@ -29,6 +29,7 @@ from recbole_unlearn.evaluator.page import save_page
 from recbole_unlearn.evaluator.plots import save_plots
 from recbole_unlearn.evaluator.report import free_name, make_report, save_report
 from recbole_unlearn.methods import UnlearnMethod
+from recbole_unlearn.terminal.progress import telling
 from recbole_unlearn.trainer import Unlearner, train_for_method, train_model
 
 
@@ -106,7 +107,8 @@ def _compared(
     telemetry.log("Original", results["Original"])
     for name, method in telemetry.bar(methods):
         logging.getLogger().info(set_color("unlearn", "pink") + f": {name}")
-        learned = train_for_method(config, data, method, saved)
+        with telling(f"{name} trains its own model", config["show_progress"]):
+            learned = train_for_method(config, data, method, saved)
         unlearners[name], results[name] = unlearn_and_assess(original, withdrawal, method, assessment, learned, saved)
         telemetry.log(name, results[name])
         if saved:

@@ -6,6 +6,7 @@ from itertools import groupby
 
 from recbole_unlearn.commands.table import COMMANDS, Command
 from recbole_unlearn.settings import presets
+from recbole_unlearn.terminal.layout import width, wrapped
 
 _OVERVIEW = """\
 Remove people from a trained recommender, and measure how well it forgot them.
@@ -45,7 +46,8 @@ def help_of(command: Command, program: str) -> str:
 
 
 def help_of_keys() -> str:
-    """Return every key of this plugin with its type, meaning and default."""
+    """Return every key of this plugin with its type, meaning and default, in lines that fit the terminal."""
+    columns = width()
     sections = [("Keys", presets.keys("overall"))]
     sections += [(f"Keys of {name}", presets.keys("method", name)) for name in presets.names("method")]
     lines = []
@@ -54,5 +56,6 @@ def help_of_keys() -> str:
             lines += ["", f"{title}:"]
         for key in keys:
             default = "none" if key.default is None else key.default
-            lines.append(f"  --{key.name + '=' + key.type.upper():28} {key.meaning} [{default}]")
+            name = f"  --{key.name + '=' + key.type.upper():28} "
+            lines.append(wrapped(f"{name}{key.meaning} [{default}]", columns, len(name)))
     return "\n".join(lines[1:]) + "\n"

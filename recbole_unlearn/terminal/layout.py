@@ -17,14 +17,19 @@ def width() -> int:
     return min(max(shutil.get_terminal_size((WIDEST, 24)).columns, _NARROWEST), WIDEST)
 
 
-def wrapped(text: str, columns: int) -> str:
+def wrapped(text: str, columns: int, indent: int = 2) -> str:
     """Return a paragraph in lines of at most so many columns, of which the first stands out; a long word stays whole.
+
+    Args:
+        text: The paragraph.
+        columns: Width of the terminal.
+        indent: Blanks before each line but the first.
 
     >>> print(wrapped("one two three", 8))
     one two
       three
     """
-    return textwrap.fill(text, columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(text, columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], columns: int, spare: Sequence[int] = ()) -> str:

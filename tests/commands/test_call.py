@@ -112,10 +112,13 @@ def test_help_fits_one_screen_and_names_every_command(flag, capsys):
     assert any("--help=keys" in line for line in lines)
 
 
-def test_help_of_keys_shows_meanings_and_defaults(capsys):
+def test_help_of_keys_shows_meanings_and_defaults_in_lines_that_fit(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     for arguments in (["--help=keys"], ["--help", "keys"]):
         assert main(arguments) == 0
         text = capsys.readouterr().out
+        assert max(map(len, text.splitlines())) <= 80
+        text = " ".join(text.split())
         assert "--withdraw_alpha=FLOAT" in text
         assert "strictly between 0 and 100" in text
         assert "Keys of SCIF:" in text
