@@ -54,12 +54,16 @@ def title_of(report: Mapping[str, Any]) -> str:
 def tables_of(report: Mapping[str, Any], columns: int = WIDEST) -> str:
     """Return what is left of those who withdrew, and what it cost, methods as rows."""
     rows = table_rows(report)
-    costs = [header.format(headline=report["headline"].upper()) for header in _COSTS]
+    headline, better = report["headline"].upper(), "more" if report.get("headline_bigger", True) else "less"
+    costs = [header.format(headline=headline) for header in _COSTS]
     return "\n".join(
         [
             wrapped("P1 completeness: AUC of attackers, 1 recognises the withdrawn rows, .5 does not", columns),
             table(_FORGOTTEN, [row[:4] for row in rows if any(row[1:4])], columns, [3]),
             "",
+            wrapped(
+                f"P2 efficiency, P3 utility: {headline} of retained and of withdrawn users, {better} is better", columns
+            ),
             table(costs, [[row[0], *row[4:]] for row in rows], columns, [3, 6, 2]),
         ]
     )

@@ -106,6 +106,8 @@ def test_the_headline_is_the_valid_metric(report):
     report["methods"]["Original"]["utility"]["retained"] = {"hit@5": 0.7654}
     text = render(report)
     assert "P3 HIT@5" in text
+    assert "HIT@5 of retained and of withdrawn users, more is better" in text
+    assert "users, less is better" in render({**report, "headline_bigger": False})
     assert "0.7654" in text
 
 
