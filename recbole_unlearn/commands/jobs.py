@@ -98,7 +98,7 @@ def _lines_of(result: dict[str, Any]) -> list[str]:
 
 
 def _receipt(path: str) -> str:
-    return path if os.path.exists(path) else f"{path} (not yet; the next run does)"
+    return path if os.path.exists(path) else f"{path} (not written yet; the next run does)"
 
 
 def audit(given: dict[str, str]) -> int:

@@ -64,7 +64,7 @@ def _tell(what: str, done: threading.Event, before: set[tqdm]) -> None:
             line = None
             continue
         if line is None:
-            line = tqdm(desc=what, bar_format="{desc} {elapsed}", leave=False, file=sys.stderr)
+            line = tqdm(desc=what, bar_format="{desc} {elapsed}", leave=False, file=sys.stderr, delay=1e-9)
             line.start_t = began
         line.refresh()
     if line is not None:
