@@ -2,8 +2,6 @@
 
 import ast
 import copy
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from recbole_unlearn.settings.arguments import read_arguments
 from recbole_unlearn.settings.check import check_keys, check_recboles_values, check_values, is_text, our_keys
 from recbole_unlearn.settings.values import as_python
 from recbole_unlearn.settings.yaml_files import read_yaml
+from recbole_unlearn.terminal.progress import is_watched
 
 
 class Config(RecBoleConfig):
@@ -201,7 +200,7 @@ class Config(RecBoleConfig):
         method = self.external_config_dict.get("unlearn_method", self.internal_config_dict["unlearn_method"])
         self.internal_config_dict.update(method_defaults(str(method)) if str(method) in presets.names("method") else {})
         # Progress bars are for people: none where nobody watches the terminal.
-        self.internal_config_dict["show_progress"] = sys.stderr.isatty() and "CI" not in os.environ
+        self.internal_config_dict["show_progress"] = is_watched()
 
 
 class RunConfig(Config):

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.frame import Report
 from recbole_unlearn.evaluator.page import save_page
 from recbole_unlearn.evaluator.plots import save_plots
-from recbole_unlearn.evaluator.report import make_report, save_report
+from recbole_unlearn.evaluator.report import free_name, make_report, save_report
 from recbole_unlearn.methods import UnlearnMethod
+from recbole_unlearn.terminal.progress import telling
 from recbole_unlearn.trainer import Unlearner, train_for_method, train_model
 
 
@@ -55,8 +57,9 @@ def run_unlearn(
     Returns:
         RecBole's dict (``best_valid_score``, ``valid_score_bigger``, ``best_valid_result``, ``test_result``, of the original
         model) with ``unlearn``, the content of ``report.json`` (a ``Report``), and ``ledger``, the folder
-        in which the withdrawal was recorded: only with ``withdraw_scope: all``, else None. With ``dry_run`` only ``plan``,
-        what would go.
+        in which the withdrawal was recorded: only with ``withdraw_scope: all``, else None; and ``written``, the files.
+        ``report.json`` in ``output_dir`` is the latest report, and each one stays in ``reports`` there, by its time. With
+        ``dry_run`` only ``plan``, what would go.
 
     Raises:
         InputError: Something given cannot be used; nothing has been written then.
@@ -64,20 +67,21 @@ def run_unlearn(
     config = RunConfig(model, dataset, config_file_list, config_dict, argv)
     _end_earlier_logging()
     check_wandb(config)
-    data, withdrawal, methods = prepare(config)
+    data, withdrawal, methods, untrained = prepare(config)
     if config["dry_run"]:
         plan = what_would_go(data, withdrawal, methods.values())
-        return {"plan": {**plan, "seconds_of_training": seconds_of_training(config, data)}}
+        return {"plan": {**plan, "seconds_of_training": seconds_of_training(config, data, untrained.ready())}}
     config.final_config_dict["withdraw"] = None  # it was read; its path goes into no log and no file
     _start_logging(config, data)
-    original = train_model(config, data)
+    original = train_model(config, data, untrained)
     report = _compared(original, withdrawal, methods, saved)
-    _write_report(config, report)
-    if withdrawal.request.sample:  # who was named stands in the caller's own file, and in no second one
-        withdrawal.request.save(Path(config["output_dir"]) / "request.json")
+    written = _write_report(config, report, withdrawal)
+    models = [_model_file(config, withdrawal, name) for name in report["methods"]]
+    written += [path for path in models if saved and path.exists()]
     ledger = str(ledger_folder(config)) if saved and withdrawal.scope == "all" else None
     of_test = report["methods"]["Original"]["utility"]["all"]
-    return {**_recboles(original), "test_result": of_test, "unlearn": Report(report), "ledger": ledger}
+    told = {"unlearn": Report(report), "ledger": ledger, "written": [str(path) for path in written]}
+    return {**_recboles(original), "test_result": of_test, **told}
 
 
 def _recboles(original: Unlearner) -> dict[str, Any]:
@@ -103,7 +107,8 @@ def _compared(
     telemetry.log("Original", results["Original"])
     for name, method in telemetry.bar(methods):
         logging.getLogger().info(set_color("unlearn", "pink") + f": {name}")
-        learned = train_for_method(config, data, method, saved, type(original))
+        with telling(f"{name} trains its own model", config["show_progress"]):
+            learned = train_for_method(config, data, method, saved, type(original))
         unlearners[name], results[name] = unlearn_and_assess(original, withdrawal, method, assessment, learned, saved)
         telemetry.log(name, results[name])
         if saved:
@@ -116,13 +121,20 @@ def _compared(
     return make_report(facts, results, assessment.popularity())
 
 
-def _write_report(config: Config, report: dict[str, Any]) -> None:
+def _write_report(config: Config, report: dict[str, Any], withdrawal: Withdrawal) -> list[Path]:
+    """Write the report as the latest one and under its time, and a request that was drawn; return the files."""
     folder = Path(config["output_dir"])
-    save_report(report, folder / "report.json")
-    if config["report_html"]:
-        save_page(report, folder / "report.html")
-    if config["report_plots"]:
-        save_plots(report, folder)
+    written = []
+    for stem in (folder / "report", free_name(folder / "reports", datetime.now(UTC))):
+        written.append(stem.with_suffix(".json"))
+        save_report(report, written[-1])
+        if config["report_html"]:
+            written.append(stem.with_suffix(".html"))
+            save_page(report, written[-1])
+    if withdrawal.request.sample:  # who was named stands in the caller's own file, and in no second one
+        written.append(folder / "request.json")
+        withdrawal.request.save(written[-1])
+    return written + (save_plots(report, folder) if config["report_plots"] else [])
 
 
 def _end_earlier_logging() -> None:
@@ -136,7 +148,7 @@ def _start_logging(config: Config, data: WithdrawalDataset) -> None:
     """Start RecBole's log file and coloured lines."""
     init_logger(config)
     logger = logging.getLogger()
-    logger.info(config)
+    logger.debug(config)  # two hundred lines
     logger.info(data)
 
 

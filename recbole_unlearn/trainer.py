@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recbole.utils import init_seed
 
 from recbole_unlearn.checkpoints.best import train_until_best
 from recbole_unlearn.checkpoints.record import Unsaved, carried_out
@@ -34,6 +33,7 @@ from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.negatives import check_negatives, sampled_negatives
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.model.own import check_own_model
+from recbole_unlearn.model.untrained import Untrained
 from recbole_unlearn.shards.shard_trainer import ShardTrainer
 
 
@@ -84,7 +84,7 @@ class Unlearner(CheckpointTrainer):
     @taking_turns
     def unlearn(
         self,
-        request: WithdrawalRequest,
+        request: WithdrawalRequest | Withdrawal,
         method: str | UnlearnMethod | None = None,
         scope: str | None = None,
         *,
@@ -94,7 +94,7 @@ class Unlearner(CheckpointTrainer):
         """Carry out a withdrawal: ``self.model`` and ``self.dataset`` are without the withdrawn rows afterwards.
 
         Args:
-            request: What to forget.
+            request: What to forget; a ``Withdrawal`` is a request that is resolved against this data set already.
             method: Name of a method or an instance; ``unlearn_method`` of the config by default.
             scope: ``train`` or ``all``; by default ``withdraw_scope`` of the config, else what the request says.
             alone: Whether shards are trained one after the other and none is taken from the store, each to be timed alone.
@@ -150,7 +150,7 @@ class Unlearner(CheckpointTrainer):
     def _unlearn_timed(
         self,
         dataset: WithdrawalDataset,
-        request: WithdrawalRequest | None,
+        request: WithdrawalRequest | Withdrawal | None,
         method: UnlearnMethod,
         scope: str | None,
         alone: bool,
@@ -175,7 +175,9 @@ class Unlearner(CheckpointTrainer):
             context = self._context(dataset, rows, withdrawal, remaining, alone)
             return method.unlearn(context), context.gone
 
-        done, self.last_cost = measure(from_request_to_model, self.device, fresh_memory=for_memory)
+        done, cost = measure(from_request_to_model, self.device, fresh_memory=for_memory)
+        found = request.seconds if isinstance(request, Withdrawal) else 0.0  # by whoever resolved it
+        self.last_cost = replace(cost, seconds=found + cost.seconds)
         outcome, self.withdrawn_users = done
         self._view = remaining
         self.model = outcome.model
@@ -257,15 +259,13 @@ def train_model(
     Args:
         config: A ``recbole_unlearn.Config``.
         dataset: The data set.
-        model: The model to train further; a new one by default.
+        model: The model to train further, or an ``Untrained`` one; a new one by default.
         epochs: Epochs; those of the config by default.
         trainer: Class of the trainer; one of your own extends ``Unlearner``, and every method that trains uses it too.
     """
     train_data, valid_data, _ = data_preparation(config, dataset)
-    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
-    if model is None:
-        model = config.model_class(config, train_data._dataset).to(config["device"])
-    unlearner: Unlearner = trainer(config, model, dataset)
+    made = model if isinstance(model, Untrained) else Untrained.of(config, train_data._dataset, model)
+    unlearner: Unlearner = trainer(config, made.ready(), dataset)
     unlearner.epochs = epochs or unlearner.epochs
     with tempfile.TemporaryDirectory() as folder:
         unlearner.saved_model_file = os.path.join(folder, "best.pth")  # leaves no file behind, nor the optimizer in it

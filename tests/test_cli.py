@@ -218,22 +218,58 @@ def test_bad_input_is_one_line_exit_code_2_and_nothing_written(case, tiny, capsy
     assert sorted(Path().rglob("*")) == before
 
 
-def test_help_shows_keys_meanings_and_defaults(capsys):
-    assert main(["--help"]) == 0
-    text = capsys.readouterr().out
-    assert "--withdraw_alpha=FLOAT" in text
-    assert "strictly between 0 and 100" in text
-    assert "Keys of SCIF:" in text
-    assert "[5.0]" in text
-
-
-def test_a_terminal_that_has_no_arrow_gets_a_question_mark(tmp_path):
-    code = "import sys; from recbole_unlearn.cli import main; main(['--help']); print('\\u2192')"
+def test_all_output_survives_cp1252_and_fits_80_columns(tiny):
+    keys = [key for key in tiny if "mio_protocols" not in key]
+    comparison = [*keys, "--methods=SCIF", "--mio_protocols=refit", "--report_html=True"]
+    commands = [["--help"], ["--help=keys"], ["explain", "SCIF"], ["--version"], comparison]
+    code = f"from recbole_unlearn.cli import main; [print(f'END {{main(each)}}') for each in {commands!r}]"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, env={**os.environ, "PYTHONIOENCODING": "cp1252"}, timeout=300
+        [sys.executable, "-c", code],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252", "OMP_NUM_THREADS": "1", "COLUMNS": "80"},
+        timeout=300,
     )
+    assert done.returncode == 0, done.stderr
+    done.stderr.decode("cp1252")
+    *shown, report, nothing = done.stdout.decode("cp1252").split("END 0")
+    assert (len(shown), nothing.strip()) == (4, "")
+    assert "?" not in "".join(shown)
+    assert "?" not in report.replace("]?", "").replace("?: of", "")  # that marks what cannot be told
+    assert "P3 NDCG@10" in report
+    assert max(map(len, report.splitlines())) <= 80
+
+
+def test_a_letter_that_the_code_page_lacks_is_a_question_mark(tmp_path):
+    code = "from recbole_unlearn.cli import main; main(['--version']); print('\\u2192')"
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, timeout=300)
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == b"?"
+
+
+def test_what_was_written_comes_last_and_earlier_reports_stay(tiny, capsys):
+    command = [*tiny, "--methods=ResetUE", "--report_html=True"]
+    for number in (1, 2):
+        assert main(command) == 0
+        out = capsys.readouterr().out
+        listed = [line.removeprefix("  ") for line in out.partition("\nWritten:\n")[2].splitlines()]
+        assert all(Path(path).is_file() for path in listed)
+        kept = sorted(Path("output/reports").glob("*.json"))
+        assert len(kept) == number
+        names = ["output/report.json", "output/report.html", "output/request.json"]
+        names += [str(kept[-1]), str(kept[-1].with_suffix(".html"))]
+        names += [str(path) for path in Path("saved").glob("*.pth")]
+        assert sorted(listed) == sorted(names)
+        assert Path("output/report.json").read_bytes() == kept[-1].read_bytes()
+    assert out.index("P1 completeness") < out.index("Written:")
+
+
+def test_words_and_keys_give_the_same_report(tiny, capsys):
+    Path("r.csv").write_text("user_id\nu3\nu4\n")
+    assert main([*tiny, "--methods=ResetUE", "--output_dir=one", "--withdraw=r.csv"]) == 0
+    assert main(["compare", "r.csv", *tiny, "--methods=ResetUE", "--output_dir=two"]) == 0
+    one, two = (without_clocks(json.loads(Path(f, "report.json").read_text())) for f in ("one", "two"))
+    assert one == two
 
 
 def test_other_failures_end_with_code_1(tmp_path):

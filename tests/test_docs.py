@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recbole_unlearn import WithdrawalRequest, cli
+from recbole_unlearn import WithdrawalRequest
+from recbole_unlearn.commands.call import LAUNCH, read_call
 from recbole_unlearn.production.asked import KEYS as AUDIT_KEYS
 from recbole_unlearn.settings import presets
 from recbole_unlearn.settings.check import _keys_read_by_recboles_core, our_keys
@@ -81,11 +82,12 @@ COMMANDS = [
 @pytest.mark.parametrize(("page", "command"), COMMANDS)
 def test_a_command_has_keys_that_are_known(page, command):
     arguments = shlex.split(command.removeprefix("python run_unlearn.py"))
-    if arguments == ["--help"]:
+    call = read_call(arguments)
+    if call.shown:
         return
-    known = {*our_keys(), *cli._LAUNCH, *_keys_read_by_recboles_core(), "benchmark", "benchmark_jobs", "benchmark_only"}
+    known = {*our_keys(), *LAUNCH, *_keys_read_by_recboles_core(), "benchmark_jobs", "benchmark_only"}
     known |= {*AUDIT_KEYS, "report", "yes"}
-    given = cli._parse(arguments)
+    given = call.given
     assert set(given) <= known
     methods = given.get("methods", "SCIF").split(",")
     assert set(methods) <= {*presets.names("method"), "my_pkg.module:ZeroUE"}

@@ -4,6 +4,7 @@ The counts are upper bounds that hold exactly today. One that grows says that so
 """
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.lineage import lock, store
 from recbole_unlearn.lineage.ledger import Ledger
+from recbole_unlearn.model.neumf import NeuMF
 from tests.conftest import TRUST, ask
 
 MODEL = "saved/NeuMF.pth"
@@ -37,6 +39,7 @@ def counted(monkeypatch):
     count(Ledger, "__init__", "opened")
     count(WithdrawalDataset, "__init__", "data sets")
     count(WithdrawalRequest, "resolve", "resolved")
+    count(NeuMF, "__init__", "models made")
     count(torch, "load", "models read")
     count(store.hashlib, "file_digest", lambda file, *_: f"hashed {Path(file.name).suffix}")
     count(lock.FileLock, "acquire", lambda lock: f"locked {lock.lock_counter + 1} deep: {Path(lock.lock_file).suffix}")
@@ -45,7 +48,8 @@ def counted(monkeypatch):
 
 def once(counts):
     """Return what a withdrawal does in any case: the model's file is hashed when it is read and when it is replaced."""
-    return counts | {"opened": 1, "data sets": 1, "models read": 1, "hashed .pth": 2, "hashed .withdrawing": 1}
+    files = {"hashed .pth": 2, "hashed .withdrawing": 1}
+    return counts | files | {"opened": 1, "data sets": 1, "models read": 1, "models made": 1}
 
 
 def test_a_withdrawal_opens_the_ledger_once_and_reads_model_and_data_once(here, counted):
@@ -54,7 +58,7 @@ def test_a_withdrawal_opens_the_ledger_once_and_reads_model_and_data_once(here, 
         counted.clear()
         withdraw_from_model(MODEL, {"withdraw": "r.csv", **TRUST})
         assert {name: number for name, number in counted.items() if not name.startswith("locked")} == once(
-            {"resolved": 2}  # to refuse it before a file is written, and on the clock
+            {"resolved": 1}  # to refuse it before a file is written; the time that it takes counts as the withdrawal's
         )
         assert not [name for name in counted if name.startswith("locked 3")]
 
@@ -65,7 +69,23 @@ def test_a_withdrawal_in_batches_still_opens_the_ledger_once(here, counted):
     assert counted["opened"] == counted["data sets"] == counted["models read"] == 1
     assert counted["hashed .pth"] == 1 + 3
     assert counted["hashed .withdrawing"] == 3
-    assert counted["resolved"] == 1 + 3
+    assert counted["models made"] == 1
+    assert counted["resolved"] == 1 + 3  # all together to refuse them, and each among the rows that are left then
+
+
+def test_a_withdrawal_with_a_policy_resolves_once_too(here, counted):
+    ask("r.csv", "user_id\nu3\nu4\n")
+    result = withdraw_from_model(MODEL, {"withdraw": "r.csv", "policy": {"relearn_after": "7d"}, **TRUST})
+    assert counted["resolved"] == counted["models made"] == counted["opened"] == 1
+    assert result["withdrawals"][0]["refit"]["before"]["auc"] is not None
+
+
+def test_the_time_of_a_withdrawal_has_that_of_finding_the_rows(here, monkeypatch):
+    real = WithdrawalRequest.resolve
+    monkeypatch.setattr(WithdrawalRequest, "resolve", lambda self, *args: replace(real(self, *args), seconds=100.0))
+    ask("r.csv", "user_id\nu3\n")
+    (entry,) = withdraw_from_model(MODEL, {"withdraw": "r.csv", **TRUST})["withdrawals"]
+    assert 100 < entry["seconds"] < 200
 
 
 def test_a_load_and_a_dry_run_open_the_ledger_once_and_write_nothing(here, counted):
@@ -73,11 +93,12 @@ def test_a_load_and_a_dry_run_open_the_ledger_once_and_write_nothing(here, count
     withdraw_from_model(MODEL, {"withdraw": "r.csv", **TRUST})
     counted.clear()
     load_data_and_model(MODEL)
-    assert counted == {"opened": 1, "data sets": 1, "models read": 1, "hashed .pth": 1}
+    assert counted == {"opened": 1, "data sets": 1, "models read": 1, "models made": 1, "hashed .pth": 1}
     counted.clear()
     ask("r.csv", "user_id\nu4\n")
     withdraw_from_model(MODEL, {"withdraw": "r.csv", "dry_run": True})
-    assert counted == {"opened": 1, "data sets": 1, "models read": 1, "hashed .pth": 1, "resolved": 1}
+    once_each = ("opened", "data sets", "models read", "models made", "hashed .pth", "resolved")
+    assert counted == dict.fromkeys(once_each, 1)
 
 
 def test_a_file_that_another_one_replaced_while_the_lock_was_awaited_is_read_again(here, counted, monkeypatch):
@@ -97,10 +118,18 @@ def test_a_file_that_another_one_replaced_while_the_lock_was_awaited_is_read_aga
     assert load_data_and_model(MODEL)[2].withdrawn_users.size == 1
 
 
-def test_a_comparison_reads_the_data_once_and_resolves_once_before_the_clock(here, counted):
+def test_a_comparison_makes_data_and_model_once_and_resolves_once_before_the_clock(here, counted):
     run_unlearn("NeuMF", "tiny", config_dict={**KEYS, "timing_runs": 2}, saved=False, argv=())
     runs = 1 + 2  # of ResetUE: one for the memory, two for the time
-    assert counted == {"data sets": 1, "resolved": 1 + runs}
+    assert counted == {"data sets": 1, "models made": 1, "resolved": 1 + runs}
+
+
+def test_a_model_is_made_once_for_each_training_and_a_dry_run_makes_one(here, counted):
+    run_unlearn("NeuMF", "tiny", config_dict={**KEYS, "methods": "Retrain", "timing_runs": 1}, saved=False, argv=())
+    assert counted["models made"] == 1 + 2  # the original, and Retrain's once for the memory and once for the time
+    counted.clear()
+    run_unlearn("NeuMF", "tiny", config_dict={**KEYS, "dry_run": True}, saved=False, argv=())
+    assert counted == {"data sets": 1, "models made": 1, "resolved": 1}
 
 
 def test_a_comparison_after_a_withdrawal_opens_the_ledger_once(here, counted):
@@ -110,3 +139,4 @@ def test_a_comparison_after_a_withdrawal_opens_the_ledger_once(here, counted):
         counted.clear()
         run_unlearn("NeuMF", "tiny", config_dict={**KEYS, "timing_runs": 1}, saved=False, argv=())
         assert (counted["opened"], counted["data sets"], counted["resolved"]) == (1, data_sets, 1 + 2)
+        assert counted["models made"] == data_sets  # of rows in a new order it is made anew

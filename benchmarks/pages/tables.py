@@ -8,7 +8,8 @@ import tabulate
 
 from benchmarks.pages.in_short import in_short
 from benchmarks.pages.records import RESULTS, ROOT, complete, read_lines, retained_shares, shown, write_between
-from recbole_unlearn.evaluator.report import notes_of, render
+from recbole_unlearn.evaluator.report import notes_of
+from recbole_unlearn.evaluator.text import tables_of, title_of
 
 CLOCKS = ("serial", "parallel", "request")
 
@@ -209,7 +210,7 @@ def readme():
     for path in [path for path in map(RESULTS.joinpath, ("demo.json", "methods.json")) if path.exists()]:
         report = json.loads(path.read_text())
         notes = [note for note in notes_of(report) if "'s clocks" in note]
-        table = render(report).split("\n\nP1: ")[0]
+        table = f"{title_of(report)}\n\n{tables_of(report)}"
         mark = re.compile(rf"(<!-- {path.stem} -->\n```\n).*?(```\n<!-- end -->)", re.DOTALL)
         content = "\n".join([table, *([""] if notes else []), *notes])
         text = mark.sub(lambda match, content=content: match[1] + content + "\n" + match[2], text)

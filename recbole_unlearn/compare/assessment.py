@@ -30,6 +30,7 @@ from recbole_unlearn.methods.negatives import sampled_negatives
 from recbole_unlearn.shadows.audit import audited
 from recbole_unlearn.shards.clocks import three_clocks
 from recbole_unlearn.shards.store import ShardStore
+from recbole_unlearn.terminal.progress import telling
 from recbole_unlearn.trainer import Unlearner
 
 
@@ -80,7 +81,8 @@ class Assessment:
 
     def witnesses(self, unlearners: dict[str, Unlearner]) -> dict[str, dict[str, Any]]:
         """Return what the witnesses of the config say about each model, beside the original and Retrain."""
-        return witnesses_of(self.config["witnesses"], unlearners, self.witness_setting())
+        with telling("witnesses", self.config["show_progress"]):
+            return witnesses_of(self.config["witnesses"], unlearners, self.witness_setting())
 
     def witness_setting(self) -> Setting:
         """Return what the witnesses of this run share."""
@@ -100,10 +102,11 @@ class Assessment:
     def _oracles(self, model: Any) -> dict[str, Any]:
         seed, answers = self.config["seed"], {}
         for name in self.config["mio_protocols"]:
-            if name == "refit":
-                answers[name] = refit_oracle(model, self.refit_question, seed)
-            else:
-                answers[name] = membership_oracle(model, self.membership, name, seed)
+            with telling(f"{name} oracle", self.config["show_progress"]):
+                if name == "refit":
+                    answers[name] = refit_oracle(model, self.refit_question, seed)
+                else:
+                    answers[name] = membership_oracle(model, self.membership, name, seed)
         gone = np.setdiff1d(self.withdrawn_users, self.membership.members.users)
         if "strong" in answers and len(gone):
             answers["strong"]["blind"] = blind_by_construction(model, gone, self.rows.user_tokens, seed)
@@ -144,7 +147,8 @@ def unlearn_and_assess(
     Returns:
         The Unlearner afterwards, and the method's part of the report; ``original`` there is the assessment of ``learned``.
     """
-    unlearner, result = unlearn_timed(learned or original, withdrawal, method)
+    with telling(f"{method.name} unlearns", original.config["show_progress"]):
+        unlearner, result = unlearn_timed(learned or original, withdrawal, method)
     result |= assessment(unlearner)
     if learned is not None:
         result["original"] = assessment(learned)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from recbole.utils import init_seed
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.utils import data_preparation
@@ -59,14 +58,12 @@ def what_would_go(
     }
 
 
-def seconds_of_training(config: Any, data: WithdrawalDataset) -> float:
-    """Return about how long the training of the config takes: a few batches on a model that is thrown away, times all.
+def seconds_of_training(config: Any, data: WithdrawalDataset, model: Any) -> float:
+    """Return about how long the training of the config takes: that of a few batches, times all.
 
     Early stopping, evaluation and other load are not included.
     """
-    init_seed(config["seed"], config["reproducibility"])
     train_data, _, _ = data_preparation(config, data)
-    model = config.model_class(config, train_data._dataset).to(config["device"])
     optimizer = torch.optim.Adam(model.parameters(), lr=config["learning_rate"])
     seconds, last = [], time.perf_counter()
     for batch, interaction in enumerate(train_data):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from recbole.evaluator.register import metric_information
@@ -29,6 +31,8 @@ from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.model.find import check_trainer
 from recbole_unlearn.model.own import check_own_model
+from recbole_unlearn.model.untrained import Untrained
+from recbole_unlearn.terminal.progress import telling
 
 
 def request_of(config: Config) -> WithdrawalRequest:
@@ -49,8 +53,24 @@ def scope_of(config: Config, request: WithdrawalRequest) -> str:
     return config["withdraw_scope"] or "train"
 
 
-def prepare(config: Config) -> tuple[WithdrawalDataset, Withdrawal, dict[str, UnlearnMethod]]:
-    """Load the data, resolve the request and make the methods; refuse whatever would fail later, before a file is written."""
+class Prepared(NamedTuple):
+    """What a run works with; each of them is made once, in the checks, and handed on.
+
+    Args:
+        data: The data set.
+        withdrawal: The request, resolved.
+        methods: The methods by name.
+        model: The model to train.
+    """
+
+    data: WithdrawalDataset
+    withdrawal: Withdrawal
+    methods: dict[str, UnlearnMethod]
+    model: Untrained
+
+
+def prepare(config: Config) -> Prepared:
+    """Load the data, resolve the request, make methods and model; refuse what would fail later, before a file is written."""
     for key in ("save_dataset", "save_dataloaders"):
         if config[key]:
             raise ConfigError(
@@ -58,7 +78,8 @@ def prepare(config: Config) -> tuple[WithdrawalDataset, Withdrawal, dict[str, Un
             )
     with LedgerSession() as session:
         init_seed(config["seed"], config["reproducibility"])
-        data = create_dataset(config, keep=False, session=session)
+        with telling(f"reading {config['dataset']}", config["show_progress"]):
+            data = create_dataset(config, keep=False, session=session)
         if not isinstance(data, WithdrawalDataset):
             raise UnsupportedModelError(
                 f"{config['model']} uses its own data set class, from which no rows can be withdrawn yet"
@@ -72,15 +93,15 @@ def prepare(config: Config) -> tuple[WithdrawalDataset, Withdrawal, dict[str, Un
         if config["report_plots"]:
             check_matplotlib()
         _check_folders(config, withdrawal.scope)
-        _try_model(config, data, any(method.needs_adapter for method in methods.values()))
+        model = _try_model(config, data, any(method.needs_adapter for method in methods.values()))
         ledger = session.find(config)
         if data.is_to_keep and ledger is not None and not config["dry_run"]:
             init_seed(config["seed"], config["reproducibility"])
             kept = kept_now(data, ledger)
             if kept.anchor != data.anchor:  # others left meanwhile, and the rows are not the same
                 withdrawal = _resolved(config, kept, ledger)
-            data = kept
-    return data, withdrawal, methods
+            data, model = kept, Untrained.of(config, kept.build()[0])  # of the rows in their new order
+    return Prepared(data, withdrawal, methods, model)
 
 
 def _resolved(config: Config, data: WithdrawalDataset, ledger: Ledger | None) -> Withdrawal:
@@ -166,8 +187,8 @@ def _check_split(config: Config, data: WithdrawalDataset) -> None:
         )
 
 
-def _try_model(config: Config, data: WithdrawalDataset, by_adapter: bool) -> None:
-    """Build the model and send it one batch: RecBole checks few settings of a model before it trains.
+def _try_model(config: Config, data: WithdrawalDataset, by_adapter: bool) -> Untrained:
+    """Make the model and send a copy of it one batch: RecBole checks few settings of a model before it trains.
 
     Args:
         config: The run's.
@@ -176,7 +197,8 @@ def _try_model(config: Config, data: WithdrawalDataset, by_adapter: bool) -> Non
     """
     try:
         train_data, _, _ = data_preparation(config, data)
-        model = config.model_class(config, train_data._dataset).to(config["device"])
+        made = Untrained.of(config, train_data._dataset)
+        model = copy.deepcopy(made.model)
         if config["train_neg_sample_args"]["dynamic"]:
             train_data.get_model(model)  # as RecBole's Trainer does: it scores the candidates
         model.train()
@@ -193,6 +215,7 @@ def _try_model(config: Config, data: WithdrawalDataset, by_adapter: bool) -> Non
             f"{config['model']} cannot be trained with these settings: {type(error).__name__}: {error}; "
             f"check the model's keys and the sizes of batches"
         ) from error
+    return made
 
 
 def _check_folders(config: Config, scope: str) -> None:

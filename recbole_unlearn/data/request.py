@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -199,6 +200,7 @@ class WithdrawalRequest:
         Raises:
             RequestError: The request is empty, names tokens that the data set does not know, or leaves no row.
         """
+        began = time.perf_counter()
         if not self:
             raise RequestError("the request is empty; name at least one user, item or interaction")
         scope = scope or self.scope or ("train" if self.sample else "all")
@@ -221,7 +223,7 @@ class WithdrawalRequest:
         leaving = rows.users[forget], rows.items[forget]
         named = ((users, leaving[0]), (items, leaving[1]), (pairs, rows.pair_keys(*leaving)))
         absent = sum(int((~np.isin(ids, present)).sum()) for ids, present in named)
-        return Withdrawal(request, scope, forget, users, items, absent)
+        return Withdrawal(request, scope, forget, users, items, absent, time.perf_counter() - began)
 
     def _draw(self, rows: Interactions) -> WithdrawalRequest:
         sample = self.sample

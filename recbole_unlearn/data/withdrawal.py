@@ -88,6 +88,7 @@ class Withdrawal:
         users: Ids of the users that were named as a whole.
         items: Ids of the items that were named as a whole.
         absent: How many of the named users, items and pairs have no training row.
+        seconds: How long it took to find the rows; it counts where the time of a withdrawal is told.
     """
 
     request: WithdrawalRequest
@@ -96,6 +97,20 @@ class Withdrawal:
     users: np.ndarray
     items: np.ndarray
     absent: int = 0
+    seconds: float = 0.0
+
+    def resolve(self, rows: Interactions, scope: str | None = None) -> Withdrawal:
+        """Return this withdrawal, so that it can be handed on in the place of its request.
+
+        Raises:
+            RequestError: It is of another scope, or of another number of rows.
+        """
+        if len(rows.users) != len(self.forget) or scope not in (None, self.scope):
+            raise RequestError(
+                f"the request was resolved with scope {self.scope} against {len(self.forget)} rows; here are "
+                f"{len(rows.users)} and scope {scope}: resolve it anew"
+            )
+        return self
 
     @cached_property
     def digest(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from recbole_unlearn.evaluator.report import render
+from recbole_unlearn.evaluator.text import render
 
 
 class Report(dict[str, Any]):

@@ -1,18 +1,19 @@
-"""The report of a run: one table for the terminal, and ``report.json``."""
+"""The report of a run: its content, ``report.json``, the cells of its tables, and the notes that belong to them."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import platform
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import psutil
-import tabulate
 import torch
 
 from recbole_unlearn.evaluator.verdict import judged, notes_of_refit, notes_of_shadows, notes_of_verdict, power_of_refit
@@ -98,38 +99,20 @@ def save_report(report: Mapping[str, Any], path: str | Path) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
-def render(report: Mapping[str, Any]) -> str:
-    """Return the table of the three principles, methods as rows."""
-    request = report["request"]
-    drawn = f", {request['sample']}@{request['alpha']:g}" if request["alpha"] is not None else ""
-    headers = [header.format(headline=report["headline"].upper()) for header in _HEADERS]
-    cells = table_rows(report)
-    table = tabulate.tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True, colalign=_ALIGN)
-    lines = [
-        f"{report['model']} on {report['dataset']}{drawn}: {request['n_users']} users lose {request['n_rows']:,} training "
-        f"rows (seed {report['seed']}, scope {request['scope']})",
-        "",
-        table,
-        "",
-        *notes_of(report),
-    ]
-    return "\n".join(lines)
+def free_name(folder: Path, time: datetime) -> Path:
+    """Return the name, without ending, of a report of this time, such as ``reports/2026-11-27T14-15-22Z``, that is free.
+
+    >>> free_name(Path("nowhere"), datetime(2026, 11, 27, 14, 15, 22)).name
+    '2026-11-27T14-15-22Z'
+    """
+    name = f"{time:%Y-%m-%dT%H-%M-%SZ}"
+    taken = {path.stem for path in folder.glob(f"{name}*")}
+    number = next(number for number in itertools.count(1) if _numbered(name, number) not in taken)
+    return folder / _numbered(name, number)
 
 
-_HEADERS = (
-    "\nmethod",
-    "P1 oracle AUC → .5\nstrong [95 % interval]",
-    "refit → Retrain's\n[95 % interval]",
-    "\npaper",
-    "P2 time\n(s) ↓",
-    "speed-\nup ↑",
-    "peak\n(MB) ↓",
-    "P3 {headline}\nretained ↑",
-    "of\nRetrain",
-    "\nwithdrawn",
-    "of\nPop → 1",
-)
-_ALIGN = ("left", *["right"] * (len(_HEADERS) - 1))
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
 
 
 def table_rows(report: Mapping[str, Any]) -> list[list[str]]:
@@ -144,7 +127,7 @@ def table_rows(report: Mapping[str, Any]) -> list[list[str]]:
             [
                 name,
                 _auc(strong),
-                _auc(refit) + "?" * (refit.get("tells") is False),
+                _auc(refit) and _auc(refit) + "?" * (refit.get("tells") is False),
                 _number(paper.get("auc")),
                 _number(result.get("seconds"), 3),
                 _number(result.get("speedup"), 1, "x"),

@@ -209,8 +209,8 @@ def _told_figures(entry: dict[str, Any]) -> list[str]:
             f"No rehearsal was made: {reading['reason']}."
             if "reason" in reading
             else f"In a rehearsal {reading['users']} retained users were withdrawn in the same way. AUC of the refit oracle: "
-            f"{_read(reading['before'])} before and {_read(reading['after'])} after; {_read(reading['control'])} after for users "
-            f"who stayed."
+            f"{_read(reading['before'])} before and {_read(reading['after'])} after; {_read(reading['control'])} after for "
+            f"users who stayed."
         )
     return [part for line in lines for part in (line, "")]
 

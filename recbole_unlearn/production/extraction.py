@@ -13,7 +13,7 @@ import numpy as np
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
-from recbole_unlearn.data.withdrawal import Interactions
+from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
 from recbole_unlearn.evaluator.halves import Halves, halves_of
 from recbole_unlearn.evaluator.mio import Rows
 from recbole_unlearn.evaluator.refit import LEAST_USERS, NEGATIVES, group_figures
@@ -32,17 +32,18 @@ class Look:
 
     Args:
         unlearner: Before the withdrawal.
-        request: What the model knows of it.
+        request: What the model knows of it, resolved or not.
     """
 
-    def __init__(self, unlearner: Unlearner, request: WithdrawalRequest) -> None:
+    def __init__(self, unlearner: Unlearner, request: WithdrawalRequest | Withdrawal) -> None:
         self._unlearner, self._seed = unlearner, unlearner.config["seed"]
         dataset = unlearner.dataset
         assert dataset is not None
         rows = dataset.interactions()
-        forget = request.resolve(rows, "all").forget
+        withdrawal = request.resolve(rows, "all")
+        forget = withdrawal.forget
         left = np.unique(rows.users[forget])
-        self._names_users = request.kind == "users"
+        self._names_users = withdrawal.request.kind == "users"
         is_whole = not np.isin(rows.users[~forget], left).any() and self._names_users
         self._calibrated = bool(is_whole and unlearner.config["eval_args"]["order"] == "RO")
         try:

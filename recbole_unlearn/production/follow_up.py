@@ -29,6 +29,7 @@ from recbole_unlearn.production.extraction import rehearsal
 from recbole_unlearn.production.pending import earlier_jobs
 from recbole_unlearn.production.withdraw import checked_method, withdraw_in
 from recbole_unlearn.settings.policy import Policy, duration_of, read_policy
+from recbole_unlearn.terminal.progress import telling
 from recbole_unlearn.trainer import Unlearner
 
 IS_DUE = 3  # the exit code of --due
@@ -134,7 +135,8 @@ def carry_out_due(model_file: str | Path, given: Mapping[str, Any]) -> dict[str,
         if str(given.get(key, False)) not in ("False", "false", "None"):
             raise ConfigError(f"--carry_out_due takes no --{key}; {instead}")
     with LedgerSession() as session:
-        config, model, dataset = load_for_withdrawal(model_file, given, session)
+        with telling("reading the model and its data"):
+            config, model, dataset = load_for_withdrawal(model_file, given, session)
         ledger = session.find(config)
         if ledger is None:
             return _result(model_file)
@@ -167,8 +169,10 @@ def _carry_out(
     method = checked_method(config, unlearner.model, dataset, _METHODS[what])
     check_names(dataset)
     check_storage(model_file, unlearner.model, ledger_folder(config))
-    told = _rehearsed(unlearner, method, what, ledger)
-    unlearner.follow_up(method)
+    with telling("rehearsal"):
+        told = _rehearsed(unlearner, method, what, ledger)
+    with telling(f"{method.name} trains"):
+        unlearner.follow_up(method)
     (one,) = unlearner.unsaved
     entry = {**one.entry, **served(method, ledger.rows(), here), "rehearsal": told}
     begin = ledger.anchor["count"]

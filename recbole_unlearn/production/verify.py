@@ -20,6 +20,7 @@ from recbole_unlearn.lineage.receipt import datasets_with_receipts, numbers_of_r
 from recbole_unlearn.lineage.store import is_there
 from recbole_unlearn.production.contents import as_dict
 from recbole_unlearn.production.torch_files import read_torch, weights_digest
+from recbole_unlearn.terminal.progress import telling
 
 _NOTE = "note: "  # what is to be known, and is nothing to mend
 
@@ -48,7 +49,8 @@ def run_verify(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
         raise LedgerError(f"--verify: there is no ledger in {folder!r}; name the folder that ledger_dir names")
     broken = 0
     for name in sorted(names):
-        summary, problems = _verify(place, name, values.get("ledger_key"))
+        with telling(f"checking the ledger of {name}"):
+            summary, problems = _verify(place, name, values.get("ledger_key"))
         wrong = [problem for problem in problems if not problem.startswith(_NOTE)]
         broken += bool(wrong)
         out.write(f"{Path(folder, name)}.sqlite: {summary}: {'NOT OK' if wrong else 'OK'}\n")

@@ -42,6 +42,7 @@ from recbole_unlearn.production.pending import (
     without_owed,
 )
 from recbole_unlearn.settings.policy import Policy, read_policy
+from recbole_unlearn.terminal.progress import telling
 from recbole_unlearn.trainer import Unlearner
 
 _STAYS_OWED = (
@@ -136,7 +137,8 @@ def _carry_out_jobs(
         owe(ledger, model_file, given, plan.source.digest)
     try:
         for job in plan.jobs:
-            unsaved = _unlearned(unlearner, job, plan.method, plan.policy)
+            with telling(f"{plan.method.name} unlearns"):
+                unsaved = _unlearned(unlearner, job, plan)
             unsaved = with_duties(
                 unsaved, plan.method, plan.policy, ledger.rows(), here_of(ledger, model_file, unsaved)
             )
@@ -163,17 +165,20 @@ def _take_back(ledger: Ledger, model_file: str | Path, given: Sequence[Mapping[s
     return True
 
 
-def _unlearned(unlearner: Unlearner, job: Job, method: UnlearnMethod, policy: Policy | None) -> Unsaved:
+def _unlearned(unlearner: Unlearner, job: Job, plan: Plan) -> Unsaved:
     """Let the model forget what it knows of a job, and return what is to be recorded of all of it."""
     assert unlearner.dataset is not None
     if job.known:
-        look = Look(unlearner, job.known) if policy is not None else None
-        unlearner.unlearn(job.known, method, "all")
+        # Of several jobs each finds its rows among those that the ones before it left.
+        alone = plan.withdrawal if len(plan.jobs) == 1 else None
+        withdrawal = alone or job.known.resolve(unlearner.dataset.interactions(), "all")
+        look = Look(unlearner, withdrawal) if plan.policy is not None else None
+        unlearner.unlearn(withdrawal, plan.method, "all")
         last = unlearner.unsaved[-1]
         if look is not None:
             last = replace(last, entry={**last.entry, "refit": look.after()})
     else:
-        last = recorded_only(unlearner, unlearner.dataset, method.name)
+        last = recorded_only(unlearner, unlearner.dataset, plan.method.name)
     return replace(last, request=job.request, unnamed=job.unnamed, catches_up=job.origin == "ledger")
 
 
@@ -186,7 +191,8 @@ def _plan(model_file: str | Path, given: dict[str, Any], session: LedgerSession)
         raise ConfigError(
             "a trained model unlearns with withdraw_scope=all; scope train is for comparisons, without --model_file"
         )
-    config, model, dataset = load_for_withdrawal(model_file, given, session)
+    with telling("reading the model and its data"):
+        config, model, dataset = load_for_withdrawal(model_file, given, session)
     method = _method(config, model, dataset, given)
     policy = read_policy(config["policy"])
     if policy is not None and policy.relearns and "relearn" not in method.fulfils:

@@ -28,7 +28,7 @@ def read_arguments(
         {'explain': 'SCIF', 'withdraw_alpha': '5'}
     """
     given: dict[str, str] = {}
-    for argument in _joined(argv):
+    for argument in joined(argv):
         key, equals, value = argument.removeprefix("--").partition("=")
         if not argument.startswith("--") or not equals or not key:
             hint = f" did you mean --{key}=...?" if argument.startswith("--") else suggest(argument, list(words))
@@ -49,10 +49,10 @@ def written(values: Mapping[str, object]) -> list[str]:
     return [f"--{key}={value}" for key, value in values.items()]
 
 
-def _joined(arguments: Sequence[str]) -> list[str]:
+def joined(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with ``--key value`` written as ``--key=value``.
 
-    >>> _joined(["--explain", "SCIF", "--alpha=5"])
+    >>> joined(["--explain", "SCIF", "--alpha=5"])
     ['--explain=SCIF', '--alpha=5']
     """
     joined: list[str] = []

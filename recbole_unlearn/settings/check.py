@@ -100,7 +100,7 @@ def check_keys(given: Mapping[str, Any], internal: Iterable[str], listed: Iterab
         if key not in _keys_of_recboles_models() and _is_meant_otherwise(key, known):
             raise ConfigError(
                 f"unknown key {key!r};{suggest(key, known)} Known are RecBole's keys for {model_class.__name__} and those "
-                f"of `python run_unlearn.py --help`; in a script with flags of its own, give Config and run_unlearn argv=()."
+                f"of `run_unlearn.py --help=keys`; in a script with flags of its own, give Config and run_unlearn argv=()."
             )
     if unknown:
         logging.getLogger(__name__).warning(f"nothing in a run of {model_class.__name__} reads: {', '.join(unknown)}")

@@ -8,7 +8,7 @@ import pytest
 from recbole_unlearn import run_unlearn
 from recbole_unlearn.benchmark.runner import run_benchmark
 from recbole_unlearn.evaluator.page import render_page
-from recbole_unlearn.evaluator.report import render
+from recbole_unlearn.evaluator.text import render
 from recbole_unlearn.exceptions import ConfigError
 
 

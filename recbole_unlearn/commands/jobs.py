@@ -1,4 +1,4 @@
-"""The jobs of the entry point beside the comparison, each of which stands alone."""
+"""The commands of an operator: withdraw, what follows, audit, purge, verify, readmit, undo."""
 
 from __future__ import annotations
 
@@ -6,25 +6,17 @@ import os
 import sys
 from typing import Any
 
-from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.settings.yaml_files import read_yaml
+from recbole_unlearn.terminal.layout import files_written
 
 
-def run(given: dict[str, str]) -> int:
-    """Run the job that the arguments name, with the keys of ``config_files``, and return the exit code."""
-    jobs = [name for name in JOBS if name in given]
-    if len(jobs) > 1:
-        raise ConfigError(f"{' and '.join('--' + name for name in jobs)} are jobs of their own; name one")
-    files = given.pop("config_files", "").replace(",", " ").split()
-    values = {**_from_files(files), **given}
-    target = values.pop(jobs[0])
-    return JOBS[jobs[0]](target, values)
-
-
-def _withdraw(model_file: str, values: dict[str, Any]) -> int:
+def withdraw(given: dict[str, str]) -> int:
+    """Withdraw from a trained model, and do what its policy wants at once."""
     from recbole_unlearn.production.duties import is_due_at_once
     from recbole_unlearn.production.withdraw import withdraw_from_model
 
+    values = _with_files(given)
+    model_file = values.pop("model_file")
     result = withdraw_from_model(model_file, dict(values))
     if "plan" in result:
         from recbole_unlearn.compare.dry_run import render_plan
@@ -35,11 +27,17 @@ def _withdraw(model_file: str, values: dict[str, Any]) -> int:
         return 0
     sys.stdout.write("\n".join(_lines_of(result)) + "\n")
     if any(map(is_due_at_once, result["withdrawals"])):
-        _carry_out_due(model_file, {key: value for key, value in values.items() if key != "withdraw"})
+        _follow_up(model_file, {key: value for key, value in values.items() if key != "withdraw"})
     return 0
 
 
-def _carry_out_due(model_file: str, values: dict[str, Any]) -> int:
+def carry_out_due(given: dict[str, str]) -> int:
+    """Do what the policy wants by now."""
+    values = _with_files(given)
+    return _follow_up(values.pop("carry_out_due"), values)
+
+
+def _follow_up(model_file: str, values: dict[str, Any]) -> int:
     from recbole_unlearn.production.follow_up import carry_out_due
 
     result = carry_out_due(model_file, values)
@@ -49,29 +47,32 @@ def _carry_out_due(model_file: str, values: dict[str, Any]) -> int:
     if done is not None:
         number = len({seq for served in done["carries_out"].values() for seq in served})
         sys.stdout.write(
-            f"{done['follows_up']}ed with {done['method']} in {done['seconds']:.3f} s for {number} withdrawals; receipt "
-            f"{result['receipt']}; saved in {model_file}\n"
+            f"{done['follows_up']}ed with {done['method']} in {done['seconds']:.3f} s for {number} withdrawals\n"
         )
     else:
         sys.stdout.write(f"nothing is due; {model_file} is as it was\n")
     if result["waits"]:
         sys.stdout.write(f"{result['waits']} withdrawals wait for a later time\n")
+    if done is not None:
+        sys.stdout.write(files_written([model_file, _receipt(result["receipt"])]) + "\n")
     return 0
 
 
-def _due(folder: str, values: dict[str, Any]) -> int:
+def due(given: dict[str, str]) -> int:
+    """List what must still be done."""
     from recbole_unlearn.production.follow_up import run_due
 
+    values = _with_files(given)
+    folder = values.pop("due")
     return run_due(folder, values, sys.stdout)
 
 
 def _lines_of(result: dict[str, Any]) -> list[str]:
     lines = []
-    for entry, receipt in zip(result["withdrawals"], result["receipts"], strict=True):
-        later = "" if os.path.exists(receipt) else " (not written yet; the next run does)"
+    for entry in result["withdrawals"]:
         lines.append(
             f"withdrawn with {entry['method']} in {entry['seconds']:.3f} s: {entry['users']} users, {entry['items']} items, "
-            f"{entry['pairs']} interactions ({entry['rows']} training rows); receipt {receipt}{later}"
+            f"{entry['pairs']} interactions ({entry['rows']} training rows)"
         )
         if entry["approximate"]:
             lines.append("approximate: " + str(entry["report"].get("approximate")))
@@ -92,42 +93,62 @@ def _lines_of(result: dict[str, Any]) -> list[str]:
     return [
         *lines,
         f"RECORDED in {result['ledger']}, for good: what was withdrawn stays out of this data set",
-        f"saved in {result['model_file']}",
+        files_written([result["model_file"], *map(_receipt, result["receipts"])]),
     ]
 
 
-def _audit(folder: str, values: dict[str, Any]) -> int:
+def _receipt(path: str) -> str:
+    return path if os.path.exists(path) else f"{path} (not written yet; the next run does)"
+
+
+def audit(given: dict[str, str]) -> int:
+    """Search folders for those who withdrew."""
     from recbole_unlearn.production.audit import run_audit
 
+    values = _with_files(given)
+    folder = values.pop("audit")
     return run_audit(folder, values, sys.stdout)
 
 
-def _purge(folder: str, values: dict[str, Any]) -> int:
+def purge(given: dict[str, str]) -> int:
+    """Rewrite or delete what an audit finds."""
     from recbole_unlearn.production.purging.run import run_purge
 
+    values = _with_files(given)
+    folder = values.pop("purge")
     return run_purge(folder, values, sys.stdout)
 
 
-def _verify(folder: str, values: dict[str, Any]) -> int:
+def verify(given: dict[str, str]) -> int:
+    """Check ledgers, receipts and models."""
     from recbole_unlearn.production.verify import run_verify
 
+    values = _with_files(given)
+    folder = values.pop("verify")
     return run_verify(folder, values, sys.stdout)
 
 
-def _readmit(request: str, values: dict[str, Any]) -> int:
+def readmit(given: dict[str, str]) -> int:
+    """Let users come back by their consent."""
     from recbole_unlearn.production.consent import readmit
 
+    values = _with_files(given)
+    request = values.pop("readmit")
     result = readmit(request, values)
     sys.stdout.write(
-        f"readmitted {result['users']} users by their consent; receipt {result['receipt']}\n"
+        f"readmitted {result['users']} users by their consent\n"
         f"RECORDED in {result['ledger']}: rows that are delivered from now on are used, those that were withdrawn stay out\n"
+        f"{files_written([str(result['receipt'])])}\n"
     )
     return 0
 
 
-def _undo(model_file: str, values: dict[str, Any]) -> int:
+def undo(given: dict[str, str]) -> int:
+    """Cancel a request that a crash left unfinished."""
     from recbole_unlearn.production.consent import undo
 
+    values = _with_files(given)
+    model_file = values.pop("undo")
     result = undo(model_file, values)
     taken_back = result["taken_back"]
     if result["finished"]:
@@ -140,20 +161,9 @@ def _undo(model_file: str, values: dict[str, Any]) -> int:
     return 0
 
 
-def _from_files(files: list[str]) -> dict[str, Any]:
+def _with_files(given: dict[str, str]) -> dict[str, Any]:
+    """Return the keys that were given with those of ``config_files``, over which they win."""
     values: dict[str, Any] = {}
-    for file in files:
+    for file in given.get("config_files", "").replace(",", " ").split():
         values.update(read_yaml(file))
-    return values
-
-
-JOBS = {
-    "model_file": _withdraw,
-    "due": _due,
-    "carry_out_due": _carry_out_due,
-    "audit": _audit,
-    "purge": _purge,
-    "verify": _verify,
-    "readmit": _readmit,
-    "undo": _undo,
-}
+    return {**values, **{key: value for key, value in given.items() if key != "config_files"}}
