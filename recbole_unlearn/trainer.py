@@ -19,7 +19,6 @@ from recbole_unlearn.checkpoints.best import train_until_best
 from recbole_unlearn.checkpoints.record import Unsaved, carried_out
 from recbole_unlearn.checkpoints.save import save_model
 from recbole_unlearn.checkpoints.trainer import CheckpointTrainer
-from recbole_unlearn.checkpoints.weights import model_digest
 from recbole_unlearn.config import with_seed as with_seed
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.ledgers import LedgerSession
@@ -33,7 +32,9 @@ from recbole_unlearn.lineage.store import SeenFile
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.negatives import check_negatives, sampled_negatives
 from recbole_unlearn.methods.plugins import get_method
+from recbole_unlearn.model.find import on_rows
 from recbole_unlearn.model.own import check_own_model
+from recbole_unlearn.model.weights import model_digest
 from recbole_unlearn.shards.shard_trainer import ShardTrainer
 
 
@@ -143,6 +144,7 @@ class Unlearner(CheckpointTrainer):
         if not isinstance(method, UnlearnMethod):
             method = get_method(self.config, method)
         check_negatives(self.config, method)
+        method.check_class(self.config.model_class)
         if method.needs_adapter:
             check_own_model(self.model)
         return self.dataset, method
@@ -180,7 +182,7 @@ class Unlearner(CheckpointTrainer):
         self._view = remaining
         self.model = outcome.model
         if "nothing_to_do" not in outcome.diagnostics:
-            self._forget_the_way_here()
+            self.forget_the_way_here()
         assert withdrawal is not None
         return withdrawal, outcome, before
 
@@ -203,7 +205,13 @@ class Unlearner(CheckpointTrainer):
             items_before=dataset.withdrawn_items,
             weight_decay=float(self.config["weight_decay"] or 0.0),
             train=lambda model=None, epochs=None, seed=None: (
-                train_model(with_seed(self.config, seed), remaining(), model, epochs, type(self)).model
+                train_model(
+                    with_seed(self.config, seed),
+                    remaining(),
+                    on_rows(self.config, model, remaining()),
+                    epochs,
+                    type(self),
+                ).model
             ),
             epochs=self.epochs,
             train_until_best=lambda *model, **how: train_until_best(
@@ -212,12 +220,6 @@ class Unlearner(CheckpointTrainer):
             shard_trainer=lambda: ShardTrainer(self.config, remaining(), type(self), alone),
             setting=self.config.__getitem__,
         )
-
-    def _forget_the_way_here(self) -> None:
-        """Drop what training kept beside the parameters: moments and gradients of withdrawn rows, and the old checkpoint."""
-        self.model.zero_grad(set_to_none=True)
-        self.optimizer = self._build_optimizer()
-        self.stale_model_file = self.saved_model_file
 
     @taking_turns
     def save(

@@ -11,7 +11,6 @@ import torch
 from recbole.utils import init_seed
 
 from recbole_unlearn.checkpoints.model_file import BROKEN, anchor_of, read_model_file
-from recbole_unlearn.checkpoints.weights import as_tensors, is_other, lasting, model_weights, split_weights
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.after import datasets_of_model, split_settings
 from recbole_unlearn.data.dataset import WithdrawalDataset
@@ -23,7 +22,9 @@ from recbole_unlearn.lineage.ledger import Ledger, Tombstones
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.splits import kept_splits
 from recbole_unlearn.lineage.store import SeenFile
-from recbole_unlearn.model.find import check_trainer, get_model
+from recbole_unlearn.model.find import get_model
+from recbole_unlearn.model.trainers import check_trainer
+from recbole_unlearn.model.weights import as_tensors, is_other, lasting, model_weights, split_weights
 
 _TRIES = 5
 _Loaded = tuple[Config, Any, WithdrawalDataset]

@@ -7,10 +7,10 @@ from typing import Any
 
 from recbole.config import Config as RecBoleConfig
 
-from recbole_unlearn.checkpoints.weights import as_tensors, lasting, model_weights
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
 from recbole_unlearn.lineage.digest import weights_digest
+from recbole_unlearn.model.weights import as_tensors, lasting, model_weights
 from recbole_unlearn.settings.values import as_python
 from recbole_unlearn.version import __version__
 

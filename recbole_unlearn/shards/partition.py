@@ -48,6 +48,7 @@ def partition(rows: Interactions, kind: str, shards: int, seed: int) -> np.ndarr
     if kind == "random":
         users, items = token_keys(rows.user_tokens, seed)[rows.users], token_keys(rows.item_tokens, seed)[rows.items]
         return (row_keys(users, items) % np.uint64(shards)).astype(np.int64)
+    check_points(rows, kind, shards)
     user_vectors, item_vectors = similarity(rows, seed)
     if kind == "interaction":
         weights = np.ones(len(rows.users), dtype=np.int64)
@@ -55,6 +56,19 @@ def partition(rows: Interactions, kind: str, shards: int, seed: int) -> np.ndarr
     ids, vectors = (rows.users, user_vectors) if kind == "user" else (rows.items, item_vectors)
     present, place, weights = np.unique(ids, return_inverse=True, return_counts=True)
     return balanced_clusters([vectors], [present], weights, shards, seed)[place]
+
+
+def check_points(rows: Interactions, kind: str, shards: int) -> None:
+    """Refuse more shards than there are users, items or rows to put into them.
+
+    Raises:
+        ConfigError: There are more.
+    """
+    whole = {"user": rows.users, "item": rows.items}
+    points = len(np.unique(whole[kind])) if kind in whole else len(rows.users)
+    if points < shards:
+        named = f"{kind}s" if kind in whole else "training rows"
+        raise ConfigError(f"{points} {named} cannot fill {shards} shards; lower shard_count to {points} or less")
 
 
 def similarity(rows: Interactions, seed: int, dims: int = _DIMS) -> tuple[np.ndarray, np.ndarray]:
