@@ -195,6 +195,11 @@ class Unlearner(CheckpointTrainer):
         alone: bool,
     ) -> UnlearnContext:
         """Return what a method works with."""
+
+        def train(model: Any = None, epochs: int | None = None, seed: int | None = None) -> Any:
+            moved = on_rows(self.config, model, remaining())
+            return train_model(with_seed(self.config, seed), remaining(), moved, epochs, type(self)).model
+
         return UnlearnContext(
             model=self.model,
             rows=rows,
@@ -204,15 +209,7 @@ class Unlearner(CheckpointTrainer):
             withdrawn_before=self.withdrawn_users,
             items_before=dataset.withdrawn_items,
             weight_decay=float(self.config["weight_decay"] or 0.0),
-            train=lambda model=None, epochs=None, seed=None: (
-                train_model(
-                    with_seed(self.config, seed),
-                    remaining(),
-                    on_rows(self.config, model, remaining()),
-                    epochs,
-                    type(self),
-                ).model
-            ),
+            train=train,
             epochs=self.epochs,
             train_until_best=lambda *model, **how: train_until_best(
                 self.config, remaining(), type(self), *model, **how

@@ -1,4 +1,4 @@
-"""Models of RecBole without an adapter, or with a trainer of their own: what can work with them works, the rest is refused."""
+"""Models of RecBole without an adapter, or with a trainer of their own: what can work works, the rest is refused."""
 
 import sys
 import types

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from recbole.evaluator.register import metric_information
-from recbole.utils import init_seed
+from recbole.utils import EvaluatorType, init_seed
 from torch.nn.utils.clip_grad import clip_grad_norm_
 
 from recbole_unlearn.config import Config
@@ -136,27 +135,15 @@ def not_withdrawn_yet(ledger: Ledger | None, request: WithdrawalRequest) -> With
 
 
 def check_lists(config: Config, data: WithdrawalDataset) -> None:
-    """Refuse lists longer than the catalogue, and metrics that ask for counts which only a training leaves behind."""
+    """Refuse lists longer than the catalogue; metrics of scores and labels have no lists."""
     n_items = data.item_num - 1
-    if max(config["topk"]) > n_items:
+    if config["eval_type"] == EvaluatorType.RANKING and max(config["topk"]) > n_items:
         raise ConfigError(f"topk is {config['topk']}; the data set has {n_items} items: allowed are 1 to {n_items}")
-    counting = [
-        name for name in config["metrics"] if any(n.startswith("data.") for n in metric_information[name.lower()])
-    ]
-    if counting:
-        raise ConfigError(
-            f"metrics names {', '.join(counting)}, which run_unlearn does not compute: it evaluates by group of users; "
-            f"leave them out, and name such as NDCG, Hit, Recall, Precision, MRR, MAP"
-        )
 
 
 def _check_split(config: Config, data: WithdrawalDataset) -> None:
     """Refuse an evaluation that leaves nothing to compare."""
     arguments = config["eval_args"]
-    if arguments["mode"]["test"] != "full":
-        raise ConfigError(
-            f"eval_args: mode is {arguments['mode']['test']!r}; run_unlearn ranks all items: set mode to 'full'"
-        )
     try:
         parts = data.build()
     except InputError:

@@ -15,6 +15,7 @@ import psutil
 import tabulate
 import torch
 
+from recbole_unlearn.evaluator.notes import how_evaluated, notes_of_utility
 from recbole_unlearn.evaluator.verdict import judged, notes_of_refit, notes_of_shadows, notes_of_verdict, power_of_refit
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.version import __version__
@@ -102,7 +103,8 @@ def render(report: Mapping[str, Any]) -> str:
     """Return the table of the three principles, methods as rows."""
     request = report["request"]
     drawn = f", {request['sample']}@{request['alpha']:g}" if request["alpha"] is not None else ""
-    headers = [header.format(headline=report["headline"].upper()) for header in _HEADERS]
+    better = "↑" if report.get("headline_bigger", True) else "↓"
+    headers = [header.format(headline=report["headline"].upper(), better=better) for header in _HEADERS]
     cells = table_rows(report)
     table = tabulate.tabulate(cells, headers=headers, tablefmt="simple", disable_numparse=True, colalign=_ALIGN)
     lines = [
@@ -124,7 +126,7 @@ _HEADERS = (
     "P2 time\n(s) ↓",
     "speed-\nup ↑",
     "peak\n(MB) ↓",
-    "P3 {headline}\nretained ↑",
+    "P3 {headline}\nretained {better}",
     "of\nRetrain",
     "\nwithdrawn",
     "of\nPop → 1",
@@ -160,9 +162,8 @@ def table_rows(report: Mapping[str, Any]) -> list[list[str]]:
 
 def notes_of(report: Mapping[str, Any]) -> list[str]:
     """Return what must be read with the table."""
-    notes = [
-        "P1: 1 remembers the withdrawn rows, .5 does not. P3: retained users, full ranking, retained history masked."
-    ]
+    notes = [f"P1: 1 remembers the withdrawn rows, .5 does not. P3: retained users, {how_evaluated(report)}."]
+    notes += notes_of_utility(report)
     notes += [
         "Withdrawn users are served as users never seen: popularity is the aim, above it is memory, far below is broken."
     ]
