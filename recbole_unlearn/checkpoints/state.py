@@ -41,6 +41,7 @@ def model_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict
             "key": getattr(dataset, "ledger_key", None),
             "read": dict(getattr(dataset, "rows_read", {})),
             "weights": weights_digest(state),
+            "class": f"{type(model).__module__}.{type(model).__qualname__}",
             "version": __version__,
         },
     }

@@ -37,7 +37,7 @@ def get_model(model_name: str) -> type:
     try:
         return recbole_get_model(model_name)
     except (ValueError, AttributeError, ImportError) as error:
-        known = _recboles_models()
+        known = recboles_models()
         if model_name in known:
             raise ConfigError(f"model {model_name!r} cannot be imported: {error}") from error
         raise ConfigError(
@@ -58,7 +58,7 @@ def on_rows(config: Any, model: Any, dataset: Any) -> Any:
     return moved
 
 
-def _recboles_models() -> list[str]:
+def recboles_models() -> list[str]:
     """Read class names from the sources: importing every model would need every optional library of RecBole."""
     files = Path(recbole.model.__file__).parent.glob("*_recommender/*.py")
     return [name for file in files for name in re.findall(r"^class (\w+)\(", file.read_text("utf-8"), re.MULTILINE)]
