@@ -231,9 +231,9 @@ def test_a_data_set_from_r_is_stocks(make_config, tmp_path, data_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (HEAD + "ann-1f7a93@shop.de\ti1\tbob-5c20e8\n", "ValueError"),
-        ("ann-1f7a93@shop.de\ti1\t3\n", "not enough values to unpack"),
-        ("mail:ann-1f7a93@shop.de\ti1:x\t3:y\n", "a column in line 1 has an unknown type"),
+        (HEAD + "ann-1f7a93@shop.de\ti1\tbob-5c20e8\n", "is of type float, and some of its fields are no numbers"),
+        ("ann-1f7a93@shop.de\ti1\t3\n", "line 1 names no types"),
+        ("mail:ann-1f7a93@shop.de\ti1:x\t3:y\n", "column 1 of the 3 in line 1 has an unknown type or none"),
         ((HEAD + "\u00fc-1f7a93\ti1\t3\n").encode("latin-1"), "no utf-8 at byte 41; set `encoding`"),
         (HEAD + "ann-1f7a93\ti1\t3\t\n", "line 1 has 3 names and the first rows have 4 and 0 fields"),
         (HEAD + '"ann-1f7a93"x\ti1\t3\n', "ParserError: text follows a closing quote;"),
