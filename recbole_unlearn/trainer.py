@@ -20,13 +20,12 @@ from recbole_unlearn.checkpoints.record import Unsaved, carried_out
 from recbole_unlearn.checkpoints.save import save_model
 from recbole_unlearn.checkpoints.trainer import CheckpointTrainer
 from recbole_unlearn.config import with_seed as with_seed
-from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.dataset import WithdrawalDataset, withdrawable
 from recbole_unlearn.data.ledgers import LedgerSession
 from recbole_unlearn.data.request import WithdrawalRequest, nothing_withdrawn
 from recbole_unlearn.data.utils import data_preparation
 from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
 from recbole_unlearn.evaluator.efficiency import Cost, measure
-from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.store import SeenFile
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
@@ -139,15 +138,14 @@ class Unlearner(CheckpointTrainer):
 
     def _ready(self, method: str | UnlearnMethod) -> tuple[WithdrawalDataset, UnlearnMethod]:
         """Return the data set and the method, or refuse them before anything is done."""
-        if self.dataset is None:
-            raise ConfigError("the Unlearner does not know its data set; pass `dataset`, what create_dataset returned")
+        dataset = withdrawable(self.dataset)
         if not isinstance(method, UnlearnMethod):
             method = get_method(self.config, method)
         check_negatives(self.config, method)
         method.check_class(self.config.model_class)
         if method.needs_adapter:
             check_own_model(self.model)
-        return self.dataset, method
+        return dataset, method
 
     def _unlearn_timed(
         self,
@@ -258,12 +256,15 @@ def train_model(
         dataset: The data set.
         model: The model to train further; a new one by default.
         epochs: Epochs; those of the config by default.
-        trainer: Class of the trainer; one of your own extends ``Unlearner``, and every method that trains uses it too.
+        trainer: Class of the trainer; one of your own extends ``Unlearner`` or RecBole's ``Trainer``, and every method that
+            trains uses it too.
     """
     train_data, valid_data, _ = data_preparation(config, dataset)
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
     if model is None:
         model = config.model_class(config, train_data._dataset).to(config["device"])
+    if not issubclass(trainer, Unlearner):
+        trainer = type(f"Unlearning{trainer.__name__}", (Unlearner, trainer), {"__module__": trainer.__module__})
     unlearner: Unlearner = trainer(config, model, dataset)
     unlearner.epochs = epochs or unlearner.epochs
     with tempfile.TemporaryDirectory() as folder:

@@ -126,6 +126,23 @@ class WithdrawalDataset(RememberingDataset):
         return view
 
 
+def withdrawable(dataset: Any) -> WithdrawalDataset:
+    """Return a data set from which rows can be withdrawn.
+
+    Raises:
+        ConfigError: It is none, or another class.
+    """
+    if isinstance(dataset, WithdrawalDataset):
+        return dataset
+    if dataset is None:
+        raise ConfigError("the Unlearner does not know its data set; pass `dataset`, what create_dataset returned")
+    raise ConfigError(
+        f"the data set is a {type(dataset).__name__}, from which no rows can be withdrawn; make it by "
+        f"recbole_unlearn.data.create_dataset, or let a class of your own extend recbole_unlearn.data.dataset."
+        f"WithdrawalDataset in the place of RecBole's Dataset"
+    )
+
+
 def _check_order(dataset: Dataset) -> None:
     """Refuse an order by time where no times are loaded."""
     field, loaded = dataset.time_field, dataset.config["load_col"]
