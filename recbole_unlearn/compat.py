@@ -59,10 +59,17 @@ def _is_trusted(path: object) -> bool:
 
 
 def _restore_numpy_names() -> None:
-    """numpy 2 dropped names that RecBole (``float_``, ``unicode_``, ...) and ray 2.6.3 (``bool8``) read."""
+    """numpy dropped names that RecBole (``bool``, ``float_``, ``unicode_``, ...) and ray 2.6.3 (``bool8``) read."""
     import numpy as np
 
-    old = {"bool8": np.bool_, "complex_": np.complex128, "float": np.float64, "float_": np.float64, "unicode_": np.str_}
+    old = {
+        "bool": np.bool_,
+        "bool8": np.bool_,
+        "complex_": np.complex128,
+        "float": np.float64,
+        "float_": np.float64,
+        "unicode_": np.str_,
+    }
     for name, value in old.items():
         if name not in vars(np):
             setattr(np, name, value)
@@ -183,7 +190,25 @@ def _search_with_todays_generator(module: types.ModuleType) -> None:
     vars(module)["np"] = seen
 
 
+def _keep_what_is_no_tensor(module: types.ModuleType) -> None:
+    """RecBole 1.2.1 asks the numbers that ItemCoverage, GiniIndex and such need for ``cpu()``, which tensors alone have."""
+    stock = module.Collector.get_data_struct
+
+    def get_data_struct(self: Any) -> Any:
+        held = self.data_struct._data_dict
+        numbers = {name: value for name, value in held.items() if not hasattr(value, "cpu")}
+        for name in numbers:
+            del held[name]
+        told = stock(self)
+        held.update(numbers)
+        told._data_dict.update(numbers)
+        return told
+
+    module.Collector.get_data_struct = get_data_struct
+
+
 _PATCHES: dict[str, Callable[[types.ModuleType], None]] = {
+    "recbole.evaluator.collector": _keep_what_is_no_tensor,
     "recbole.trainer.trainer": _use_our_torch,
     "recbole.model.general_recommender.neumf": _use_our_torch,
     "recbole.trainer.hyper_tuning": _search_with_todays_generator,

@@ -18,22 +18,22 @@ from recbole_unlearn.checkpoints.best import train_until_best
 from recbole_unlearn.checkpoints.record import Unsaved, carried_out
 from recbole_unlearn.checkpoints.save import save_model
 from recbole_unlearn.checkpoints.trainer import CheckpointTrainer
-from recbole_unlearn.checkpoints.weights import model_digest
 from recbole_unlearn.config import with_seed as with_seed
-from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.dataset import WithdrawalDataset, withdrawable
 from recbole_unlearn.data.ledgers import LedgerSession
 from recbole_unlearn.data.request import WithdrawalRequest, nothing_withdrawn
 from recbole_unlearn.data.utils import data_preparation
 from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
 from recbole_unlearn.evaluator.efficiency import Cost, measure
-from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.store import SeenFile
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.negatives import check_negatives, sampled_negatives
 from recbole_unlearn.methods.plugins import get_method
+from recbole_unlearn.model.find import on_rows
 from recbole_unlearn.model.own import check_own_model
 from recbole_unlearn.model.untrained import Untrained
+from recbole_unlearn.model.weights import model_digest
 from recbole_unlearn.shards.shard_trainer import ShardTrainer
 
 
@@ -138,14 +138,14 @@ class Unlearner(CheckpointTrainer):
 
     def _ready(self, method: str | UnlearnMethod) -> tuple[WithdrawalDataset, UnlearnMethod]:
         """Return the data set and the method, or refuse them before anything is done."""
-        if self.dataset is None:
-            raise ConfigError("the Unlearner does not know its data set; pass `dataset`, what create_dataset returned")
+        dataset = withdrawable(self.dataset)
         if not isinstance(method, UnlearnMethod):
             method = get_method(self.config, method)
         check_negatives(self.config, method)
+        method.check_class(self.config.model_class)
         if method.needs_adapter:
             check_own_model(self.model)
-        return self.dataset, method
+        return dataset, method
 
     def _unlearn_timed(
         self,
@@ -182,7 +182,7 @@ class Unlearner(CheckpointTrainer):
         self._view = remaining
         self.model = outcome.model
         if "nothing_to_do" not in outcome.diagnostics:
-            self._forget_the_way_here()
+            self.forget_the_way_here()
         assert withdrawal is not None
         return withdrawal, outcome, before
 
@@ -195,6 +195,11 @@ class Unlearner(CheckpointTrainer):
         alone: bool,
     ) -> UnlearnContext:
         """Return what a method works with."""
+
+        def train(model: Any = None, epochs: int | None = None, seed: int | None = None) -> Any:
+            moved = on_rows(self.config, model, remaining())
+            return train_model(with_seed(self.config, seed), remaining(), moved, epochs, type(self)).model
+
         return UnlearnContext(
             model=self.model,
             rows=rows,
@@ -204,9 +209,7 @@ class Unlearner(CheckpointTrainer):
             withdrawn_before=self.withdrawn_users,
             items_before=dataset.withdrawn_items,
             weight_decay=float(self.config["weight_decay"] or 0.0),
-            train=lambda model=None, epochs=None, seed=None: (
-                train_model(with_seed(self.config, seed), remaining(), model, epochs, type(self)).model
-            ),
+            train=train,
             epochs=self.epochs,
             train_until_best=lambda *model, **how: train_until_best(
                 self.config, remaining(), type(self), *model, **how
@@ -214,12 +217,6 @@ class Unlearner(CheckpointTrainer):
             shard_trainer=lambda: ShardTrainer(self.config, remaining(), type(self), alone),
             setting=self.config.__getitem__,
         )
-
-    def _forget_the_way_here(self) -> None:
-        """Drop what training kept beside the parameters: moments and gradients of withdrawn rows, and the old checkpoint."""
-        self.model.zero_grad(set_to_none=True)
-        self.optimizer = self._build_optimizer()
-        self.stale_model_file = self.saved_model_file
 
     @taking_turns
     def save(
@@ -261,11 +258,11 @@ def train_model(
         dataset: The data set.
         model: The model to train further, or an ``Untrained`` one; a new one by default.
         epochs: Epochs; those of the config by default.
-        trainer: Class of the trainer; one of your own extends ``Unlearner``, and every method that trains uses it too.
+        trainer: Class of the trainer, also of every method that trains; yours extends ``Unlearner`` or RecBole's ``Trainer``.
     """
     train_data, valid_data, _ = data_preparation(config, dataset)
     made = model if isinstance(model, Untrained) else Untrained.of(config, train_data._dataset, model)
-    unlearner: Unlearner = trainer(config, made.ready(), dataset)
+    unlearner = _as_unlearner(trainer)(config, made.ready(), dataset)
     unlearner.epochs = epochs or unlearner.epochs
     with tempfile.TemporaryDirectory() as folder:
         unlearner.saved_model_file = os.path.join(folder, "best.pth")  # leaves no file behind, nor the optimizer in it
@@ -285,15 +282,22 @@ def train_for_method(
         dataset: The data set.
         method: Name of a method or an instance.
         saved: Whether finished shards are kept in ``checkpoint_dir``, so that a run that was cut off goes on.
-        trainer: Class of the trainer of shards and aggregator; one of your own extends ``Unlearner``.
+        trainer: Class of the trainer of shards and aggregator; yours extends ``Unlearner`` or RecBole's ``Trainer``.
 
     Returns:
         An Unlearner whose model is a ``ShardEnsemble``; None for a method that unlearns from ``train_model``'s model.
     """
     if not isinstance(method, UnlearnMethod):
         method = get_method(config, method)
-    model = method.learn(ShardTrainer(config, dataset, trainer, saved=saved))
-    return None if model is None else trainer(config, model, dataset)
+    model = method.learn(ShardTrainer(config, dataset, _as_unlearner(trainer), saved=saved))
+    return None if model is None else _as_unlearner(trainer)(config, model, dataset)
+
+
+def _as_unlearner(trainer: type) -> type[Unlearner]:
+    own = {"__module__": trainer.__module__}
+    return (
+        trainer if issubclass(trainer, Unlearner) else type(f"Unlearning{trainer.__name__}", (Unlearner, trainer), own)
+    )
 
 
 learn = train_for_method  # its name before

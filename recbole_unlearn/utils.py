@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from recbole.trainer import TraditionalTrainer, Trainer
+from recbole.trainer import NCLTrainer, RecVAETrainer, TraditionalTrainer, Trainer
 from recbole.utils import get_trainer as recbole_get_trainer
 
 from recbole_unlearn.methods.plugins import get_method
@@ -13,11 +13,11 @@ __all__ = ["get_method", "get_model", "get_trainer"]
 
 
 def get_trainer(model_type: Any, model_name: str) -> type:
-    """Return the trainer class: ``Unlearner`` where RecBole has its plain ``Trainer``, or that with one epoch, else its own.
+    """Return the trainer class: ``Unlearner`` where it trains as RecBole's class does, else RecBole's.
 
     >>> from recbole.utils import ModelType
     >>> get_trainer(ModelType.GENERAL, "NeuMF").__name__
     'Unlearner'
     """
     stock = recbole_get_trainer(model_type, model_name)
-    return Unlearner if stock in (Trainer, TraditionalTrainer) else stock
+    return Unlearner if stock in (Trainer, TraditionalTrainer, NCLTrainer, RecVAETrainer) else stock

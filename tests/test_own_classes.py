@@ -10,13 +10,16 @@ from recbole.model.general_recommender.lightgcn import LightGCN as StockLightGCN
 from torch import nn
 from torch.nn import functional
 
-from recbole_unlearn import Unlearner, WithdrawalRequest, run_unlearn, train_model
+from recbole_unlearn import Unlearner, WithdrawalRequest, load_data_and_model, run_unlearn, train_model
+from recbole_unlearn.cli import main
 from recbole_unlearn.compare.preflight import _try_model
 from recbole_unlearn.data import create_dataset
-from recbole_unlearn.exceptions import UnsupportedModelError
+from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError
 from recbole_unlearn.model.lightgcn import LightGCN
 from recbole_unlearn.model.neumf import NeuMF
+from recbole_unlearn.production.withdraw import withdraw_from_model
 from recbole_unlearn.trainer import train_for_method
+from tests.conftest import python
 
 SMALL = {"epochs": 2, "embedding_size": 8}
 ASKED = WithdrawalRequest.users(["u1"])
@@ -157,3 +160,73 @@ def test_a_run_tries_a_model_as_recbole_trains_it(model, keys, make_config):
     config = make_config(model, **SMALL, **keys)
     _try_model(config, create_dataset(config), by_adapter=False)
     train_model(config, create_dataset(config))
+
+
+def test_a_file_of_a_class_of_ones_own_comes_back_with_the_class(make_config):
+    config = make_config(Biased, **SMALL)
+    trained = train_model(config, create_dataset(config))
+    trained.save("mine.pth")
+    with pytest.raises(ConfigError, match="no class is imported because a file names it; give it in a script"):
+        load_data_and_model("mine.pth")
+    with pytest.raises(ConfigError, match="of the model 'Biased', not of 'Cosine'"):
+        load_data_and_model("mine.pth", model=Cosine)
+    config, model, dataset, *_ = load_data_and_model("mine.pth", model=Biased)
+    assert type(model) is Biased
+    assert all(torch.equal(value, trained.model.state_dict()[name]) for name, value in model.state_dict().items())
+    Unlearner(config, model, dataset).unlearn(ASKED, "Retrain", scope="train")
+
+
+def test_a_class_that_has_the_name_of_recboles_is_not_taken_for_it(make_config):
+    own = type("BPR", (Cosine,), {"__module__": __name__})
+    config = make_config(own, **SMALL)
+    train_model(config, create_dataset(config)).save("mine.pth")
+    with pytest.raises(ConfigError, match="'BPR', a class of somebody's own"):
+        load_data_and_model("mine.pth")
+    assert type(load_data_and_model("mine.pth", model=own)[1]) is own
+
+
+def test_a_class_of_ones_own_is_withdrawn_from_in_a_script_and_refused_by_the_command(make_config, data_path, capsys):
+    config = make_config(Mine, **SMALL)
+    train_model(config, create_dataset(config)).save("mine.pth")
+    Path("who.csv").write_text("user_id\nu1\n")
+    before = Path("mine.pth").read_bytes()
+    assert main(["--model_file=mine.pth", "--withdraw=who.csv", "--methods=SCIF", "--ledger_dir=own"]) == 2
+    assert "is of 'Mine', a class of somebody's own" in capsys.readouterr().err
+    assert Path("mine.pth").read_bytes() == before
+    keys = {"model": Mine, "withdraw": "who.csv", "methods": ["SCIF"], "ledger_dir": "own"}
+    told = withdraw_from_model("mine.pth", keys)
+    assert [entry["users"] for entry in told["withdrawals"]] == [1]
+    assert type(load_data_and_model("mine.pth", config_dict={"ledger_dir": "own"}, model=Mine)[1]) is Mine
+
+
+SCRIPT = """
+import sys
+import recbole_unlearn
+from recbole.config import Config
+from recbole.data import create_dataset, data_preparation
+from recbole.model.general_recommender import BPR
+from recbole.trainer import Trainer
+from recbole.utils import init_seed
+from recbole_unlearn import load_data_and_model
+
+class OfTheScript(BPR):
+    pass
+
+if sys.argv[1] == "train":
+    config = Config(OfTheScript, "tiny", config_dict={"data_path": sys.argv[2], "epochs": 1, "embedding_size": 8})
+    init_seed(config["seed"], config["reproducibility"])
+    train, valid, _ = data_preparation(config, create_dataset(config))
+    trainer = Trainer(config, OfTheScript(config, train._dataset))
+    trainer.saved_model_file = "stock.pth"
+    trainer.fit(train, valid)
+else:
+    sys.argv = sys.argv[:1]
+    print(type(load_data_and_model("stock.pth", trust_checkpoint=True)[1]).__name__)
+"""
+
+
+def test_a_stock_file_of_a_scripts_class_is_loaded_there_and_elsewhere_the_error_says_what_to_do(data_path, tmp_path):
+    python(SCRIPT, "train", data_path, folder=tmp_path)
+    assert python(SCRIPT, "load", folder=tmp_path).splitlines()[-1] == "OfTheScript"
+    with pytest.raises(ConfigError, match="load it in a script that defines them in the same module"):
+        load_data_and_model(tmp_path / "stock.pth", trust_checkpoint=True)

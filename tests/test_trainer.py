@@ -15,7 +15,8 @@ from recbole_unlearn.utils import get_model, get_trainer
 def test_get_trainer_is_the_unlearner(make_config):
     config = make_config()
     assert get_trainer(config["MODEL_TYPE"], "NeuMF") is Unlearner
-    assert get_trainer(config["MODEL_TYPE"], "NCL").__name__ == "NCLTrainer"
+    assert get_trainer(config["MODEL_TYPE"], "NCL") is Unlearner  # which trains it as RecBole does
+    assert get_trainer(config["MODEL_TYPE"], "RaCT").__name__ == "RaCTTrainer"
 
 
 def test_fit_trains_as_recbole_does(make_config):

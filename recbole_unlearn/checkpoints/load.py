@@ -11,7 +11,6 @@ import torch
 from recbole.utils import init_seed
 
 from recbole_unlearn.checkpoints.model_file import BROKEN, anchor_of, read_model_file
-from recbole_unlearn.checkpoints.weights import as_tensors, is_other, lasting, model_weights, split_weights
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.after import datasets_of_model, split_settings
 from recbole_unlearn.data.dataset import WithdrawalDataset
@@ -23,7 +22,8 @@ from recbole_unlearn.lineage.ledger import Ledger, Tombstones
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.splits import kept_splits
 from recbole_unlearn.lineage.store import SeenFile
-from recbole_unlearn.model.find import check_trainer, get_model
+from recbole_unlearn.model.trainers import check_trainer
+from recbole_unlearn.model.weights import as_tensors, is_other, lasting, model_weights, split_weights
 
 _TRIES = 5
 _Loaded = tuple[Config, Any, WithdrawalDataset]
@@ -31,7 +31,10 @@ _Loaded = tuple[Config, Any, WithdrawalDataset]
 
 @taking_turns
 def load_data_and_model(
-    model_file: str | os.PathLike[str], trust_checkpoint: bool | None = None, config_dict: dict[str, Any] | None = None
+    model_file: str | os.PathLike[str],
+    trust_checkpoint: bool | None = None,
+    config_dict: dict[str, Any] | None = None,
+    model: type | None = None,
 ) -> tuple[Config, Any, WithdrawalDataset, Any, Any, Any]:
     """Load the config, the data and the model of a checkpoint, as RecBole's function of that name.
 
@@ -42,21 +45,25 @@ def load_data_and_model(
         trust_checkpoint: Whether a pickle may be loaded, which runs code; by default that key of ``config_dict``.
         config_dict: Keys that replace those of the checkpoint, such as ``data_path``. Only if ``dataset`` is among them may
             RecBole download a data set that is not there.
+        model: The class of the model, where it is one of your own.
 
     Returns:
         config, model, dataset, train_data, valid_data, test_data. ``Unlearner(config, model, dataset)`` unlearns from it.
 
     Raises:
         UntrustedFileError: The file is a pickle and nobody said that it is trusted.
-        ConfigError: The file is no checkpoint, or does not belong to the data set or model that was named.
+        ConfigError: The file is no checkpoint, does not belong to the data set or model that was named, or is of a class of
+            somebody's own that was not given.
         LedgerError: Rows were withdrawn from the data set that this model still remembers.
     """
     given = dict(config_dict or {})
     if trust_checkpoint is not None:
         given["trust_checkpoint"] = trust_checkpoint
+    if model is not None:
+        given["model"] = model
     with LedgerSession() as session:
-        config, model, dataset = _while_it_is_replaced(model_file, lambda: _load(model_file, given, session))
-    return config, model, dataset, *prepare_anew(config, dataset)
+        config, loaded, dataset = _while_it_is_replaced(model_file, lambda: _load(model_file, given, session))
+    return config, loaded, dataset, *prepare_anew(config, dataset)
 
 
 def _load(model_file: str | os.PathLike[str], given: dict[str, Any], session: LedgerSession) -> _Loaded:
@@ -236,7 +243,7 @@ def build_model(
         )
     init_seed(config["seed"], config["reproducibility"])
     try:
-        model = get_model(config["model"])(config, dataset.build()[0]).to(config["device"])
+        model = config.model_class(config, dataset.build()[0]).to(config["device"])
     except BROKEN as error:
         raise ConfigError(f"{str(model_file)!r}: its config gives no {config['model']}: {reason(error)}") from error
     stocks = lasting(checkpoint.get("other_parameter") or {})

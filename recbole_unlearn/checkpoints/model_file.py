@@ -16,6 +16,8 @@ from recbole_unlearn.config import Config
 from recbole_unlearn.exceptions import ConfigError, UnlearnError, reason
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
 from recbole_unlearn.lineage.place import safe_name
+from recbole_unlearn.model.find import recboles_models
+from recbole_unlearn.model.own import KNOWN_MODULES
 from recbole_unlearn.settings import presets
 from recbole_unlearn.settings.values import as_python
 
@@ -76,12 +78,13 @@ def read_model_file(model_file: str | os.PathLike[str], given: dict[str, Any]) -
     _check_model_name(model_file, saved["model"])
     _check_lineage(model_file, checkpoint)
     for name in ("model", "dataset"):
-        if given.get(name) not in (None, saved[name]):
+        named = getattr(given.get(name), "__name__", given.get(name))  # a class, or a name
+        if named not in (None, saved[name]):
             raise ConfigError(
-                f"{str(model_file)!r} is a checkpoint of the {name} {saved[name]!r}, not of {given[name]!r}; "
-                f"leave --{name} out"
+                f"{str(model_file)!r} is a checkpoint of the {name} {saved[name]!r}, not of {named!r}; leave --{name} out"
             )
-    config = _config(saved, given)
+    own = _own_class(model_file, checkpoint, saved["model"], given)
+    config = _config(saved, given if own is None else {**given, "model": own})
     config.of_stock_file = written is not saved  # who serves it reads RecBole's format
     return dict(checkpoint), config
 
@@ -92,14 +95,36 @@ def _check_model_name(model_file: str | os.PathLike[str], name: str) -> None:
         raise ConfigError(f"{str(model_file)!r}: its config names a model that is no name of a class")
 
 
-def config_of(model: str, dataset: str, values: Mapping[str, Any]) -> Config:
+def _own_class(
+    model_file: str | os.PathLike[str], checkpoint: Mapping[str, Any], name: str, given: Mapping[str, Any]
+) -> type | None:
+    """Return the class of a model of somebody's own: as given, or as a trusted pickle brought it; None for RecBole's models.
+
+    Raises:
+        ConfigError: The model is of a class that nobody gave.
+    """
+    if isinstance(given.get("model"), type):
+        return given["model"]
+    of_pickle = getattr(checkpoint["config"], "model_class", None)
+    made_of = checkpoint.get("lineage", {}).get("class") or getattr(of_pickle, "__module__", "recbole.")
+    if name in recboles_models() and str(made_of).startswith(KNOWN_MODULES):
+        return None
+    if isinstance(of_pickle, type):
+        return of_pickle
+    raise ConfigError(
+        f"{str(model_file)!r} is of {name!r}, a class of somebody's own, and no class is imported because a file names it; "
+        f"give it in a script: load_data_and_model(..., model={name}), or withdraw_from_model(..., {{'model': {name}, ...}})"
+    )
+
+
+def config_of(model: str | type, dataset: str, values: Mapping[str, Any]) -> Config:
     """Return a Config of these values alone: the arguments of the process are among them, or belong to another script."""
     return Config(model, dataset, config_dict=dict(values), argv=())
 
 
 def _config(saved: Mapping[str, Any], given: dict[str, Any]) -> Config:
     """Return our Config with the values of a saved one, where nothing else is given."""
-    model, name = saved["model"], saved["dataset"]
+    model, name = given.get("model") or saved["model"], saved["dataset"]
     folder = None if "data_path" in given else saved.get("data_path")
     asked = {key: value for key, value in given.items() if key not in ("model", "dataset")}
     if isinstance(folder, str):

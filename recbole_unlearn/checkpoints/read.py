@@ -21,7 +21,12 @@ def read_checkpoint(path: str | os.PathLike[str], device: Any, trusted: bool) ->
             checkpoint = torch.load(path, map_location=device, weights_only=not trusted)
     except FileNotFoundError as error:
         raise ConfigError(f"checkpoint {str(path)!r} does not exist") from error
-    except (RuntimeError, EOFError, OSError, ValueError, AttributeError, ImportError) as error:
+    except (AttributeError, ImportError) as error:
+        raise ConfigError(
+            f"checkpoint {str(path)!r} cannot be read: {error}; a pickle names the classes of its script, so load "
+            f"it in a script that defines them in the same module"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
         raise ConfigError(f"checkpoint {str(path)!r} cannot be read: {error}") from error
     except pickle.UnpicklingError as error:
         if trusted:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from recbole_unlearn.checkpoints.state import plain
-from recbole_unlearn.checkpoints.weights import model_digest
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.hashes import request_hashes
 from recbole_unlearn.data.request import WithdrawalRequest
@@ -24,6 +23,7 @@ from recbole_unlearn.lineage.receipt import as_range
 from recbole_unlearn.lineage.store import real_path
 from recbole_unlearn.lineage.withdrawn import Withdrawn, tombstones_of
 from recbole_unlearn.methods import Outcome
+from recbole_unlearn.model.weights import model_digest
 from recbole_unlearn.version import __version__
 
 # Of a method's diagnostics the ledger keeps those that are no function of whose rows left.

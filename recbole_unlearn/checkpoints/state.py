@@ -7,10 +7,10 @@ from typing import Any
 
 from recbole.config import Config as RecBoleConfig
 
-from recbole_unlearn.checkpoints.weights import as_tensors, lasting, model_weights
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
 from recbole_unlearn.lineage.digest import weights_digest
+from recbole_unlearn.model.weights import as_tensors, lasting, model_weights
 from recbole_unlearn.settings.values import as_python
 from recbole_unlearn.version import __version__
 
@@ -41,6 +41,7 @@ def model_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict
             "key": getattr(dataset, "ledger_key", None),
             "read": dict(getattr(dataset, "rows_read", {})),
             "weights": weights_digest(state),
+            "class": f"{type(model).__module__}.{type(model).__qualname__}",
             "version": __version__,
         },
     }

@@ -5,21 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import Any
+from typing import Any, Self
 
 import torch
 from recbole.data.dataloader import AbstractDataLoader
 from recbole.trainer import Trainer
-from recbole.utils import ModelType
+from torch.optim import Optimizer
 
 from recbole_unlearn.checkpoints.read import read_checkpoint
 from recbole_unlearn.checkpoints.save import check_not_older
 from recbole_unlearn.checkpoints.state import model_state, plain, public
-from recbole_unlearn.checkpoints.weights import split_weights
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.fast import is_on
 from recbole_unlearn.lineage.store import write_atomically
+from recbole_unlearn.model.trainers import is_made_in_one_pass, trained_as_recbole
+from recbole_unlearn.model.weights import split_weights
 
 
 class CheckpointTrainer(Trainer):
@@ -27,6 +28,8 @@ class CheckpointTrainer(Trainer):
 
     Three things differ from RecBole's Trainer: ``evaluate`` reloads no checkpoint unless asked, a run without validation
     part writes one checkpoint at its end instead of one per epoch, and checkpoints load with ``weights_only=True``.
+
+    A model that RecBole trains by another trainer (NCL, RecVAE) gets a trainer that extends both.
 
     Args:
         config: A ``recbole_unlearn.Config``.
@@ -38,12 +41,14 @@ class CheckpointTrainer(Trainer):
     compared: WithdrawalDataset | None = None  # the data set before the first request of scope train
     stale_model_file: str | None = None  # the checkpoint of before the last withdrawal
 
+    def __new__(cls, config: Any = None, model: Any = None, *args: Any, **kwargs: Any) -> Self:
+        """Make a trainer of this class that trains the model in RecBole's way of it."""
+        return object.__new__(trained_as_recbole(cls, type(model)))
+
     def __init__(self, config: Any, model: Any) -> None:
         super().__init__(config, model)
-        if getattr(model, "type", None) == ModelType.TRADITIONAL:
-            self.epochs = (
-                1  # as RecBole's TraditionalTrainer: the model is made of its rows, nothing is learned in epochs
-            )
+        if is_made_in_one_pass(type(model)):
+            self.epochs = 1  # as RecBole's TraditionalTrainer
         settings = json.dumps(plain(public(config.final_config_dict)), sort_keys=True)
         digest = hashlib.sha256(settings.encode()).hexdigest()[:12]
         # RecBole names checkpoints by the second, so that two trainers of one second overwrite each other's.
@@ -119,6 +124,16 @@ class CheckpointTrainer(Trainer):
                 f"use the model, data set and sizes that it was trained with"
             ) from error
         self.model.load_other_parameter({**(checkpoint.get("other_parameter") or {}), **other})
+
+    def forget_the_way_here(self) -> None:
+        """Drop what training kept beside the parameters: moments and gradients of withdrawn rows, and the old checkpoint."""
+        self.model.zero_grad(set_to_none=True)
+        others = [name for name, value in vars(self).items() if isinstance(value, Optimizer) and name != "optimizer"]
+        fresh = type(self)(self.config, self.model) if others else None
+        self.optimizer = self._build_optimizer()
+        for name in others:  # such as those of RecVAE's two halves
+            setattr(self, name, getattr(fresh, name))
+        self.stale_model_file = self.saved_model_file
 
     def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
         if not self.config["single_spec"] and self.config["local_rank"] != 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.efficiency import Cost, measure
 from recbole_unlearn.evaluator.halves import halves_of
 from recbole_unlearn.evaluator.mio import Membership, Rows, blind_by_construction, membership_oracle
-from recbole_unlearn.evaluator.ranked_lists import RankedLists
+from recbole_unlearn.evaluator.ranked_lists import TOP, RankedLists
 from recbole_unlearn.evaluator.refit import NEGATIVES, RefitQuestion, refit_oracle
 from recbole_unlearn.evaluator.report import environment
 from recbole_unlearn.evaluator.utility import evaluate_by_group, popularity_model
@@ -43,11 +44,12 @@ class Assessment:
     def __init__(self, config: Config, data: WithdrawalDataset, withdrawal: Withdrawal) -> None:
         self.config, self._data = config, data
         self.retained_view = data.without(replace(withdrawal, scope="train"))
-        self.test_data = data_preparation(config, self.retained_view)[2]
+        self.train_data, _, self.test_data = data_preparation(config, self.retained_view)
         self.rows = rows = data.interactions()
         test = data.interactions(part=2)
         self.withdrawn_users = np.unique(rows.users[withdrawal.forget])
         self._rankings: WeakKeyDictionary[Unlearner, Any] = WeakKeyDictionary()
+        self._lists: WeakKeyDictionary[Unlearner, RankedLists] = WeakKeyDictionary()
         pairs = Rows(rows.users, rows.items)
         self.membership = Membership(
             members=pairs.where(~withdrawal.forget),
@@ -68,12 +70,37 @@ class Assessment:
     def _popular(self) -> Unlearner:
         return Unlearner(self.config, popularity_model(self.config, self.retained_view))
 
-    def _ranked(self, unlearner: Unlearner) -> tuple[dict[str, dict[str, float]], RankedLists]:
-        """Return utility and lists of a model, which ranks all items once, however often it is asked for."""
+    def _ranked(self, unlearner: Unlearner) -> tuple[dict[str, dict[str, float]], RankedLists | None]:
+        """Return utility and, if all items were ranked for it, lists of a model; computed once."""
         if unlearner not in self._rankings:
-            gone = self.membership.withdrawn
-            self._rankings[unlearner] = evaluate_by_group(unlearner, self.test_data, gone.users, gone.items)
+            self._rankings[unlearner] = self._evaluated(unlearner, self.test_data)
         return self._rankings[unlearner]
+
+    def _evaluated(
+        self, unlearner: Unlearner, test_data: Any
+    ) -> tuple[dict[str, dict[str, float]], RankedLists | None]:
+        gone = self.membership.withdrawn
+        return evaluate_by_group(unlearner, self.train_data, test_data, gone.users, gone.items)
+
+    def _served(self, unlearner: Unlearner) -> RankedLists:
+        """Return the lists of a model; where ``eval_args`` ranks no items, or few, all are ranked for the lists alone."""
+        if unlearner not in self._lists:
+            lists = self._ranked(unlearner)[1]
+            if lists is None:
+                config, test_data = self._full_ranking
+                lists = self._evaluated(Unlearner(config, unlearner.model), test_data)[1]
+            assert lists is not None
+            self._lists[unlearner] = lists
+        return self._lists[unlearner]
+
+    @cached_property
+    def _full_ranking(self) -> tuple[Config, Any]:
+        """The config and the test rows of a run that ranks all items."""
+        config = copy.deepcopy(self.config)
+        full = {**config["eval_args"], "mode": {"valid": "full", "test": "full"}}
+        most = min(TOP, self._data.item_num - 1)
+        config.take_over({"metrics": ["NDCG"], "topk": [most], "valid_metric": f"NDCG@{most}", "eval_args": full})
+        return config, data_preparation(config, self.retained_view)[2]
 
     def audited(self, methods: Sequence[str]) -> dict[str, Any]:
         """Return the shadow audit of some methods; it draws its own people and does not depend on the withdrawal."""
@@ -91,7 +118,7 @@ class Assessment:
             rows=self.rows,
             membership=self.membership,
             withdrawn_users=self.withdrawn_users,
-            serve=lambda unlearner: self._ranked(unlearner)[1],
+            serve=self._served,
             popularity=self._popular,
             negatives=sampled_negatives(config),
             batch_size=config["train_batch_size"],
@@ -237,6 +264,8 @@ def facts_of(
         },
         "environment": environment(config["device"]),
         "headline": str(config["valid_metric"]).lower(),
+        "headline_bigger": bool(config["valid_metric_bigger"]),
+        "eval_mode": config["eval_args"]["mode"]["test"],
         "mio_power": config["mio_power"],
         **({"shadows": assessment.audited(audited_methods)} if config["shadows"] and audited_methods else {}),
     }

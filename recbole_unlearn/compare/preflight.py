@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from recbole.evaluator.register import metric_information
-from recbole.utils import init_seed
+from recbole.utils import EvaluatorType, init_seed
 from torch.nn.utils.clip_grad import clip_grad_norm_
 
 from recbole_unlearn.config import Config
@@ -29,10 +29,12 @@ from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.methods.negatives import check_negatives
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.model.adapter import InfluenceAdapter
-from recbole_unlearn.model.find import check_trainer
 from recbole_unlearn.model.own import check_own_model
+from recbole_unlearn.model.trainers import check_trainer, first_loss
 from recbole_unlearn.model.untrained import Untrained
 from recbole_unlearn.terminal.progress import telling
+
+_PACKAGES = {"faiss": "faiss-cpu"}  # where a package has another name than what it installs
 
 
 def request_of(config: Config) -> WithdrawalRequest:
@@ -88,12 +90,13 @@ def prepare(config: Config) -> Prepared:
         _check_split(config, data)
         check_lists(config, data)
         withdrawal = _resolved(config, data, session.find(config))
-        methods = _methods(config)
+        methods = _methods(config, data)
         _check_shadows(config, withdrawal.scope)
         if config["report_plots"]:
             check_matplotlib()
         _check_folders(config, withdrawal.scope)
         model = _try_model(config, data, any(method.needs_adapter for method in methods.values()))
+        _try_parts(config, data, max(method.parts for method in methods.values()))
         ledger = session.find(config)
         if data.is_to_keep and ledger is not None and not config["dry_run"]:
             init_seed(config["seed"], config["reproducibility"])
@@ -115,13 +118,14 @@ def _resolved(config: Config, data: WithdrawalDataset, ledger: Ledger | None) ->
     return withdrawal
 
 
-def _methods(config: Config) -> dict[str, UnlearnMethod]:
+def _methods(config: Config, data: WithdrawalDataset) -> dict[str, UnlearnMethod]:
     """Return the methods by name; each of them can follow the model and how negatives are drawn."""
     methods = {method.name: method for method in (get_method(config, name) for name in config["methods"])}
     for method in methods.values():
         if method.needs_adapter:
             InfluenceAdapter.class_for(config.model_class)
         method.check_class(config.model_class)
+        method.check_rows(data.interactions())
         check_negatives(config, method)
     return methods
 
@@ -152,27 +156,15 @@ def not_withdrawn_yet(ledger: Ledger | None, request: WithdrawalRequest) -> With
 
 
 def check_lists(config: Config, data: WithdrawalDataset) -> None:
-    """Refuse lists longer than the catalogue, and metrics that ask for counts which only a training leaves behind."""
+    """Refuse lists longer than the catalogue; metrics of scores and labels have no lists."""
     n_items = data.item_num - 1
-    if max(config["topk"]) > n_items:
+    if config["eval_type"] == EvaluatorType.RANKING and max(config["topk"]) > n_items:
         raise ConfigError(f"topk is {config['topk']}; the data set has {n_items} items: allowed are 1 to {n_items}")
-    counting = [
-        name for name in config["metrics"] if any(n.startswith("data.") for n in metric_information[name.lower()])
-    ]
-    if counting:
-        raise ConfigError(
-            f"metrics names {', '.join(counting)}, which run_unlearn does not compute: it evaluates by group of users; "
-            f"leave them out, and name such as NDCG, Hit, Recall, Precision, MRR, MAP"
-        )
 
 
 def _check_split(config: Config, data: WithdrawalDataset) -> None:
     """Refuse an evaluation that leaves nothing to compare."""
     arguments = config["eval_args"]
-    if arguments["mode"]["test"] != "full":
-        raise ConfigError(
-            f"eval_args: mode is {arguments['mode']['test']!r}; run_unlearn ranks all items: set mode to 'full'"
-        )
     try:
         parts = data.build()
     except InputError:
@@ -202,7 +194,7 @@ def _try_model(config: Config, data: WithdrawalDataset, by_adapter: bool) -> Unt
         if config["train_neg_sample_args"]["dynamic"]:
             train_data.get_model(model)  # as RecBole's Trainer does: it scores the candidates
         model.train()
-        loss = model.calculate_loss(next(iter(train_data)).to(config["device"]))
+        loss = first_loss(model, next(iter(train_data)).to(config["device"]))
         if config["clip_grad_norm"]:
             torch.stack(loss if isinstance(loss, tuple) else (loss,)).sum().backward()
             clip_grad_norm_(model.parameters(), **config["clip_grad_norm"])
@@ -210,12 +202,29 @@ def _try_model(config: Config, data: WithdrawalDataset, by_adapter: bool) -> Unt
             check_own_model(model)
     except InputError:
         raise
+    except ImportError as error:
+        raise ConfigError(
+            f"{config['model']} needs {error.name}, which is not installed; install it: "
+            f"pip install {_PACKAGES.get(str(error.name), error.name)}"
+        ) from error
     except Exception as error:
         raise ConfigError(
             f"{config['model']} cannot be trained with these settings: {type(error).__name__}: {error}; "
             f"check the model's keys and the sizes of batches"
         ) from error
     return made
+
+
+def _try_parts(config: Config, data: WithdrawalDataset, parts: int) -> None:
+    """Try the model on as few rows as a shard has, if there are shards."""
+    if parts == 1:
+        return
+    rows = len(data.interactions().users)
+    few = np.random.default_rng(config["seed"]).permutation(rows) < rows // parts
+    try:
+        _try_model(config, data.only(few), by_adapter=False)
+    except ConfigError as error:
+        raise ConfigError(f"with the {few.sum()} rows of one of {parts} shards, {error}; lower shard_count") from error
 
 
 def _check_folders(config: Config, scope: str) -> None:

@@ -15,7 +15,7 @@ from recbole_unlearn.config import RunConfig
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.utils import create_dataset
 from recbole_unlearn.data.withdrawal import Withdrawal
-from recbole_unlearn.exceptions import UnsupportedModelError
+from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.settings.check import our_keys
@@ -58,6 +58,8 @@ def objective_function(
         >>> tuning.run()  # doctest: +SKIP
     """
     config = RunConfig(config_file_list=config_file_list, config_dict=_whole_numbers(config_dict or {}))
+    if not config["valid_metric_bigger"]:
+        raise ConfigError(f"valid_metric is {config['valid_metric']!r}; the score needs one of which more is better")
     logging.basicConfig(level=logging.ERROR)
     method = get_method(config, config["unlearn_method"])
     figures = _unlearned(method, *_prepared(config))

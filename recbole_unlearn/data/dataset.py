@@ -45,6 +45,7 @@ class WithdrawalDataset(RememberingDataset):
         """
         if self._parts is None:
             _check_pairs(self.config)
+            _check_order(self)
             init_seed(self.config["seed"], self.config["reproducibility"])
             self._parts = super().build()
             for part in self._parts:
@@ -122,6 +123,39 @@ class WithdrawalDataset(RememberingDataset):
         # What is withdrawn must move no shard that did not have it, not even by what its sampler may draw.
         view.withdrawn_items = np.array([], dtype=np.int64)
         return view
+
+
+def withdrawable(dataset: Any) -> WithdrawalDataset:
+    """Return a data set from which rows can be withdrawn.
+
+    Raises:
+        ConfigError: It is none, or another class.
+    """
+    if isinstance(dataset, WithdrawalDataset):
+        return dataset
+    if dataset is None:
+        raise ConfigError("the Unlearner does not know its data set; pass `dataset`, what create_dataset returned")
+    raise ConfigError(
+        f"the data set is a {type(dataset).__name__}, from which no rows can be withdrawn; make it by "
+        f"recbole_unlearn.data.create_dataset, or let a class of your own extend recbole_unlearn.data.dataset."
+        f"WithdrawalDataset in the place of RecBole's Dataset"
+    )
+
+
+def _check_order(dataset: Dataset) -> None:
+    """Refuse an order by time where no times are loaded."""
+    field, loaded = dataset.time_field, dataset.config["load_col"]
+    if (dataset.config["eval_args"] or {}).get("order") == "TO" and field not in dataset.inter_feat:
+        named = loaded is None or field in (loaded.get("inter") or [])
+        raise ConfigError(
+            f"eval_args: order is 'TO', by time, and the data set has no column {field!r}, which TIME_FIELD names; "
+            + (
+                "set TIME_FIELD to the column of times"
+                if named
+                else f"add {field!r} to the columns of inter in load_col"
+            )
+            + ", or order to 'RO', at random"
+        )
 
 
 def _is_gone(token: str, place: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Iterable
 from itertools import islice
@@ -12,7 +13,9 @@ import numpy as np
 import pandas as pd
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
+from recbole.utils import FeatureSource
 
+from recbole_unlearn.data.atomic_file import check_fields, check_header, check_rows, not_converted
 from recbole_unlearn.data.redirect import redirected
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.fast import is_on
@@ -43,7 +46,10 @@ class _Pandas:
         _refuse_shifted(path, rows)
         table = read_in_c(path, delimiter, encoding, rows, options) if self.in_c else None
         if table is None:
-            table = pd.read_csv(path, delimiter=delimiter, encoding=encoding, engine=engine, **options)
+            try:
+                table = pd.read_csv(path, delimiter=delimiter, encoding=encoding, engine=engine, **options)
+            except ValueError as error:
+                raise not_converted(path, error) or error from error
             _refuse_repeated_names(path, table)
         return table
 
@@ -86,6 +92,22 @@ class CheckedDataset(Dataset):
 
     _load_in_c = redirected(Dataset._load_feat, pd=_Pandas(in_c=True))
     _load_as_recbole = redirected(Dataset._load_feat, pd=_Pandas(in_c=False))
+
+    def _load_data(self, token: str, dataset_path: str) -> None:
+        parts = self.benchmark_filename_list
+        names = [f"{token}.inter"] if parts is None else [f"{token}.{part}.inter" for part in parts]
+        for path in (os.path.join(dataset_path, name) for name in names):
+            if os.path.isfile(path):
+                self._check(path)
+        super()._load_data(token, dataset_path)
+
+    def _check(self, path: str) -> None:
+        """Refuse a file of interactions of which RecBole would not say what is wrong."""
+        separator, encoding = self.config["field_separator"], self.config["encoding"]
+        columns = check_header(path, separator, encoding)
+        loaded = self._get_load_and_unload_col(FeatureSource.INTERACTION)[0]
+        check_fields(path, columns, self.uid_field, self.iid_field, loaded)
+        check_rows(path, separator, encoding, len(columns))
 
     def _load_feat(self, filepath: str, source: Any) -> Any:
         load = self._load_in_c if is_on(self.config) else self._load_as_recbole

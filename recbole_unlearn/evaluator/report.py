@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import torch
 
+from recbole_unlearn.evaluator.notes import how_evaluated, notes_of_utility
 from recbole_unlearn.evaluator.verdict import judged, notes_of_refit, notes_of_shadows, notes_of_verdict, power_of_refit
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.version import __version__
@@ -143,9 +144,8 @@ def table_rows(report: Mapping[str, Any]) -> list[list[str]]:
 
 def notes_of(report: Mapping[str, Any]) -> list[str]:
     """Return what must be read with the table."""
-    notes = [
-        "P1: 1 remembers the withdrawn rows, .5 does not. P3: retained users, full ranking, retained history masked."
-    ]
+    notes = [f"P1: 1 remembers the withdrawn rows, .5 does not. P3: retained users, {how_evaluated(report)}."]
+    notes += notes_of_utility(report)
     notes += [
         "Withdrawn users are served as users never seen: popularity is the aim, above it is memory, far below is broken."
     ]

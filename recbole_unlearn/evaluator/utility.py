@@ -6,71 +6,116 @@ Withdrawn pairs may then be ranked: whether they are is a figure of forgetting, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.evaluator import Evaluator
 from recbole.evaluator.collector import DataStruct
 from recbole.model.general_recommender.pop import Pop
+from recbole.utils import EvaluatorType, init_seed
+from torch import Tensor
 
 from recbole_unlearn.evaluator.ranked_lists import Listener, RankedLists
 
-GROUPS = ("retained", "withdrawn", "all")
-
 
 class GroupEvaluator(Evaluator):
-    """RecBole's Evaluator, which also evaluates subsets of the users from the same ranking.
+    """RecBole's Evaluator, which also evaluates subsets of the users from the same scores.
 
     Args:
         config: RecBole's Config.
-        groups: For each group, which rows of the evaluation dataloader belong to it, bool, shape [evaluated users].
+        collector: Knows whose each row of what was collected is.
+        withdrawn: Ids of the users who lost rows.
     """
 
-    def __init__(self, config: Any, groups: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, config: Any, collector: Owners, withdrawn: np.ndarray) -> None:
         super().__init__(config)
-        self.groups = groups
+        self.collector, self.withdrawn = collector, withdrawn
 
     def evaluate(self, dataobject: DataStruct) -> dict[str, dict[str, float]]:
-        """Return RecBole's metrics for each group; empty for a group of no user."""
-        return {name: self._evaluate_rows(dataobject, rows) for name, rows in self.groups.items()}
+        """Return RecBole's metrics for each group; empty for a group of no user.
+
+        NaN stands for what a group has no figure of, such as the AUC of rows of one label.
+        """
+        gone = np.isin(self.collector.owners, self.withdrawn)
+        groups = {"retained": ~gone, "withdrawn": gone, "all": np.ones_like(gone)}
+        return {name: self._evaluate_rows(dataobject, rows) for name, rows in groups.items()}
 
     def _evaluate_rows(self, dataobject: DataStruct, rows: np.ndarray) -> dict[str, float]:
         if not rows.any():
             return {}
-        chosen = torch.from_numpy(rows)
+        chosen = torch.from_numpy(np.flatnonzero(rows))
+        if self.collector.by_pair and len(chosen) == 1:
+            chosen = chosen.repeat(2)  # RecBole takes one pair for a number; the figures of two equal ones are the same
         part = DataStruct()
         for key, value in dataobject._data_dict.items():
-            per_user = key.startswith("rec.") and isinstance(value, torch.Tensor)
-            part.set(key, value[chosen] if per_user else value)
+            by_row = key.startswith("rec.") or key == "data.label"
+            part.set(key, value[chosen] if by_row else value)
         return {name: float(value) for name, value in super().evaluate(part).items()}
 
 
+class Owners:
+    """Takes the place of RecBole's collector and remembers whose each row of what is collected is.
+
+    A row is a user where users' lists are ranked, and a pair where scores are compared with labels.
+
+    Args:
+        collector: RecBole's collector, which gets everything.
+        uid_field: Name of the user column.
+        by_pair: Whether a row is a pair.
+    """
+
+    def __init__(self, collector: Any, uid_field: str, by_pair: bool) -> None:
+        self.collector, self.uid_field, self.by_pair = collector, uid_field, by_pair
+        self.parts_of_owners: list[Tensor] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.collector, name)
+
+    def eval_batch_collect(self, scores: Tensor, interaction: Any, rows: Any, items: Any) -> None:
+        """Take the scores of a batch, in which the rows of a user stand side by side."""
+        users = interaction[self.uid_field].cpu()
+        self.parts_of_owners.append(users if self.by_pair else users.unique_consecutive())
+        self.collector.eval_batch_collect(scores, interaction, rows, items)
+
+    @property
+    def owners(self) -> np.ndarray:
+        """User id of each row so far."""
+        return torch.cat(self.parts_of_owners).numpy()
+
+
 def evaluate_by_group(
-    unlearner: Any, eval_data: Any, withdrawn_users: np.ndarray, withdrawn_items: np.ndarray
-) -> tuple[dict[str, dict[str, float]], RankedLists]:
-    """Evaluate a model for retained, withdrawn and all users, and keep what it serves them: all items are scored once.
+    unlearner: Any, train_data: Any, eval_data: Any, withdrawn_users: np.ndarray, withdrawn_items: np.ndarray
+) -> tuple[dict[str, dict[str, float]], RankedLists | None]:
+    """Evaluate a model for retained, withdrawn and all users, as ``eval_args`` says; all items are scored at most once.
 
     Args:
         unlearner: The Unlearner with the model.
-        eval_data: A full-sort dataloader whose history is the retained rows.
+        train_data: A dataloader of the retained rows, which metrics such as AveragePopularity count.
+        eval_data: RecBole's dataloader of the test rows, whose history is the retained rows. Where it draws negatives, they
+            are the same in each call.
         withdrawn_users: User id of each withdrawn row, shape [withdrawn rows].
         withdrawn_items: Its item id.
 
     Returns:
-        ``{"retained": {"ndcg@10": ...}, "withdrawn": {...}, "all": {...}}``, and the lists.
+        ``{"retained": {"ndcg@10": ...}, "withdrawn": {...}, "all": {...}}``, and the lists that the model serves, or None
+        where not all items were ranked.
     """
-    is_withdrawn = np.isin(eval_data.uid_list.numpy(), withdrawn_users)
-    groups = {"retained": ~is_withdrawn, "withdrawn": is_withdrawn, "all": np.ones_like(is_withdrawn)}
-    recboles = unlearner.evaluator, unlearner.eval_collector
-    listener = Listener(unlearner.eval_collector, eval_data.uid_field, withdrawn_users, withdrawn_items)
-    unlearner.evaluator, unlearner.eval_collector = GroupEvaluator(unlearner.config, groups), listener
+    config, recboles = unlearner.config, (unlearner.evaluator, unlearner.eval_collector)
+    is_full = isinstance(eval_data, FullSortEvalDataLoader)
+    field = eval_data._dataset.uid_field
+    listener = Listener(unlearner.eval_collector, field, withdrawn_users, withdrawn_items) if is_full else None
+    collector = Owners(listener or unlearner.eval_collector, field, config["eval_type"] == EvaluatorType.VALUE)
+    unlearner.eval_collector.data_collect(train_data)
+    unlearner.evaluator, unlearner.eval_collector = GroupEvaluator(config, collector, withdrawn_users), collector
+    if not is_full:
+        init_seed(config["seed"], config["reproducibility"])
     try:
-        figures = unlearner.evaluate(eval_data, show_progress=unlearner.config["show_progress"])
+        figures = unlearner.evaluate(eval_data, show_progress=config["show_progress"])
     finally:
         unlearner.evaluator, unlearner.eval_collector = recboles
-    return figures, listener.served
+    return figures, None if listener is None else listener.served
 
 
 def popularity_model(config: Any, dataset: Any) -> Pop:

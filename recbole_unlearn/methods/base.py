@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
-from recbole_unlearn.exceptions import ConfigError, suggest
+from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError, suggest
 from recbole_unlearn.methods.options import check_options
+from recbole_unlearn.model.trainers import is_made_in_one_pass
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,10 @@ class UnlearnMethod(ABC):
 
     A new one is a subclass with ``name`` and, if it has options, the decorator ``dataclass(frozen=True, kw_only=True)``.
     ``needs_adapter`` says whether the method looks into the model; one that only trains works with every model.
-    ``fulfils`` says which duties of a policy it fulfils for all who left before: ``relearn``, ``retrain``. A method of
-    this package has a yaml in ``properties/method`` that says what its options mean.
+    ``needs_epochs`` says whether it makes no sense for a model that is made in one pass, such as EASE, and ``works_with``
+    names the models in words, for ``--explain``. ``fulfils`` says which duties of a policy it fulfils for all who left
+    before: ``relearn``, ``retrain``. A method of this package has a yaml in ``properties/method`` that says what its
+    options mean.
 
     Raises:
         ConfigError: An option is out of its range.
@@ -122,6 +125,8 @@ class UnlearnMethod(ABC):
 
     name: ClassVar[str]
     needs_adapter: ClassVar[bool] = True
+    needs_epochs: ClassVar[bool] = False
+    works_with: ClassVar[str] = ""
     fulfils: ClassVar[tuple[str, ...]] = ()
     _registry: ClassVar[dict[str, type[UnlearnMethod]]] = {}
 
@@ -149,7 +154,7 @@ class UnlearnMethod(ABC):
         """
         return None
 
-    def check_class(self, model_class: type) -> None:  # noqa: B027 (most methods take every model)
+    def check_class(self, model_class: type) -> None:
         """Refuse a kind of model that this method cannot unlearn from, before one is trained.
 
         Args:
@@ -157,6 +162,23 @@ class UnlearnMethod(ABC):
 
         Raises:
             UnsupportedModelError: It cannot.
+        """
+        if self.needs_epochs and is_made_in_one_pass(model_class):
+            raise UnsupportedModelError(
+                f"{model_class.__name__} is made of its rows in one pass and has no epochs, which {self.name} is about; use "
+                f"Retrain, or Exact where such a model has a closed form"
+            )
+
+    @property
+    def parts(self) -> int:
+        """In how many parts the rows are trained, each by a model of its own."""
+        return 1
+
+    def check_rows(self, rows: Interactions) -> None:  # noqa: B027 (most methods take any rows)
+        """Refuse training rows that this method cannot learn from, before anything is trained.
+
+        Raises:
+            ConfigError: It cannot, with these options.
         """
 
     def check_model(self, model: Any, rows: int) -> None:  # noqa: B027 (most methods take every model)

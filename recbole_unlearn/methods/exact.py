@@ -39,6 +39,7 @@ class Exact(UnlearnMethod):
 
     name = "Exact"
     needs_adapter = False
+    works_with = "EASE, ItemKNN and Pop"
     fulfils = ("relearn", "retrain")
 
     def check_class(self, model_class: type) -> None:

@@ -27,8 +27,12 @@ def explain(name: str) -> str:
     base = method.__mro__[1]
     if issubclass(base, UnlearnMethod) and base is not UnlearnMethod and base.__doc__:
         lines += ["", f"A kind of {base.__name__}: {inspect.getdoc(base)}"]
-    works = "models with an adapter" if method.needs_adapter else "every model"
-    return "\n".join([*lines, "", f"Works with {works}.", *_options(name)]) + "\n"
+    return "\n".join([*lines, "", f"Works with {_models(method)}.", *_options(name)]) + "\n"
+
+
+def _models(method: type[UnlearnMethod]) -> str:
+    known = "models with an adapter" if method.needs_adapter else "every model"
+    return method.works_with or known + (" that is trained in epochs" if method.needs_epochs else "")
 
 
 def _options(name: str) -> list[str]:

@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.options import option
-from recbole_unlearn.model.adapter import ScoringAdapter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,19 +19,10 @@ class FineTune(UnlearnMethod):
 
     name = "FineTune"
     needs_adapter = False
+    needs_epochs = True
 
     finetune_epochs: int = option(3, least=1)
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
-        """Return the model after ``finetune_epochs`` epochs on the retained rows, and on the graph without the others."""
-        _drop_edges(context)
+        """Return the model after ``finetune_epochs`` epochs on the retained rows; its graph has no other rows, either."""
         return Outcome(context.train(context.model, self.finetune_epochs), {"epochs": self.finetune_epochs})
-
-
-def _drop_edges(context: UnlearnContext) -> None:
-    """Take the withdrawn rows out of the graph; a model without adapter is taken to have none."""
-    try:
-        adapter = ScoringAdapter.of(context.model)
-    except UnsupportedModelError:
-        return
-    adapter.drop_edges(*context.forgotten)

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.methods.options import option
 from recbole_unlearn.methods.sisa import SISA
+from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.shards.aggregate import Aggregation
 from recbole_unlearn.shards.partition import PARTITIONS
 
@@ -28,6 +30,7 @@ class RecEraser(SISA):
     """
 
     name = "RecEraser"
+    works_with = "models with an adapter; with shard_aggregation: mean, every model"
 
     shard_partition: str = option("user", among=PARTITIONS)
     shard_aggregation: Literal["mean", "attention"] = "attention"
@@ -39,6 +42,19 @@ class RecEraser(SISA):
     def partition_kind(self) -> str:
         """What stays together in a shard."""
         return self.shard_partition
+
+    def check_class(self, model_class: type) -> None:
+        """Refuse a model whose tables the attention would not know; the mean of scores takes every model."""
+        super().check_class(model_class)
+        if self.shard_aggregation == "mean":
+            return
+        try:
+            InfluenceAdapter.class_for(model_class)
+        except UnsupportedModelError as error:
+            raise UnsupportedModelError(
+                f"RecEraser's attention combines tables of users and items, and those of {model_class.__name__} are not "
+                f"known; set shard_aggregation to mean, use SISA, or write an InfluenceAdapter"
+            ) from error
 
     @property
     def aggregation(self) -> Aggregation:

@@ -44,6 +44,7 @@ class RetrainStopped(UnlearnMethod):
 
     name = "RetrainStopped"
     needs_adapter = False
+    needs_epochs = True
     fulfils = ("relearn", "retrain")
 
     def unlearn(self, context: UnlearnContext) -> Outcome:

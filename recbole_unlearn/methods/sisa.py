@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from recbole_unlearn.data.withdrawal import Interactions
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.options import option
 from recbole_unlearn.shards.aggregate import Aggregation
-from recbole_unlearn.shards.partition import partition
+from recbole_unlearn.shards.partition import check_points, partition
 
 _SINGLE_REQUESTS = 20
 
@@ -46,6 +47,15 @@ class SISA(UnlearnMethod):
     def aggregation(self) -> Aggregation:
         """How the shards are served."""
         return Aggregation("mean")
+
+    @property
+    def parts(self) -> int:
+        """The number of shards."""
+        return self.shard_count
+
+    def check_rows(self, rows: Interactions) -> None:
+        """Refuse fewer users, items or rows than shards."""
+        check_points(rows, self.partition_kind, self.shard_count)
 
     def learn(self, shard_trainer: Any) -> Any:
         """Return an ensemble of shards, trained on all training rows."""

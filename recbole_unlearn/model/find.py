@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import recbole.model
-from recbole.trainer import TraditionalTrainer, Trainer
 from recbole.utils import get_model as recbole_get_model
-from recbole.utils import get_trainer as recbole_get_trainer
 
-from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError, suggest
+from recbole_unlearn.exceptions import ConfigError, suggest
 from recbole_unlearn.model.lightgcn import LightGCN
 from recbole_unlearn.model.neumf import NeuMF
 
@@ -39,7 +37,7 @@ def get_model(model_name: str) -> type:
     try:
         return recbole_get_model(model_name)
     except (ValueError, AttributeError, ImportError) as error:
-        known = _recboles_models()
+        known = recboles_models()
         if model_name in known:
             raise ConfigError(f"model {model_name!r} cannot be imported: {error}") from error
         raise ConfigError(
@@ -48,17 +46,19 @@ def get_model(model_name: str) -> type:
         ) from error
 
 
-def check_trainer(config: Any) -> None:
-    """Refuse a model that RecBole trains by a trainer of its own; one that only makes a single pass is none.
+def on_rows(config: Any, model: Any, dataset: Any) -> Any:
+    """Return a model with the same parameters, whose graph and histories are those of a data set's training rows.
 
-    Raises:
-        UnsupportedModelError: It does.
+    What is not of the config's class is returned as it is: an ensemble of shards, or None.
     """
-    if recbole_get_trainer(config["MODEL_TYPE"], config["model"]) not in (Trainer, TraditionalTrainer):
-        raise UnsupportedModelError(f"{config['model']} has a trainer of its own in RecBole, which cannot unlearn yet")
+    if not isinstance(model, config.model_class):
+        return model
+    moved = type(model)(config, dataset.build()[0]).to(config["device"])
+    moved.load_state_dict(model.state_dict())
+    return moved
 
 
-def _recboles_models() -> list[str]:
+def recboles_models() -> list[str]:
     """Read class names from the sources: importing every model would need every optional library of RecBole."""
     files = Path(recbole.model.__file__).parent.glob("*_recommender/*.py")
     return [name for file in files for name in re.findall(r"^class (\w+)\(", file.read_text("utf-8"), re.MULTILINE)]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.model.adapter import InfluenceAdapter
 
-_KNOWN = ("recbole.", "recbole_unlearn.")
+KNOWN_MODULES = ("recbole.", "recbole_unlearn.")
 _PAIRS = 64
 
 
@@ -25,7 +25,7 @@ def check_own_model(model: nn.Module) -> None:
         UnsupportedModelError: The adapter is that of a parent, and the score or the loss is another, or cannot be compared.
     """
     own = type(model)
-    if own.__module__.startswith(_KNOWN):
+    if own.__module__.startswith(KNOWN_MODULES):
         InfluenceAdapter.of(model)
         return
     parent = InfluenceAdapter.class_for(own).model_name
@@ -34,7 +34,7 @@ def check_own_model(model: nn.Module) -> None:
         f"works with every model"
     )
     owner = next(base for base in own.__mro__ if "calculate_loss" in vars(base))
-    if owner.__name__ != parent and not owner.__module__.startswith(_KNOWN):
+    if owner.__name__ != parent and not owner.__module__.startswith(KNOWN_MODULES):
         raise UnsupportedModelError(
             f"{own.__name__} has a calculate_loss of its own, and the adapter of {parent} knows that of {parent}: {how}"
         )

@@ -11,7 +11,6 @@ from typing import IO, Any
 
 from recbole_unlearn.checkpoints.load import load_for_withdrawal
 from recbole_unlearn.checkpoints.save import check_storage
-from recbole_unlearn.checkpoints.weights import model_digest
 from recbole_unlearn.data.after import check_names
 from recbole_unlearn.data.ledgers import LedgerSession, ledger_folder
 from recbole_unlearn.exceptions import ConfigError, LedgerError
@@ -24,6 +23,7 @@ from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.place import files_of
 from recbole_unlearn.lineage.store import real_path
 from recbole_unlearn.methods import UnlearnMethod
+from recbole_unlearn.model.weights import model_digest
 from recbole_unlearn.production.duties import duties_of, served
 from recbole_unlearn.production.extraction import rehearsal
 from recbole_unlearn.production.pending import earlier_jobs

@@ -245,6 +245,7 @@ def checked_method(config: Config, model: Any, dataset: WithdrawalDataset, name:
     """Return a method of this name, or refuse a model that it cannot unlearn from."""
     method = get_method(config, name)
     check_negatives(config, method)
+    method.check_class(config.model_class)
     if method.needs_adapter:
         check_own_model(model)
         adapter = InfluenceAdapter.of(model)

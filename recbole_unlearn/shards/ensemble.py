@@ -117,6 +117,16 @@ class ShardEnsembleAdapter(ScoringAdapter):
         "that learned it, RecEraser or SISA"
     )
 
+    def __init__(self, model: nn.Module) -> None:
+        """See that every model that serves has an adapter.
+
+        Raises:
+            UnsupportedModelError: One has none.
+        """
+        super().__init__(model)
+        for one in self._models:
+            ScoringAdapter.of(one)
+
     @property
     def serving(self) -> list[InfluenceAdapter]:
         """The adapter of the aggregated model, or those of all shards, whose scores are averaged."""

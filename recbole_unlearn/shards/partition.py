@@ -46,6 +46,8 @@ def partition(rows: Interactions, kind: str, shards: int, seed: int) -> np.ndarr
     """
     if kind not in PARTITIONS:
         raise ConfigError(f"partition {kind!r} is not known; allowed: {', '.join(PARTITIONS)}")
+    if kind != "random":
+        check_points(rows, kind, shards)
     return PARTITIONS[kind](rows, shards, seed)
 
 
@@ -78,6 +80,19 @@ PARTITIONS: dict[str, Callable[[Interactions, int, int], np.ndarray]] = {
     "interaction": _by_interaction,
     "random": _at_random,
 }
+
+
+def check_points(rows: Interactions, kind: str, shards: int) -> None:
+    """Refuse more shards than there are users, items or rows to put into them.
+
+    Raises:
+        ConfigError: There are more.
+    """
+    whole = {"user": rows.users, "item": rows.items}
+    points = len(np.unique(whole[kind])) if kind in whole else len(rows.users)
+    if points < shards:
+        named = f"{kind}s" if kind in whole else "training rows"
+        raise ConfigError(f"{points} {named} cannot fill {shards} shards; lower shard_count to {points} or less")
 
 
 def similarity(rows: Interactions, seed: int, dims: int = _DIMS) -> tuple[np.ndarray, np.ndarray]:

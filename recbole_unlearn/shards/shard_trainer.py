@@ -13,6 +13,7 @@ from torch import nn
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.utils import data_preparation
 from recbole_unlearn.data.withdrawal import Interactions
+from recbole_unlearn.model.weights import split_weights
 from recbole_unlearn.shards.aggregate import Aggregation
 from recbole_unlearn.shards.ensemble import ShardEnsemble
 from recbole_unlearn.shards.store import ShardStore, TrainedShard
@@ -95,7 +96,9 @@ class ShardTrainer:
     def _sub_model(self, assignment: np.ndarray, number: int, shard: TrainedShard) -> nn.Module:
         rows_of_shard = self.dataset.only(assignment == number).build()[0]
         model = self.config.model_class(self.config, rows_of_shard)
-        model.load_state_dict(shard.state)
+        state, other = split_weights(shard.state)
+        model.load_state_dict(state)
+        model.load_other_parameter(other)
         return model
 
     def _assemble(

@@ -15,7 +15,8 @@ from recbole.utils import init_seed
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.utils import data_preparation
-from recbole_unlearn.exceptions import ConfigError, ShardError
+from recbole_unlearn.exceptions import ConfigError, InputError, ShardError
+from recbole_unlearn.model.weights import model_weights
 from recbole_unlearn.settings.check import our_keys
 from recbole_unlearn.settings.revision import class_digest, source_digest
 from recbole_unlearn.shards.store import ShardStore, TrainedShard, digest_of
@@ -100,16 +101,31 @@ def train_shard(job: ShardJob) -> tuple[int, dict[str, torch.Tensor], float]:
     config = job.config
     with one_thread():
         start = time.perf_counter()
-        init_seed(config["seed"], config["reproducibility"])
-        rows = job.dataset.build()[0]
-        model = config.model_class(config, rows).to(config["device"])
-        if len(rows):
-            train_data, _, _ = data_preparation(config, job.dataset)
-            init_seed(job.seed, config["reproducibility"])
-            trainer = job.trainer(config, model)
-            trainer.fit(train_data, None, verbose=False, saved=False, show_progress=False)
-        state = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+        try:
+            model = _trained(job)
+        except InputError:
+            raise
+        except Exception as error:  # whatever RecBole or somebody's model raises on few rows
+            raise ConfigError(
+                f"{config['model']} cannot be trained on shard {job.number} with its {len(job.dataset.build()[0])} rows: "
+                f"{type(error).__name__}: {error}; lower shard_count"
+            ) from error
+        state = {name: value.detach().cpu().clone() for name, value in model_weights(model).items()}
         return job.number, state, time.perf_counter() - start
+
+
+def _trained(job: ShardJob) -> Any:
+    """Return the sub-model of a shard; one without rows stays as it is drawn."""
+    config = job.config
+    init_seed(config["seed"], config["reproducibility"])
+    rows = job.dataset.build()[0]
+    model = config.model_class(config, rows).to(config["device"])
+    if len(rows):
+        train_data, _, _ = data_preparation(config, job.dataset)
+        init_seed(job.seed, config["reproducibility"])
+        trainer = job.trainer(config, model)
+        trainer.fit(train_data, None, verbose=False, saved=False, show_progress=False)
+    return model
 
 
 @contextmanager

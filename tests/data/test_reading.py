@@ -205,7 +205,9 @@ def test_files_of_any_kind_are_read_as_stock_reads_them_or_refused(tmp_path_fact
     for user, item, rating, more, width, end in lines:
         text += separator.join([user, item, rating, *more][: width or None]) + end
     ours = load(CheckedDataset, path, text, separator, columns)
-    if isinstance(ours, ConfigError):
+    if isinstance(ours, ConfigError) and "are no numbers" in str(ours):
+        assert isinstance(load(Dataset, path, text, separator, columns), ValueError)
+    elif isinstance(ours, ConfigError):
         rows = [len(row) for row in csv.reader(path.open(newline=""), delimiter=separator)]
         assert max(rows) > 3
     else:
@@ -231,9 +233,9 @@ def test_a_data_set_from_r_is_stocks(make_config, tmp_path, data_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (HEAD + "ann-1f7a93@shop.de\ti1\tbob-5c20e8\n", "ValueError"),
-        ("ann-1f7a93@shop.de\ti1\t3\n", "not enough values to unpack"),
-        ("mail:ann-1f7a93@shop.de\ti1:x\t3:y\n", "a column in line 1 has an unknown type"),
+        (HEAD + "ann-1f7a93@shop.de\ti1\tbob-5c20e8\n", "is of type float, and some of its fields are no numbers"),
+        ("ann-1f7a93@shop.de\ti1\t3\n", "line 1 names no types"),
+        ("mail:ann-1f7a93@shop.de\ti1:x\t3:y\n", "column 1 of the 3 in line 1 has an unknown type or none"),
         ((HEAD + "\u00fc-1f7a93\ti1\t3\n").encode("latin-1"), "no utf-8 at byte 41; set `encoding`"),
         (HEAD + "ann-1f7a93\ti1\t3\t\n", "line 1 has 3 names and the first rows have 4 and 0 fields"),
         (HEAD + '"ann-1f7a93"x\ti1\t3\n', "ParserError: text follows a closing quote;"),

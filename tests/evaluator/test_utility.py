@@ -13,12 +13,13 @@ def loader(trained):
     rows = trained.dataset.interactions()
     withdrawal = WithdrawalRequest.users(["u3", "u4", "u5"]).resolve(rows, "train")
     gone = rows.users[withdrawal.forget], rows.items[withdrawal.forget]
-    return data_preparation(trained.config, trained.dataset.without(withdrawal))[2], withdrawal.users, gone
+    train_data, _, test_data = data_preparation(trained.config, trained.dataset.without(withdrawal))
+    return (train_data, test_data), withdrawal.users, gone
 
 
 def test_groups_are_recboles_metrics_on_their_users(trained, loader):
-    test_data, users, gone = loader
-    groups, _ = evaluate_by_group(trained, test_data, *gone)
+    (train_data, test_data), users, gone = loader
+    groups, _ = evaluate_by_group(trained, train_data, test_data, *gone)
     whole = trained.evaluate(test_data)
     assert groups["all"] == pytest.approx({name: float(value) for name, value in whole.items()})
     share = len(users) / len(test_data.uid_list)
@@ -28,7 +29,7 @@ def test_groups_are_recboles_metrics_on_their_users(trained, loader):
 
 
 def test_ndcg_of_a_group_by_hand(trained, loader):
-    test_data, users, gone = loader
+    (train_data, test_data), users, gone = loader
     rows = trained.dataset.interactions(part=2)
     gains = []
     for user in users:
@@ -38,13 +39,14 @@ def test_ndcg_of_a_group_by_hand(trained, loader):
         hits = np.isin(top, rows.items[rows.users == user])
         discount = 1 / np.log2(np.arange(2, 12))
         gains.append((hits * discount).sum() / discount[: (rows.users == user).sum()].sum())
-    groups, _ = evaluate_by_group(trained, test_data, *gone)
+    groups, _ = evaluate_by_group(trained, train_data, test_data, *gone)
     assert groups["withdrawn"]["ndcg@10"] == pytest.approx(np.mean(gains), abs=1e-6)
 
 
 def test_an_empty_group_has_no_metrics(trained, loader):
-    groups, served = evaluate_by_group(trained, loader[0], *np.empty((2, 0), dtype=int))
-    assert len(served.users) == len(loader[0].uid_list)
+    train_data, test_data = loader[0]
+    groups, served = evaluate_by_group(trained, train_data, test_data, *np.empty((2, 0), dtype=int))
+    assert len(served.users) == len(test_data.uid_list)
     assert not len(served.owners)
     assert groups["withdrawn"] == {}
     assert groups["retained"] == groups["all"]
@@ -56,8 +58,8 @@ def test_popularity_counts_the_rows_of_the_view(trained):
     model = popularity_model(trained.config, view)
     rows = view.interactions()
     assert model.item_cnt[:, 0].tolist() == np.bincount(rows.items, minlength=model.n_items).tolist()
-    test_data = data_preparation(trained.config, view)[2]
-    groups, _ = evaluate_by_group(Unlearner(trained.config, model), test_data, np.array([1]), np.array([1]))
+    train_data, _, test_data = data_preparation(trained.config, view)
+    groups, _ = evaluate_by_group(Unlearner(trained.config, model), train_data, test_data, np.array([1]), np.array([1]))
     assert 0 < groups["all"]["ndcg@10"] < 1
 
 

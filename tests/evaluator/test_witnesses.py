@@ -197,7 +197,7 @@ def test_every_witness_speaks_on_a_run(trained, fresh_copy, assessment, monkeypa
 def test_the_served_lists_agree_with_recboles_metrics(trained, assessment):
     assess, _ = assessment
     gone = assess.membership.withdrawn
-    groups, found = evaluate_by_group(trained, assess.test_data, gone.users, gone.items)
+    groups, found = evaluate_by_group(trained, assess.train_data, assess.test_data, gone.users, gone.items)
     mine = found.of(assess.withdrawn_users)
     assert found.ndcg[mine].mean() == pytest.approx(groups["withdrawn"]["ndcg@10"], abs=1e-6)  # rounded to six places
     assert found.ndcg[~mine].mean() == pytest.approx(groups["retained"]["ndcg@10"], abs=1e-6)

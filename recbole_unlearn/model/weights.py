@@ -17,6 +17,7 @@ from torch import Tensor
 from recbole_unlearn.lineage.digest import weights_digest
 
 _PREFIX = "other_parameter."
+_COMPUTED = ("restore_", "i_embedding")  # the second is DMF's
 
 
 def model_weights(model: Any) -> dict[str, Tensor]:
@@ -34,7 +35,7 @@ def model_digest(model: Any) -> str:
 
 def lasting(other: Mapping[str, Any]) -> dict[str, Any]:
     """Return an ``other_parameter`` without what RecBole computed from the parameters, such as everybody's embeddings."""
-    return {name: value for name, value in other.items() if not name.startswith("restore_")}
+    return {name: value for name, value in other.items() if not name.startswith(_COMPUTED)}
 
 
 def as_tensors(other: Mapping[str, Any]) -> dict[str, Tensor]:
