@@ -6,6 +6,7 @@ from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.options import option
 from recbole_unlearn.model.adapter import ScoringAdapter
+from recbole_unlearn.model.renew import renew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +32,9 @@ class FineTune(UnlearnMethod):
 
 
 def _drop_edges(context: UnlearnContext) -> None:
-    """Take the withdrawn rows out of the graph; a model without adapter is taken to have none."""
+    """Take the withdrawn rows out of all that the model keeps of rows, such as a graph or histories."""
     try:
-        adapter = ScoringAdapter.of(context.model)
+        ScoringAdapter.of(context.model, context.rebuilt).drop_edges(*context.forgotten)
     except UnsupportedModelError:
-        return
-    adapter.drop_edges(*context.forgotten)
+        if context.rebuilt is not None:
+            renew(context.model, context.rebuilt())
