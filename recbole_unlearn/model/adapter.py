@@ -114,14 +114,12 @@ class ScoringAdapter(ABC):
             adapter.check_class(model_class)
             return adapter
         raise UnsupportedModelError(
-            f"no adapter for the model {model_class.__name__!r}; influence methods know RecBole's models and "
-            f"{', '.join(sorted(registry))}; Retrain works with every model"
+            f"no adapter for the model {model_class.__name__!r}, which extends none of RecBole's; write an InfluenceAdapter, "
+            f"or use Retrain, which works with every model"
         )
 
-    @classmethod
-    def check_class(  # noqa: B027 (an adapter knows its models by name)
-        cls, model_class: type
-    ) -> None:
+    @classmethod  # noqa: B027 (an adapter knows its models by name)
+    def check_class(cls, model_class: type) -> None:
         """Refuse a class of models of this adapter's name that it cannot serve.
 
         Raises:

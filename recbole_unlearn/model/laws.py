@@ -41,8 +41,8 @@ def _initialisers(model: Any) -> list[Callable[[nn.Module], None]]:
         found.append(model._init_weights)
     if not found and names & {name for name in vars(nn.init) if name.endswith("_") and name[0] != "_"}:
         raise UnsupportedModelError(
-            f"{type(model).__name__} fills its tables itself when it is made, so how it draws a new row is not known; give it "
-            f"a method _init_weights as RecBole's models have, or an adapter with draw_rows, or use Retrain"
+            f"{type(model).__name__} fills its tables itself when it is made, so how it draws a new row is not known; give "
+            f"it a method _init_weights, as RecBole's models have, or an adapter with draw_rows, or use Retrain"
         )
     return found
 

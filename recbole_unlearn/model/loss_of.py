@@ -39,7 +39,8 @@ def penalty_of(model: Any, user_tables: list[str], item_tables: list[str]) -> Ro
 
     With the loss L of a batch and its logistic loss l, mean or sum over rows, L - l is the regulariser. If L is logistic it
     does not depend on which items are paired with which users. If it is a square of each row, c / 2 |e|^2, its gradient is
-    c e in each row of the batch and 0 in the others. Both are asked of a copy whose parameters are moved.
+    c e in each row of the batch and 0 in the others. Both are asked of a copy whose parameters are moved, the second one by
+    rows of which l has no gradient.
 
     Args:
         model: The model.
@@ -154,37 +155,54 @@ def _squares(
     """Return c of users, items and other items where the rest of the loss is such squares, 0 where it is hardly there."""
     found = []
     for rows in (len(batch.users), len(batch.users) // 2):  # a norm of a whole batch is no sum over its rows
-        part = _Batch(*(None if ids is None else ids[:rows] for ids in vars(batch).values()))  # type: ignore[arg-type]
-        rests, size = _rests(model, scores, part, reduction)
-        before = max(float(rest.norm()) for rest in rests.values())
-        places = ((user_tables, part.users), (item_tables, part.items), (item_tables, part.others))
+        part = _balanced(scores, batch, rows)
+        rest = _gradients(model, _loss(model, part))
+        before = max(float(gradient.norm()) for gradient in rest.values())
         many = rows if reduction is torch.mean else 1
-        found.append([many * _taken_out(model, rests, tables, ids) for tables, ids in places])
-        after = max(float(rest.norm()) for rest in rests.values())
+        of_users = many * _taken_out(model, rest, user_tables, part.users)
+        found.append((of_users, many * _taken_out(model, rest, item_tables, part.items)))
+        after = max(float(gradient.norm()) for gradient in rest.values())
+    logistic = _gradients(model, reduction(_logistic(scores, batch)))
     if after <= _LEFT * before and np.allclose(found[0], found[1], rtol=_LEFT):
-        user, item, other = found[0]
-        return RowPenalty(user, item, other)
+        user, both = found[0]
+        share = _share_of_others(model, batch, logistic, item_tables)
+        return RowPenalty(user, (1 - share) * both, share * both)
+    size = max(float(gradient.norm()) for gradient in logistic.values())
     return RowPenalty(0.0, 0.0, 0.0) if before <= _NEGLIGIBLE * size else None
 
 
-def _rests(
-    model: Any, scores: Scores, batch: _Batch, reduction: Callable[[Tensor], Tensor]
-) -> tuple[dict[str, Tensor], float]:
-    """Return the gradient of the loss less its logistic part, by parameter, and the greatest norm of a logistic one."""
-    named = dict(model.named_parameters())
-    losses = (_loss(model, batch), reduction(_logistic(scores, batch)))
-    whole, part = (
-        [torch.zeros_like(p) if g is None else g for p, g in zip(named.values(), gradients, strict=True)]
-        for gradients in (torch.autograd.grad(one, list(named.values()), allow_unused=True) for one in losses)
-    )
-    rests = {name: a - b for name, a, b in zip(named, whole, part, strict=True)}
-    return rests, max(float(gradient.norm()) for gradient in part)
+def _balanced(scores: Scores, batch: _Batch, rows: int) -> _Batch:
+    """Return rows of which the logistic loss has no gradient: an item against itself, or its probability as the label."""
+    users, items = batch.users[:rows], batch.items[:rows]
+    if batch.others is not None:
+        return _Batch(users, items, items, batch.targets[:rows])
+    with torch.no_grad():
+        return _Batch(users, items, None, scores(users, items).sigmoid())
 
 
-def _taken_out(model: Any, rests: dict[str, Tensor], tables: list[str], ids: Tensor | None) -> float:
-    """Return the c with which c e is nearest to the rest in these rows, and take it out of the rest."""
-    if ids is None:
+def _share_of_others(model: Any, batch: _Batch, logistic: dict[str, Tensor], tables: list[str]) -> float:
+    """Return which share of c of items is that of the second item of a row: 0, a half or all, or what is measured."""
+    if batch.others is None:
         return 0.0
+    rest = {name: part - logistic[name] for name, part in _gradients(model, _loss(model, batch)).items()}
+    parts = [_taken_out(model, rest, tables, ids) for ids in (batch.items, batch.others)]
+    if not sum(parts):
+        return 0.5
+    share = parts[1] / sum(parts)
+    return next((known for known in (0.0, 0.5, 1.0) if abs(share - known) < 10 * _LEFT), share)
+
+
+def _gradients(model: Any, loss: Tensor) -> dict[str, Tensor]:
+    """Return the gradient of a loss by parameter, 0 where it reads none."""
+    named = dict(model.named_parameters())
+    if not loss.requires_grad:
+        return {name: torch.zeros_like(part) for name, part in named.items()}
+    found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+    return {n: torch.zeros_like(p) if g is None else g for (n, p), g in zip(named.items(), found, strict=True)}
+
+
+def _taken_out(model: Any, rests: dict[str, Tensor], tables: list[str], ids: Tensor) -> float:
+    """Return the c with which c e is nearest to the rest in these rows, and take it out of the rest."""
     values = {name: model.get_parameter(name).detach()[ids] for name in tables}
     along = sum(float((rests[name][ids] * part).sum()) for name, part in values.items())
     found = along / sum(float(part.square().sum()) for part in values.values())
