@@ -142,7 +142,14 @@ _TINY = {
     "parallel_jobs": 1,
     "load_col": {"inter": ["user_id", "item_id", "rating", "timestamp"]},
 }
-_SIZES = {"NeuMF": {"mf_embedding_size": 8, "mlp_embedding_size": 8, "mlp_hidden_size": [16, 8]}}
+SIZES: dict[str, dict[str, Any]] = {
+    "NeuMF": {"mf_embedding_size": 8, "mlp_embedding_size": 8, "mlp_hidden_size": [16, 8]},
+    "ConvNCF": {"embedding_size": 8, "cnn_channels": [1, 4, 4], "cnn_kernels": [2, 2], "cnn_strides": [2, 2]},
+    "NGCF": {"embedding_size": 8, "hidden_size_list": [8, 8]},
+    "NNCF": {"ui_embedding_size": 8, "neigh_embedding_size": 4, "neigh_num": 10, "num_conv_kernel": 4},
+    "DGCF": {"embedding_size": 8, "n_factors": 2},
+    "MultiDAE": {},
+}
 
 
 @cache
@@ -150,7 +157,7 @@ def original_of(model: str) -> Unlearner:
     """Return a model that was trained on a small data set, once per process; copy it before you change it."""
     with _in_a_folder() as folder:
         write_inter(Path(folder), "tiny")
-        keys = {**_TINY, **_SIZES.get(model, {"embedding_size": 8}), "data_path": folder}
+        keys = {**_TINY, **SIZES.get(model, {"embedding_size": 8}), "data_path": folder}
         config = Config(model, "tiny", config_dict=keys, argv=())
         return train_model(config, create_dataset(config))
 

@@ -46,6 +46,8 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
         """Update the chosen parameters in place; no other value of the model changes, except the edges of a graph."""
         context.model.eval()
         adapter = InfluenceAdapter.of(context.model, context.rebuilt)
+        if self.collaborate:
+            adapter.check_user_blocks()
         approximate = adapter.row_penalty.approximate
         if approximate:
             warnings.warn(f"{self.name} is approximate: {approximate}", stacklevel=2)

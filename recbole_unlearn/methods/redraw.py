@@ -55,6 +55,8 @@ class RedrawItems(UnlearnMethod):
         """Return the model with items that never saw a withdrawn row."""
         adapter, rows = InfluenceAdapter.of(context.model, context.rebuilt), context.rows
         solver = SCIF() if self.collaborate else SIF()
+        if self.collaborate:
+            adapter.check_user_blocks()
         if len(context.partial):  # their rows would teach the new items what leaves
             solver.unlearn(context)
         adapter.drop_edges(*context.forgotten)

@@ -239,6 +239,9 @@ class InfluenceAdapter(ScoringAdapter):
         """Return x of padded rows, shape [items, rows], as a function of the items' rows."""
         raise NotImplementedError
 
+    def check_user_blocks(self) -> None:
+        """Raise UnsupportedModelError if the row of a user with no row of data left cannot be solved."""
+
     def check_item_blocks(self) -> None:
         """Raise UnsupportedModelError if the model has none."""
         if not self.has_item_blocks:

@@ -115,8 +115,8 @@ class Lonely:
         with torch.no_grad():
             expected, _ = Propagation(model)()  # user 0 is the padding, which has no edge
             first = torch.cat([table.weight.detach()[:1] for table in tables], dim=1)
-            found = self.final(first)[0]
-        if not torch.allclose(found, expected[0], rtol=1e-4, atol=1e-6):
+            found = self.final(first.expand(self.size, -1))
+        if not torch.allclose(found, expected[:1].expand_as(found), rtol=1e-4, atol=1e-6):
             raise UnsupportedModelError(
                 f"{type(model).__name__} keeps its graph otherwise than as matrices of all users and items, so the row of a "
                 f"user without edges cannot be solved alone; Retrain, RetrainStopped, FineTune and ResetUE work with it"

@@ -186,6 +186,12 @@ class GenericAdapter(InfluenceAdapter):
             _, final = self._propagation()
         return LonelyBlocks(self._lonely(), final[items] if others is None else final[items] - final[others])
 
+    def check_user_blocks(self) -> None:
+        """Raise UnsupportedModelError if the model keeps its graph in a way that leaves no user alone."""
+        if self._propagation is not None:
+            with evaluating(self.model):
+                self._lonely()
+
     def fresh_blocks(self, items: Tensor) -> UserBlocks:
         """Return the logits of new users' rows; of a graph model those of a graph without any edge."""
         if self._propagation is None:

@@ -1,0 +1,22 @@
+"""Every built-in method on models that have no adapter of their own, by the suite that authors use for theirs."""
+
+from recbole_unlearn.testing import MethodConformance
+
+MODELS = ("ConvNCF", "NGCF", "SimpleX")
+
+
+def suite(method, models=MODELS, refuses=(), unchanged=()):
+    facts = {"method": method, "models": models, "refuses": refuses, "unchanged": unchanged}
+    return type(f"TestGeneric{method.replace('-', '')}", (MethodConformance,), facts)
+
+
+TestScif = suite("SCIF")
+TestSif = suite("SIF")
+TestIf = suite("IF", ("NGCF",))
+TestCif = suite("CIF", ("ConvNCF",))
+TestReset = suite("ResetUE", unchanged=("interactions",))
+TestRedraw = suite("RedrawItems", ("ConvNCF", "NGCF"))
+TestSvd = suite("RetrainSVD", ("NGCF", "SimpleX"), refuses=("SimpleX",))
+TestFineTune = suite("FineTune", ("NGCF", "SimpleX"))
+TestItems = suite("SCIF-items", ("NGCF",), refuses=("NGCF",))
+TestExact = suite("Exact", refuses=MODELS)
