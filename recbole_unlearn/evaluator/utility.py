@@ -61,7 +61,8 @@ def evaluate_by_group(
     Returns:
         ``{"retained": {"ndcg@10": ...}, "withdrawn": {...}, "all": {...}}``, and the lists.
     """
-    is_withdrawn = np.isin(eval_data.uid_list.numpy(), withdrawn_users)
+    users = eval_data._dataset.inter_feat[eval_data.uid_field] if eval_data.is_sequential else eval_data.uid_list
+    is_withdrawn = np.isin(users.numpy(), withdrawn_users)
     groups = {"retained": ~is_withdrawn, "withdrawn": is_withdrawn, "all": np.ones_like(is_withdrawn)}
     recboles = unlearner.evaluator, unlearner.eval_collector
     listener = Listener(unlearner.eval_collector, eval_data.uid_field, withdrawn_users, withdrawn_items)

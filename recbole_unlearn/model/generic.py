@@ -25,7 +25,8 @@ from recbole_unlearn.model.tables import WHAT_REMAINS, find_tables, probe
 _WHY_NOT = {
     ModelType.TRADITIONAL: "has no user rows: it is made of the training rows without any training; Retrain works with every "
     "model, Exact where such a model has a closed form",
-    ModelType.SEQUENTIAL: f"scores the sequence of items before a row, not the row of a user alone; {WHAT_REMAINS}",
+    ModelType.SEQUENTIAL: "scores the sequence of items before a row, not the row of a user alone; Retrain, FineTune and "
+    "SISA work with it",
     ModelType.CONTEXT: f"scores a list of features, whose rows stand in one table for all features; {WHAT_REMAINS}",
     ModelType.KNOWLEDGE: "also scores what a graph of knowledge says, which the generic adapter does not know; Retrain works "
     "with every model",
