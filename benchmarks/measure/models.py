@@ -1,0 +1,183 @@
+"""What each model of RecBole allows: every method on a trained one, or the line by which it is refused.
+
+    python -m benchmarks.measure.models [USERS] [MODEL ...]
+
+Takes the rows of the first USERS users of RecBole's ml-100k (0: of all 943), trains each model for one epoch, lets every method
+forget a fiftieth of the users, and adds a part to benchmarks/results/models-USERS.json. A model that has a part is not measured
+again. Each model runs in a process of its own, for SECONDS at most. Times are CPU seconds of the process, so that they mean the
+same on a busy machine; children that train shards are none, as shards are trained in the process.
+"""
+
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from contextlib import chdir
+from pathlib import Path
+
+import recbole
+from recbole.utils import ModelType
+
+from benchmarks.measure.timing import save_part
+from recbole_unlearn import Config, Unlearner, WithdrawalRequest
+from recbole_unlearn.data import create_dataset, data_preparation
+from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.exceptions import InputError, reason
+from recbole_unlearn.methods.plugins import get_method
+from recbole_unlearn.model.find import _recboles_models, check_trainer, get_model
+from recbole_unlearn.trainer import train_for_method, train_model
+
+RESULTS = Path(__file__).parents[1] / "results"
+METHODS = (
+    *("Retrain", "RetrainStopped", "RetrainSVD", "FineTune", "SISA"),
+    *("Exact", "ResetUE", "SIF", "SCIF", "IF", "RedrawItems"),
+)
+SECONDS = 420
+NO_MODELS = ("AbstractRecommender",)
+KEYS = {
+    "epochs": 1,
+    "train_batch_size": 2048,
+    "eval_batch_size": 409600,
+    "show_progress": False,
+    "state": "WARNING",
+    "use_gpu": False,
+    "metrics": ["NDCG"],
+    "topk": [10],
+    "valid_metric": "NDCG@10",
+    "shard_count": 2,
+    "parallel_jobs": 1,
+}
+NEGATIVES = {"distribution": "uniform", "sample_num": 1, "alpha": 1.0, "dynamic": False, "candidate_num": 0}
+FEATURES = {
+    "inter": ["user_id", "item_id"],
+    "user": ["user_id", "age", "gender", "occupation"],
+    "item": ["item_id", "release_year", "class"],
+}
+OF_TIME = {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full", "group_by": "user"}
+
+
+def every_model():
+    """Return the names of RecBole's models, by file."""
+    return [name for name in _recboles_models() if name not in NO_MODELS]
+
+
+def write_part(folder, users):
+    """Write ml-100k with the rows of its first users only; the files of users and items as they are."""
+    source, target = Path(recbole.__file__).parent / "dataset_example/ml-100k", Path(folder) / "part"
+    target.mkdir()
+    for file in source.iterdir():
+        head, *lines = file.read_text().splitlines()
+        if file.suffix == ".inter" and users:
+            lines = [line for line in lines if int(line.split("\t")[0]) <= users]
+        (target / f"part{file.suffix}").write_text("\n".join([head, *lines]) + "\n")
+
+
+def settings(name, folder):
+    """Return keys with which a model can be trained: those of its kind, without sampled negatives where it takes none."""
+    kind = get_model(name).type
+    keys = KEYS | {"data_path": str(folder), "checkpoint_dir": "saved", "ledger_dir": "ledger"}
+    if kind == ModelType.SEQUENTIAL:
+        keys |= {"eval_args": OF_TIME, "load_col": {"inter": ["user_id", "item_id", "timestamp"]}}
+    if kind == ModelType.CONTEXT:
+        keys |= {"train_neg_sample_args": NEGATIVES, "load_col": FEATURES}
+    try:
+        model = Config(name, "part", config_dict=keys, argv=()).model_class
+    except InputError as error:
+        if "train_neg_sample_args" not in str(error):
+            raise
+        return keys | {"train_neg_sample_args": None}
+    lists = any(base.__name__ == "AutoEncoderMixin" for base in model.__mro__)
+    return keys | ({"train_neg_sample_args": None} if lists else {})
+
+
+def used(start):
+    return round(time.process_time() - start, 2)
+
+
+def told(error):
+    """Return the line of an error, without the path of the data."""
+    return f"{type(error).__name__}: {reason(error)}".replace("\n", " ")[:300]
+
+
+def tried(config, dataset, original, request, name):
+    """Return the CPU seconds of a method on a copy of a trained model, and NDCG@10 afterwards, or why it is refused."""
+    try:
+        method = get_method(config, name)
+        method.check_class(config.model_class)
+        unlearner = train_for_method(config, dataset, method, saved=False) or original.copy()
+        start = time.process_time()
+        outcome = unlearner.unlearn(request, method)
+        found = {"seconds": used(start)}
+        if "approximate" in outcome.diagnostics:
+            found["approximate"] = outcome.diagnostics["approximate"]
+        return found | {"ndcg": utility(config, unlearner)}
+    except InputError as error:
+        return {"refused": reason(error)}
+    except Exception as error:  # what fails is to be seen in the table
+        return {"failed": told(error)}
+
+
+def utility(config, unlearner):
+    """Return NDCG@10 of the model on the held-out rows of who remains."""
+    _, _, test_data = data_preparation(config, unlearner.dataset)
+    return round(float(unlearner.evaluate(test_data)["ndcg@10"]), 4)
+
+
+def measure(name, folder):
+    """Return what a model allows, on the data set ``part`` in a folder."""
+    kind = get_model(name).type.name.lower()
+    try:
+        config = Config(name, "part", config_dict=settings(name, folder), argv=())
+        dataset = create_dataset(config)
+        if not isinstance(dataset, WithdrawalDataset):
+            return {"kind": kind, "refused": f"{name} has a data set class of its own, from which no rows can be withdrawn"}
+        check_trainer(config)
+        start = time.process_time()
+        original: Unlearner = train_model(config, dataset)
+        found = {"kind": kind, "seconds": used(start), "ndcg": utility(config, original)}
+    except InputError as error:
+        return {"kind": kind, "refused": reason(error)}
+    except Exception as error:  # what RecBole itself cannot train
+        return {"kind": kind, "failed": told(error)}
+    request = WithdrawalRequest.random(2, 1, "rand")
+    methods = {method: tried(config, dataset, original, request, method) for method in METHODS}
+    return {**found, "methods": methods}
+
+
+def in_a_process(users, name):
+    """Return what a process of its own measures."""
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.measure.models", "--one", str(users), name]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return {"failed": f"not done within {SECONDS} s"}
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    return json.loads(lines[-1]) if lines else {"failed": (done.stderr.strip().splitlines() or ["no output"])[-1][:300]}
+
+
+def one(users, name):
+    """Measure one model in a temporary folder, and print it."""
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder:
+        write_part(folder, users)
+        with chdir(folder):
+            print("\n" + json.dumps(measure(name, folder)))
+
+
+def main():
+    if sys.argv[1:2] == ["--one"]:
+        one(int(sys.argv[2]), sys.argv[3])
+        return
+    users = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    path = RESULTS / f"models-{users or 'all'}.json"
+    for name in sys.argv[2:] or every_model():
+        if save_part(path, name) is not None:
+            save_part(path, name, in_a_process(users, name))
+
+
+if __name__ == "__main__":
+    main()
