@@ -2,15 +2,14 @@
 
     python -m benchmarks.measure.models [USERS] [MODEL ...]
 
-Takes the rows of the first USERS users of RecBole's ml-100k (0: of all 943), trains each model for one epoch, lets every method
-forget a fiftieth of the users, and adds a part to benchmarks/results/models-USERS.json. A model that has a part is not measured
-again. Each model runs in a process of its own, for SECONDS at most. Times are CPU seconds of the process, so that they mean the
-same on a busy machine; children that train shards are none, as shards are trained in the process.
+Takes the rows of the first USERS users of RecBole's ml-100k (0: of all 943), trains each model for one epoch, lets every
+method forget a fiftieth of the users, and adds a part to benchmarks/results/models-USERS.json. A model that has a part is not
+measured again. Sequences hold 20 items at most. Each model runs in a process of its own, for SECONDS at most. Times are CPU
+seconds of the process, so that they mean the same on a busy machine; shards are trained in it too.
 """
 
-import json
 import logging
-import subprocess
+import multiprocessing
 import sys
 import tempfile
 import time
@@ -19,13 +18,14 @@ from contextlib import chdir
 from pathlib import Path
 
 import recbole
+import torch
 from recbole.utils import ModelType
 
 from benchmarks.measure.timing import save_part
 from recbole_unlearn import Config, Unlearner, WithdrawalRequest
 from recbole_unlearn.data import create_dataset, data_preparation
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.exceptions import InputError, reason
+from recbole_unlearn.exceptions import InputError
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.model.find import _recboles_models, check_trainer, get_model
 from recbole_unlearn.trainer import train_for_method, train_model
@@ -35,7 +35,7 @@ METHODS = (
     *("Retrain", "RetrainStopped", "RetrainSVD", "FineTune", "SISA"),
     *("Exact", "ResetUE", "SIF", "SCIF", "IF", "RedrawItems"),
 )
-SECONDS = 420
+SECONDS = 900
 NO_MODELS = ("AbstractRecommender",)
 KEYS = {
     "epochs": 1,
@@ -47,6 +47,7 @@ KEYS = {
     "metrics": ["NDCG"],
     "topk": [10],
     "valid_metric": "NDCG@10",
+    "MAX_ITEM_LIST_LENGTH": 20,
     "shard_count": 2,
     "parallel_jobs": 1,
 }
@@ -56,6 +57,7 @@ FEATURES = {
     "user": ["user_id", "age", "gender", "occupation"],
     "item": ["item_id", "release_year", "class"],
 }
+AT_RANDOM = {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "RO", "mode": "full", "group_by": None}
 OF_TIME = {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full", "group_by": "user"}
 
 
@@ -82,7 +84,7 @@ def settings(name, folder):
     if kind == ModelType.SEQUENTIAL:
         keys |= {"eval_args": OF_TIME, "load_col": {"inter": ["user_id", "item_id", "timestamp"]}}
     if kind == ModelType.CONTEXT:
-        keys |= {"train_neg_sample_args": NEGATIVES, "load_col": FEATURES}
+        keys |= {"train_neg_sample_args": NEGATIVES, "load_col": FEATURES, "eval_args": AT_RANDOM}
     try:
         model = Config(name, "part", config_dict=keys, argv=()).model_class
     except InputError as error:
@@ -99,7 +101,7 @@ def used(start):
 
 def told(error):
     """Return the line of an error, without the path of the data."""
-    return f"{type(error).__name__}: {reason(error)}".replace("\n", " ")[:300]
+    return f"{type(error).__name__}: {error}".replace("\n", " ")[:300]
 
 
 def tried(config, dataset, original, request, name):
@@ -115,7 +117,7 @@ def tried(config, dataset, original, request, name):
             found["approximate"] = outcome.diagnostics["approximate"]
         return found | {"ndcg": utility(config, unlearner)}
     except InputError as error:
-        return {"refused": reason(error)}
+        return {"refused": str(error)}
     except Exception as error:  # what fails is to be seen in the table
         return {"failed": told(error)}
 
@@ -133,13 +135,16 @@ def measure(name, folder):
         config = Config(name, "part", config_dict=settings(name, folder), argv=())
         dataset = create_dataset(config)
         if not isinstance(dataset, WithdrawalDataset):
-            return {"kind": kind, "refused": f"{name} has a data set class of its own, from which no rows can be withdrawn"}
+            return {
+                "kind": kind,
+                "refused": f"{name} has a data set class of its own, from which no rows can be withdrawn",
+            }
         check_trainer(config)
         start = time.process_time()
         original: Unlearner = train_model(config, dataset)
         found = {"kind": kind, "seconds": used(start), "ndcg": utility(config, original)}
     except InputError as error:
-        return {"kind": kind, "refused": reason(error)}
+        return {"kind": kind, "refused": str(error)}
     except Exception as error:  # what RecBole itself cannot train
         return {"kind": kind, "failed": told(error)}
     request = WithdrawalRequest.random(2, 1, "rand")
@@ -148,32 +153,36 @@ def measure(name, folder):
 
 
 def in_a_process(users, name):
-    """Return what a process of its own measures."""
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.measure.models", "--one", str(users), name]
+    """Return what a process of its own measures; it begins with what this one has imported."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=one, args=(users, name, sender))
+    child.start()
+    sender.close()
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        return {"failed": f"not done within {SECONDS} s"}
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    return json.loads(lines[-1]) if lines else {"failed": (done.stderr.strip().splitlines() or ["no output"])[-1][:300]}
+        return receiver.recv() if receiver.poll(SECONDS) else {"failed": f"not done within {SECONDS} s"}
+    except EOFError:
+        return {"failed": f"its process ended with code {child.exitcode}"}
+    finally:
+        child.kill()
+        child.join()
 
 
-def one(users, name):
-    """Measure one model in a temporary folder, and print it."""
+def one(users, name, sender):
+    """Measure one model in a temporary folder, and send what was found."""
+    torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
         write_part(folder, users)
         with chdir(folder):
-            print("\n" + json.dumps(measure(name, folder)))
+            sender.send(measure(name, folder))
 
 
 def main():
-    if sys.argv[1:2] == ["--one"]:
-        one(int(sys.argv[2]), sys.argv[3])
-        return
     users = int(sys.argv[1]) if len(sys.argv) > 1 else 0
     path = RESULTS / f"models-{users or 'all'}.json"
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # imports much, here once for all processes
     for name in sys.argv[2:] or every_model():
         if save_part(path, name) is not None:
             save_part(path, name, in_a_process(users, name))

@@ -61,7 +61,8 @@ class HeldOut:
         )
         pairs = {dataset.uid_field: self.users.repeat(1 + len(among))}
         pairs[dataset.iid_field] = np.column_stack([self.items, np.tile(among, (len(self.users), 1))]).ravel()
-        self._pairs = Interaction({field: torch.from_numpy(ids) for field, ids in pairs.items()})
+        ids = Interaction({field: torch.from_numpy(column) for field, column in pairs.items()})
+        self._pairs = dataset.join(ids)  # a context-aware model asks for the features of users and items
 
     def __len__(self) -> int:
         return len(self.users)
