@@ -158,7 +158,10 @@ BAD = {
     "an empty request path": (["--withdraw="], "request file '.' cannot be read"),
     "an empty output path": (["--output_dir="], "output_dir is empty"),
     "a wrong number": (["--seed=-1"], "seed is -1"),
-    "no adapter": (["--model=DMF", "--methods=SCIF"], "DMF has no user rows"),
+    "no adapter": (
+        ["--model=MultiDAE", "--methods=SCIF", "--train_neg_sample_args=None"],
+        "MultiDAE scores and learns the whole list",
+    ),
     "empty topk": (["--topk=[]"], "topk is []"),
     "empty metrics": (["--metrics=[]"], "metrics is empty"),
     "a headline that is not computed": (["--topk=[5]"], "valid_metric is 'NDCG@10'"),
@@ -193,7 +196,7 @@ BAD = {
     ),
     "no negative": (["--train_neg_sample_args={'sample_num': 0}"], "sample_num is 0; allowed: 1 or more"),
     "digits without end": (["--withdraw=digits.json"], "no valid json"),
-    "a model with its own data set": (["--model=SASRec", "--train_neg_sample_args=None"], "own data set class"),
+    "a model with its own data set": (["--model=DIEN", "--train_neg_sample_args=None"], "own data set class"),
 }
 
 

@@ -7,7 +7,7 @@ from benchmarks.pages.records import RESULTS, write_between
 
 METHODS = (
     *("Retrain", "RetrainStopped", "RetrainSVD", "FineTune", "SISA"),
-    *("Exact", "ResetUE", "SIF", "SCIF", "IF", "RedrawItems"),
+    *("Exact", "ResetUE", "SIF", "SCIF", "RedrawItems", "IF"),
 )
 KINDS = ("general", "traditional", "context", "sequential", "knowledge", "decisiontree")
 
