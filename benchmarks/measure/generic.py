@@ -1,9 +1,9 @@
-"""The generic adapter beside the ones written by hand: the seconds of SCIF and IF on the same trained model.
+"""The generic adapter beside the ones written by hand: the seconds of SCIF on the same trained model.
 
     python -m benchmarks.measure.generic [ml-100k] [--epochs=5]
 
 Writes benchmarks/results/generic-DATASET.json: CPU seconds of the process, median of RUNS runs, by model and method. LightGCN
-is RecBole's own under the generic adapter, whose graph has no forward mode and is built anew by RecBole's loops.
+is RecBole's own under the generic adapter, whose graph is built anew by RecBole's loops.
 """
 
 import statistics
@@ -21,7 +21,8 @@ from recbole_unlearn.trainer import train_model
 
 RESULTS = Path(__file__).parents[1] / "results"
 RUNS = 3
-REQUESTS = {"users": (5, "rand"), "interactions": (1, "interactions")}
+REQUESTS = {"users": (5, 1, "rand"), "interactions": (1, 1, "interactions")}
+MODELS = {"BPR": ("users", "interactions"), "NeuMF": ("users", "interactions"), "LightGCN": ("users",)}
 
 
 def timed(unlearner, request, method):
@@ -51,21 +52,20 @@ def main():
     dataset, *rest = sys.argv[1:] or ["ml-100k"]
     GIVEN.update(argument.removeprefix("--").split("=", 1) for argument in rest)
     path = RESULTS / f"generic-{dataset}.json"
-    for name in ("BPR", "NeuMF", "LightGCN"):
+    for name, kinds in MODELS.items():
         if save_part(path, name) is None:
             continue
         config = Config(name, dataset, config_dict=GIVEN, argv=())
         known = train_model(config, create_dataset(config))
         generic, found = generic_of(known, name), {}
-        for method in ("SCIF", "IF"):
-            for kind, (share, sample) in REQUESTS.items():
-                request = WithdrawalRequest.random(share, 1, sample)
-                by_hand = timed(known, request, method)
-                law = ScoringAdapter._registry.pop(name)
-                try:
-                    found[f"{method}, {kind}"] = {"by_hand": by_hand, "generic": timed(generic, request, method)}
-                finally:
-                    ScoringAdapter._registry[name] = law
+        for kind in kinds:
+            request = WithdrawalRequest.random(*REQUESTS[kind])
+            by_hand = timed(known, request, "SCIF")
+            law = ScoringAdapter._registry.pop(name)
+            try:
+                found[f"SCIF, {kind}"] = {"by_hand": by_hand, "generic": timed(generic, request, "SCIF")}
+            finally:
+                ScoringAdapter._registry[name] = law
         save_part(path, name, {"seconds": found})
 
 

@@ -133,8 +133,9 @@ def utility(config, unlearner):
 
 def measure(name, folder):
     """Yield what a model allows, as it grows, on the data set ``part`` in a folder."""
-    kind = get_model(name).type.name.lower()
+    kind = "unknown"
     try:
+        kind = get_model(name).type.name.lower()
         config = Config(name, "part", config_dict=settings(name, folder), argv=())
         dataset = create_dataset(config)
         if not isinstance(dataset, WithdrawalDataset):

@@ -9,7 +9,7 @@ METHODS = (
     *("Retrain", "RetrainStopped", "RetrainSVD", "FineTune", "SISA"),
     *("Exact", "ResetUE", "SIF", "SCIF", "RedrawItems", "IF"),
 )
-KINDS = ("general", "traditional", "context", "sequential", "knowledge", "decisiontree")
+KINDS = ("general", "traditional", "context", "sequential", "knowledge", "decisiontree", "unknown")
 
 
 def parts():
