@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 OLDEST := .venv-oldest
 GRIDS  := paper table2 ml-1m figure3 figure7 ml-1m-lightgcn
 
-.PHONY: demo test test-all test-oldest coverage mutants lint docs bench clean
+.PHONY: demo test test-all test-oldest coverage mutants models lint docs bench clean
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -44,6 +44,11 @@ test-oldest: constraints-oldest.txt setup.cfg
 # 120 small changes of the code, each of which a test should notice; an hour at most, and it goes on where it was cut off.
 mutants: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.measure.mutants
+
+# One epoch of each model of RecBole on ml-100k, and every method on it; hours, and it goes on where it was cut off.
+models: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.measure.models
+	$(BIN)/python -m benchmarks.pages.models
 
 # Builds the docs where their tool is configured; their examples run in `make test` in any case.
 docs: $(READY)

@@ -216,6 +216,7 @@ class Unlearner(CheckpointTrainer):
             ),
             shard_trainer=lambda: ShardTrainer(self.config, remaining(), type(self), alone),
             setting=self.config.__getitem__,
+            rebuilt=lambda: Untrained.of(self.config, remaining().build()[0]).model,
         )
 
     @taking_turns

@@ -129,7 +129,7 @@ def test_scope_all_and_a_request_file(tiny, capsys):
 def test_a_model_without_adapter_still_retrains(data_path, capsys):
     assert main(["--model=DMF", "--dataset=tiny", f"--data_path={data_path}", "--epochs=1", "--methods=Retrain"]) == 0
     report = json.loads(Path("output/report.json").read_text())
-    assert "no adapter for the model 'DMF'" in report["methods"]["Retrain"]["mio"]["strong"]["reason"]
+    assert "DMF has no user rows" in report["methods"]["Retrain"]["mio"]["strong"]["reason"]
 
 
 BAD = {
@@ -158,7 +158,10 @@ BAD = {
     "an empty request path": (["--withdraw="], "request file '.' cannot be read"),
     "an empty output path": (["--output_dir="], "output_dir is empty"),
     "a wrong number": (["--seed=-1"], "seed is -1"),
-    "no adapter": (["--model=DMF", "--methods=SCIF"], "no adapter for the model 'DMF'"),
+    "no adapter": (
+        ["--model=MultiDAE", "--methods=SCIF", "--train_neg_sample_args=None"],
+        "MultiDAE scores and learns the whole list",
+    ),
     "empty topk": (["--topk=[]"], "topk is []"),
     "empty metrics": (["--metrics=[]"], "metrics is empty"),
     "a headline that is not computed": (["--topk=[5]"], "valid_metric is 'NDCG@10'"),
@@ -193,7 +196,7 @@ BAD = {
     ),
     "no negative": (["--train_neg_sample_args={'sample_num': 0}"], "sample_num is 0; allowed: 1 or more"),
     "digits without end": (["--withdraw=digits.json"], "no valid json"),
-    "a model with its own data set": (["--model=SASRec", "--train_neg_sample_args=None"], "own data set class"),
+    "a model with its own data set": (["--model=DIEN", "--train_neg_sample_args=None"], "own data set class"),
 }
 
 

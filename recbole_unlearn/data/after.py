@@ -16,6 +16,7 @@ from recbole.utils.argument_list import dataset_arguments
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.ledgers import find_ledger, ledger_folder
+from recbole_unlearn.data.sequences import dataset_class
 from recbole_unlearn.data.withdrawal import AMBIGUOUS
 from recbole_unlearn.data.withdrawal_history import WithdrawalHistory, is_same_split, isin, keep_split_of
 from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError
@@ -46,11 +47,11 @@ def load_after_withdrawals(config: Any, ledger: Ledger | None, keep: bool = True
         keep: Whether such a split is kept now; a run that may still be refused keeps it later, by ``kept_now``.
     """
     if ledger is None:
-        return WithdrawalDataset(config)
+        return dataset_class(config)(config)
     recover(ledger)
     for _ in range(_TRIES):
         history = WithdrawalHistory.of(ledger, split_settings(config))
-        dataset = WithdrawalDataset(config, history)
+        dataset = dataset_class(config)(config, history)
         if history.is_empty or dataset.is_kept:
             dataset.anchor = dict(history.anchor)
             return dataset
@@ -122,7 +123,7 @@ def datasets_of_model(
 
 def _kept(config: Any, history: WithdrawalHistory) -> Iterator[WithdrawalDataset]:
     """Yield the data set of the one kept split, if its rows are there."""
-    dataset = WithdrawalDataset(config, history)
+    dataset = dataset_class(config)(config, history)
     if dataset.is_kept:
         dataset.anchor = dict(history.anchor)
         yield dataset
@@ -140,7 +141,7 @@ def _read_anew(config: Any, reads: list[Mapping[str, int] | None]) -> Iterator[W
     for read in [*filter(None, reads), None]:
         if read is not None and dict(read) in seen:
             continue
-        dataset = WithdrawalDataset(config, read_only=read)
+        dataset = dataset_class(config)(config, read_only=read)
         if dataset.rows_read and dataset.rows_read in seen:
             continue
         seen.append(dataset.rows_read)

@@ -31,6 +31,7 @@ class WithdrawalDataset(RememberingDataset):
     _gone: np.ndarray = np.array([], dtype=np.int64)
     anchor: dict[str, Any] = NOTHING_WITHDRAWN
     model_source: SeenFile | None = None  # the file of the model that it was loaded with
+    has_sequences = False  # whether a model sees more of a row than the row: the rows of its user before it
     is_to_keep: bool = False  # whether its split is to be kept in the ledger before anything is trained on it
     is_behind: bool = False  # whether it contains rows that were withdrawn since the model was saved
     caught_up: bool = False  # whether there were later withdrawals, none of which concerns this model
@@ -114,6 +115,10 @@ class WithdrawalDataset(RememberingDataset):
         view = self.copy(parts[0].inter_feat)
         view._parts = parts
         return view
+
+    def with_sequences(self) -> WithdrawalDataset:
+        """Return this data set as models see it; a row of most models is all that they see of it."""
+        return self
 
     def only(self, mask: np.ndarray) -> WithdrawalDataset:
         """Return this data set as a shard sees it: the training rows of the mask and nothing else, not even held out."""

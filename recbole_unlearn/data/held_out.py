@@ -10,6 +10,7 @@ from recbole.data.interaction import Interaction
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.frozen import row_keys, token_keys, token_uniforms
+from recbole_unlearn.exceptions import UnsupportedModelError
 
 # A look scores a hundredth of the rows against a hundred items each: as many pairs as there are rows, a sixth of an epoch.
 _SHARE = 0.01
@@ -34,6 +35,11 @@ class HeldOut:
     """
 
     def __init__(self, config: Any, dataset: WithdrawalDataset) -> None:
+        if dataset.has_sequences:
+            raise UnsupportedModelError(
+                f"held-out rows are asked by user and item, and {config['model']} scores the sequence before a row; Retrain, "
+                f"FineTune and SISA work with it"
+            )
         parts = [dataset.interactions(part) for part in range(3)]
         validated = len(parts[1].users) > 0
         rows, seed = parts[1] if validated else parts[0], config["seed"]
@@ -55,7 +61,8 @@ class HeldOut:
         )
         pairs = {dataset.uid_field: self.users.repeat(1 + len(among))}
         pairs[dataset.iid_field] = np.column_stack([self.items, np.tile(among, (len(self.users), 1))]).ravel()
-        self._pairs = Interaction({field: torch.from_numpy(ids) for field, ids in pairs.items()})
+        ids = Interaction({field: torch.from_numpy(column) for field, column in pairs.items()})
+        self._pairs = dataset.join(ids)  # a context-aware model asks for the features of users and items
 
     def __len__(self) -> int:
         return len(self.users)

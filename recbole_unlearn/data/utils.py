@@ -25,6 +25,8 @@ from recbole_unlearn.fast.loaders import FullSortLoader, TrainLoader
 from recbole_unlearn.fast.sampler import VectorSampler
 from recbole_unlearn.settings.yaml_files import read_package_yaml
 
+_WITHDRAWABLE = (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.CONTEXT, ModelType.SEQUENTIAL)
+
 
 def create_dataset(config: Any, keep: bool = True, session: LedgerSession | None = None) -> Dataset:
     """Create the data set of a run, as RecBole's function of that name.
@@ -35,7 +37,7 @@ def create_dataset(config: Any, keep: bool = True, session: LedgerSession | None
         session: The ledger, if the caller opened it.
 
     Returns:
-        A ``WithdrawalDataset`` where RecBole uses its plain ``Dataset``; else RecBole's own class.
+        A ``WithdrawalDataset`` where RecBole uses its plain ``Dataset`` or ``SequentialDataset``; else RecBole's own class.
 
     Raises:
         ConfigError: The data set's files are missing.
@@ -48,7 +50,7 @@ def create_dataset(config: Any, keep: bool = True, session: LedgerSession | None
     if cache and os.path.exists(cache):
         return refuse_withdrawn(config, create(config), f"the cached data set {cache!r}")
     own_class = hasattr(recbole.data.dataset, f"{config['model']}Dataset")
-    if own_class or config["MODEL_TYPE"] not in (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.CONTEXT):
+    if own_class or config["MODEL_TYPE"] not in _WITHDRAWABLE:
         return refuse_withdrawn(config, create(config), f"the data set of {config['model']}")
     try:
         with nullcontext(session) if session is not None else LedgerSession() as opened:
@@ -103,7 +105,7 @@ def _prepare(config: Any, dataset: WithdrawalDataset, **names: Any) -> tuple[Any
     prepare = redirected(
         recbole_data.data_preparation, get_dataloader=_get_dataloader, create_samplers=create_all, **names
     )
-    return prepare(config, dataset)
+    return prepare(config, dataset.with_sequences())
 
 
 def prepare_anew(config: Any, dataset: WithdrawalDataset) -> tuple[Any, Any, Any]:

@@ -58,16 +58,18 @@ class GroupEvaluator(Evaluator):
 class Owners:
     """Takes the place of RecBole's collector and remembers whose each row of what is collected is.
 
-    A row is a user where users' lists are ranked, and a pair where scores are compared with labels.
+    A row is a user where users' lists are ranked, a sequence in a sequential data set, and a pair where scores are compared
+    with labels.
 
     Args:
         collector: RecBole's collector, which gets everything.
         uid_field: Name of the user column.
         by_pair: Whether a row is a pair.
+        by_sequence: Whether a row is a sequence, of which a user may have several.
     """
 
-    def __init__(self, collector: Any, uid_field: str, by_pair: bool) -> None:
-        self.collector, self.uid_field, self.by_pair = collector, uid_field, by_pair
+    def __init__(self, collector: Any, uid_field: str, by_pair: bool, by_sequence: bool) -> None:
+        self.collector, self.uid_field, self.by_pair, self.by_sequence = collector, uid_field, by_pair, by_sequence
         self.parts_of_owners: list[Tensor] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -76,7 +78,8 @@ class Owners:
     def eval_batch_collect(self, scores: Tensor, interaction: Any, rows: Any, items: Any) -> None:
         """Take the scores of a batch, in which the rows of a user stand side by side."""
         users = interaction[self.uid_field].cpu()
-        self.parts_of_owners.append(users if self.by_pair else users.unique_consecutive())
+        each = self.by_pair or self.by_sequence
+        self.parts_of_owners.append(users if each else users.unique_consecutive())
         self.collector.eval_batch_collect(scores, interaction, rows, items)
 
     @property
@@ -106,7 +109,8 @@ def evaluate_by_group(
     is_full = isinstance(eval_data, FullSortEvalDataLoader)
     field = eval_data._dataset.uid_field
     listener = Listener(unlearner.eval_collector, field, withdrawn_users, withdrawn_items) if is_full else None
-    collector = Owners(listener or unlearner.eval_collector, field, config["eval_type"] == EvaluatorType.VALUE)
+    by_pair, by_sequence = config["eval_type"] == EvaluatorType.VALUE, is_full and eval_data.is_sequential
+    collector = Owners(listener or unlearner.eval_collector, field, by_pair, by_sequence)
     unlearner.eval_collector.data_collect(train_data)
     unlearner.evaluator, unlearner.eval_collector = GroupEvaluator(config, collector, withdrawn_users), collector
     if not is_full:

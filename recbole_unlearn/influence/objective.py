@@ -113,10 +113,34 @@ class RowObjective:
 def _with_tangents(
     function: Callable[[Tensors], Tensors], inputs: Tensors, tangents: Sequence[Tensor | None] | None
 ) -> tuple[Tensors, tuple[Tensor | None, ...]]:
-    """Return a function's outputs, differentiable in its inputs, and their directional derivatives."""
+    """Return a function's outputs, differentiable in its inputs, and their directional derivatives.
+
+    These come from forward-mode differentiation, where every operation has it, as torch's sparse products have not; else
+    from the gradient of the reverse mode's result, which is linear in what it is given.
+    """
     if tangents is None:
         outputs = function(inputs)
         return outputs, (None,) * len(outputs)
+    try:
+        return _forward_mode(function, inputs, tangents)
+    except NotImplementedError:
+        return _twice_reverse(function, inputs, tangents)
+
+
+def _twice_reverse(
+    function: Callable[[Tensors], Tensors], inputs: Tensors, tangents: Sequence[Tensor | None]
+) -> tuple[Tensors, tuple[Tensor | None, ...]]:
+    outputs = function(inputs)
+    weights = tuple(torch.zeros_like(output, requires_grad=True) for output in outputs)
+    moved = [(i, t.to(i)) for i, t in zip(inputs, tangents, strict=True) if t is not None and i.requires_grad]
+    slopes = _grad(outputs, tuple(i for i, _ in moved), weights, create_graph=True)
+    along = sum(((slope * t).sum() for slope, (_, t) in zip(slopes, moved, strict=True)), start=torch.zeros(()))
+    return outputs, tuple(change.detach() for change in _grad(along.to(outputs[0]), weights))
+
+
+def _forward_mode(
+    function: Callable[[Tensors], Tensors], inputs: Tensors, tangents: Sequence[Tensor | None]
+) -> tuple[Tensors, tuple[Tensor | None, ...]]:
     with forward_ad.dual_level():
         pairs = zip(inputs, tangents, strict=True)
         duals = tuple(i if t is None else forward_ad.make_dual(i, t.to(i)) for i, t in pairs)

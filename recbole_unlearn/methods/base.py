@@ -37,6 +37,7 @@ class UnlearnContext:
             diagnostics.
         shard_trainer: Returns what trains shards of the retained rows, for methods that unlearn from shards.
         setting: Returns a key of the config by its name, such as EASE's ``reg_weight``, which the model does not keep.
+        rebuilt: Returns a new, untrained model of the retained rows: what its class makes of rows is in it.
     """
 
     model: Any
@@ -52,6 +53,7 @@ class UnlearnContext:
     train_until_best: Callable[..., tuple[Any, dict[str, Any]]]
     shard_trainer: Callable[[], Any] | None = None
     setting: Callable[[str], Any] = field(default=dict[str, Any]().__getitem__)
+    rebuilt: Callable[[], Any] | None = None
 
     @property
     def forgotten(self) -> tuple[np.ndarray, np.ndarray]:

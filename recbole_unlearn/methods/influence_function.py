@@ -15,7 +15,7 @@ from recbole_unlearn.influence.newton import NewtonResult
 from recbole_unlearn.influence.params import Selection
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.options import InfluenceOptions, option
-from recbole_unlearn.methods.reset import reset_items
+from recbole_unlearn.methods.reset import reset_beside, reset_items
 from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.methods.scif import UserRows, merged
 from recbole_unlearn.methods.shared import SharedUpdate
@@ -45,7 +45,9 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Update the chosen parameters in place; no other value of the model changes, except the edges of a graph."""
         context.model.eval()
-        adapter = InfluenceAdapter.of(context.model)
+        adapter = InfluenceAdapter.of(context.model, context.rebuilt)
+        if self.collaborate:
+            adapter.check_user_blocks()
         approximate = adapter.row_penalty.approximate
         if approximate:
             warnings.warn(f"{self.name} is approximate: {approximate}", stacklevel=2)
@@ -56,6 +58,7 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
             update.linearise()
         adapter.drop_edges(*context.forgotten)
         reset_items(context, adapter)
+        reset_beside(context, adapter)
         user_rows = UserRows(context, adapter, rows, self)
         results: list[NewtonResult] = []
         if update:

@@ -11,7 +11,7 @@ import numpy as np
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.influence_function import SCIF, SIF
 from recbole_unlearn.methods.options import option
-from recbole_unlearn.methods.reset import redraw
+from recbole_unlearn.methods.reset import redraw, reset_beside
 from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.methods.scif import UserRows, summary
 from recbole_unlearn.model.adapter import InfluenceAdapter
@@ -54,13 +54,16 @@ class RedrawItems(UnlearnMethod):
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Return the model with items that never saw a withdrawn row."""
-        adapter, rows = InfluenceAdapter.of(context.model), context.rows
+        adapter, rows = InfluenceAdapter.of(context.model, context.rebuilt), context.rows
         solver = SCIF() if self.collaborate else SIF()
+        if self.collaborate:
+            adapter.check_user_blocks()
         if len(context.partial):  # their rows would teach the new items what leaves
             solver.unlearn(context)
         adapter.drop_edges(*context.forgotten)
         every = np.arange(1, len(rows.item_tokens))
         redraw(adapter, adapter.item_tables, every, rows.item_tokens, context.seed)
+        reset_beside(context, adapter)
         for table in adapter.user_tables:
             table.weight.data.mul_(self.user_share)
         adapter.parameters_changed()

@@ -23,11 +23,12 @@ class ResetUE(UnlearnMethod):
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Reset the rows in place; each draw is keyed by the seed and the token."""
-        adapter = InfluenceAdapter.of(context.model)
+        adapter = InfluenceAdapter.of(context.model, context.rebuilt)
         adapter.drop_edges(*context.forgotten)
         users = context.gone
         redraw(adapter, adapter.user_tables, users, context.rows.user_tokens, context.seed)
         reset_items(context, adapter)
+        reset_beside(context, adapter)
         adapter.parameters_changed()
         return Outcome(context.model, {"users_reset": len(users), "users_unchanged": len(context.partial)})
 
@@ -35,6 +36,12 @@ class ResetUE(UnlearnMethod):
 def reset_items(context: UnlearnContext, adapter: InfluenceAdapter) -> None:
     """Draw the embeddings of withdrawn items anew."""
     redraw(adapter, adapter.item_tables, context.withdrawal.items, context.rows.item_tokens, context.seed)
+
+
+def reset_beside(context: UnlearnContext, adapter: InfluenceAdapter) -> None:
+    """Draw the rows anew that users with no row left have in tables that their own scores do not read."""
+    for table in adapter.beside_tables:
+        redraw(adapter, [table], context.gone, context.rows.user_tokens, context.seed)
 
 
 def redraw(

@@ -103,7 +103,10 @@ class UserRows:
 
     def _blocks(self, where: LossRows, labels: LossRows, loss_rows: int) -> LogisticBlocks:
         """Return the objective of padded rows; ``loss_rows`` is the size of the whole one, which weighs a weight decay."""
-        blocks = self.adapter.user_blocks(where.items, where.others)
+        users = (
+            where.users.amax(dim=1) if where.users.shape[1] else where.users.new_zeros(len(where.users))
+        )  # 0: padding
+        blocks = self.adapter.blocks_of(users, where.items, where.others)
         penalty = self.adapter.row_penalty.user * labels.weights.double().sum(dim=1)
         total = self.context.weight_decay * loss_rows + self.options.ridge * self.rows.rows_per_user
         return LogisticBlocks(blocks, labels.targets, labels.weights, penalty + total)

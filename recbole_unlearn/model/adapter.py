@@ -66,7 +66,7 @@ class ScoringAdapter(ABC):
     """
 
     model_name: ClassVar[str]
-    has_graph: ClassVar[bool] = False
+    has_graph: bool = False
     why_not_solved: ClassVar[str] = (
         "the model's adapter is no InfluenceAdapter; use Retrain, or write an InfluenceAdapter"
     )
@@ -79,15 +79,23 @@ class ScoringAdapter(ABC):
 
     def __init__(self, model: nn.Module) -> None:
         self.model: Any = model
+        self.rebuilt: Callable[[], nn.Module] | None = None
 
     @classmethod
-    def of(cls, model: nn.Module) -> Self:
+    def of(cls, model: nn.Module, rebuilt: Callable[[], nn.Module] | None = None) -> Self:
         """Return the adapter of a model.
+
+        Args:
+            model: The model.
+            rebuilt: Returns a new, untrained model of the rows that remain, ``context.rebuilt``; ``drop_edges`` of a model
+                without an adapter of its own asks for it.
 
         Raises:
             UnsupportedModelError: It has none, or ``InfluenceAdapter.of`` is asked and it has a ScoringAdapter only.
         """
-        return cls.class_for(type(model))(model)
+        adapter = cls.class_for(type(model))(model)
+        adapter.rebuilt = rebuilt
+        return adapter
 
     @classmethod
     def class_for(cls, model_class: type) -> type[Self]:
@@ -103,16 +111,20 @@ class ScoringAdapter(ABC):
                 continue
             if not issubclass(adapter, cls):
                 raise UnsupportedModelError(adapter.why_not_solved)
+            adapter.check_class(model_class)
             return adapter
-        if getattr(getattr(model_class, "type", None), "name", "") == "TRADITIONAL":
-            raise UnsupportedModelError(
-                f"{model_class.__name__} has no user rows: it is made of the training rows without any training; Retrain "
-                f"works with every model, Exact where such a model has a closed form"
-            )
         raise UnsupportedModelError(
-            f"no adapter for the model {model_class.__name__!r}; influence methods know {', '.join(sorted(registry))}; "
-            f"Retrain works with every model"
+            f"no adapter for the model {model_class.__name__!r}, which extends none of RecBole's; write an InfluenceAdapter, "
+            f"or use Retrain, which works with every model"
         )
+
+    @classmethod  # noqa: B027 (an adapter knows its models by name)
+    def check_class(cls, model_class: type) -> None:
+        """Refuse a class of models of this adapter's name that it cannot serve.
+
+        Raises:
+            UnsupportedModelError: It cannot.
+        """
 
     @abstractmethod
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
@@ -150,7 +162,7 @@ class InfluenceAdapter(ScoringAdapter):
             functions of one item's embedding each.
     """
 
-    pairwise: ClassVar[bool] = False
+    pairwise: bool = False
     has_item_blocks: ClassVar[bool] = False
 
     @property
@@ -162,6 +174,11 @@ class InfluenceAdapter(ScoringAdapter):
     @abstractmethod
     def item_tables(self) -> list[nn.Embedding]:
         """The item embeddings that reach the loss."""
+
+    @property
+    def beside_tables(self) -> list[nn.Embedding]:
+        """Embeddings with a row for each user that the scores of that user do not read: drawn anew where no data are left."""
+        return []
 
     @property
     def shared_parameters(self) -> list[nn.Parameter]:
@@ -202,6 +219,10 @@ class InfluenceAdapter(ScoringAdapter):
         With a graph this holds only for users without edges, whose embeddings are in no other user's score.
         """
 
+    def blocks_of(self, users: Tensor, items: Tensor, others: Tensor | None = None) -> UserBlocks:
+        """Return ``user_blocks`` of these users, shape [users]; in some models other data of a user count, as a history."""
+        return self.user_blocks(items, others)
+
     @property
     def serving(self) -> list[InfluenceAdapter]:
         """The adapter itself: the model's own score is served."""
@@ -218,11 +239,14 @@ class InfluenceAdapter(ScoringAdapter):
         """Return x of padded rows, shape [items, rows], as a function of the item embeddings."""
         raise NotImplementedError
 
+    def check_user_blocks(self) -> None:
+        """Raise UnsupportedModelError if the row of a user with no row of data left cannot be solved."""
+
     def check_item_blocks(self) -> None:
         """Raise UnsupportedModelError if the model has none."""
         if not self.has_item_blocks:
             raise UnsupportedModelError(
-                f"{self.model_name} has no item blocks; select is rows, allowed for it: users, users_items, all"
+                f"{type(self.model).__name__} has no item blocks; select is rows, allowed for it: users, users_items, all"
             )
 
     @cached_property

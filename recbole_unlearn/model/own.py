@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.model.adapter import InfluenceAdapter
+from recbole_unlearn.model.generic import GenericAdapter
 
 KNOWN_MODULES = ("recbole.", "recbole_unlearn.")
 _PAIRS = 64
@@ -28,10 +29,14 @@ def check_own_model(model: nn.Module) -> None:
     if own.__module__.startswith(KNOWN_MODULES):
         InfluenceAdapter.of(model)
         return
-    parent = InfluenceAdapter.class_for(own).model_name
+    adapter = InfluenceAdapter.class_for(own)
+    if adapter is GenericAdapter:  # which asks the model itself for scores and loss
+        _check_full_sort(model)
+        return
+    parent = adapter.model_name
     how = (
-        f"write an InfluenceAdapter with model_name = {own.__name__!r} and name it in `adapters`, or use Retrain, which "
-        f"works with every model"
+        f"write an InfluenceAdapter with model_name = {own.__name__!r} (a GenericAdapter of that name asks the model itself) "
+        f"and name it in `adapters`, or use Retrain, which works with every model"
     )
     owner = next(base for base in own.__mro__ if "calculate_loss" in vars(base))
     if owner.__name__ != parent and not owner.__module__.startswith(KNOWN_MODULES):
@@ -49,6 +54,14 @@ def check_own_model(model: nn.Module) -> None:
     if not same:
         raise UnsupportedModelError(
             f"{own.__name__} scores otherwise than {parent}, whose formula the influence methods would use: {how}"
+        )
+
+
+def _check_full_sort(model: nn.Module) -> None:
+    """Refuse a model whose lists are made of other scores than ``predict`` gives, which the generic adapter asks."""
+    if not _scores_agree(model):
+        raise UnsupportedModelError(
+            f"full_sort_predict and predict of {type(model).__name__} give different scores; make them agree, or use Retrain"
         )
 
 

@@ -1,0 +1,84 @@
+"""Write the tables of docs/models.md from benchmarks/results/models-*.json: python -m benchmarks.pages.models"""
+
+import json
+
+from benchmarks.pages.paper_parts import markdown
+from benchmarks.pages.records import RESULTS, write_between
+
+METHODS = (
+    *("Retrain", "RetrainStopped", "RetrainSVD", "FineTune", "SISA"),
+    *("Exact", "ResetUE", "SIF", "SCIF", "RedrawItems", "IF"),
+)
+KINDS = ("general", "traditional", "context", "sequential", "knowledge", "decisiontree", "unknown")
+
+
+def parts():
+    """Return what was measured of each model: of the largest run that has it."""
+    found = {}
+    for path in sorted(RESULTS.glob("models-*.json"), key=lambda path: path.stat().st_size):
+        found |= json.loads(path.read_text())
+    return found
+
+
+def cell(part):
+    """Return seconds, with ~ where the method says that it is approximate; - where refused, ! where it failed."""
+    if "seconds" in part:
+        return f"{part['seconds']:.2f}" + ("~" if "approximate" in part else "")
+    return "-" if "refused" in part else "**!**"
+
+
+def table(found):
+    """Return a line for each model that was trained: the seconds of each method."""
+    trained = {name: part for name, part in found.items() if "methods" in part}
+    order = sorted(trained, key=lambda name: (KINDS.index(trained[name]["kind"]), name.lower()))
+    rows = [
+        [
+            name,
+            trained[name]["kind"],
+            f"{trained[name]['seconds']:.2f}",
+            *(cell(trained[name]["methods"][m]) for m in METHODS),
+        ]
+        for name in order
+    ]
+    return markdown(rows, ["model", "kind", "training", *METHODS]) + "\n"
+
+
+def reasons(found):
+    """Return a line for each reason: which models are refused by it, for which methods. The model's own name is left out."""
+    told = {}
+    for name, part in found.items():
+        for method, outcome in part.get("methods", {"all methods": part}).items():
+            why = outcome.get("refused") or outcome.get("failed") or outcome.get("approximate")
+            if why:
+                what = "approximate" if "approximate" in outcome else "failed" if "failed" in outcome else "refused"
+                key = (what, why.replace(name, "the model").replace("|", "/"))
+                told.setdefault(key, {}).setdefault(name, []).append(method)
+    rows = []
+    for (what, why), of_models in sorted(told.items()):
+        methods = dict.fromkeys(method for several in of_models.values() for method in several)
+        rows.append([what, why, ", ".join(sorted(of_models, key=str.lower)), ", ".join(methods)])
+    return markdown(rows, ["", "why", "models", "methods"]) + "\n"
+
+
+def speed():
+    """Return the seconds of the generic adapter beside those of the adapters written by hand, if they are measured."""
+    path = RESULTS / "generic-ml-100k.json"
+    if not path.exists():
+        return "Not measured yet.\n"
+    rows = [
+        [name, what, f"{both['by_hand']['median']:.3f}", f"{both['generic']['median']:.3f}"]
+        for name, part in json.loads(path.read_text()).items()
+        for what, both in part["seconds"].items()
+    ]
+    return markdown(rows, ["model", "method, request", "by hand", "generic"]) + "\n"
+
+
+def main():
+    found = parts()
+    write_between("docs/models.md", "models", table(found))
+    write_between("docs/models.md", "reasons", reasons(found))
+    write_between("docs/models.md", "speed", speed())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""What a model keeps of the training rows beside its parameters: graphs, histories, neighbours."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from torch import nn
+
+_OF_TORCH = {"_parameters", "_buffers", "_modules", "training"}
+
+
+def renew(model: nn.Module, rebuilt: nn.Module) -> None:
+    """Put in the place of all that a model keeps of rows what a model that is built from other rows keeps; in place.
+
+    A RecBole model makes graphs, histories and lists of neighbours from the rows when it is built, and keeps them as
+    attributes. Parameters stay, and so do the buffers of torch's own layers, such as the running means of a batch norm,
+    which are learned.
+
+    Args:
+        model: The trained model.
+        rebuilt: A new model of the same class and shape, built from the rows that remain. It is used up.
+
+    Example:
+        >>> trained, new = nn.Linear(1, 1), nn.Linear(1, 1)
+        >>> trained.history, new.history = [1, 2], [1]
+        >>> weight = trained.weight
+        >>> renew(trained, new)
+        >>> trained.history, trained.weight is weight
+        ([1], True)
+    """
+    for mine, other in zip(model.modules(), rebuilt.modules(), strict=True):
+        of_torch = {name for name in vars(mine) if name in _OF_TORCH or _is_hook(name)}
+        for name in [name for name in vars(mine) if name not in of_torch]:
+            del mine.__dict__[name]
+        mine.__dict__.update({name: value for name, value in vars(other).items() if name not in of_torch})
+        if not type(mine).__module__.startswith("torch."):
+            mine._buffers.update(other._buffers)
+
+
+def clear_caches(model: Any) -> None:
+    """Forget what a model computed from its parameters and kept for its evaluation: RecBole's ``other_parameter_name``."""
+    for name in getattr(model, "other_parameter_name", ()):
+        setattr(model, name, None)
+
+
+def standing_copy(model: Any) -> Any:
+    """Return the model as it is now, with the same parameters: what ``renew`` puts into the model does not reach the copy."""
+    found = copy.copy(model)
+    found.__dict__ = {**vars(model), "_modules": {name: standing_copy(part) for name, part in model._modules.items()}}
+    return found
+
+
+def _is_hook(name: str) -> bool:
+    return (
+        name.endswith(("_hooks", "_hooks_with_kwargs", "_hooks_always_called")) or name == "_non_persistent_buffers_set"
+    )

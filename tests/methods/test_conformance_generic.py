@@ -1,0 +1,21 @@
+"""Built-in methods on models that have no adapter of their own, by the suite that authors use for theirs."""
+
+from recbole_unlearn.testing import MethodConformance
+
+MODELS = ("ConvNCF", "NGCF", "SimpleX")
+
+
+def suite(method, models=MODELS, refuses=(), unchanged=()):
+    facts = {"method": method, "models": models, "refuses": refuses, "unchanged": unchanged}
+    return type(f"TestGeneric{method.replace('-', '')}", (MethodConformance,), facts)
+
+
+TestScif = suite("SCIF")
+TestSif = suite("SIF", ("ConvNCF",))
+TestIf = suite("IF", ("NGCF",))
+TestReset = suite("ResetUE", unchanged=("interactions",))
+TestRedraw = suite("RedrawItems", ("ConvNCF",))
+TestSvd = suite("RetrainSVD", ("NGCF", "SimpleX"), refuses=("SimpleX",))
+TestFineTune = suite("FineTune", ("NGCF", "SimpleX"))
+TestItems = suite("SCIF-items", ("NGCF",), refuses=("NGCF",))
+TestExact = suite("Exact", refuses=MODELS)
