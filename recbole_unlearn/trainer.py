@@ -50,11 +50,9 @@ class Unlearner(CheckpointTrainer):
     Example:
         >>> from recbole_unlearn import Config, Unlearner, WithdrawalRequest
         >>> from recbole_unlearn.data import create_dataset, data_preparation
-        >>> from recbole_unlearn.model.find import get_model
         >>> config = Config("NeuMF", "ml-100k", config_dict={"protocol": "paper", "epochs": 1})
-        >>> dataset = create_dataset(config)
-        >>> train_data, _, _ = data_preparation(config, dataset)
-        >>> unlearner = Unlearner(config, get_model("NeuMF")(config, dataset), dataset)
+        >>> train_data, _, _ = data_preparation(config, dataset := create_dataset(config))
+        >>> unlearner = Unlearner(config, config.model_class(config, dataset), dataset)
         >>> _ = unlearner.fit(train_data, saved=False, verbose=False)
         >>> outcome = unlearner.unlearn(WithdrawalRequest.users(["196"]))
         >>> outcome.diagnostics["converged"]
@@ -299,6 +297,3 @@ def _as_unlearner(trainer: type) -> type[Unlearner]:
     return (
         trainer if issubclass(trainer, Unlearner) else type(f"Unlearning{trainer.__name__}", (Unlearner, trainer), own)
     )
-
-
-learn = train_for_method  # its name before
