@@ -21,7 +21,8 @@ def table(rows, head):
 
 def titled(runs, model, dataset, text, about=""):
     """Return a table below the name of its cell, with seeds and commit."""
-    return f"**{model}, {dataset}** ({seeds_of(runs)}{about}, commit {commits(runs)})\n\n{text}"
+    once = list({run["seed"]: run for run in runs}.values())
+    return f"**{model}, {dataset}** ({seeds_of(once)}{about}, commit {commits(runs)})\n\n{text}"
 
 
 def mean(values, digits=2):
