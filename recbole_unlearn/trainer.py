@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from recbole.utils import init_seed
 
-from recbole_unlearn.checkpoints.best import train_until_best
+from recbole_unlearn.checkpoints.best import new_model, train_until_best
 from recbole_unlearn.checkpoints.record import Unsaved, carried_out
 from recbole_unlearn.checkpoints.save import save_model
 from recbole_unlearn.checkpoints.trainer import CheckpointTrainer
@@ -211,7 +211,7 @@ class Unlearner(CheckpointTrainer):
             ),
             shard_trainer=lambda: ShardTrainer(self.config, remaining(), type(self), alone),
             setting=self.config.__getitem__,
-            rebuilt=functools.partial(new_model, self.config, remaining),
+            rebuilt=lambda: new_model(self.config, remaining()),
         )
 
     def _forget_the_way_here(self) -> None:
@@ -274,12 +274,6 @@ def train_model(
         if valid_data:
             unlearner.load(unlearner.saved_model_file)
     return unlearner
-
-
-def new_model(config: Any, dataset: Callable[[], WithdrawalDataset]) -> Any:
-    """Return a new model of a data set's training part, untrained, as ``train_model`` would make it."""
-    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
-    return config.model_class(config, dataset().build()[0]).to(config["device"])
 
 
 def train_for_method(
