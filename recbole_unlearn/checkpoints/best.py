@@ -45,6 +45,12 @@ class BestEpochTrainer(CheckpointTrainer):
         return (score if self.valid_metric_bigger else -score), {"gain": gain, "loss": loss}
 
 
+def new_model(config: Any, dataset: WithdrawalDataset) -> Any:
+    """Return a new model of a data set's training part, untrained, from the seed of the config."""
+    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
+    return config.model_class(config, dataset.build()[0]).to(config["device"])
+
+
 def train_until_best(
     config: Any,
     dataset: WithdrawalDataset,
@@ -76,7 +82,7 @@ def train_until_best(
     train_data = data_preparation(config, held_out.training)[0]
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
     if model is None:
-        model = config.model_class(config, dataset.build()[0]).to(config["device"])
+        model = new_model(config, dataset)
     if start:
         start(model, held_out.training)
     kind: type[BestEpochTrainer] = type("BestEpoch", (BestEpochTrainer, trainer), {})
