@@ -286,13 +286,13 @@ def train_for_method(
     Returns:
         An Unlearner whose model is a ``ShardEnsemble``; None for a method that unlearns from ``train_model``'s model.
     """
-    if not isinstance(method, UnlearnMethod):
-        method = get_method(config, method)
+    method = method if isinstance(method, UnlearnMethod) else get_method(config, method)
     model = method.learn(ShardTrainer(config, dataset, _as_unlearner(trainer), saved=saved))
     return None if model is None else _as_unlearner(trainer)(config, model, dataset)
 
 
 def _as_unlearner(trainer: type) -> type[Unlearner]:
+    trainer = vars(trainer).get("as_given", trainer)  # an ensemble of shards is not trained as its model is
     own = {"__module__": trainer.__module__}
     return (
         trainer if issubclass(trainer, Unlearner) else type(f"Unlearning{trainer.__name__}", (Unlearner, trainer), own)

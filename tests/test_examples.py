@@ -11,6 +11,7 @@ import pytest
 
 import recbole_unlearn.quick_start  # noqa: F401  (what the children inherit)
 from benchmarks.measure import forks
+from recbole_unlearn.methods import UnlearnMethod
 
 FOLDER = Path(__file__).parent.parent / "examples"
 
@@ -38,6 +39,9 @@ def run(name, folder=".", arguments=()):
 
     def example():
         sys.argv = [name, *arguments]
+        UnlearnMethod._registry.pop(
+            "MeanRow", None
+        )  # of another test in this process, whose module is the example, too
         runpy.run_path(str(FOLDER / name), run_name="__main__")
 
     code = forks.ended(forks.fork(example, folder))

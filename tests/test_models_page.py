@@ -6,7 +6,7 @@ from benchmarks.measure import models
 from benchmarks.pages import models as page
 from benchmarks.pages.records import ROOT
 
-ALLOWED = {"BPR": set(models.METHODS) - {"Exact"}, "EASE": {"Retrain", "RetrainStopped", "FineTune", "SISA", "Exact"}}
+ALLOWED = {"BPR": set(models.METHODS) - {"Exact"}, "EASE": {"Retrain", "SISA", "Exact"}}
 
 
 @pytest.mark.parametrize("name", ALLOWED)

@@ -158,7 +158,7 @@ def test_users_who_differ_in_outer_blanks_only_cannot_be_told_apart(here):
         unlearner.unlearn(WithdrawalRequest.users(["u3"]))
     unlearner.unlearn(WithdrawalRequest.users(["u5"]))
     before = everything(here)
-    with pytest.raises(RequestError, match="1 users of 'tiny' share their name"):
+    with pytest.raises(RequestError, match="1 users of 'tiny' have names that are equal without outer blanks"):
         unlearner.save(NEUMF)
     assert everything(here) == before
 

@@ -1,6 +1,6 @@
 """What is wrong with an atomic file that RecBole reads wrongly, or on which it fails with a text that names no cause.
 
-No message repeats a field that may be of a row: only names of columns that line 1 types, numbers of lines and of columns.
+No message repeats what stands in the file, which may be of a person, but for a column whose fields should be numbers.
 """
 
 from __future__ import annotations
@@ -47,8 +47,11 @@ def check_header(path: str, separator: str, encoding: str | None) -> dict[str, s
         raise ConfigError(f"{path!r}: {_what_is_wrong(line, parts, separator)}")
     columns = dict(part.split(":") for part in parts)
     if len(columns) < len(parts):
-        twice = next(name for name in columns if sum(part.split(":")[0] == name for part in parts) > 1)
-        raise ConfigError(f"{path!r}: line 1 names the column {twice!r} twice; give each column a name of its own")
+        names = [part.split(":")[0] for part in parts]
+        first, second = next((names.index(name), place) for place, name in enumerate(names) if name in names[:place])
+        raise ConfigError(
+            f"{path!r}: columns {first + 1} and {second + 1} have one name in line 1; give each column a name of its own"
+        )
     return columns
 
 
@@ -95,7 +98,7 @@ def check_fields(path: str, columns: dict[str, str], user: str, item: str, loade
     for key, field in (("USER_ID_FIELD", user), ("ITEM_ID_FIELD", item)):
         if field not in columns:
             raise ConfigError(
-                f"{path!r} has no column {field!r}, which {key} names; its columns are {', '.join(columns)}: set {key}"
+                f"{path!r} has no column {field!r}, which {key} names; check {key}, and the {len(columns)} names in line 1"
             )
         if columns[field] != "token":
             raise ConfigError(

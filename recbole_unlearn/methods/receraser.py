@@ -7,6 +7,7 @@ from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.methods.options import option
 from recbole_unlearn.methods.sisa import SISA
 from recbole_unlearn.model.adapter import InfluenceAdapter
+from recbole_unlearn.model.generic import GenericAdapter
 from recbole_unlearn.shards.aggregate import Aggregation
 from recbole_unlearn.shards.partition import PARTITIONS
 
@@ -49,12 +50,14 @@ class RecEraser(SISA):
         if self.shard_aggregation == "mean":
             return
         try:
-            InfluenceAdapter.class_for(model_class)
-        except UnsupportedModelError as error:
+            adapter: type | None = InfluenceAdapter.class_for(model_class)
+        except UnsupportedModelError:
+            adapter = None
+        if adapter is None or issubclass(adapter, GenericAdapter):
             raise UnsupportedModelError(
                 f"RecEraser's attention combines tables of users and items, and those of {model_class.__name__} are not "
                 f"known; set shard_aggregation to mean, use SISA, or write an InfluenceAdapter"
-            ) from error
+            )
 
     @property
     def aggregation(self) -> Aggregation:

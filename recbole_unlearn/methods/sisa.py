@@ -59,6 +59,7 @@ class SISA(UnlearnMethod):
 
     def learn(self, shard_trainer: Any) -> Any:
         """Return an ensemble of shards, trained on all training rows."""
+        self.check_class(shard_trainer.config.model_class)
         assignment = partition(shard_trainer.rows, self.partition_kind, self.shard_count, shard_trainer.seed)
         return shard_trainer.train_ensemble(assignment, self.shard_count, self.aggregation)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import recbole.model
 from recbole.utils import get_model as recbole_get_model
+from recbole.utils import init_seed
 
 from recbole_unlearn.exceptions import ConfigError, suggest
 from recbole_unlearn.model.lightgcn import LightGCN
@@ -53,6 +54,9 @@ def on_rows(config: Any, model: Any, dataset: Any) -> Any:
     """
     if not isinstance(model, config.model_class):
         return model
+    init_seed(
+        config["seed"] + config["local_rank"], config["reproducibility"]
+    )  # some models draw neighbours or histories
     moved = type(model)(config, dataset.build()[0]).to(config["device"])
     moved.load_state_dict(model.state_dict())
     return moved

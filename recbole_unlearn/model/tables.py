@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +43,20 @@ def probe(model: Any) -> tuple[Tensor, Tensor]:
     return 1 + pairs * 2 % (model.n_users - 1), 1 + (1 + pairs * 2) % (model.n_items - 1)
 
 
+@contextmanager
+def _differentiable(parameters: list[nn.Parameter]) -> Iterator[None]:
+    """Let gradients reach parameters that stay as they are, such as those of the shards of an ensemble."""
+    fixed = [part for part in parameters if not part.requires_grad]
+    for part in fixed:
+        part.requires_grad_(True)
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        for part in fixed:
+            part.requires_grad_(False)
+
+
 def find_tables(scores: Scores, propagation: Propagation | None) -> Tables:
     """Return a model's tables.
 
@@ -53,9 +69,10 @@ def find_tables(scores: Scores, propagation: Propagation | None) -> Tables:
     model, name = scores.model, type(scores.model).__name__
     users, items = probe(model)
     named = dict(model.named_parameters())
-    logits = scores(users, items)
-    weights = torch.linspace(1, 2, len(logits)).to(logits)  # so that no two scores cancel
-    found = torch.autograd.grad((weights * logits).sum(), list(named.values()), allow_unused=True)
+    with _differentiable(list(named.values())):
+        logits = scores(users, items)
+        weights = torch.linspace(1, 2, len(logits)).to(logits)  # so that no two scores cancel
+        found = torch.autograd.grad((weights * logits).sum(), list(named.values()), allow_unused=True)
     gradients = {id(part): gradient for part, gradient in zip(named.values(), found, strict=True)}
     every = [(key, part) for key, part in model.named_modules() if isinstance(part, nn.Embedding)]
 

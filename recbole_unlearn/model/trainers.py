@@ -70,7 +70,8 @@ def trained_as_recbole(trainer: type, model_class: type) -> type:
         return trainer
     if issubclass(own, trainer):
         return own
-    return type(f"{trainer.__name__}Of{own.__name__}", (trainer, own), {"__module__": trainer.__module__})
+    names = {"__module__": trainer.__module__, "as_given": trainer}
+    return type(f"{trainer.__name__}Of{own.__name__}", (trainer, own), names)
 
 
 def first_loss(model: Any, batch: Any) -> Any:

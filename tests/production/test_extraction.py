@@ -53,7 +53,7 @@ def test_of_single_rows_only_differences_say_something(fresh_copy):
     told = look.after()
     assert told["calibrated"] is False
     assert (told["users"], told["of"]) == ("0", "1")
-    assert "nobody has 4 rows" in told["before"]["reason"]
+    assert "no user has 4 rows" in told["before"]["reason"]
 
 
 def test_how_many_share_an_item_is_a_range(fresh_copy):

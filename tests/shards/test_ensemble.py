@@ -128,7 +128,7 @@ def test_the_oracle_sees_what_serves(attentive, plain):
 
 
 def test_attention_needs_an_adapter(make_config):
-    with pytest.raises(UnsupportedModelError, match="DMF has no user rows"):
+    with pytest.raises(UnsupportedModelError, match="attention combines tables"):
         learned(make_config, "DMF", "RecEraser")
 
 
