@@ -140,3 +140,17 @@ def test_a_comparison_after_a_withdrawal_opens_the_ledger_once(here, counted):
         run_unlearn("NeuMF", "tiny", config_dict={**KEYS, "timing_runs": 1}, saved=False, argv=())
         assert (counted["opened"], counted["data sets"], counted["resolved"]) == (1, data_sets, 1 + 2)
         assert counted["models made"] == data_sets  # of rows in a new order it is made anew
+
+
+@pytest.mark.parametrize("left_before", [False, True])
+def test_a_comparison_with_scope_all_saves_its_models_with_the_ledger_that_it_opened(here, counted, left_before):
+    if left_before:
+        ask("r.csv", "user_id\nu3\n")
+        withdraw_from_model(MODEL, {"withdraw": "r.csv", **TRUST})
+        counted.clear()
+    keys = {**KEYS, "methods": ["ResetUE", "SCIF"], "withdraw_scope": "all", "timing_runs": 1}
+    told = run_unlearn("NeuMF", "tiny", config_dict=keys, argv=())
+    assert counted["opened"] == 1
+    assert counted["hashed .pth"] == 0  # no file is replaced
+    assert counted["hashed .withdrawing"] == 2
+    assert len([path for path in told["written"] if path.endswith(".pth")]) == 2

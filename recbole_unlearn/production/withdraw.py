@@ -116,7 +116,8 @@ def withdraw_in(session: LedgerSession, model_file: str | Path, given: dict[str,
     if not plan.jobs:
         if plan.dataset.caught_up:
             # The model knows from now on that nothing is left to forget.
-            Unlearner(plan.config, plan.model, plan.dataset).save(model_file)
+            with session.locked(plan.config):
+                Unlearner(plan.config, plan.model, plan.dataset).save(model_file, session=session)
         return _result(model_file, plan)
     with session.locked(plan.config) as ledger:
         recover(ledger, model_file=model_file)
