@@ -77,7 +77,9 @@ class Unlearner(CheckpointTrainer):
 
     def copy(self) -> Unlearner:
         """Return an Unlearner with a copy of the model and the same data set; unlearning from it does not change this one."""
-        return type(self)(self.config, copy.deepcopy(self.model), self.dataset)
+        twin = type(self)(self.config, copy.deepcopy(self.model), self.dataset)
+        twin.withdrawn_users = self.withdrawn_users  # the data set knows those who left before it was loaded
+        return twin
 
     @taking_turns
     def unlearn(

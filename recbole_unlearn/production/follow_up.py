@@ -136,21 +136,22 @@ def carry_out_due(model_file: str | Path, given: Mapping[str, Any]) -> dict[str,
             raise ConfigError(f"--carry_out_due takes no --{key}; {instead}")
     with LedgerSession() as session:
         with telling("reading the model and its data"):
-            config, model, dataset = load_for_withdrawal(model_file, given, session)
+            config, _, dataset = loaded = load_for_withdrawal(model_file, given, session)
         ledger = session.find(config)
         if ledger is None:
             return _result(model_file)
+        # A model that is behind keeps the position of its file; the others have advanced to that of the ledger.
+        read_at = ledger.anchor if dataset.is_behind else dataset.anchor
         with session.locked(config) as ledger:
             recover(ledger, model_file=model_file)
             ledger.complete_receipts()  # of a commit that a crash had cut off
             assert dataset.model_source is not None
-            withdrawn = None
-            if not dataset.model_source.is_unchanged or ledger.anchor != dataset.anchor:
-                config, model, dataset = load_for_withdrawal(model_file, given, session)
+            if not dataset.model_source.is_unchanged or ledger.anchor != read_at:  # another process was quicker
+                config, _, dataset = loaded = load_for_withdrawal(model_file, given, session)
+            withdrawn, unlearner = None, Unlearner(*loaded)
             if earlier_jobs(ledger, dataset, model_file) or dataset.caught_up:
-                withdrawn = withdraw_in(session, model_file, given)
-                config, model, dataset = load_for_withdrawal(model_file, given, session)
-            done = _carry_out(model_file, Unlearner(config, model, dataset), session, ledger, within)
+                withdrawn, unlearner = withdraw_in(session, model_file, given, loaded)
+            done = _carry_out(model_file, unlearner, session, ledger, within)
         return {**done, "withdrawn": withdrawn}
 
 
