@@ -175,10 +175,9 @@ class Unlearner(CheckpointTrainer):
             context = self._context(dataset, rows, withdrawal, remaining, alone)
             return method.unlearn(context), context.gone
 
-        done, cost = measure(from_request_to_model, self.device, fresh_memory=for_memory)
+        (outcome, self.withdrawn_users), cost = measure(from_request_to_model, self.device, fresh_memory=for_memory)
         found = request.seconds if isinstance(request, Withdrawal) else 0.0  # by whoever resolved it
         self.last_cost = replace(cost, seconds=found + cost.seconds)
-        outcome, self.withdrawn_users = done
         self._view = remaining
         self.model = outcome.model
         if "nothing_to_do" not in outcome.diagnostics:
@@ -295,7 +294,6 @@ def train_for_method(
 
 
 def _as_unlearner(trainer: type) -> type[Unlearner]:
-    own = {"__module__": trainer.__module__}
-    return (
-        trainer if issubclass(trainer, Unlearner) else type(f"Unlearning{trainer.__name__}", (Unlearner, trainer), own)
-    )
+    if issubclass(trainer, Unlearner):
+        return trainer
+    return type(f"Unlearning{trainer.__name__}", (Unlearner, trainer), {"__module__": trainer.__module__})

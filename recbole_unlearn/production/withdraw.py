@@ -125,10 +125,10 @@ def withdraw_in(
     plan = _plan(model_file, given, session, loaded)
     unlearner = Unlearner(plan.config, plan.model, plan.dataset)
     if plan.config["dry_run"]:
-        return {**_result(model_file, plan), "plan": _described(plan)}, unlearner
+        would_go = plan.withdrawal and what_would_go(plan.dataset, plan.withdrawal, [plan.method])
+        return {**_result(model_file, plan), "plan": would_go}, unlearner
     if not plan.jobs:
-        if plan.dataset.caught_up:
-            # The model knows from now on that nothing is left to forget.
+        if plan.dataset.caught_up:  # the model knows from now on that nothing is left to forget
             with session.locked(plan.config):
                 unlearner.save(model_file, session=session)
         return _result(model_file, plan), unlearner
@@ -230,8 +230,7 @@ def _plan(model_file: str | Path, given: dict[str, Any], session: LedgerSession,
         plan.jobs += [job_of(dataset, part, ledger) for part in in_batches(left, config["withdraw_batch"])]
     elif not plan.jobs and not dataset.caught_up:
         raise ConfigError("there is nothing to withdraw; name the request's file with --withdraw=FILE")
-    everything = _joined(plan)
-    if everything:
+    if everything := _joined(plan):
         plan.withdrawal = everything.resolve(dataset.interactions(), "all")
     if plan.jobs:
         check_names(dataset)
@@ -244,10 +243,6 @@ def _joined(plan: Plan) -> WithdrawalRequest:
     for job in plan.jobs:
         everything |= job.known
     return everything
-
-
-def _described(plan: Plan) -> dict[str, Any] | None:
-    return None if plan.withdrawal is None else what_would_go(plan.dataset, plan.withdrawal, [plan.method])
 
 
 def _method(config: Config, model: Any, dataset: WithdrawalDataset, given: Mapping[str, Any]) -> UnlearnMethod:
