@@ -22,7 +22,7 @@ from recbole_unlearn.compare.preflight import request_of as request_of
 from recbole_unlearn.compare.telemetry import Telemetry, check_wandb
 from recbole_unlearn.config import Config, RunConfig
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.data.ledgers import ledger_folder
+from recbole_unlearn.data.ledgers import LedgerSession, ledger_folder
 from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.frame import Report
 from recbole_unlearn.evaluator.page import save_page
@@ -67,14 +67,20 @@ def run_unlearn(
     config = RunConfig(model, dataset, config_file_list, config_dict, argv)
     _end_earlier_logging()
     check_wandb(config)
-    data, withdrawal, methods, untrained = prepare(config)
+    with LedgerSession() as session:
+        return _run(config, saved, session)
+
+
+def _run(config: Config, saved: bool, session: LedgerSession) -> dict[str, Any]:
+    """Do what ``run_unlearn`` does, with a ledger that it opened."""
+    data, withdrawal, methods, untrained = prepare(config, session)
     if config["dry_run"]:
         plan = what_would_go(data, withdrawal, methods.values())
         return {"plan": {**plan, "seconds_of_training": seconds_of_training(config, data, untrained.ready())}}
     config.final_config_dict["withdraw"] = None  # it was read; its path goes into no log and no file
     _start_logging(config, data)
     original = train_model(config, data, untrained)
-    report = _compared(original, withdrawal, methods, saved)
+    report = _compared(original, withdrawal, methods, saved, session)
     written = _write_report(config, report, withdrawal)
     models = [_model_file(config, withdrawal, name) for name in report["methods"]]
     written += [path for path in models if saved and path.exists()]
@@ -95,7 +101,11 @@ def _recboles(original: Unlearner) -> dict[str, Any]:
 
 
 def _compared(
-    original: Unlearner, withdrawal: Withdrawal, methods: Mapping[str, UnlearnMethod], saved: bool
+    original: Unlearner,
+    withdrawal: Withdrawal,
+    methods: Mapping[str, UnlearnMethod],
+    saved: bool,
+    session: LedgerSession,
 ) -> dict[str, Any]:
     """Unlearn by every method from a copy of the original, measure and save each model, and return the report."""
     config, data = original.config, original.dataset
@@ -112,9 +122,9 @@ def _compared(
         unlearners[name], results[name] = unlearn_and_assess(original, withdrawal, method, assessment, learned, saved)
         telemetry.log(name, results[name])
         if saved:
-            unlearners[name].save(_model_file(config, withdrawal, name))
+            unlearners[name].save(_model_file(config, withdrawal, name), session=session)
     if saved and withdrawal.scope == "train":  # with scope all the original must not outlive the withdrawal
-        original.save(_model_file(config, withdrawal, "Original"))
+        original.save(_model_file(config, withdrawal, "Original"), session=session)
     for name, told in assessment.witnesses(unlearners).items():
         results[name]["witnesses"] = told
     facts = facts_of(config, withdrawal, assessment, audited_methods=config["methods"])

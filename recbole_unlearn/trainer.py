@@ -77,7 +77,9 @@ class Unlearner(CheckpointTrainer):
 
     def copy(self) -> Unlearner:
         """Return an Unlearner with a copy of the model and the same data set; unlearning from it does not change this one."""
-        return type(self)(self.config, copy.deepcopy(self.model), self.dataset)
+        twin = type(self)(self.config, copy.deepcopy(self.model), self.dataset)
+        twin.withdrawn_users = self.withdrawn_users  # the data set knows those who left before it was loaded
+        return twin
 
     @taking_turns
     def unlearn(
@@ -173,10 +175,9 @@ class Unlearner(CheckpointTrainer):
             context = self._context(dataset, rows, withdrawal, remaining, alone)
             return method.unlearn(context), context.gone
 
-        done, cost = measure(from_request_to_model, self.device, fresh_memory=for_memory)
+        (outcome, self.withdrawn_users), cost = measure(from_request_to_model, self.device, fresh_memory=for_memory)
         found = request.seconds if isinstance(request, Withdrawal) else 0.0  # by whoever resolved it
         self.last_cost = replace(cost, seconds=found + cost.seconds)
-        outcome, self.withdrawn_users = done
         self._view = remaining
         self.model = outcome.model
         if "nothing_to_do" not in outcome.diagnostics:
@@ -292,8 +293,5 @@ def train_for_method(
 
 
 def _as_unlearner(trainer: type) -> type[Unlearner]:
-    trainer = vars(trainer).get("as_given", trainer)  # an ensemble of shards is not trained as its model is
-    own = {"__module__": trainer.__module__}
-    return (
-        trainer if issubclass(trainer, Unlearner) else type(f"Unlearning{trainer.__name__}", (Unlearner, trainer), own)
-    )
+    own = vars(trainer).get("as_given", trainer)  # an ensemble of shards is not trained as its model is
+    return own if issubclass(own, Unlearner) else type(own.__name__, (Unlearner, own), {"__module__": own.__module__})

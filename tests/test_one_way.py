@@ -3,6 +3,8 @@
 The counts are upper bounds that hold exactly today. One that grows says that something is made again instead of handed on.
 """
 
+import os
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from recbole_unlearn import load_data_and_model, run_unlearn, withdraw_from_model
+from recbole_unlearn import carry_out_due, load_data_and_model, run_unlearn, withdraw_from_model
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.lineage import lock, store
@@ -140,3 +142,43 @@ def test_a_comparison_after_a_withdrawal_opens_the_ledger_once(here, counted):
         run_unlearn("NeuMF", "tiny", config_dict={**KEYS, "timing_runs": 1}, saved=False, argv=())
         assert (counted["opened"], counted["data sets"], counted["resolved"]) == (1, data_sets, 1 + 2)
         assert counted["models made"] == data_sets  # of rows in a new order it is made anew
+
+
+@pytest.mark.parametrize("left_before", [False, True])
+def test_a_comparison_with_scope_all_saves_its_models_with_the_ledger_that_it_opened(here, counted, left_before):
+    if left_before:
+        ask("r.csv", "user_id\nu3\n")
+        withdraw_from_model(MODEL, {"withdraw": "r.csv", **TRUST})
+        counted.clear()
+    keys = {**KEYS, "methods": ["ResetUE", "SCIF"], "withdraw_scope": "all", "timing_runs": 1}
+    told = run_unlearn("NeuMF", "tiny", config_dict=keys, argv=())
+    assert counted["opened"] == 1
+    assert counted["hashed .pth"] == 0  # no file is replaced
+    assert counted["hashed .withdrawing"] == 2
+    assert len([path for path in told["written"] if path.endswith(".pth")]) == 2
+
+
+DAY = {"policy": {"relearn_after": "24h", "rehearsal": 0}}
+
+
+def test_what_is_due_on_a_model_that_is_behind_is_carried_out_on_what_was_loaded_once(here, counted):
+    """What other models withdrew is withdrawn first; the model that comes out is that of two calls, with a load between."""
+    ask("r.csv", "user_id\nu3\n")
+    withdraw_from_model(MODEL, {"withdraw": "r.csv", **TRUST, **DAY})
+    ask("r.csv", "user_id\nu4\n")
+    withdraw_from_model("saved/BPR.pth", {"withdraw": "r.csv", **TRUST})
+    for name in ("data", "saved"):
+        shutil.copytree(name, f"copy/{name}")
+    counted.clear()
+    told = carry_out_due(MODEL, DAY)
+    assert len(told["withdrawn"]["withdrawals"]) == 1
+    assert told["done"]["carries_out"] == {"relearn": [1, 4]}  # BPR forgot u3 in row 2 and u4 in row 3
+    assert counted["opened"] == counted["data sets"] == counted["models read"] == 1
+    assert counted["hashed .pth"] == 1 + 2  # when it is read, and before it is replaced for each of the two
+    assert counted["hashed .withdrawing"] == 2
+    os.chdir("copy")
+    withdraw_from_model(MODEL, DAY)
+    carry_out_due(MODEL, DAY)
+    os.chdir(here)
+    one, other = (torch.load(path, weights_only=True)["state_dict"] for path in (MODEL, f"copy/{MODEL}"))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())

@@ -26,7 +26,7 @@ from recbole_unlearn.model.trainers import check_trainer
 from recbole_unlearn.model.weights import as_tensors, is_other, lasting, model_weights, split_weights
 
 _TRIES = 5
-_Loaded = tuple[Config, Any, WithdrawalDataset]
+Loaded = tuple[Config, Any, WithdrawalDataset]  # config, model and data set
 
 
 @taking_turns
@@ -66,7 +66,7 @@ def load_data_and_model(
     return config, loaded, dataset, *prepare_anew(config, dataset)
 
 
-def _load(model_file: str | os.PathLike[str], given: dict[str, Any], session: LedgerSession) -> _Loaded:
+def _load(model_file: str | os.PathLike[str], given: dict[str, Any], session: LedgerSession) -> Loaded:
     checkpoint, config = read_model_file(model_file, given)
     try:
         model, dataset = _model_and_data(model_file, checkpoint, config, "dataset" in given, session)
@@ -82,7 +82,7 @@ def _load(model_file: str | os.PathLike[str], given: dict[str, Any], session: Le
     )
 
 
-def _while_it_is_replaced(model_file: str | os.PathLike[str], load: Callable[[], _Loaded]) -> _Loaded:
+def _while_it_is_replaced(model_file: str | os.PathLike[str], load: Callable[[], Loaded]) -> Loaded:
     """Load again if another process replaced the file meanwhile, or if this load finished an interrupted commit.
 
     The data set stores which file the model is from, as it was before it was read.
@@ -148,9 +148,7 @@ def _is_smaller(ledger: Ledger, dataset: WithdrawalDataset, since: Tombstones, c
     return bool(splits) and all([len(split.tokens[field]) for field in fields] != now for split in splits)
 
 
-def load_for_withdrawal(
-    model_file: str | os.PathLike[str], given: dict[str, Any], session: LedgerSession
-) -> tuple[Config, Any, WithdrawalDataset]:
+def load_for_withdrawal(model_file: str | os.PathLike[str], given: dict[str, Any], session: LedgerSession) -> Loaded:
     """Load a model and its training data, with the rows that were withdrawn since with other models.
 
     Args:
@@ -159,7 +157,7 @@ def load_for_withdrawal(
         session: Opens the data set's ledger, which the caller goes on to use.
     """
 
-    def load() -> _Loaded:
+    def load() -> Loaded:
         checkpoint, config = read_model_file(model_file, given)
         if checkpoint.get("lineage", {}).get("compared"):
             raise ConfigError(

@@ -19,6 +19,7 @@ from recbole_unlearn.lineage.place import safe_name
 from recbole_unlearn.model.find import recboles_models
 from recbole_unlearn.model.own import KNOWN_MODULES
 from recbole_unlearn.settings import presets
+from recbole_unlearn.settings.arguments import flag
 from recbole_unlearn.settings.values import as_python
 
 # Where things are written, and what is trusted, is said by whoever runs this, never by the file that is loaded: these
@@ -61,7 +62,7 @@ BROKEN = (
 
 def read_model_file(model_file: str | os.PathLike[str], given: dict[str, Any]) -> tuple[dict[str, Any], Config]:
     """Return a checkpoint and its config; keys that are given replace those of the checkpoint."""
-    trusted = given.get("trust_checkpoint") in (True, "True", "true")
+    trusted = flag(given, "trust_checkpoint")
     try:
         checkpoint = read_checkpoint(model_file, "cpu", trusted)
     except UnlearnError:

@@ -95,6 +95,7 @@ def save_model(
         _refuse_to_go_back(unlearner, path, session)
         write_atomically(path, lambda file: torch.save(make(unlearner), file))
         return Saved(SeenFile.of(path), [])
+    # A withdrawal checks both before it unlearns; the disk may be full by now, and others call this without such a plan.
     check_names(unsaved[0].dataset)
     check_storage(path, unlearner.model, ledger_folder(unlearner.config))
     with session.locked(unlearner.config) as ledger:

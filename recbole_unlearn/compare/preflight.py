@@ -71,39 +71,43 @@ class Prepared(NamedTuple):
     model: Untrained
 
 
-def prepare(config: Config) -> Prepared:
-    """Load the data, resolve the request, make methods and model; refuse what would fail later, before a file is written."""
+def prepare(config: Config, session: LedgerSession) -> Prepared:
+    """Load the data, resolve the request, make methods and model; refuse what would fail later, before a file is written.
+
+    Args:
+        config: The run's.
+        session: Opens the data set's ledger, which the caller goes on to use.
+    """
     for key in ("save_dataset", "save_dataloaders"):
         if config[key]:
             raise ConfigError(
                 f"{key} is True; run_unlearn writes no cache, which would keep the withdrawn rows: leave it False"
             )
-    with LedgerSession() as session:
+    init_seed(config["seed"], config["reproducibility"])
+    with telling(f"reading {config['dataset']}", config["show_progress"]):
+        data = create_dataset(config, keep=False, session=session)
+    if not isinstance(data, WithdrawalDataset):
+        raise UnsupportedModelError(
+            f"{config['model']} uses its own data set class, from which no rows can be withdrawn yet"
+        )
+    check_trainer(config)
+    _check_split(config, data)
+    check_lists(config, data)
+    withdrawal = _resolved(config, data, session.find(config))
+    methods = _methods(config, data)
+    _check_shadows(config, withdrawal.scope)
+    if config["report_plots"]:
+        check_matplotlib()
+    _check_folders(config, withdrawal.scope)
+    model = _try_model(config, data, any(method.needs_adapter for method in methods.values()))
+    _try_parts(config, data, max(method.parts for method in methods.values()))
+    ledger = session.find(config)
+    if data.is_to_keep and ledger is not None and not config["dry_run"]:
         init_seed(config["seed"], config["reproducibility"])
-        with telling(f"reading {config['dataset']}", config["show_progress"]):
-            data = create_dataset(config, keep=False, session=session)
-        if not isinstance(data, WithdrawalDataset):
-            raise UnsupportedModelError(
-                f"{config['model']} uses its own data set class, from which no rows can be withdrawn yet"
-            )
-        check_trainer(config)
-        _check_split(config, data)
-        check_lists(config, data)
-        withdrawal = _resolved(config, data, session.find(config))
-        methods = _methods(config, data)
-        _check_shadows(config, withdrawal.scope)
-        if config["report_plots"]:
-            check_matplotlib()
-        _check_folders(config, withdrawal.scope)
-        model = _try_model(config, data, any(method.needs_adapter for method in methods.values()))
-        _try_parts(config, data, max(method.parts for method in methods.values()))
-        ledger = session.find(config)
-        if data.is_to_keep and ledger is not None and not config["dry_run"]:
-            init_seed(config["seed"], config["reproducibility"])
-            kept = kept_now(data, ledger)
-            if kept.anchor != data.anchor:  # others left meanwhile, and the rows are not the same
-                withdrawal = _resolved(config, kept, ledger)
-            data, model = kept, Untrained.of(config, kept.build()[0])  # of the rows in their new order
+        kept = kept_now(data, ledger)
+        if kept.anchor != data.anchor:  # others left meanwhile, and the rows are not the same
+            withdrawal = _resolved(config, kept, ledger)
+        data, model = kept, Untrained.of(config, kept.build()[0])  # of the rows in their new order
     return Prepared(data, withdrawal, methods, model)
 
 

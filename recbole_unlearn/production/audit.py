@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.production.asked import KEYS, Asked, asked_of
 from recbole_unlearn.production.files import display
 from recbole_unlearn.production.reports import place_of, shown, title, write_report
 from recbole_unlearn.production.search import Searched, folders_of, search
 from recbole_unlearn.production.trace import CHECK, MUST_FIX, NOT_INSPECTED, Trace, counted
+from recbole_unlearn.settings.arguments import refuse_unknown
 from recbole_unlearn.version import __version__
 
 CLEAN, FOUND, NOT_ALL_INSPECTED = 0, 1, 3
@@ -39,9 +39,7 @@ def run_audit(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
     Raises:
         InputError: An argument cannot be used; nothing was looked at.
     """
-    unknown = sorted(set(values) - {*KEYS, "report"})
-    if unknown:
-        raise ConfigError(f"--audit takes no --{unknown[0]}; allowed: {', '.join(sorted((*KEYS, 'report')))}")
+    refuse_unknown(values, {*KEYS, "report"}, "audit")
     report = place_of(values, "audit")
     folders = folders_of(folder)
     asked = asked_of(values)

@@ -28,6 +28,7 @@ from recbole_unlearn.production.duties import duties_of, served
 from recbole_unlearn.production.extraction import rehearsal
 from recbole_unlearn.production.pending import earlier_jobs
 from recbole_unlearn.production.withdraw import checked_method, withdraw_in
+from recbole_unlearn.settings.arguments import flag, refuse_unknown
 from recbole_unlearn.settings.policy import Policy, duration_of, read_policy
 from recbole_unlearn.terminal.progress import telling
 from recbole_unlearn.trainer import Unlearner
@@ -51,12 +52,8 @@ def run_due(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
     Raises:
         LedgerError: There is no ledger in the folder, or one cannot be read.
     """
-    unknown = sorted(set(values) - {"ledger_key", "within", "json"})
-    if unknown:
-        raise ConfigError(f"--due takes no --{unknown[0]}; allowed: ledger_key, within, json")
-    as_json = str(values.get("json", False))
-    if as_json not in ("True", "False", "true", "false"):
-        raise ConfigError("--json is True or False")
+    refuse_unknown(values, {"ledger_key", "within", "json"}, "due")
+    as_json = flag(values, "json")
     within, now = within_of(values, timedelta(0)), datetime.now(UTC)
     names = sorted(path.stem for path in Path(folder).glob("*.sqlite"))
     if not names:
@@ -70,7 +67,7 @@ def run_due(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
         finally:
             ledger.close()
     is_due = any(one["is_due"] for one in listed)
-    if as_json in ("True", "true"):
+    if as_json:
         out.write(
             json.dumps({"time": now.isoformat(timespec="seconds"), "due": listed, "is_due": is_due}, indent=1) + "\n"
         )
@@ -131,26 +128,28 @@ def carry_out_due(model_file: str | Path, given: Mapping[str, Any]) -> dict[str,
     given = dict(given)
     within = within_of(given, _NIGHT)
     given.pop("within", None)
-    for key, instead in (("withdraw", "withdraw it first with --model_file"), ("dry_run", "--due lists what is due")):
-        if str(given.get(key, False)) not in ("False", "false", "None"):
-            raise ConfigError(f"--carry_out_due takes no --{key}; {instead}")
+    if str(given.get("withdraw")) != "None":
+        raise ConfigError("--carry_out_due takes no --withdraw; withdraw it first with --model_file")
+    if flag(given, "dry_run"):
+        raise ConfigError("--carry_out_due takes no --dry_run; --due lists what is due")
     with LedgerSession() as session:
         with telling("reading the model and its data"):
-            config, model, dataset = load_for_withdrawal(model_file, given, session)
+            config, _, dataset = loaded = load_for_withdrawal(model_file, given, session)
         ledger = session.find(config)
         if ledger is None:
             return _result(model_file)
+        # A model that is behind keeps the position of its file; the others have advanced to that of the ledger.
+        read_at = ledger.anchor if dataset.is_behind else dataset.anchor
         with session.locked(config) as ledger:
             recover(ledger, model_file=model_file)
             ledger.complete_receipts()  # of a commit that a crash had cut off
             assert dataset.model_source is not None
-            withdrawn = None
-            if not dataset.model_source.is_unchanged or ledger.anchor != dataset.anchor:
-                config, model, dataset = load_for_withdrawal(model_file, given, session)
+            if not dataset.model_source.is_unchanged or ledger.anchor != read_at:  # another process was quicker
+                config, _, dataset = loaded = load_for_withdrawal(model_file, given, session)
+            withdrawn, unlearner = None, Unlearner(*loaded)
             if earlier_jobs(ledger, dataset, model_file) or dataset.caught_up:
-                withdrawn = withdraw_in(session, model_file, given)
-                config, model, dataset = load_for_withdrawal(model_file, given, session)
-            done = _carry_out(model_file, Unlearner(config, model, dataset), session, ledger, within)
+                withdrawn, unlearner = withdraw_in(session, model_file, given, loaded)
+            done = _carry_out(model_file, unlearner, session, ledger, within)
         return {**done, "withdrawn": withdrawn}
 
 

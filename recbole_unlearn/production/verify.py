@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from recbole_unlearn.exceptions import ConfigError, LedgerError, StorageError, UntrustedFileError
+from recbole_unlearn.exceptions import LedgerError, StorageError, UntrustedFileError
 from recbole_unlearn.lineage.chain import Row
 from recbole_unlearn.lineage.commit import interrupted
 from recbole_unlearn.lineage.digest import keyed_weights
@@ -20,6 +20,7 @@ from recbole_unlearn.lineage.receipt import datasets_with_receipts, numbers_of_r
 from recbole_unlearn.lineage.store import is_there
 from recbole_unlearn.production.contents import as_dict
 from recbole_unlearn.production.torch_files import read_torch, weights_digest
+from recbole_unlearn.settings.arguments import refuse_unknown
 from recbole_unlearn.terminal.progress import telling
 
 _NOTE = "note: "  # what is to be known, and is nothing to mend
@@ -34,9 +35,7 @@ def run_verify(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
     Raises:
         LedgerError: The folder holds no ledger and nothing that knows of one.
     """
-    unknown = set(values) - {"ledger_key"}
-    if unknown:
-        raise ConfigError(f"--verify takes no --{sorted(unknown)[0]}; allowed: ledger_key")
+    refuse_unknown(values, {"ledger_key"}, "verify")
     place = Path(folder).absolute()
     if is_there(place) and place.is_dir() and not os.access(place, os.R_OK | os.X_OK):
         raise StorageError(f"{folder!r} may not be read; run this as the owner of the ledger")

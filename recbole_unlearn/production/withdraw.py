@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from recbole_unlearn.checkpoints.load import load_for_withdrawal
+from recbole_unlearn.checkpoints.load import Loaded, load_for_withdrawal
 from recbole_unlearn.checkpoints.record import Unsaved, recorded_only
 from recbole_unlearn.checkpoints.save import check_storage
 from recbole_unlearn.compare.dry_run import what_would_go
@@ -105,32 +105,46 @@ def withdraw_from_model(model_file: str | Path, given: Mapping[str, Any]) -> dic
             many parts were recorded before.
     """
     with LedgerSession() as session:
-        return withdraw_in(session, model_file, dict(given))
+        return withdraw_in(session, model_file, dict(given))[0]
 
 
-def withdraw_in(session: LedgerSession, model_file: str | Path, given: dict[str, Any]) -> dict[str, Any]:
-    """Do what ``withdraw_from_model`` does, with a ledger that the caller opened."""
-    plan = _plan(model_file, given, session)
+def withdraw_in(
+    session: LedgerSession, model_file: str | Path, given: dict[str, Any], loaded: Loaded | None = None
+) -> tuple[dict[str, Any], Unlearner]:
+    """Do what ``withdraw_from_model`` does, with a ledger that the caller opened.
+
+    Args:
+        session: The ledger.
+        model_file: The model's file.
+        given: Keys, as for ``withdraw_from_model``.
+        loaded: What ``load_for_withdrawal`` returned for this file and these keys, if the caller has loaded it.
+
+    Returns:
+        What ``withdraw_from_model`` returns, and the Unlearner with the model as it stands in the file now.
+    """
+    plan = _plan(model_file, given, session, loaded)
+    unlearner = Unlearner(plan.config, plan.model, plan.dataset)
     if plan.config["dry_run"]:
-        return {**_result(model_file, plan), "plan": _described(plan)}
+        would_go = plan.withdrawal and what_would_go(plan.dataset, plan.withdrawal, [plan.method])
+        return {**_result(model_file, plan), "plan": would_go}, unlearner
     if not plan.jobs:
-        if plan.dataset.caught_up:
-            # The model knows from now on that nothing is left to forget.
-            Unlearner(plan.config, plan.model, plan.dataset).save(model_file)
-        return _result(model_file, plan)
+        if plan.dataset.caught_up:  # the model knows from now on that nothing is left to forget
+            with session.locked(plan.config):
+                unlearner.save(model_file, session=session)
+        return _result(model_file, plan), unlearner
     with session.locked(plan.config) as ledger:
         recover(ledger, model_file=model_file)
         if not plan.source.is_unchanged or _seen(ledger, model_file) != plan.seen:
             plan = _plan(model_file, given, session)  # another process was quicker
-        rows, receipts = _carry_out_jobs(model_file, plan, ledger, session)
-    return _result(model_file, plan, ledger, receipts, [row.entry for row in rows])
+            unlearner = Unlearner(plan.config, plan.model, plan.dataset)
+        rows, receipts = _carry_out_jobs(model_file, plan, unlearner, ledger, session)
+    return _result(model_file, plan, ledger, receipts, [row.entry for row in rows]), unlearner
 
 
 def _carry_out_jobs(
-    model_file: str | Path, plan: Plan, ledger: Ledger, session: LedgerSession
+    model_file: str | Path, plan: Plan, unlearner: Unlearner, ledger: Ledger, session: LedgerSession
 ) -> tuple[list[Row], list[Path]]:
     """Carry out the jobs; what only a crash may leave owed is taken back where an error is told to the caller."""
-    unlearner = Unlearner(plan.config, plan.model, plan.dataset)
     given = [request_hashes(ledger.key, job.request) for job in plan.jobs if job.origin == "given"]
     begin, receipts = ledger.anchor["count"], []
     with ledger.transaction():
@@ -186,13 +200,15 @@ def _seen(ledger: Ledger | None, model_file: str | Path) -> Any:
     return None if ledger is None else (ledger.anchor, owed(ledger, model_file))
 
 
-def _plan(model_file: str | Path, given: dict[str, Any], session: LedgerSession) -> Plan:
+def _plan(model_file: str | Path, given: dict[str, Any], session: LedgerSession, loaded: Loaded | None = None) -> Plan:
     if given.get("withdraw_scope", "all") != "all":
         raise ConfigError(
             "a trained model unlearns with withdraw_scope=all; scope train is for comparisons, without --model_file"
         )
-    with telling("reading the model and its data"):
-        config, model, dataset = load_for_withdrawal(model_file, given, session)
+    if loaded is None:
+        with telling("reading the model and its data"):
+            loaded = load_for_withdrawal(model_file, given, session)
+    config, model, dataset = loaded
     method = _method(config, model, dataset, given)
     policy = read_policy(config["policy"])
     if policy is not None and policy.relearns and "relearn" not in method.fulfils:
@@ -214,8 +230,7 @@ def _plan(model_file: str | Path, given: dict[str, Any], session: LedgerSession)
         plan.jobs += [job_of(dataset, part, ledger) for part in in_batches(left, config["withdraw_batch"])]
     elif not plan.jobs and not dataset.caught_up:
         raise ConfigError("there is nothing to withdraw; name the request's file with --withdraw=FILE")
-    everything = _joined(plan)
-    if everything:
+    if everything := _joined(plan):
         plan.withdrawal = everything.resolve(dataset.interactions(), "all")
     if plan.jobs:
         check_names(dataset)
@@ -228,10 +243,6 @@ def _joined(plan: Plan) -> WithdrawalRequest:
     for job in plan.jobs:
         everything |= job.known
     return everything
-
-
-def _described(plan: Plan) -> dict[str, Any] | None:
-    return None if plan.withdrawal is None else what_would_go(plan.dataset, plan.withdrawal, [plan.method])
 
 
 def _method(config: Config, model: Any, dataset: WithdrawalDataset, given: Mapping[str, Any]) -> UnlearnMethod:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from recbole_unlearn.exceptions import ConfigError, suggest
 
@@ -62,3 +62,38 @@ def joined(arguments: Sequence[str]) -> list[str]:
         else:
             joined.append(argument)
     return joined
+
+
+def refuse_unknown(values: Iterable[str], allowed: Collection[str], command: str) -> None:
+    """Refuse keys that a command does not take.
+
+    Args:
+        values: The keys that were given.
+        allowed: The keys that it takes.
+        command: Its name, such as ``audit``.
+
+    Raises:
+        ConfigError: There is another key.
+
+    Example:
+        >>> refuse_unknown({"ledger_key": "k"}, ["ledger_key"], "verify")
+    """
+    unknown = sorted(set(values) - set(allowed))
+    if unknown:
+        raise ConfigError(f"--{command} takes no --{unknown[0]}; allowed: {', '.join(sorted(allowed))}")
+
+
+def flag(values: Mapping[str, object], name: str) -> bool:
+    """Return a key that is True or False, as a value of Python or as text; False if it is not there.
+
+    Raises:
+        ConfigError: It is something else.
+
+    Example:
+        >>> flag({"yes": "true"}, "yes"), flag({"yes": False}, "yes"), flag({}, "yes")
+        (True, False, False)
+    """
+    given = str(values.get(name)).lower()
+    if given not in ("true", "false", "none"):
+        raise ConfigError(f"--{name} is True or False, not {values[name]!r}")
+    return given == "true"

@@ -127,7 +127,7 @@ def test_a_rehearsal_changes_nothing_and_tells_of_others(here, monkeypatch):
     assert told["users"] == 6
     assert all(0 <= told[name]["auc_low"] <= told[name]["auc"] <= 1 for name in ("before", "after", "control"))
     page = Path(FOLDER, "receipts/tiny-000002.md").read_text()
-    assert "In a rehearsal 6 retained users were withdrawn" in page
+    assert "In a rehearsal 6 retained users were withdrawn in the same way" in page
     config, model, dataset, *_ = load_data_and_model("without.pth", config_dict={"data_path": "copy/data"})
     plain = Unlearner(config, model, dataset)
     plain.follow_up("RetrainSVD")

@@ -28,6 +28,7 @@ from recbole_unlearn.production.reports import place_of
 from recbole_unlearn.production.search import SKIPPED, folders_of, is_below, search
 from recbole_unlearn.production.trace import CHECK, MUST_FIX, NOT_INSPECTED, Trace, counted
 from recbole_unlearn.production.wanted import Wanted
+from recbole_unlearn.settings.arguments import flag, refuse_unknown
 
 _KEYS = (*KEYS, "dry_run", "yes", "report")
 _TORN = re.compile(rf"\.(.*\.)?[a-z0-9_]{{8}}{re.escape(MARK)}")
@@ -58,12 +59,10 @@ def run_purge(folder: str, values: Mapping[str, Any], out: IO[str]) -> int:
     Raises:
         InputError: An argument cannot be used, or there is no readable ledger; nothing was touched.
     """
-    unknown = sorted(set(values) - set(_KEYS))
-    if unknown:
-        raise ConfigError(f"--purge takes no --{unknown[0]}; allowed: {', '.join(sorted(_KEYS))}")
+    refuse_unknown(values, _KEYS, "purge")
     if "dataset" not in values:
         raise ConfigError("--purge needs --dataset=NAME: only what its ledger records as withdrawn is purged")
-    dry, yes = (_flag(values, name) for name in ("dry_run", "yes"))
+    dry, yes = (flag(values, name) for name in ("dry_run", "yes"))
     if dry == yes:
         raise ConfigError("--purge changes files: see what it would do with --dry_run=True, do it with --yes=True")
     folders, report = folders_of(folder), place_of(values, "purge")
@@ -154,13 +153,6 @@ class _Run:
             f"{prefix}{numbers[REWRITE] + numbers[STRIP]} rewritten, {numbers[DELETE]} deleted, {numbers[LEAVE]} left alone, "
             f"of {counted(files, 'file')}\n"
         )
-
-
-def _flag(values: Mapping[str, Any], name: str) -> bool:
-    given = str(values.get(name, "False")).lower()
-    if given not in ("true", "false"):
-        raise ConfigError(f"--{name} is True or False, not {given!r}")
-    return given == "true"
 
 
 def _open(asked: Asked, values: Mapping[str, Any]) -> Ledger:
