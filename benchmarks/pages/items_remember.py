@@ -69,8 +69,16 @@ def cell(model, dataset):
         return ""
     names = list(dict.fromkeys(name for run in runs for name in run["methods"]))
     about = f"{seeds_of(runs)}, {asked(runs)}, commit {commits(runs)}"
-    rows = [figures(runs, name) for name in names]
-    return f"**{model}, {dataset}** ({about})\n\n{tabulate(rows, ['', *COLUMNS], tablefmt='github', disable_numparse=True)}\n"
+    rows = [[*figures(runs, name), complete(runs, name)] for name in names]
+    return f"**{model}, {dataset}** ({about})\n\n{tabulate(rows, ['', *COLUMNS, 'complete'], tablefmt='github', disable_numparse=True)}\n"
+
+
+def complete(runs, name):
+    """Return in how many runs every interval of the difference to Retrain lay inside the margin; nothing for the references."""
+    if name in ("Original", "Retrain"):
+        return ""
+    of_runs = [run["methods"][name].get("complete") for run in runs if name in run["methods"]]
+    return f"{of_runs.count(True)} of {len(of_runs)}"
 
 
 def asked(runs):
