@@ -70,11 +70,12 @@ def cell(model, dataset):
     names = list(dict.fromkeys(name for run in runs for name in run["methods"]))
     about = f"{seeds_of(runs)}, {asked(runs)}, commit {commits(runs)}"
     rows = [[*figures(runs, name), complete(runs, name)] for name in names]
-    return f"**{model}, {dataset}** ({about})\n\n{tabulate(rows, ['', *COLUMNS, 'complete'], tablefmt='github', disable_numparse=True)}\n"
+    table = tabulate(rows, ["", *COLUMNS, "complete"], tablefmt="github", disable_numparse=True)
+    return f"**{model}, {dataset}** ({about})\n\n{table}\n"
 
 
 def complete(runs, name):
-    """Return in how many runs every interval of the difference to Retrain lay inside the margin; nothing for the references."""
+    """Return in how many runs a method was complete, beside Retrain; nothing for the references."""
     if name in ("Original", "Retrain"):
         return ""
     of_runs = [run["methods"][name].get("complete") for run in runs if name in run["methods"]]
