@@ -13,12 +13,14 @@ import pytest
 import torch
 
 from recbole_unlearn import carry_out_due, load_data_and_model, run_unlearn, withdraw_from_model
+from recbole_unlearn.data import create_dataset
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.lineage import lock, store
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.model.neumf import NeuMF
 from tests.conftest import TRUST, ask
+from tests.test_records import append_rows, without
 
 MODEL = "saved/NeuMF.pth"
 KEYS = {"data_path": "data", "epochs": 1, "methods": "ResetUE", "mio_protocols": ["paper"], "witnesses": []}
@@ -182,3 +184,19 @@ def test_what_is_due_on_a_model_that_is_behind_is_carried_out_on_what_was_loaded
     os.chdir(here)
     one, other = (torch.load(path, weights_only=True)["state_dict"] for path in (MODEL, f"copy/{MODEL}"))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_a_model_that_has_nothing_to_forget_is_saved_with_the_ledger_that_is_open(here, counted):
+    """Who left came after its training; its file says from then on that it knows of that."""
+    ask("r.csv", "user_id\nu9\n")
+    withdraw_from_model("saved/BPR.pth", {"withdraw": "r.csv", **TRUST})
+    withdraw_from_model(MODEL, TRUST)
+    append_rows(("newcomer", "i3", "4", "1"))
+    create_dataset(load_data_and_model(MODEL)[0])
+    ask("r.csv", "user_id\nnewcomer\n")
+    withdraw_from_model(MODEL, {"withdraw": "r.csv"})
+    without("newcomer")
+    counted.clear()
+    assert withdraw_from_model("saved/BPR.pth", {})["caught_up"]
+    assert counted["opened"] == counted["data sets"] == 1
+    assert counted["locked 1 deep: .lock"] == 1
