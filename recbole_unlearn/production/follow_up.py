@@ -146,10 +146,10 @@ def carry_out_due(model_file: str | Path, given: Mapping[str, Any]) -> dict[str,
             assert dataset.model_source is not None
             if not dataset.model_source.is_unchanged or ledger.anchor != read_at:  # another process was quicker
                 config, _, dataset = loaded = load_for_withdrawal(model_file, given, session)
-            withdrawn, unlearner = None, Unlearner(*loaded)
+            withdrawn, unlearner = None, None
             if earlier_jobs(ledger, dataset, model_file) or dataset.caught_up:
                 withdrawn, unlearner = withdraw_in(session, model_file, given, loaded)
-            done = _carry_out(model_file, unlearner, session, ledger, within)
+            done = _carry_out(model_file, unlearner or Unlearner(*loaded), session, ledger, within)
         return {**done, "withdrawn": withdrawn}
 
 

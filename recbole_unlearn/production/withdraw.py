@@ -110,7 +110,7 @@ def withdraw_from_model(model_file: str | Path, given: Mapping[str, Any]) -> dic
 
 def withdraw_in(
     session: LedgerSession, model_file: str | Path, given: dict[str, Any], loaded: Loaded | None = None
-) -> tuple[dict[str, Any], Unlearner]:
+) -> tuple[dict[str, Any], Unlearner | None]:
     """Do what ``withdraw_from_model`` does, with a ledger that the caller opened.
 
     Args:
@@ -120,17 +120,19 @@ def withdraw_in(
         loaded: What ``load_for_withdrawal`` returned for this file and these keys, if the caller has loaded it.
 
     Returns:
-        What ``withdraw_from_model`` returns, and the Unlearner with the model as it stands in the file now.
+        What ``withdraw_from_model`` returns, and the Unlearner with the model as it stands in the file now; None where nothing
+        was written: RecBole's trainers make a folder when they are made.
     """
     plan = _plan(model_file, given, session, loaded)
-    unlearner = Unlearner(plan.config, plan.model, plan.dataset)
     if plan.config["dry_run"]:
         would_go = plan.withdrawal and what_would_go(plan.dataset, plan.withdrawal, [plan.method])
-        return {**_result(model_file, plan), "plan": would_go}, unlearner
-    if not plan.jobs:
-        if plan.dataset.caught_up:  # the model knows from now on that nothing is left to forget
-            with session.locked(plan.config):
-                unlearner.save(model_file, session=session)
+        return {**_result(model_file, plan), "plan": would_go}, None
+    if not plan.jobs and not plan.dataset.caught_up:
+        return _result(model_file, plan), None
+    unlearner = Unlearner(plan.config, plan.model, plan.dataset)
+    if not plan.jobs:  # the model knows from now on that nothing is left to forget
+        with session.locked(plan.config):
+            unlearner.save(model_file, session=session)
         return _result(model_file, plan), unlearner
     with session.locked(plan.config) as ledger:
         recover(ledger, model_file=model_file)
