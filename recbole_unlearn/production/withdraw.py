@@ -120,8 +120,7 @@ def withdraw_in(
         loaded: What ``load_for_withdrawal`` returned for this file and these keys, if the caller has loaded it.
 
     Returns:
-        What ``withdraw_from_model`` returns, and the Unlearner with the model as it stands in the file now; None where nothing
-        was written: RecBole's trainers make a folder when they are made.
+        What ``withdraw_from_model`` returns, and the Unlearner of the model as it is in the file; None if nothing was written.
     """
     plan = _plan(model_file, given, session, loaded)
     if plan.config["dry_run"]:
@@ -129,16 +128,15 @@ def withdraw_in(
         return {**_result(model_file, plan), "plan": would_go}, None
     if not plan.jobs and not plan.dataset.caught_up:
         return _result(model_file, plan), None
-    unlearner = Unlearner(plan.config, plan.model, plan.dataset)
     if not plan.jobs:  # the model knows from now on that nothing is left to forget
         with session.locked(plan.config):
-            unlearner.save(model_file, session=session)
+            (unlearner := Unlearner(plan.config, plan.model, plan.dataset)).save(model_file, session=session)
         return _result(model_file, plan), unlearner
     with session.locked(plan.config) as ledger:
         recover(ledger, model_file=model_file)
         if not plan.source.is_unchanged or _seen(ledger, model_file) != plan.seen:
             plan = _plan(model_file, given, session)  # another process was quicker
-            unlearner = Unlearner(plan.config, plan.model, plan.dataset)
+        unlearner = Unlearner(plan.config, plan.model, plan.dataset)
         rows, receipts = _carry_out_jobs(model_file, plan, unlearner, ledger, session)
     return _result(model_file, plan, ledger, receipts, [row.entry for row in rows]), unlearner
 
