@@ -120,7 +120,7 @@ def withdraw_in(
         loaded: What ``load_for_withdrawal`` returned for this file and these keys, if the caller has loaded it.
 
     Returns:
-        What ``withdraw_from_model`` returns, and the Unlearner of the model as it is in the file; None if nothing was written.
+        What ``withdraw_from_model`` returns, and the Unlearner of the model as it is in the file; None: nothing was written.
     """
     plan = _plan(model_file, given, session, loaded)
     if plan.config["dry_run"]:
