@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from recbole_unlearn.checkpoints.best import new_model, train_until_best
+from recbole_unlearn.checkpoints.best import train_until_best
 from recbole_unlearn.checkpoints.record import Unsaved, carried_out
 from recbole_unlearn.checkpoints.save import save_model
 from recbole_unlearn.checkpoints.trainer import CheckpointTrainer
@@ -215,7 +215,7 @@ class Unlearner(CheckpointTrainer):
             ),
             shard_trainer=lambda: ShardTrainer(self.config, remaining(), type(self), alone),
             setting=self.config.__getitem__,
-            rebuilt=lambda: new_model(self.config, remaining()),
+            rebuilt=lambda: Untrained.of(self.config, remaining().build()[0]).model,
         )
 
     @taking_turns

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from recbole.utils import init_seed
 
 from recbole_unlearn.checkpoints.trainer import CheckpointTrainer
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.held_out import HeldOut
 from recbole_unlearn.data.utils import data_preparation
+from recbole_unlearn.model.untrained import Untrained
 
 
 class BestEpochTrainer(CheckpointTrainer):
@@ -45,12 +45,6 @@ class BestEpochTrainer(CheckpointTrainer):
         return (score if self.valid_metric_bigger else -score), {"gain": gain, "loss": loss}
 
 
-def new_model(config: Any, dataset: WithdrawalDataset) -> Any:
-    """Return a new model of a data set's training part, untrained, from the seed of the config."""
-    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
-    return config.model_class(config, dataset.build()[0]).to(config["device"])
-
-
 def train_until_best(
     config: Any,
     dataset: WithdrawalDataset,
@@ -80,9 +74,7 @@ def train_until_best(
     config = copy.deepcopy(config)
     config["learning_rate"] *= rate
     train_data = data_preparation(config, held_out.training)[0]
-    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
-    if model is None:
-        model = new_model(config, dataset)
+    model = Untrained.of(config, dataset.build()[0] if model is None else None, model).model
     if start:
         start(model, held_out.training)
     kind: type[BestEpochTrainer] = type("BestEpoch", (BestEpochTrainer, trainer), {})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import IO, Any
 
 from recbole_unlearn.settings.yaml_files import read_yaml
 from recbole_unlearn.terminal.layout import files_written
@@ -105,27 +106,27 @@ def audit(given: dict[str, str]) -> int:
     """Search folders for those who withdrew."""
     from recbole_unlearn.production.audit import run_audit
 
-    values = _with_files(given)
-    folder = values.pop("audit")
-    return run_audit(folder, values, sys.stdout)
+    return _on_folder("audit", run_audit, given)
 
 
 def purge(given: dict[str, str]) -> int:
     """Rewrite or delete what an audit finds."""
     from recbole_unlearn.production.purging.run import run_purge
 
-    values = _with_files(given)
-    folder = values.pop("purge")
-    return run_purge(folder, values, sys.stdout)
+    return _on_folder("purge", run_purge, given)
 
 
 def verify(given: dict[str, str]) -> int:
     """Check ledgers, receipts and models."""
     from recbole_unlearn.production.verify import run_verify
 
+    return _on_folder("verify", run_verify, given)
+
+
+def _on_folder(command: str, run: Callable[[str, dict[str, Any], IO[str]], int], given: dict[str, str]) -> int:
+    """Return the exit code of a command that takes a folder and writes what it finds."""
     values = _with_files(given)
-    folder = values.pop("verify")
-    return run_verify(folder, values, sys.stdout)
+    return run(values.pop(command), values, sys.stdout)
 
 
 def readmit(given: dict[str, str]) -> int:

@@ -54,9 +54,8 @@ def on_rows(config: Any, model: Any, dataset: Any) -> Any:
     """
     if not isinstance(model, config.model_class):
         return model
-    init_seed(
-        config["seed"] + config["local_rank"], config["reproducibility"]
-    )  # some models draw neighbours or histories
+    # Some models draw their neighbours or histories.
+    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
     moved = type(model)(config, dataset.build()[0]).to(config["device"])
     moved.load_state_dict(model.state_dict())
     return moved

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from recbole_unlearn.model.adapter import RowPenalty
+from recbole_unlearn.model.renew import moved_copy
 from recbole_unlearn.model.scores import Scores
 
 _ROWS = 16
@@ -50,7 +50,7 @@ def penalty_of(model: Any, user_tables: list[str], item_tables: list[str]) -> Ro
     name = type(model).__name__
     instead = f"the loss of {name} is not the logistic loss of its scores, which stands in for it"
     try:
-        moved = _moved(model)
+        moved = moved_copy(model, torch.Generator().manual_seed(0))
         scores = Scores(moved, *_pairs(_batch(moved)))
         batch = _batch(moved)
         reduced = _reduction(moved, scores, batch)
@@ -63,15 +63,6 @@ def penalty_of(model: Any, user_tables: list[str], item_tables: list[str]) -> Ro
         beside = f"beside the logistic loss of its scores, the loss of {name} has terms that are no squares of rows: left out"
         return RowPenalty(0.0, 0.0, 0.0, approximate=beside)
     return squares
-
-
-@torch.no_grad()
-def _moved(model: Any) -> Any:
-    moved = copy.deepcopy(model).eval()
-    generator = torch.Generator().manual_seed(0)
-    for parameter in moved.parameters():
-        parameter += 0.3 * torch.randn(parameter.shape, generator=generator).to(parameter)
-    return moved
 
 
 def _batch(model: Any) -> _Batch:

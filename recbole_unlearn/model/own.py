@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.model.generic import GenericAdapter
+from recbole_unlearn.model.renew import moved_copy
 
 KNOWN_MODULES = ("recbole.", "recbole_unlearn.")
 _PAIRS = 64
@@ -68,10 +68,8 @@ def _check_full_sort(model: nn.Module) -> None:
 @torch.no_grad()
 def _scores_agree(model: Any) -> bool:
     """Return whether ``predict``, and ``full_sort_predict`` where there is one, are the adapter's logit or its sigmoid."""
-    moved = copy.deepcopy(model).eval()
     generator = torch.Generator().manual_seed(0)
-    for parameter in moved.parameters():
-        parameter += 0.3 * torch.randn(parameter.shape, generator=generator).to(parameter)
+    moved = moved_copy(model, generator)
     adapter = InfluenceAdapter.of(moved)
     adapter.parameters_changed()
     device = next(moved.parameters()).device

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import torch
 from torch import nn
 
 _OF_TORCH = {"_parameters", "_buffers", "_modules", "training"}
@@ -49,6 +50,15 @@ def standing_copy(model: Any) -> Any:
     found = copy.copy(model)
     found.__dict__ = {**vars(model), "_modules": {name: standing_copy(part) for name, part in model._modules.items()}}
     return found
+
+
+@torch.no_grad()
+def moved_copy(model: Any, generator: torch.Generator) -> Any:
+    """Return a copy in eval mode whose parameters are moved, so that a parameter that starts at 0 shows in its scores."""
+    moved = copy.deepcopy(model).eval()
+    for parameter in moved.parameters():
+        parameter += 0.3 * torch.randn(parameter.shape, generator=generator).to(parameter)
+    return moved
 
 
 def _is_hook(name: str) -> bool:
