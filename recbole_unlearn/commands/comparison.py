@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.settings.arguments import written
+from recbole_unlearn.settings.arguments import config_files, written
 from recbole_unlearn.terminal.layout import files_written, width
 
 
@@ -15,7 +15,8 @@ def compare(given: dict[str, str]) -> int:
     from recbole_unlearn.evaluator.text import render
     from recbole_unlearn.quick_start import run_unlearn
 
-    files = given.pop("config_files", "").replace(",", " ").split()
+    files = config_files(given)
+    given.pop("config_files", None)
     model, dataset = given.pop("model", None), given.pop("dataset", None)
     result = run_unlearn(model, dataset, config_file_list=files, argv=written(given))
     if "plan" in result:

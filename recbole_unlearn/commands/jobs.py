@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import IO, Any
 
+from recbole_unlearn.settings.arguments import config_files
 from recbole_unlearn.settings.yaml_files import read_yaml
 from recbole_unlearn.terminal.layout import files_written
 
@@ -63,9 +64,7 @@ def due(given: dict[str, str]) -> int:
     """List what must still be done."""
     from recbole_unlearn.production.follow_up import run_due
 
-    values = _with_files(given)
-    folder = values.pop("due")
-    return run_due(folder, values, sys.stdout)
+    return _on_folder("due", run_due, given)
 
 
 def _lines_of(result: dict[str, Any]) -> list[str]:
@@ -165,6 +164,6 @@ def undo(given: dict[str, str]) -> int:
 def _with_files(given: dict[str, str]) -> dict[str, Any]:
     """Return the keys that were given with those of ``config_files``, over which they win."""
     values: dict[str, Any] = {}
-    for file in given.get("config_files", "").replace(",", " ").split():
+    for file in config_files(given):
         values.update(read_yaml(file))
     return {**values, **{key: value for key, value in given.items() if key != "config_files"}}

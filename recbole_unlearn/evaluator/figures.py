@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from recbole_unlearn.evaluator.verdict import oracle_of
+
 Points = list[tuple[float, float]]
 Interval = tuple[float, float, float]  # value, low, high
 
@@ -69,11 +71,6 @@ def ranks(report: Mapping[str, Any]) -> dict[str, Interval | None]:
     """Return where withdrawn items stand in the lists of who withdrew them (1 is the top), with the 95 % interval."""
     figures_of = {name: (result.get("witnesses") or {}).get("rank") or {} for name, result in report["methods"].items()}
     return {name: _interval(figures, "mean", "low", "high") for name, figures in figures_of.items()}
-
-
-def oracle_of(result: Mapping[str, Any], protocol: str) -> Mapping[str, Any]:
-    """Return what an oracle said of a method; empty if it was not asked."""
-    return (result.get("mio") or {}).get(protocol) or {}
 
 
 def _interval(figures: Mapping[str, Any], value: str, low: str, high: str) -> Interval | None:

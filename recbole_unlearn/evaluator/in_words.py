@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from recbole_unlearn.evaluator.verdict import MARGIN, NEEDED
+from recbole_unlearn.evaluator.verdict import MARGIN, NEEDED, oracle_of
 from recbole_unlearn.terminal.layout import listed
 
 _FORGETS, _ITEMS, _REMEMBERS, _BELOW = "forgets", "items", "remembers", "below"
@@ -57,7 +57,7 @@ def in_words(report: Mapping[str, Any]) -> str:
 
 
 def _retrain_forgets(result: Mapping[str, Any]) -> bool:
-    refit = (result.get("mio") or {}).get("refit") or {}
+    refit = oracle_of(result, "refit")
     if not (refit.get("calibrated") and refit.get("tells")) or refit.get("auc") is None:
         return False
     return bool(refit["auc_low"] >= 0.5 - MARGIN and refit["auc_high"] <= 0.5 + MARGIN)
@@ -80,7 +80,7 @@ def _above(result: Mapping[str, Any]) -> list[str]:
 
 def _looks(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return the excess of each look that has one and can tell."""
-    blind = ("refit",) if _refit(result).get("tells") is False else ()
+    blind = ("refit",) if oracle_of(result, "refit").get("tells") is False else ()
     looks = result["remembers"] or {}
     return {look: excess for look, excess in looks.items() if excess is not None and look not in blind}
 
@@ -94,13 +94,9 @@ def _why_not(result: Mapping[str, Any], report: Mapping[str, Any]) -> str:
             return f"the {look} oracle has no figure"
     if not (report.get("oracle_power", {}).get("refit") or {}).get("informative"):
         return "the refit oracle cannot recognise those who left in the original model either"
-    if _refit(result).get("tells") is False:
+    if oracle_of(result, "refit").get("tells") is False:
         return "the refit oracle does not see retained users in it either"
     return f"an interval reaches beyond {MARGIN:g} around Retrain"
-
-
-def _refit(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    return (result.get("mio") or {}).get("refit") or {}
 
 
 def _sentence(kind: str, found: Mapping[str, list[str]]) -> str:

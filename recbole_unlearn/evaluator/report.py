@@ -17,7 +17,14 @@ import psutil
 import torch
 
 from recbole_unlearn.evaluator.notes import how_evaluated, notes_of_utility
-from recbole_unlearn.evaluator.verdict import judged, notes_of_refit, notes_of_shadows, notes_of_verdict, power_of_refit
+from recbole_unlearn.evaluator.verdict import (
+    judged,
+    notes_of_refit,
+    notes_of_shadows,
+    notes_of_verdict,
+    oracle_of,
+    power_of_refit,
+)
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.version import __version__
 
@@ -122,7 +129,7 @@ def table_rows(report: Mapping[str, Any]) -> list[list[str]]:
     retrain = methods.get("Retrain", {}).get("utility", {})
     rows = []
     for name, result in {**methods, "(popularity)": {"utility": popular}}.items():
-        strong, refit, paper = (_oracle(result, protocol) for protocol in ("strong", "refit", "paper"))
+        strong, refit, paper = (oracle_of(result, protocol) for protocol in ("strong", "refit", "paper"))
         utility = {group: figures.get(headline) for group, figures in result["utility"].items()}
         rows.append(
             [
@@ -170,10 +177,6 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
                 f"{diagnostics['residual']:.2g}. {diagnostics.get('note', '')}".rstrip()
             )
     return notes
-
-
-def _oracle(result: Mapping[str, Any], protocol: str) -> Mapping[str, Any]:
-    return (result.get("mio") or {}).get(protocol) or {}
 
 
 def _auc(figures: Mapping[str, Any]) -> str:

@@ -12,6 +12,15 @@ MARGIN = 0.05  # of AUC; a convention, said beside every verdict
 ERRORS = 3.0  # standard errors from which a difference is no chance
 
 
+def oracle_of(result: Mapping[str, Any], protocol: str) -> Mapping[str, Any]:
+    """Return what an oracle said of a method; empty if it was not asked.
+
+    >>> oracle_of({"mio": {"refit": {"auc": 0.5}}}, "refit"), oracle_of({"mio": None}, "strong")
+    ({'auc': 0.5}, {})
+    """
+    return (result.get("mio") or {}).get(protocol) or {}
+
+
 def judged(results: Mapping[str, Any]) -> dict[str, Any]:
     """Return the methods' parts of the report with the verdict on completeness added and the resampled figures left out.
 
@@ -90,9 +99,7 @@ def sees_retained(refit: Mapping[str, Any], results: Mapping[str, Any]) -> bool:
 
 def _reference(results: Mapping[str, Any]) -> tuple[float, np.ndarray] | None:
     """Return the AUC of a model that was not trained on the rows: Retrain's, with its resampled ones, or .5 without error."""
-    retrain, original = (
-        ((results.get(name) or {}).get("mio") or {}).get("refit") or {} for name in ("Retrain", "Original")
-    )
+    retrain, original = (oracle_of(results.get(name) or {}, "refit") for name in ("Retrain", "Original"))
     if retrain.get("auc") is not None:
         return retrain["auc"], np.asarray(retrain["resampled"])
     return (0.5, np.zeros(1)) if original.get("calibrated") else None
@@ -150,7 +157,7 @@ def is_complete(remembers: Mapping[str, Any] | None, tells: bool | None) -> bool
 
 def notes_of_refit(report: Mapping[str, Any]) -> list[str]:
     """Return notes to the refit oracle's figures: how many users it asked, what to compare, and where it cannot tell."""
-    refit_of = {name: ((result.get("mio") or {}).get("refit") or {}) for name, result in report["methods"].items()}
+    refit_of = {name: oracle_of(result, "refit") for name, result in report["methods"].items()}
     original, power = refit_of["Original"], report["oracle_power"].get("refit") or {}
     if original.get("auc") is None:
         return []
@@ -183,7 +190,7 @@ def notes_of_verdict(report: Mapping[str, Any]) -> list[str]:
     """Return which oracles are blind by construction, what each method remembers, and which may be called complete."""
     notes = []
     for name, result in report["methods"].items():
-        if blind := ((result.get("mio") or {}).get("strong") or {}).get("blind"):
+        if blind := oracle_of(result, "strong").get("blind"):
             notes.append(f"The strong oracle is nearly blind by construction to {name}: {blind}.")
     for name, result in report["methods"].items():
         looks = {look: excesses for look, excesses in (result.get("remembers") or {}).items() if excesses}

@@ -54,8 +54,7 @@ def method_defaults(name: str) -> dict[str, Any]:
 
 def options_given(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options, with their defaults, of the methods from outside that these keys name."""
-    methods, single = given.get("methods") or (), given.get("unlearn_method")
-    outside = [name for name in [*methods, single] if presets.names_code(name)]
+    outside = presets.named_from_outside(given)
     return {key: default for name in outside for key, default in method_defaults(name).items()}
 
 

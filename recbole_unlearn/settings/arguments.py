@@ -64,6 +64,15 @@ def joined(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
+def config_files(given: Mapping[str, str]) -> list[str]:
+    """Return the paths that ``--config_files`` names, between commas or blanks.
+
+    >>> config_files({"config_files": "a.yaml,b.yaml"}), config_files({})
+    (['a.yaml', 'b.yaml'], [])
+    """
+    return given.get("config_files", "").replace(",", " ").split()
+
+
 def refuse_unknown(values: Iterable[str], allowed: Collection[str], command: str) -> None:
     """Refuse keys that a command does not take.
 

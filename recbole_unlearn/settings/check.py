@@ -89,8 +89,7 @@ def check_keys(given: Mapping[str, Any], internal: Iterable[str], listed: Iterab
     """
     known = _LAUNCH | set(internal) | set(listed) | set(our_keys())
     unknown = [key for key in given if key not in known and not key.startswith("alias_of_")]
-    named = [*(given.get("methods") or ()), given.get("unlearn_method")]
-    outside = {name.rpartition(":")[2] for name in named if presets.names_code(name)}
+    outside = {name.rpartition(":")[2] for name in presets.named_from_outside(given)}
     unknown = [key for key in unknown if not _is_of_one_method(key, known, outside)]
     if not unknown:
         return

@@ -1,6 +1,7 @@
 """Finds and reads the yaml files of ``properties/``: keys, their defaults and meanings."""
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,6 +51,16 @@ def names_code(value: Any) -> bool:
     """
     names = value if isinstance(value, list | tuple) else [value]
     return any(isinstance(name, str) and ":" in name for name in names)
+
+
+def named_from_outside(given: Mapping[str, Any]) -> list[str]:
+    """Return the methods that these keys name as ``my_pkg.module:Foo``.
+
+    >>> named_from_outside({"methods": ["Retrain", "mine:Foo"], "unlearn_method": "mine:Bar"})
+    ['mine:Foo', 'mine:Bar']
+    """
+    named = [*(given.get("methods") or ()), given.get("unlearn_method")]
+    return [name for name in named if names_code(name)]
 
 
 def load(kind: str, name: str = "") -> dict[str, Any]:
