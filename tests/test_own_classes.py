@@ -60,6 +60,28 @@ def test_shards_and_the_aggregator_use_the_trainer_they_were_given(method, make_
     assert Counting.epochs_of_mine >= 2 * config["epochs"]
 
 
+class Remembering(BPR):
+    """A model of one's own that keeps its rows in a buffer, as graphs often are, and a layer with learned buffers."""
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.register_buffer("seen", torch.zeros(self.n_users, dtype=torch.bool))
+        self.seen[dataset.inter_feat[self.USER_ID]] = True
+        self.norm = nn.BatchNorm1d(4)
+
+
+def test_rows_in_a_buffer_leave_a_model_that_is_trained_further(make_config):
+    config = make_config(Remembering, **SMALL)
+    dataset = create_dataset(config)
+    unlearner = train_model(config, dataset)
+    unlearner.model.norm.running_mean += 3.0
+    (user,) = dataset.interactions().user_ids(["u1"])
+    assert unlearner.model.seen[user]
+    unlearner.unlearn(ASKED, "FineTune", scope="train")
+    assert not unlearner.model.seen[user]
+    assert unlearner.model.norm.running_mean.tolist() == [3.0] * 4
+
+
 class Cosine(BPR):
     """BPR that scores by the angle between two vectors."""
 

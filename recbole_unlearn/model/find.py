@@ -13,6 +13,7 @@ from recbole.utils import init_seed
 from recbole_unlearn.exceptions import ConfigError, suggest
 from recbole_unlearn.model.lightgcn import LightGCN
 from recbole_unlearn.model.neumf import NeuMF
+from recbole_unlearn.model.renew import learned
 
 _OUR_MODELS = {"LightGCN": LightGCN, "NeuMF": NeuMF}
 
@@ -57,7 +58,7 @@ def on_rows(config: Any, model: Any, dataset: Any) -> Any:
     # Some models draw their neighbours or histories.
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
     moved = type(model)(config, dataset.build()[0]).to(config["device"])
-    moved.load_state_dict(model.state_dict())
+    moved.load_state_dict(learned(model), strict=False)
     return moved
 
 

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 _OF_TORCH = {"_parameters", "_buffers", "_modules", "training"}
 
@@ -35,8 +35,28 @@ def renew(model: nn.Module, rebuilt: nn.Module) -> None:
         for name in [name for name in vars(mine) if name not in of_torch]:
             del mine.__dict__[name]
         mine.__dict__.update({name: value for name, value in vars(other).items() if name not in of_torch})
-        if not type(mine).__module__.startswith("torch."):
+        if not _is_of_torch(mine):
             mine._buffers.update(other._buffers)
+
+
+def learned(model: nn.Module) -> dict[str, Tensor]:
+    """Return all that training changes: parameters and the buffers of torch's own layers; other buffers are made of rows.
+
+    >>> model = nn.Sequential(nn.BatchNorm1d(1))
+    >>> list(learned(model)) == list(model.state_dict())
+    True
+    """
+    made = {
+        f"{place}.{name}".lstrip(".")
+        for place, part in model.named_modules()
+        if not _is_of_torch(part)
+        for name in part._buffers
+    }
+    return {name: value for name, value in model.state_dict().items() if name not in made}
+
+
+def _is_of_torch(part: nn.Module) -> bool:
+    return type(part).__module__.startswith("torch.")
 
 
 def clear_caches(model: Any) -> None:
