@@ -166,7 +166,9 @@ def test_a_library_that_a_model_needs_is_named(make_config, data_path, monkeypat
 
 
 def test_explain_says_with_which_models_a_method_works():
-    assert "Works with models with an adapter; with shard_aggregation: mean, every model." in explain("RecEraser")
+    assert "Works with models with an adapter of their own; with shard_aggregation: mean, every model." in explain(
+        "RecEraser"
+    )
     assert "Works with EASE, ItemKNN and Pop." in explain("Exact")
     assert "Works with every model that is trained in epochs." in explain("FineTune")
     assert "Works with every model." in explain("SISA")

@@ -31,7 +31,7 @@ class RecEraser(SISA):
     """
 
     name = "RecEraser"
-    works_with = "models with an adapter; with shard_aggregation: mean, every model"
+    works_with = "models with an adapter of their own; with shard_aggregation: mean, every model"
 
     shard_partition: str = option("user", among=PARTITIONS)
     shard_aggregation: Literal["mean", "attention"] = "attention"
