@@ -7,9 +7,6 @@ benchmarks/results/shadows-MODEL-DATASET.json (or --out) grows. Worlds and their
 --bank): the same command goes on where it was cut off, and more worlds or methods use what is there. On SIGTERM it ends in
 order. COMMIT in the environment names the commit of a copy without its git. A bank holds models of people's data: delete it
 afterwards.
-benchmarks/results/shadows-MODEL-DATASET.json (or --out) grows. Worlds and answers are kept in --bank (benchmarks/cache):
-the same command goes on where it was cut off, and more worlds or methods use what is there. On SIGTERM it ends in order. A
-bank holds models of people's data: delete it afterwards.
 """
 
 import signal

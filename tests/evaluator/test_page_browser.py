@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -48,11 +49,20 @@ class Browser:
     def run(self, script, kind="sync"):
         return self.send(f"/execute/{kind}", {"script": script, "args": []})
 
+    def until(self, script, seconds=10):
+        """Ask a page again until a script's answer is true: a browser under load answers late."""
+        end = time.monotonic() + seconds
+        while not self.run(f"return {script}"):
+            assert time.monotonic() < end, script
+            time.sleep(0.02)
+
     def show(self, path, width, scheme="light"):
         metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
         self.cdp("Emulation.setDeviceMetricsOverride", **metrics)
         self.cdp("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.cdp("Emulation.setFocusEmulationEnabled", enabled=True)
         self.send("/url", {"url": path.as_uri()})
+        self.until("document.readyState == 'complete'")
 
     def press(self, key):
         strokes = [{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]
@@ -147,16 +157,20 @@ def test_nothing_is_fetched(browser, page):
 
 def test_the_keyboard_reaches_tables_and_opens_them(browser, page):
     browser.show(page, 360)
-    reached = []
-    for _ in range(7):
+    browser.run(
+        "window.reached = [];"
+        "document.addEventListener('focusin', e => reached.push(e.target.tagName + ' ' + e.target.className))"
+    )
+    for _ in range(20):  # a stroke before the first frame is lost, and one under load shows late
         browser.press(TAB)
-        reached.append(browser.run("return document.activeElement.tagName + ' ' + document.activeElement.className"))
-    assert reached == ["DIV scroll", *["SUMMARY "] * 5, "DIV scroll"]
+        if len(browser.run("return reached")) >= 7:
+            break
+    assert browser.run("return reached.slice(0, 7)") == ["DIV scroll", *["SUMMARY "] * 5, "DIV scroll"]
     browser.run("document.querySelector('summary').focus()")
     browser.press(ENTER)
-    assert browser.run("return document.querySelector('details').open") is True
+    browser.until("document.querySelector('details').open")
     browser.press(TAB)
-    assert browser.run("return document.activeElement.getAttribute('aria-labelledby')") == "roc-caption"
+    browser.until("document.activeElement.getAttribute('aria-labelledby') == 'roc-caption'")
     assert browser.run("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
