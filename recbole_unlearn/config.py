@@ -10,7 +10,7 @@ import recbole
 import torch
 from recbole.config import Config as RecBoleConfig
 
-from recbole_unlearn.data.request import SAMPLES
+from recbole_unlearn.data.sample import SAMPLES
 from recbole_unlearn.evaluator.mio import SCHEDULES
 from recbole_unlearn.evaluator.witnesses import WITNESSES
 from recbole_unlearn.exceptions import ConfigError, UnlearnError
@@ -36,7 +36,8 @@ class Config(RecBoleConfig):
         config_file_list: Paths of yaml files.
         config_dict: Keys and values; strings are read as Python literals, never executed.
         argv: Command-line arguments ``--key=value``, without the program's name; those of the process by default, as RecBole
-            reads them. ``argv=()`` reads none: give it in a script with arguments of its own.
+            reads them. ``argv=()`` reads none: give it in a script with arguments of its own. Keys and values where
+            somebody read them already.
 
     Raises:
         ConfigError: A key is unknown, a value is out of its range, a file cannot be read, or RecBole refuses the rest.
@@ -55,7 +56,7 @@ class Config(RecBoleConfig):
         dataset: str | None = None,
         config_file_list: list[str] | None = None,
         config_dict: dict[str, Any] | None = None,
-        argv: Sequence[str] | None = None,
+        argv: Sequence[str] | Mapping[str, str] | None = None,
     ) -> None:
         self.set_later: dict[str, Any] = {}
         self._argv = argv
@@ -147,7 +148,7 @@ class Config(RecBoleConfig):
         argv = self.__dict__.pop("_argv")  # it can name the file of a request, and is kept nowhere
         if argv is None:
             return super()._load_cmd_line()
-        return self._convert_config_dict(read_arguments(argv))
+        return self._convert_config_dict(dict(argv) if isinstance(argv, Mapping) else read_arguments(argv))
 
     def _convert_config_dict(self, config_dict: dict[str, Any]) -> dict[str, Any]:
         return {key: _read(key, as_python(value)) for key, value in config_dict.items()}

@@ -23,7 +23,7 @@ from recbole_unlearn.compare.telemetry import Telemetry, check_wandb
 from recbole_unlearn.config import Config, RunConfig
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.ledgers import LedgerSession, ledger_folder
-from recbole_unlearn.data.withdrawal import Withdrawal
+from recbole_unlearn.data.request import Withdrawal
 from recbole_unlearn.evaluator.frame import Report
 from recbole_unlearn.evaluator.page import save_page
 from recbole_unlearn.evaluator.plots import save_plots
@@ -39,7 +39,7 @@ def run_unlearn(
     config_file_list: list[str] | None = None,
     config_dict: dict[str, Any] | None = None,
     saved: bool = True,
-    argv: Sequence[str] | None = None,
+    argv: Sequence[str] | Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Train a model, withdraw a request from it by every method of the config, and measure the three principles.
 
@@ -52,7 +52,8 @@ def run_unlearn(
         config_file_list: Paths of yaml files.
         config_dict: Keys and values.
         saved: Whether to write the models to ``checkpoint_dir``; the report and the request are written in any case.
-        argv: Command-line arguments ``--key=value``; those of the process by default, ``()`` for none.
+        argv: Command-line arguments ``--key=value``; those of the process by default, ``()`` for none; keys and
+            values where somebody read them already.
 
     Returns:
         RecBole's dict (``best_valid_score``, ``valid_score_bigger``, ``best_valid_result``, ``test_result``, of the original

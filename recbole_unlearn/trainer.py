@@ -20,10 +20,10 @@ from recbole_unlearn.checkpoints.save import save_model
 from recbole_unlearn.checkpoints.trainer import CheckpointTrainer
 from recbole_unlearn.config import with_seed as with_seed
 from recbole_unlearn.data.dataset import WithdrawalDataset, withdrawable
+from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.data.ledgers import LedgerSession
-from recbole_unlearn.data.request import WithdrawalRequest, nothing_withdrawn
+from recbole_unlearn.data.request import Withdrawal, WithdrawalRequest, nothing_withdrawn
 from recbole_unlearn.data.utils import data_preparation
-from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
 from recbole_unlearn.evaluator.efficiency import Cost, measure
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.store import SeenFile

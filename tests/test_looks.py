@@ -7,7 +7,7 @@ from benchmarks.measure.before_after import alike_items, wins
 from benchmarks.pages import looks
 from benchmarks.pages.items_remember import CELLS
 from benchmarks.pages.records import ROOT
-from recbole_unlearn.data.withdrawal import Interactions
+from recbole_unlearn.data.interactions import Interactions
 
 
 @pytest.mark.parametrize(("page", "mark"), looks.PLACES)

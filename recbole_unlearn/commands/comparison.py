@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.settings.arguments import config_files, written
+from recbole_unlearn.settings.arguments import config_files
 from recbole_unlearn.terminal.layout import files_written, width
 
 
@@ -18,7 +18,7 @@ def compare(given: dict[str, str]) -> int:
     files = config_files(given)
     given.pop("config_files", None)
     model, dataset = given.pop("model", None), given.pop("dataset", None)
-    result = run_unlearn(model, dataset, config_file_list=files, argv=written(given))
+    result = run_unlearn(model, dataset, config_file_list=files, argv=given)
     if "plan" in result:
         sys.stdout.write(render_plan(result["plan"]) + "\n")
         return 0

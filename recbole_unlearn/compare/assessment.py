@@ -16,8 +16,8 @@ from recbole.data.interaction import Interaction
 
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.request import Withdrawal
 from recbole_unlearn.data.utils import data_preparation
-from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.efficiency import Cost, measure
 from recbole_unlearn.evaluator.halves import halves_of
 from recbole_unlearn.evaluator.mio import Membership, Rows, blind_by_construction, membership_oracle

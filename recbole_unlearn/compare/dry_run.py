@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.request import Withdrawal
 from recbole_unlearn.data.utils import data_preparation
-from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.methods.sisa import SISA
 from recbole_unlearn.shards.partition import partition

@@ -18,9 +18,8 @@ from recbole_unlearn.data.after import kept_now
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.hashes import without_tombstones
 from recbole_unlearn.data.ledgers import LedgerSession, ledger_folder
-from recbole_unlearn.data.request import WithdrawalRequest
+from recbole_unlearn.data.request import Withdrawal, WithdrawalRequest
 from recbole_unlearn.data.utils import create_dataset, data_preparation
-from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.evaluator.plots import check_matplotlib
 from recbole_unlearn.exceptions import ConfigError, InputError, RequestError, UnsupportedModelError, reason
 from recbole_unlearn.lineage.ledger import Ledger

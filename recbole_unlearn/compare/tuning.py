@@ -13,8 +13,8 @@ from recbole_unlearn.compare.assessment import Assessment
 from recbole_unlearn.compare.preflight import request_of
 from recbole_unlearn.config import RunConfig
 from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.request import Withdrawal
 from recbole_unlearn.data.utils import create_dataset
-from recbole_unlearn.data.withdrawal import Withdrawal
 from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.methods.plugins import get_method

@@ -11,8 +11,9 @@ from recbole.data.dataset import Dataset
 from recbole.model.abstract_recommender import AutoEncoderMixin
 from recbole.utils import InputType, init_seed
 
+from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.data.remembering import RememberingDataset
-from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
+from recbole_unlearn.data.request import Withdrawal
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
 from recbole_unlearn.lineage.store import SeenFile

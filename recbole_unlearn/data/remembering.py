@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from recbole.data.dataset import Dataset
 
+from recbole_unlearn.data.interactions import by_name
 from recbole_unlearn.data.reading import CheckedDataset
-from recbole_unlearn.data.withdrawal import by_name
 from recbole_unlearn.data.withdrawal_history import WithdrawalHistory, content_of, isin, token_hash
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.key import LedgerKey

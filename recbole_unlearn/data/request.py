@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.data.request_file import read_request_file
+from recbole_unlearn.data.sample import Sample
 from recbole_unlearn.data.tokens import pairs_of, tokens_of
-from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
-from recbole_unlearn.exceptions import RequestError, suggest
+from recbole_unlearn.exceptions import RequestError
 from recbole_unlearn.lineage.store import write_atomically
-
-
-@dataclass(frozen=True)
-class Sample:
-    """How a request is drawn from the training rows.
-
-    ``rand``: all rows of ``alpha`` per cent of the users, at random; ``core``: of the most active; ``edge``: of the least
-    active; ``interactions``: ``alpha`` per cent of the (user, item) pairs; and what was added to ``SAMPLES``.
-
-    Raises:
-        RequestError: A value is not allowed.
-    """
-
-    kind: str
-    alpha: float
-    seed: int
-
-    def __post_init__(self) -> None:
-        alpha, seed, kind = self.alpha, self.seed, self.kind
-        if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha < 100:
-            raise RequestError(f"alpha is {_shown(alpha)}; it is a share in per cent, strictly between 0 and 100")
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise RequestError(f"seed is {_shown(seed)}; it is a whole number, 0 or more")
-        if not isinstance(kind, str) or kind not in SAMPLES:
-            raise RequestError(
-                f"the sample's kind is not known;{suggest(str(kind), SAMPLES)} allowed: {', '.join(SAMPLES)}"
-            )
-        object.__setattr__(self, "alpha", float(alpha))
 
 
 @dataclass(frozen=True)
@@ -228,35 +202,50 @@ class WithdrawalRequest:
     def _draw(self, rows: Interactions) -> WithdrawalRequest:
         sample = self.sample
         assert sample is not None
-        return SAMPLES[sample.kind](rows, sample.alpha, np.random.default_rng(sample.seed))
+        return WithdrawalRequest(*sample.draw(rows))
 
 
-def _users(rows: Interactions, alpha: float, rng: np.random.Generator, order: int = 0) -> WithdrawalRequest:
-    """Draw users: at random, or by their number of rows, the most first (order -1) or the fewest first (order 1)."""
-    ids, counts = np.unique(rows.users, return_counts=True)
-    # Sorted by token, so that the draw does not depend on how the data set numbers its users.
-    by_token = np.argsort(rows.user_tokens[ids].astype(str))
-    ids, counts = ids[by_token], counts[by_token]
-    shuffled = rng.permutation(len(ids))
-    if order:
-        shuffled = shuffled[np.argsort(order * counts[shuffled], kind="stable")]
-    chosen = ids[np.sort(shuffled[: _count(alpha, len(ids))])]
-    return WithdrawalRequest.users(rows.user_tokens[chosen])
+@dataclass(frozen=True)
+class Withdrawal:
+    """A request resolved against the training rows.
 
+    Args:
+        request: The request in concrete tokens, also where it was drawn.
+        scope: ``train`` (the rows leave the training part) or ``all`` (they leave every part).
+        forget: Which training rows are forgotten, bool, shape [rows].
+        users: Ids of the users that were named as a whole.
+        items: Ids of the items that were named as a whole.
+        absent: How many of the named users, items and pairs have no training row.
+        seconds: How long it took to find the rows; it counts where the time of a withdrawal is told.
+    """
 
-def _interactions(rows: Interactions, alpha: float, rng: np.random.Generator) -> WithdrawalRequest:
-    pairs = np.unique(rows.pair_keys())
-    chosen = np.sort(rng.choice(pairs, _count(alpha, len(pairs)), replace=False))
-    users, items = rows.split_pair_keys(chosen)
-    return WithdrawalRequest.interactions(zip(rows.user_tokens[users], rows.item_tokens[items], strict=True))
+    request: WithdrawalRequest
+    scope: str
+    forget: np.ndarray
+    users: np.ndarray
+    items: np.ndarray
+    absent: int = 0
+    seconds: float = 0.0
 
+    def resolve(self, rows: Interactions, scope: str | None = None) -> Withdrawal:
+        """Return this withdrawal, so that it can be handed on in the place of its request.
 
-SAMPLES: dict[str, Callable[[Interactions, float, np.random.Generator], WithdrawalRequest]] = {
-    "rand": _users,
-    "core": partial(_users, order=-1),
-    "edge": partial(_users, order=1),
-    "interactions": _interactions,
-}
+        Raises:
+            RequestError: It is of another scope, or of another number of rows.
+        """
+        if len(rows.users) != len(self.forget) or scope not in (None, self.scope):
+            raise RequestError(
+                f"the request was resolved with scope {self.scope} against {len(self.forget)} rows; here are "
+                f"{len(rows.users)} and scope {scope}: resolve it anew"
+            )
+        return self
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what is withdrawn and from where; the order of the tokens does not matter."""
+        request = self.request
+        content = [sorted(request.user_tokens), sorted(request.item_tokens), sorted(request.pair_tokens), self.scope]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def nothing_withdrawn(rows: Interactions) -> Withdrawal:
@@ -269,12 +258,3 @@ def _sample(drawn: Any) -> Sample:
     if not isinstance(drawn, dict) or not {"alpha", "seed"} <= drawn.keys():
         raise RequestError("`sample` must hold kind, alpha and seed, and be an object")
     return Sample(drawn.get("kind", "rand"), drawn["alpha"], drawn["seed"])
-
-
-def _count(alpha: float, total: int) -> int:
-    return max(1, round(alpha / 100 * total))
-
-
-def _shown(setting: object) -> str:
-    """Return a number as it is; whatever stands in its place in a file might be a person."""
-    return str(setting) if isinstance(setting, int | float) else f"of type {type(setting).__name__}"

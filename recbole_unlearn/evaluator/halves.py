@@ -10,7 +10,7 @@ import torch
 
 from recbole_unlearn.arrays.sets import Taken
 from recbole_unlearn.data.frozen import frozen_negatives, row_keys, token_keys
-from recbole_unlearn.data.withdrawal import Interactions
+from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.evaluator.mio import Rows
 from recbole_unlearn.influence.rows import LossRows
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recbole_unlearn.arrays.sets import Taken
 from recbole_unlearn.data.frozen import frozen_negatives, row_keys, token_keys
-from recbole_unlearn.data.withdrawal import Interactions
+from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka
 from recbole_unlearn.evaluator.closeness import activity, distance, norm_attack, parameter_groups, top10
 from recbole_unlearn.evaluator.forgetting import mean_loss, rank, relearn_time, score_attack, taste

@@ -6,7 +6,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
+
+from recbole_unlearn.lineage.key import LedgerKey
 
 GENESIS = "0" * 64
 NOTHING_WITHDRAWN = {"count": 0, "head": GENESIS}
@@ -38,3 +41,14 @@ class Row:
 def digest_of(hashes: Iterable[bytes]) -> str:
     """Return the SHA-256 of a set of hashes, whatever their order."""
     return hashlib.sha256(b"".join(sorted(hashes))).hexdigest()
+
+
+class Rows(Protocol):
+    """What a receipt reads of a ledger."""
+
+    path: Path
+    key: LedgerKey
+
+    def rows(self, after: int = 0) -> list[Row]:
+        """Return the rows after so many, oldest first; all by default."""
+        ...

@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from recbole_unlearn.lineage.chain import Row
+from recbole_unlearn.lineage.chain import Row
 
 FOLLOWS = ("relearn", "retrain")
 

@@ -8,13 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from recbole_unlearn.lineage.key import KINDS, SIZE
+from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.store import file_digest, real_path
-
-if TYPE_CHECKING:
-    from recbole_unlearn.lineage.ledger import Ledger
 
 Hashes = dict[str, list[bytes]]  # kind -> hashes; of a pair: the user's hash and the item's, one after the other
 _STATE = "request "

@@ -8,17 +8,15 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recbole_unlearn.exceptions import StorageError
+from recbole_unlearn.lineage.chain import Row, Rows
 from recbole_unlearn.lineage.due import served_by, what_follows
 from recbole_unlearn.lineage.store import private_folder, write_atomically
 
-if TYPE_CHECKING:
-    from recbole_unlearn.lineage.ledger import Ledger, Row
 
-
-def receipt(ledger: Ledger, row: Row) -> dict[str, Any]:
+def receipt(ledger: Rows, row: Row) -> dict[str, Any]:
     """Return the content of a row's receipt: the row, count and head of the chain that ends with it, and what followed."""
     follows = what_follows(row, ledger.rows(after=row.seq)) if row.entry.get("due") else {}
     return {
@@ -41,7 +39,7 @@ def as_range(count: int) -> str:
     return f"{low} to {2 * low - 1}"
 
 
-def write_receipts(ledger: Ledger, rows: Iterable[Row]) -> list[Path]:
+def write_receipts(ledger: Rows, rows: Iterable[Row]) -> list[Path]:
     """Write the receipts of rows that have none, json and markdown, mode 0600; returns where the json files are.
 
     A row that carries out what was due for earlier ones completes their receipts first: as long as its own is missing, so
@@ -66,7 +64,7 @@ def write_receipts(ledger: Ledger, rows: Iterable[Row]) -> list[Path]:
     return paths
 
 
-def _write(ledger: Ledger, row: Row, path: Path) -> None:
+def _write(ledger: Rows, row: Row, path: Path) -> None:
     """Write a receipt that is missing or out of date; a wrong one is reported by ``--verify``."""
     content = receipt(ledger, row)
     if path.exists():

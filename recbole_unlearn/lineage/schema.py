@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from recbole_unlearn.exceptions import LedgerError, StorageError, UnlearnError
 from recbole_unlearn.lineage.key import LedgerKey
-from recbole_unlearn.lineage.splits import seal_split
+from recbole_unlearn.lineage.sealing import seal_split
 from recbole_unlearn.lineage.store import write_atomically
 
 VERSION = 1

@@ -5,28 +5,22 @@ says for each remaining row, by keyed hashes of its tokens, in which part it is 
 token (by its hash) it belongs to. The rows of a withdrawal leave the kept splits in the transaction that records it; of
 a withdrawn token nothing remains but its keyed hash at the place of its id.
 
-Everything is sealed with the ledger's key, each user's rows by themselves and padded to a power of two: an order or an exact
-number of rows would tell whoever holds the original file which hash is whose.
+Everything is sealed with the ledger's key: see ``lineage/sealing.py``.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recbole_unlearn.lineage.key import SIZE, LedgerKey
-
-if TYPE_CHECKING:
-    from recbole_unlearn.lineage.ledger import Ledger
+from recbole_unlearn.lineage.key import SIZE
+from recbole_unlearn.lineage.ledger import Ledger
+from recbole_unlearn.lineage.sealing import RECORD, opened_records, place_of, sealed_records
 
 FILTERED = 3  # the part of rows that a filter of the data set had left out
-_PADDING = 255  # the part of records that stand for no row
-_RECORD = np.dtype([("item", "<u8"), ("position", "<i4"), ("part", "u1")])
 
 
 @dataclass(frozen=True)
@@ -123,17 +117,17 @@ def keep_split(
     number = ledger.db.execute("INSERT INTO splits (settings, read) VALUES (?, ?)", (settings, sizes)).lastrowid
     assert number is not None
     for name, hashes in tokens.items():
-        sealed = ledger.key.seal(b"".join(hashes), _place(number, name.encode()))
+        sealed = ledger.key.seal(b"".join(hashes), place_of(number, name.encode()))
         ledger.db.execute("INSERT INTO split_tokens VALUES (?, ?, ?)", (number, name, sealed))
     owner, items, position, part = rows
     order = np.argsort(owner, kind="stable")
-    records = np.zeros(len(order), dtype=_RECORD)
+    records = np.zeros(len(order), dtype=RECORD)
     for name, column in (("item", items), ("position", position), ("part", part)):
         records[name] = column[order]
     ends = np.cumsum(np.bincount(owner, minlength=len(users)))
     for user, piece in zip(users, np.split(records, ends[:-1]), strict=True):
         if len(piece):
-            sealed = _sealed(ledger.key, number, user, piece)
+            sealed = sealed_records(ledger.key, number, user, piece)
             ledger.db.execute("INSERT INTO split_rows VALUES (?, ?, ?)", (number, user, sealed))
 
 
@@ -149,7 +143,7 @@ def sizes_of(ledger: Ledger, user_field: str, item_field: str) -> list[tuple[int
     if not ledger.db.execute("PRAGMA user_version").fetchone()[0]:
         return []  # of an earlier version, which sealed nothing, and which nothing brings to this one while it is only read
     for number, name, sealed in ledger.db.execute("SELECT split, field, hashes FROM split_tokens ORDER BY split DESC"):
-        size = len(ledger.key.unseal(sealed, _place(number, name.encode()))) // SIZE + 1
+        size = len(ledger.key.unseal(sealed, place_of(number, name.encode()))) // SIZE + 1
         sizes_by_split.setdefault(number, {})[name] = size
     pairs = [(sizes.get(user_field), sizes.get(item_field)) for sizes in sizes_by_split.values()]
     return list(dict.fromkeys((users, items) for users, items in pairs if users and items))
@@ -158,11 +152,11 @@ def sizes_of(ledger: Ledger, user_field: str, item_field: str) -> list[tuple[int
 def _load(ledger: Ledger, number: int) -> KeptSplit:
     key = ledger.key
     sealed_tokens = ledger.db.execute("SELECT field, hashes FROM split_tokens WHERE split = ?", (number,))
-    opened = {name: key.unseal(sealed, _place(number, name.encode())) for name, sealed in sealed_tokens}
+    opened = {name: key.unseal(sealed, place_of(number, name.encode())) for name, sealed in sealed_tokens}
     tokens = {name: [blob[k : k + SIZE] for k in range(0, len(blob), SIZE)] for name, blob in opened.items()}
     pieces = ledger.db.execute("SELECT user, rows FROM split_rows WHERE split = ?", (number,)).fetchall()
-    parts = [_opened(key, number, user, sealed) for user, sealed in pieces]
-    records = np.concatenate([np.zeros(0, dtype=_RECORD), *parts])
+    parts = [opened_records(key, number, user, sealed) for user, sealed in pieces]
+    records = np.concatenate([np.zeros(0, dtype=RECORD), *parts])
     users = np.repeat(short([user for user, _ in pieces]), [len(part) for part in parts])
     (read,) = ledger.db.execute("SELECT read FROM splits WHERE id = ?", (number,)).fetchone()
     sizes = json.loads(read) if read else {}
@@ -191,39 +185,11 @@ def drop_from_splits(ledger: Ledger, hashes: Mapping[str, Sequence[bytes]]) -> N
 
 def _drop_items(ledger: Ledger, user: bytes, items: np.ndarray) -> None:
     for number, sealed in ledger.db.execute("SELECT split, rows FROM split_rows WHERE user = ?", (user,)).fetchall():
-        records = _opened(ledger.key, number, user, sealed)
+        records = opened_records(ledger.key, number, user, sealed)
         stay = records[~np.isin(records["item"], items)]
         if len(stay) < len(records):
             change = "UPDATE split_rows SET rows = ? WHERE split = ? AND user = ?"
-            ledger.db.execute(change, (_sealed(ledger.key, number, user, stay), number, user))
-
-
-def seal_split(db: sqlite3.Connection, key: LedgerKey, number: int) -> None:
-    """Seal a split that an earlier version kept in clear; call it inside a transaction."""
-    tokens = db.execute("SELECT field, hashes FROM split_tokens WHERE split = ?", (number,)).fetchall()
-    for name, blob in tokens:
-        sealed = key.seal(blob, _place(number, name.encode()))
-        db.execute("UPDATE split_tokens SET hashes = ? WHERE split = ? AND field = ?", (sealed, number, name))
-    pieces = db.execute("SELECT user, rows FROM split_rows WHERE split = ?", (number,)).fetchall()
-    for user, blob in pieces:
-        sealed = _sealed(key, number, user, np.frombuffer(blob, dtype=_RECORD))
-        db.execute("UPDATE split_rows SET rows = ? WHERE split = ? AND user = ?", (sealed, number, user))
-
-
-def _sealed(key: LedgerKey, number: int, user: bytes, records: np.ndarray) -> bytes:
-    padded = np.zeros(1 << len(records).bit_length(), dtype=_RECORD)
-    padded["part"] = _PADDING
-    padded[: len(records)] = records
-    return key.seal(padded.tobytes(), _place(number, user))
-
-
-def _opened(key: LedgerKey, number: int, user: bytes, sealed: bytes) -> np.ndarray:
-    records = np.frombuffer(key.unseal(sealed, _place(number, user)), dtype=_RECORD)
-    return records[records["part"] != _PADDING]
-
-
-def _place(number: int, what: bytes) -> bytes:
-    return b"split %d " % number + what
+            ledger.db.execute(change, (sealed_records(ledger.key, number, user, stay), number, user))
 
 
 def _pairs(users: np.ndarray, items: np.ndarray) -> np.ndarray:

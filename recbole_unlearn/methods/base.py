@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
+from recbole_unlearn.data.interactions import Interactions
+from recbole_unlearn.data.request import Withdrawal
 from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError, suggest
 from recbole_unlearn.methods.options import check_options
 from recbole_unlearn.model.trainers import is_made_in_one_pass

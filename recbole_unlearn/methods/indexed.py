@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from recbole_unlearn.data.index import RowIndex
-from recbole_unlearn.data.request import WithdrawalRequest
-from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
+from recbole_unlearn.data.interactions import Interactions
+from recbole_unlearn.data.request import Withdrawal, WithdrawalRequest
 from recbole_unlearn.methods.base import UnlearnContext
 
 

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from sklearn.utils.extmath import randomized_svd
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.data.withdrawal import Interactions
+from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.options import option
 from recbole_unlearn.model.adapter import InfluenceAdapter

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recbole_unlearn.data.withdrawal import Interactions
+from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.options import option

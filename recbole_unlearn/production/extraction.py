@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.data.request import WithdrawalRequest
-from recbole_unlearn.data.withdrawal import Interactions, Withdrawal
+from recbole_unlearn.data.interactions import Interactions
+from recbole_unlearn.data.request import Withdrawal, WithdrawalRequest
 from recbole_unlearn.evaluator.halves import Halves, halves_of
 from recbole_unlearn.evaluator.mio import Rows
 from recbole_unlearn.evaluator.refit import LEAST_USERS, NEGATIVES, group_figures

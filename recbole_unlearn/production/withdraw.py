@@ -16,8 +16,7 @@ from recbole_unlearn.data.after import check_names
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.hashes import request_hashes, without_tombstones
 from recbole_unlearn.data.ledgers import LedgerSession, ledger_folder
-from recbole_unlearn.data.request import WithdrawalRequest
-from recbole_unlearn.data.withdrawal import Withdrawal
+from recbole_unlearn.data.request import Withdrawal, WithdrawalRequest
 from recbole_unlearn.exceptions import ConfigError, RequestError, StorageError, UnlearnError
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN, Row
 from recbole_unlearn.lineage.commit import recover

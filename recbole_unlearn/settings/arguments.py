@@ -40,15 +40,6 @@ def read_arguments(
     return given
 
 
-def written(values: Mapping[str, object]) -> list[str]:
-    """Return keys and values as arguments, as ``read_arguments`` reads them back.
-
-    >>> written({"epochs": 5})
-    ['--epochs=5']
-    """
-    return [f"--{key}={value}" for key, value in values.items()]
-
-
 def joined(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with ``--key value`` written as ``--key=value``.
 

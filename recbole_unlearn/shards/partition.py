@@ -16,7 +16,7 @@ from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import svds
 
 from recbole_unlearn.data.frozen import row_keys, token_keys
-from recbole_unlearn.data.withdrawal import Interactions
+from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.exceptions import ConfigError
 
 _DIMS = 32

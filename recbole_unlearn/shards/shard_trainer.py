@@ -11,8 +11,8 @@ from recbole.utils import init_seed
 from torch import nn
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.data.utils import data_preparation
-from recbole_unlearn.data.withdrawal import Interactions
 from recbole_unlearn.model.weights import split_weights
 from recbole_unlearn.shards.aggregate import Aggregation
 from recbole_unlearn.shards.ensemble import ShardEnsemble

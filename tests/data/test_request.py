@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_unlearn import WithdrawalRequest
-from recbole_unlearn.data.request import Sample
-from recbole_unlearn.data.withdrawal import AMBIGUOUS, Interactions, by_name
+from recbole_unlearn.data.interactions import AMBIGUOUS, Interactions, by_name
+from recbole_unlearn.data.sample import Sample
 from recbole_unlearn.exceptions import RequestError
 
 

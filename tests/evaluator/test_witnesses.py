@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recbole_unlearn import Unlearner, WithdrawalRequest, run_unlearn
-from recbole_unlearn.data.request import SAMPLES
+from recbole_unlearn.data.sample import SAMPLES, Drawn
 from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka, relative_cka
 from recbole_unlearn.evaluator.closeness import activity, distance, norm_attack, parameter_groups, top10
 from recbole_unlearn.evaluator.forgetting import mean_loss, mean_with_interval, rank, relearn_time, score_attack, taste
@@ -32,7 +32,7 @@ def served(ndcg, top=None, owners=(), withdrawn=(), scores=(), shares=()):
 
 def test_a_witness_a_sample_and_a_partition_from_outside_can_be_chosen(make_config, monkeypatch, tmp_path):
     monkeypatch.setitem(WITNESSES, "mine", lambda evidence: {"items": len(evidence.groups["items"])})
-    monkeypatch.setitem(SAMPLES, "first", lambda rows, alpha, rng: WithdrawalRequest.users([rows.user_tokens[1]]))
+    monkeypatch.setitem(SAMPLES, "first", lambda rows, alpha, rng: Drawn(users=(rows.user_tokens[1],)))
     monkeypatch.setitem(PARTITIONS, "even", lambda rows, shards, seed: rows.users % shards)
     keys = {
         "methods": ["Retrain", "RecEraser"],

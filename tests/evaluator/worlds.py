@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from recbole_unlearn.data.withdrawal import Interactions
+from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.evaluator.halves import halves_of
 from recbole_unlearn.evaluator.mio import Rows
 from recbole_unlearn.evaluator.refit import RefitQuestion, refit_oracle

@@ -6,7 +6,7 @@ import torch
 
 from recbole_unlearn import RetrainSVD
 from recbole_unlearn.checkpoints.best import BestEpochTrainer
-from recbole_unlearn.data.withdrawal import Interactions
+from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.methods.retrain_svd import svd_rows
 from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.testing import REQUESTS, copy_of, flat, original_of

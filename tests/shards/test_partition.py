@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from recbole_unlearn.data.withdrawal import Interactions
+from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.shards.partition import PARTITIONS, balanced_clusters, nearest_with_room, partition, similarity
 

@@ -1,21 +1,14 @@
-"""Training rows as arrays, and the rows of them that a withdrawal request names."""
+"""Rows as arrays of ids, with the tokens behind the ids."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recbole_unlearn.data.tokens import tokens_of
 from recbole_unlearn.exceptions import RequestError
-
-if TYPE_CHECKING:
-    from recbole_unlearn.data.request import WithdrawalRequest
 
 AMBIGUOUS = -1  # the id of a name that several ids share
 
@@ -75,49 +68,6 @@ class Interactions:
     def of_items(self, items: np.ndarray) -> np.ndarray:
         """Return which rows are of these items, bool, shape [rows]."""
         return _marked(self.items, items, len(self.item_tokens))
-
-
-@dataclass(frozen=True)
-class Withdrawal:
-    """A request resolved against the training rows.
-
-    Args:
-        request: The request in concrete tokens, also where it was drawn.
-        scope: ``train`` (the rows leave the training part) or ``all`` (they leave every part).
-        forget: Which training rows are forgotten, bool, shape [rows].
-        users: Ids of the users that were named as a whole.
-        items: Ids of the items that were named as a whole.
-        absent: How many of the named users, items and pairs have no training row.
-        seconds: How long it took to find the rows; it counts where the time of a withdrawal is told.
-    """
-
-    request: WithdrawalRequest
-    scope: str
-    forget: np.ndarray
-    users: np.ndarray
-    items: np.ndarray
-    absent: int = 0
-    seconds: float = 0.0
-
-    def resolve(self, rows: Interactions, scope: str | None = None) -> Withdrawal:
-        """Return this withdrawal, so that it can be handed on in the place of its request.
-
-        Raises:
-            RequestError: It is of another scope, or of another number of rows.
-        """
-        if len(rows.users) != len(self.forget) or scope not in (None, self.scope):
-            raise RequestError(
-                f"the request was resolved with scope {self.scope} against {len(self.forget)} rows; here are "
-                f"{len(rows.users)} and scope {scope}: resolve it anew"
-            )
-        return self
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of what is withdrawn and from where; the order of the tokens does not matter."""
-        request = self.request
-        content = [sorted(request.user_tokens), sorted(request.item_tokens), sorted(request.pair_tokens), self.scope]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _marked(column: np.ndarray, ids: np.ndarray, size: int) -> np.ndarray:
