@@ -62,10 +62,9 @@ def main():
     dataset, *rest = sys.argv[1:] or ["ml-100k"]
     given = {"protocol": "paper", "epochs": 20, "state": "WARNING", "show_progress": False}
     given |= dict(argument.removeprefix("--").split("=", 1) for argument in rest)
-    sys.argv = sys.argv[:1]
     found = {}
     for model in ("NeuMF", "LightGCN", "BPR"):
-        config = Config(model, dataset, config_dict=given)
+        config = Config(model, dataset, config_dict=given, argv=())
         original = train_model(config, create_dataset(config))
         found[model] = {
             kind: compare(original, parts) for kind, parts in requests(original.dataset.interactions()).items()

@@ -35,7 +35,7 @@ _NEIGHBOURS = 10  # items of about as many rows, of which one is drawn
 def run(model, dataset, seed, given):
     """Return a line: what each look reads of each method."""
     fixed = {"protocol": "paper", "seed": seed, "mio_protocols": ["strong"], "state": "WARNING"}
-    config = Config(model, dataset, config_dict={**fixed, **given})
+    config = Config(model, dataset, config_dict={**fixed, **given}, argv=())
     data, withdrawal, _ = assessed(config)
     original, _ = trained(config, data, "original")
     rows = data.interactions()

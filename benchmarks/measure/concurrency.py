@@ -12,7 +12,6 @@ import argparse
 import json
 import random
 import shutil
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -185,7 +184,6 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "results" / "concurrency.json")
     options = parser.parse_args()
-    sys.argv = sys.argv[:1]
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="concurrency-") as name:
         folder = Path(name)

@@ -142,7 +142,7 @@ def run(model, dataset, seed, given):
     """Return a line: what each variant remembers and keeps after some epochs, and their seconds."""
     chosen = given.pop("variants", ",".join(VARIANTS)).split(",")
     settings = {"protocol": "paper", "seed": seed, "mio_protocols": "refit", "state": "WARNING", "show_progress": False}
-    config = Config(model, dataset, config_dict={**settings, **given})
+    config = Config(model, dataset, config_dict={**settings, **given}, argv=())
     data, withdrawal, assessment = assessed(config)
     looks, rest = Looks(assessment), assessment.retained_view
     original = looks.train("original", config, data).model

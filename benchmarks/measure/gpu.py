@@ -179,7 +179,6 @@ def main():
     parser.add_argument("--data_path", help="a folder with ml-1m; without it ml-100k, which RecBole ships")
     parser.add_argument("--seconds", type=float, default=math.inf, help="no part is begun after this")
     options = parser.parse_args()
-    sys.argv = sys.argv[:1]
     deadline = time.monotonic() + options.seconds
     has_1m = options.data_path and (Path(options.data_path) / "ml-1m" / "ml-1m.inter").is_file()
     if not has_1m:

@@ -53,7 +53,7 @@ class Bench:
 
     def __init__(self, model, dataset, seed, given, own):
         keys = {"protocol": "paper", "seed": seed, "mio_protocols": ["strong"], "state": "WARNING"}
-        self.config = Config(model, dataset, config_dict={**keys, **given})
+        self.config = Config(model, dataset, config_dict={**keys, **given}, argv=())
         self.cache, self.measured = Path(own["cache"]), own["measured_epochs"]
         self.first = own["trained_epochs"] or self.config["epochs"]
         init_seed(seed, True)
@@ -151,7 +151,6 @@ def main():
         "measured_epochs": int(given.pop("measured_epochs", 3)),
         "trained_epochs": int(given.pop("trained_epochs", 0)),
     }
-    sys.argv = sys.argv[:1]
     path = RESULTS / f"influence-{model}-{dataset}.jsonl"
     done = {json.loads(line)["seed"] for line in path.read_text().splitlines()} if path.exists() else set()
     for seed in range(1, int(seeds) + 1):

@@ -49,6 +49,7 @@ def run(model, dataset, seed, given):
             "state": "WARNING",
             **given,
         },
+        argv=(),
     )
     data, withdrawal, assessment = assessed(config)
     original, _ = trained(config, data, "original")

@@ -14,7 +14,6 @@ import json
 import math
 import random
 import shutil
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -172,7 +171,6 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "results" / "kills.json")
     options = parser.parse_args()
-    sys.argv = sys.argv[:1]
     state = {"seed": options.seed, "source": source_digest()}
     lines = resumed(options.out, state)
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:

@@ -163,7 +163,6 @@ def run(town, nights, tag, write, done):
 def main():
     model, dataset, nights, *rest = sys.argv[1:]
     given = read_arguments(rest)
-    sys.argv = sys.argv[:1]
     users = int(given.pop("users", 5))
     path = Path(given.pop("out", RESULTS / f"nights-{model}-{dataset}.jsonl"))
     settings = {"protocol": "paper", "seed": 1, "mio_protocols": [], "state": "WARNING", "show_progress": False}

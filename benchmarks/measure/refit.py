@@ -35,7 +35,7 @@ def config_of(model, dataset, seed, given):
         "methods": METHODS,
         "state": "WARNING",
     }
-    return Config(model, dataset, config_dict={**settings, "timing_runs": 1, "show_progress": False, **given})
+    return Config(model, dataset, config_dict={**settings, "timing_runs": 1, "show_progress": False, **given}, argv=())
 
 
 def run(model, dataset, seed, given):

@@ -30,7 +30,9 @@ RIDGES, NEGATIVES, USERS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0), (1, 4, 8), 100
 
 def grid(model, seed, given):
     """Yield the AUC on retained users, and its excess over .5 in standard errors, for each ridge and number of negatives."""
-    config = Config(model, "ml-100k", config_dict={"protocol": "paper", "seed": seed, "state": "WARNING", **given})
+    config = Config(
+        model, "ml-100k", config_dict={"protocol": "paper", "seed": seed, "state": "WARNING", **given}, argv=()
+    )
     init_seed(seed, True)
     data = create_dataset(config)
     parts = [data.interactions(part) for part in range(3)]
@@ -56,7 +58,6 @@ def grid(model, seed, given):
 def main():
     """Measure and write the grid with the choice."""
     given = dict(argument.removeprefix("--").split("=", 1) for argument in sys.argv[1:])
-    sys.argv = sys.argv[:1]
     cells = [cell for model in MODELS for seed in SEEDS for cell in grid(model, seed, given)]
     means = [
         {"negatives": negatives, "ridge": ridge, "auc": round(float(np.mean(_of(cells, negatives, ridge))), 4)}

@@ -21,7 +21,7 @@ from recbole_unlearn.trainer import Unlearner
 def run(model, dataset, seed, given):
     """Return a line: the epochs until the withdrawn rows are known again, by model."""
     settings = {"protocol": "paper", "seed": seed, "mio_protocols": [], "witnesses": ["relearn"], "state": "WARNING"}
-    config = Config(model, dataset, config_dict={**settings, **given})
+    config = Config(model, dataset, config_dict={**settings, **given}, argv=())
     data, withdrawal, assessment = assessed(config)
     original, retrain = trained(config, data, "original")[0], retrained(config, data, withdrawal)[0]
     models = {"Original": original, "Retrain": retrain}

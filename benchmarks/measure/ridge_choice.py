@@ -33,7 +33,7 @@ def scenario_of(scenario, model, dataset, seed, given):
         "mio_protocols": ["strong"],
         "state": "WARNING",
     }
-    config = Config(model, dataset, config_dict={**fixed, **given})
+    config = Config(model, dataset, config_dict={**fixed, **given}, argv=())
     data, withdrawal, assessment = assessed(config)
     original, _ = trained(config, data, "original")
     against = figures_of(assessment, retrained(config, data, withdrawal)[0])

@@ -17,7 +17,6 @@ part; parts that stand there already are not measured again.
 import argparse
 import copy
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -64,7 +63,7 @@ class Sizes:
 
 
 def make_config(**keys):
-    return Config("NeuMF", "ml-100k", config_dict={"protocol": "paper", "show_progress": False, **keys})
+    return Config("NeuMF", "ml-100k", config_dict={"protocol": "paper", "show_progress": False, **keys}, argv=())
 
 
 def power_law(rng, users, items, rows, least=1):
@@ -247,7 +246,6 @@ def main():
     mode.add_argument("--items", type=int, default=3_500)
     mode.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    sys.argv = sys.argv[:1]  # RecBole's Config reads the command line
     torch.manual_seed(0)
     {"one": one, "grow": grow, "batch": batch, "dataset": dataset, "disk": disk}[options.mode](options)
     print(json.dumps(environment(), indent=1))

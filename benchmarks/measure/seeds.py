@@ -17,7 +17,6 @@ def by_seed(name, run):
     """Append to results/NAME-MODEL-DATASET.jsonl what ``run(model, dataset, seed, given)`` returns, for new seeds."""
     model, dataset, seeds, *rest = sys.argv[1:]
     given = read_arguments(rest)
-    sys.argv = sys.argv[:1]
     path = RESULTS / f"{name}-{model}-{dataset}.jsonl"
     done = {line["seed"] for line in read_lines(path)}
     first, _, last = seeds.rpartition("-")

@@ -7,7 +7,6 @@ import argparse
 import json
 import resource
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -36,11 +35,10 @@ def main():
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--out", default="sequence.json")
     options = parser.parse_args()
-    sys.argv = sys.argv[:1]
     folder = Path(tempfile.mkdtemp(prefix="sequence-"))
     keys = {"data_path": options.data_path, "protocol": "paper", "epochs": 1, "show_progress": False}
     keys |= {"ledger_dir": str(folder / "ledger"), "checkpoint_dir": str(folder), "withdraw_scope": "all"}
-    config = Config("NeuMF", options.dataset, config_dict=keys)
+    config = Config("NeuMF", options.dataset, config_dict=keys, argv=())
     init_seed(config["seed"], config["reproducibility"])
     dataset = create_dataset(config)
     train_data, *_ = prepare_anew(config, dataset)

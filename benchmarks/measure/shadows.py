@@ -34,7 +34,7 @@ def main(model, dataset, worlds, *rest):
     jobs, bank = int(given.pop("jobs", 1)), given.pop("bank", HERE / "cache")
     out = Path(given.pop("out", HERE / "results" / f"shadows-{model}-{dataset}.json"))
     settings = {"protocol": "paper", "seed": 1, "state": "WARNING", "parallel_jobs": jobs}
-    config = Config(model, dataset, config_dict={**settings, **given})
+    config = Config(model, dataset, config_dict={**settings, **given}, argv=())
     init_seed(config["seed"], True)
     began = time.time()
     audit = Audit.plan(config, create_dataset(config), int(worlds), methods, bank)
@@ -68,5 +68,4 @@ def lines(report):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    words, sys.argv = sys.argv[1:], sys.argv[:1]
-    main(*words)
+    main(*sys.argv[1:])

@@ -45,7 +45,7 @@ VARIANTS = {
 
 def configured(model, dataset, seed, given):
     keys = {"protocol": "paper", "seed": seed, "mio_protocols": ["strong"], "state": "WARNING", "parallel_jobs": 1}
-    return Config(model, dataset, config_dict={**keys, **given})
+    return Config(model, dataset, config_dict={**keys, **given}, argv=())
 
 
 class Cells:
@@ -116,7 +116,6 @@ def time_partition(dataset, given, cells):
 
 def main():
     model, dataset, *rest = sys.argv[1:]
-    sys.argv = sys.argv[:1]
     torch.set_num_threads(1)
     given = dict(argument.removeprefix("--").split("=", 1) for argument in rest if argument.startswith("--"))
     if model == "partition":

@@ -43,7 +43,7 @@ def variants(options):
 def run(model, dataset, seed, given):
     """Return a line: what each variant remembers and keeps, and its seconds."""
     settings = {"protocol": "paper", "seed": seed, "mio_protocols": "refit", "state": "WARNING", "show_progress": False}
-    config = Config(model, dataset, config_dict={**settings, **given})
+    config = Config(model, dataset, config_dict={**settings, **given}, argv=())
     data, withdrawal, assessment = assessed(config)
     looks = Looks(assessment)
     original = looks.train("original", config, data).model

@@ -71,11 +71,10 @@ def command(original, folder, runs=3):
 def main():
     model, dataset, *rest = sys.argv[1:]
     given = read_arguments(rest)
-    sys.argv = sys.argv[:1]
     name = f"{model}, {dataset}"
     with tempfile.TemporaryDirectory() as folder:
         keys = {"protocol": "paper", "show_progress": False, "state": "WARNING", "ledger_dir": f"{folder}/ledger"}
-        config = Config(model, dataset, config_dict={**keys, "checkpoint_dir": folder, **given})
+        config = Config(model, dataset, config_dict={**keys, "checkpoint_dir": folder, **given}, argv=())
         data = create_dataset(config)
         original = train_model(config, data)
         every = request_of(config).resolve(data.interactions()).request

@@ -51,6 +51,7 @@ def run(model, dataset, seed, given):
         model,
         dataset,
         config_dict={"protocol": "paper", "seed": seed, "mio_protocols": ["strong"], "state": "WARNING", **given},
+        argv=(),
     )
     init_seed(seed, True)
     data = create_dataset(config)
