@@ -9,6 +9,7 @@ from typing import Any
 import recbole
 import torch
 from recbole.config import Config as RecBoleConfig
+from recbole.utils import ModelType
 
 from recbole_unlearn.data.sample import SAMPLES
 from recbole_unlearn.evaluator.mio import SCHEDULES
@@ -205,12 +206,20 @@ class Config(RecBoleConfig):
 
 
 class RunConfig(Config):
-    """The Config of a run: NeuMF on ml-100k under the paper's protocol, unless something else is given."""
+    """The Config of a run: NeuMF on ml-100k under the paper's protocol, unless something else is given.
+
+    The paper's protocol splits at random, which a sequential model cannot be trained on: it has RecBole's own split.
+    """
 
     def _merge_external_config_dict(self) -> None:
         super()._merge_external_config_dict()
-        for key, default in (("model", "NeuMF"), ("dataset", "ml-100k"), ("protocol", "paper")):
+        for key, default in (("model", "NeuMF"), ("dataset", "ml-100k")):
             self.external_config_dict.setdefault(key, default)
+
+    def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:
+        is_sequential = getattr(model_class, "type", None) == ModelType.SEQUENTIAL
+        self.external_config_dict.setdefault("protocol", "none" if is_sequential else "paper")
+        super()._load_internal_config_dict(model, model_class, dataset)
 
 
 def _merged(*layers: dict[str, Any]) -> dict[str, Any]:

@@ -213,9 +213,19 @@ def _try_model(config: Config, data: WithdrawalDataset, by_adapter: bool) -> Unt
     except Exception as error:
         raise ConfigError(
             f"{config['model']} cannot be trained with these settings: {type(error).__name__}: {error}; "
-            f"check the model's keys and the sizes of batches"
+            f"{_advice(config, error)}"
         ) from error
     return made
+
+
+def _advice(config: Config, error: Exception) -> str:
+    """Return what to do about an error of a model's first batch."""
+    if isinstance(error, KeyError) and error.args == (config["LABEL_FIELD"],):
+        return (
+            "it learns from labels, and the data set has none: make them from a column, such as threshold: {rating: 4}, or "
+            "sample negatives, such as train_neg_sample_args: {distribution: uniform, sample_num: 1}"
+        )
+    return "check the model's keys and the sizes of batches"
 
 
 def _try_parts(config: Config, data: WithdrawalDataset, parts: int) -> None:

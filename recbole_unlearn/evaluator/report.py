@@ -156,12 +156,9 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
     notes += [
         "Withdrawn users are served as users never seen: popularity is the aim, above it is memory, far below is broken."
     ]
+    notes += _oracles_without_figure(report)
     for protocol, power in report["oracle_power"].items():
-        if power["auc"] is None:
-            notes.append(
-                f"The {protocol} oracle has no figure: {report['methods']['Original']['mio'][protocol]['reason']}"
-            )
-        elif not power["informative"] and protocol != "refit":
+        if power["auc"] is not None and not power["informative"] and protocol != "refit":
             notes.append(
                 f"The {protocol} oracle reads {power['auc']:.3f} on the original model: too weak to be informative."
             )
@@ -177,6 +174,20 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
                 f"{diagnostics['residual']:.2g}. {diagnostics.get('note', '')}".rstrip()
             )
     return notes
+
+
+def _oracles_without_figure(report: Mapping[str, Any]) -> list[str]:
+    """Return one note per reason for which oracles have no figure."""
+    by_reason: dict[str, list[str]] = {}
+    for protocol, power in report["oracle_power"].items():
+        if power["auc"] is None:
+            by_reason.setdefault(report["methods"]["Original"]["mio"][protocol]["reason"], []).append(protocol)
+    return [
+        f"The {names[0]} oracle has no figure: {why}"
+        if len(names) == 1
+        else f"The {', '.join(names[:-1])} and {names[-1]} oracles have no figure: {why}"
+        for why, names in by_reason.items()
+    ]
 
 
 def _auc(figures: Mapping[str, Any]) -> str:
