@@ -17,6 +17,7 @@ from recbole_unlearn.checkpoints.load import load_data_and_model as load_data_an
 from recbole_unlearn.checkpoints.state import public
 from recbole_unlearn.compare.assessment import Assessment, facts_of, unlearn_and_assess
 from recbole_unlearn.compare.dry_run import seconds_of_training, what_would_go
+from recbole_unlearn.compare.identity import identity_of
 from recbole_unlearn.compare.preflight import prepare
 from recbole_unlearn.compare.preflight import request_of as request_of
 from recbole_unlearn.compare.telemetry import Telemetry, check_wandb
@@ -25,7 +26,7 @@ from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.ledgers import LedgerSession, ledger_folder
 from recbole_unlearn.data.request import Withdrawal
 from recbole_unlearn.evaluator.frame import Report
-from recbole_unlearn.evaluator.page import save_page
+from recbole_unlearn.evaluator.page import earlier_runs, save_page
 from recbole_unlearn.evaluator.plots import save_plots
 from recbole_unlearn.evaluator.report import free_name, make_report, save_report
 from recbole_unlearn.methods import UnlearnMethod
@@ -82,6 +83,7 @@ def _run(config: Config, saved: bool, session: LedgerSession) -> dict[str, Any]:
     _start_logging(config, data)
     original = train_model(config, data, untrained)
     report = _compared(original, withdrawal, methods, saved, session)
+    report["run"] = identity_of(config, data, datetime.now(UTC))
     written = _write_report(config, report, withdrawal)
     models = [_model_file(config, withdrawal, name) for name in report["methods"]]
     written += [path for path in models if saved and path.exists()]
@@ -136,12 +138,13 @@ def _write_report(config: Config, report: dict[str, Any], withdrawal: Withdrawal
     """Write the report as the latest one and under its time, and a request that was drawn; return the files."""
     folder = Path(config["output_dir"])
     written = []
+    earlier = earlier_runs(folder / "reports") if config["report_html"] else []
     for stem in (folder / "report", free_name(folder / "reports", datetime.now(UTC))):
         written.append(stem.with_suffix(".json"))
         save_report(report, written[-1])
         if config["report_html"]:
             written.append(stem.with_suffix(".html"))
-            save_page(report, written[-1])
+            save_page(report, written[-1], earlier)
     if withdrawal.request.sample:  # who was named stands in the caller's own file, and in no second one
         written.append(folder / "request.json")
         withdrawal.request.save(written[-1])

@@ -2,198 +2,116 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from recbole_unlearn.evaluator import charts, figures
-from recbole_unlearn.evaluator.charts import Axis, Label
-from recbole_unlearn.evaluator.report import notes_of, table_rows
+from recbole_unlearn.evaluator import charts
+from recbole_unlearn.evaluator.in_words import in_words
+from recbole_unlearn.evaluator.page_charts import NOTHING, Table, charts_of, text
+from recbole_unlearn.evaluator.report import notes_of, table_rows, weak_oracles
 from recbole_unlearn.lineage.store import write_atomically
 
-_SHARES = [(share / 4, f"{share / 4:g}") for share in range(5)]
-_NOTHING = "–"
+_EARLIER = ("run", "model", "data set", "verdict")
+_WORDS = (
+    ("oracle", "an attacker who tries to tell withdrawn training rows from rows that were never trained on"),
+    (
+        "strong oracle",
+        "asks the scores and vectors of withdrawn users; it sees little where their embeddings are shared",
+    ),
+    (
+        "refit oracle",
+        "fits a new embedding to half of a user's withdrawn rows and asks items and layers about the rest",
+    ),
+    ("AUC", "1: every withdrawn row is recognised; .5: chance"),
+    ("Retrain", "a new model trained on the retained rows only: the reference"),
+    ("retained users", "all who did not withdraw; they should be served as before"),
+    ("popularity", "recommending what most others have: the aim for users who withdrew"),
+)
 
 
-class Table(NamedTuple):
-    """A table whose rows are methods: its caption, headers, and cells, the method's name first."""
-
-    caption: str
-    headers: Sequence[str]
-    cells: Sequence[Sequence[str]]
+def save_page(report: Mapping[str, Any], path: str | Path, earlier: Sequence[Sequence[str]] = ()) -> None:
+    """Write a report as a page, whole or not at all; see ``render_page``."""
+    write_atomically(path, lambda file: file.write(render_page(report, earlier).encode()), mode=0o644)
 
 
-class Chart(NamedTuple):
-    """A chart, how to read it, and the same figures as a table. Without figures ``image`` is None."""
+def earlier_runs(folder: Path, most: int = 10) -> list[list[str]]:
+    """Return name, model, data set and verdict of the latest reports in a folder, the newest first.
 
-    name: str
-    title: str
-    reading: str
-    image: Markup | None
-    table: Table
+    A file that is no report is left out.
+    """
+    runs = []
+    for path in sorted(folder.glob("*.json"), reverse=True)[:most]:
+        try:
+            report = json.loads(path.read_text(encoding="utf-8"))
+            told = in_words(report) or "no verdict: Retrain or the refit oracle is missing"
+            runs.append([path.stem, str(report["model"]), str(report["dataset"]), told])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return runs
 
 
-def save_page(report: Mapping[str, Any], path: str | Path) -> None:
-    """Write a report as a page, whole or not at all."""
-    write_atomically(path, lambda file: file.write(render_page(report).encode()), mode=0o644)
-
-
-def render_page(report: Mapping[str, Any]) -> str:
+def render_page(report: Mapping[str, Any], earlier: Sequence[Sequence[str]] = ()) -> str:
     """Return the page of a report.
 
     Args:
         report: The content of ``report.json``.
+        earlier: What ``earlier_runs`` returned.
     """
     template = files("recbole_unlearn.evaluator").joinpath("page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
         report=report,
         request=report["request"],
-        principles=[[cell or _NOTHING for cell in row] for row in table_rows(report)],
-        notes=notes_of(report),
-        charts=[
-            _roc(report),
-            _time(report),
-            *(_utility(report, group) for group in ("retained", "withdrawn")),
-            _rank(report),
-            *(_risk(report, statistic) for statistic in ("served", "refit") if report.get("shadows")),
-        ],
+        verdict=in_words(report),
+        weak=weak_oracles(report),
+        labels=_labels(report),
+        words=_WORDS,
+        earlier=Table("What earlier runs found", _EARLIER, earlier) if earlier else None,
+        facts=_facts(report),
+        as_json=Markup(b64encode(json.dumps(report).encode()).decode()),
+        principles=[[cell or NOTHING for cell in row] for row in table_rows(report)],
+        notes=[note for note in notes_of(report) if note not in weak_oracles(report)],
+        charts=charts_of(report),
         legend=[(charts.swatch(number), name) for number, name in enumerate(report["methods"])],
         witnesses=_witnesses(report),
     )
 
 
-def _roc(report: Mapping[str, Any]) -> Chart:
-    protocol = figures.protocol_of(report)
-    curves, read = figures.roc_curves(report, protocol), figures.aucs(report, protocol)
-    title = f"P1 completeness: ROC of the {protocol} oracle"
-    axes = Axis(_SHARES, "test rows taken for training rows"), Axis(_SHARES, "withdrawn rows recognised")
-    label = Label(
-        "roc", title, f"Area under the curve: {_described(read)}. On the diagonal, .5, nothing is recognised."
-    )
-    image = charts.lines(label, curves, axes, [(0, 0), (1, 1)], marks=False) if any(curves.values()) else None
-    reading = "The nearer a curve is to the dashed diagonal, the less the oracle recognises the withdrawn rows."
-    headers = ("method", "AUC", "low (95 %)", "high (95 %)", "recognised at 10 % false alarms")
-    alarms = {name: _text(_height(points, 0.1), 3) for name, points in curves.items()}
-    return Chart("roc", title, reading, image, Table(f"{title}: figures", headers, _cells(read, 3, alarms)))
-
-
-def _time(report: Mapping[str, Any]) -> Chart:
-    intervals = figures.times(report)
-    retrain = intervals.get("Retrain")
-    title = "P2 efficiency: time on a logarithmic scale"
-    label = Label("time", title, f"Seconds from the request to a model that serves: {_described(intervals)}.")
-    seconds = [value for interval in intervals.values() if interval for value in interval]
-    image = None
-    if seconds:
-        axis = Axis(charts.decades(min(seconds), max(seconds)), "time from the request to a model that serves")
-        image = charts.rows(label, intervals, axis, retrain[0] if retrain else None, log=True)
-    reading = "Each line on the grid is ten times the one before. The dashed line is Retrain, where it ran."
-    headers = ("method", "median (s)", "least (s)", "most (s)", "speed-up over Retrain")
-    factors = {name: _text(result.get("speedup"), 1, "x") for name, result in report["methods"].items()}
-    return Chart("time", title, reading, image, Table(f"{title}: figures", headers, _cells(intervals, 4, factors)))
-
-
-def _utility(report: Mapping[str, Any], group: str) -> Chart:
-    curves, popular = figures.utility_curves(report, group), figures.popularity_curve(report, group)
-    metric = report["headline"].partition("@")[0].upper()
-    title = f"P3 utility: {metric} by length of the list, {group} users"
-    lengths = sorted({k for points in [*curves.values(), popular] for k, _ in points})
-    values = [value for points in [*curves.values(), popular] for _, value in points]
-    ends = "; ".join(f"{name} {points[0][1]:.3f} to {points[-1][1]:.3f}" for name, points in curves.items() if points)
-    label = Label(f"utility-{group}", title, f"From the shortest to the longest list: {ends}.")
-    image = None
-    if len(lengths) > 1:
-        axes = (
-            Axis([(k, str(k)) for k in lengths], "length of the list, K"),
-            Axis(charts.ticks_between(min(values), max(values)), metric),
-        )
-        image = charts.lines(label, curves, axes, popular)
-    aim = {
-        "retained": "Higher is better: retained users should be served as before.",
-        "withdrawn": "Popularity is the aim: above it a taste is remembered, far below an embedding is unusable.",
-    }[group]
-    cells = [
-        [name, *(_text(dict(points).get(k), 4) for k in lengths)]
-        for name, points in {**curves, "(popularity)": popular}.items()
+def _labels(report: Mapping[str, Any]) -> list[str]:
+    """Return what stands beside each value of the first table on a phone, where it has no header."""
+    headline = report["headline"].upper()
+    return [
+        "strong oracle, AUC",
+        "refit oracle, AUC",
+        "paper's oracle, AUC",
+        "time (s)",
+        "speed-up over Retrain",
+        "peak memory (MB)",
+        f"{headline}, retained",
+        "share of Retrain's",
+        f"{headline}, withdrawn",
+        "share of popularity's",
     ]
-    headers = ["method", *(f"K = {k}" for k in lengths)]
-    return Chart(
-        label.name, title, f"{aim} The dashed line is popularity.", image, Table(f"{title}: figures", headers, cells)
-    )
 
 
-def _rank(report: Mapping[str, Any]) -> Chart:
-    intervals = figures.ranks(report)
-    retrain = intervals.get("Retrain")
-    title = "Rank of the withdrawn items"
-    label = Label(
-        "rank", title, f"Mean place in the lists of who withdrew them, 1 is the top: {_described(intervals)}."
-    )
-    axis = Axis(_SHARES, "place in the list: 0 the bottom, 1 the top")
-    image = (
-        charts.rows(label, intervals, axis, retrain[0] if retrain else None, log=False)
-        if any(intervals.values())
-        else None
-    )
-    before = intervals.get("Original")
-    shifts = {name: _text(each[0] - before[0], 3) if each and before else _NOTHING for name, each in intervals.items()}
-    reading = "The ranks should move from the original's to Retrain's (dashed), which was never trained on these rows."
-    headers = ("method", "mean", "low (95 %)", "high (95 %)", "shift from the original")
-    return Chart("rank", title, reading, image, Table(f"{title}: figures", headers, _cells(intervals, 3, shifts)))
-
-
-def _risk(report: Mapping[str, Any], statistic: str) -> Chart:
-    """Return the histogram of the risk per person.
-
-    The risk is the AUC with which the attacker distinguishes worlds where the person was forgotten from worlds where she
-    was never trained.
-    """
-    audit = report["shadows"]["methods"]
-    found = {name: (audit.get(name) or {}).get(statistic) or {} for name in report["methods"]}
-    answered = {name: one for name, one in found.items() if one.get("auc") is not None}
-    curves = {name: figures.steps(answered[name]["risk"]) if name in answered else [] for name in report["methods"]}
-    title = f"Shadow audit: risk per person, {statistic}"
-    tops = {name: one["risk"]["highest"][0] for name, one in answered.items()}
-    described = "; ".join(f"{name} {top:.2f}" for name, top in tops.items()) or "no figure"
-    label = Label(f"risk-{statistic}", title, f"Highest risk of a person: {described}.")
-    image = None
-    if answered:
-        chance = figures.steps(
-            {**next(iter(answered.values()))["risk"], "counts": next(iter(answered.values()))["chance"]["counts"]}
-        )
-        most = max(height for points in [*curves.values(), chance] for _, height in points)
-        axes = Axis(_SHARES, "risk: AUC over the person's own worlds"), Axis(charts.ticks_between(0, most), "people")
-        image = charts.lines(label, curves, axes, chance, marks=False)
-    cells = [
-        [
-            name,
-            _text(one["auc"], 3),
-            _text(one["auc_low"], 3),
-            _text(one["auc_high"], 3),
-            _text(one["tpr"], 3),
-            str(one["false_positives"]),
-            _text(tops[name], 2),
-            _text(one["chance"]["highest_risk_95"], 2),
-        ]
-        for name, one in answered.items()
-    ]
-    headers = (
-        "method",
-        "AUC",
-        "low (95 %)",
-        "high (95 %)",
-        "found at 1 % false positives",
-        "false positives",
-        "highest",
-    )
-    reading = "Dashed: the expectation by chance. The nearer a method is to it, the less any person is recognised."
-    return Chart(label.name, title, reading, image, Table(f"{title}: figures", [*headers, "highest by chance"], cells))
+def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what tells this run from another one, as terms and values."""
+    run = report.get("run")
+    facts = [("model", report["model"]), ("data set", report["dataset"]), ("seed", str(report["seed"]))]
+    if run:
+        train, valid, test = (f"{number:,}" for number in run["rows"])
+        size = f"{run['users']:,} users, {run['items']:,} items; rows: {train} train, {valid} valid, {test} test"
+        facts[1] = ("data set", f"{report['dataset']} ({size})")
+        facts += [("epochs", str(run["epochs"])), ("made", run["time"]), ("command", run["command"])]
+        facts += [("commit", run["commit"])] if run["commit"] else []
+    return facts
 
 
 def _witnesses(report: Mapping[str, Any]) -> Table:
@@ -207,30 +125,5 @@ def _witnesses(report: Mapping[str, Any]) -> Table:
     cells = []
     for name, result in report["methods"].items():
         witnesses = result.get("witnesses") or {}
-        cells.append(
-            [name, *(_text((witnesses.get(witness) or {}).get(part), 3) for witness, part in columns.values())]
-        )
+        cells.append([name, *(text((witnesses.get(witness) or {}).get(part), 3) for witness, part in columns.values())])
     return Table("Other witnesses: what the oracle alone may miss", ["method", *columns], cells)
-
-
-def _cells(intervals: Mapping[str, figures.Interval | None], digits: int, last: Mapping[str, str]) -> list[list[str]]:
-    return [
-        [name, *(_text(value, digits) for value in interval or (None, None, None)), last[name]]
-        for name, interval in intervals.items()
-    ]
-
-
-def _described(intervals: Mapping[str, figures.Interval | None]) -> str:
-    return "; ".join(f"{name} {interval[0]:.3g}" for name, interval in intervals.items() if interval) or "no figure"
-
-
-def _height(points: figures.Points, at: float) -> float | None:
-    """Return the curve's height at a place, between the points linearly."""
-    for (x0, y0), (x1, y1) in pairwise(points):
-        if x0 <= at < x1:
-            return y0 + (y1 - y0) * (at - x0) / (x1 - x0)
-    return None
-
-
-def _text(value: float | None, digits: int, unit: str = "") -> str:
-    return _NOTHING if value is None else f"{value:,.{digits}f}{unit}"

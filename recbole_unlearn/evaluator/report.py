@@ -26,6 +26,7 @@ from recbole_unlearn.evaluator.verdict import (
     power_of_refit,
 )
 from recbole_unlearn.lineage.store import write_atomically
+from recbole_unlearn.terminal.layout import listed
 from recbole_unlearn.version import __version__
 
 _NUMBERS = re.compile(r"\[\n[^\[\]{}\"]*\]")
@@ -156,12 +157,7 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
     notes += [
         "Withdrawn users are served as users never seen: popularity is the aim, above it is memory, far below is broken."
     ]
-    notes += _oracles_without_figure(report)
-    for protocol, power in report["oracle_power"].items():
-        if power["auc"] is not None and not power["informative"] and protocol != "refit":
-            notes.append(
-                f"The {protocol} oracle reads {power['auc']:.3f} on the original model: too weak to be informative."
-            )
+    notes += weak_oracles(report)
     notes += [*notes_of_refit(report), *notes_of_verdict(report), *notes_of_shadows(report)]
     for name, result in report["methods"].items():
         if clocks := result.get("clocks"):
@@ -176,17 +172,20 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def _oracles_without_figure(report: Mapping[str, Any]) -> list[str]:
-    """Return one note per reason for which oracles have no figure."""
+def weak_oracles(report: Mapping[str, Any]) -> list[str]:
+    """Return which oracles have no figure, one line per reason, and which see too little on the original model."""
     by_reason: dict[str, list[str]] = {}
     for protocol, power in report["oracle_power"].items():
         if power["auc"] is None:
             by_reason.setdefault(report["methods"]["Original"]["mio"][protocol]["reason"], []).append(protocol)
-    return [
-        f"The {names[0]} oracle has no figure: {why}"
-        if len(names) == 1
-        else f"The {', '.join(names[:-1])} and {names[-1]} oracles have no figure: {why}"
+    lines = [
+        f"The {listed(names)} {'oracle has' if len(names) == 1 else 'oracles have'} no figure: {why}"
         for why, names in by_reason.items()
+    ]
+    return lines + [
+        f"The {protocol} oracle reads {power['auc']:.3f} on the original model: too weak to be informative."
+        for protocol, power in report["oracle_power"].items()
+        if power["auc"] is not None and not power["informative"] and protocol != "refit"
     ]
 
 

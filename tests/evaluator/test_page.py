@@ -1,5 +1,7 @@
 """The page as html: what stands in it, for whom, and that it needs nothing from anywhere."""
 
+import base64
+import json
 import re
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -8,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from recbole_unlearn.evaluator import charts, figures
-from recbole_unlearn.evaluator.page import _height, render_page, save_page
+from recbole_unlearn.evaluator.page import earlier_runs, render_page, save_page
+from recbole_unlearn.evaluator.page_charts import _height
 from recbole_unlearn.evaluator.plots import check_matplotlib, save_plots
 from recbole_unlearn.exceptions import ConfigError
 
@@ -79,13 +82,13 @@ def test_a_screen_reader_gets_title_description_and_figures(tree):
 
 
 def test_wide_tables_scroll_by_keyboard(tree):
-    regions = [attributes for attributes, _ in tree.all("div") if attributes.get("class") == "scroll"]
+    regions = [attributes for attributes, _ in tree.all("div") if "scroll" in attributes.get("class", "").split()]
     assert len(regions) == 7
     assert all(region["tabindex"] == "0" and region["aria-labelledby"] for region in regions)
 
 
 def test_nothing_is_loaded_and_names_are_escaped(tree, full_report):
-    text = render_page(full_report)
+    text = re.sub(r'href="data:application/json;base64,[A-Za-z0-9+/=]*"', "", render_page(full_report))
     assert re.findall(r"https?:|//|url\(|@import|<script|<link|src=|href=", text) == []
     assert "tiny &lt;b&gt;" in text
     assert tree.all("b") == []
@@ -180,3 +183,67 @@ def test_plots_without_matplotlib_are_refused(monkeypatch):
 def test_the_protocol_that_was_asked_is_drawn(full_report):
     assert figures.protocol_of(full_report) == "strong"
     assert figures.protocol_of({"oracle_power": {"paper": {}}}) == "paper"
+
+
+def judged_report(full_report):
+    """Return the report with a refit oracle and what was judged of it."""
+    excess, none = {"excess": 0.2, "low": 0.15, "high": 0.25}, {"excess": 0.0, "low": -0.01, "high": 0.01}
+    full_report["oracle_power"]["refit"] = {"auc": 0.7, "informative": True, "excess": 0.2, "error": 0.03}
+    for name, told in full_report["methods"].items():
+        forgets = name == "Retrain"
+        auc = 0.5 if forgets else 0.7
+        seen = {"auc": 0.66, "auc_low": 0.62, "auc_high": 0.7, "users": 3, "of": 57}
+        told["mio"]["refit"] = {"auc": auc, "auc_low": auc - 0.02, "auc_high": auc + 0.02, "users": 3, "of": 3}
+        told["mio"]["refit"] |= {"retained": seen, "tells": True, "calibrated": True}
+        told["remembers"] = None if forgets else {"strong": none, "refit": excess}
+        told["complete"] = None if forgets else False
+    return full_report
+
+
+def test_the_verdict_comes_first_and_weak_oracles_warn(full_report):
+    tree = Tree(render_page(judged_report(full_report)))
+    (verdict,) = (text for attributes, text in tree.all("p") if attributes.get("class") == "verdict")
+    assert verdict == "Retrain forgets; the items of SCIF, FineTune and SISA remember."
+    warnings = [text for attributes, text in tree.all("p") if attributes.get("class") == "warn"]
+    assert warnings == [
+        f"The paper oracle has no figure: {full_report['methods']['Original']['mio']['paper']['reason']}"
+    ]
+    assert not any("The paper oracle has no figure" in text for _, text in tree.all("li"))
+
+
+def test_the_refit_oracle_has_a_chart_with_what_it_sees_of_retained_users(full_report):
+    tree = Tree(render_page(judged_report(full_report)))
+    assert "SCIF0.7000.6800.7200.660" in [text for _, text in tree.all("tr")]
+    told = {attributes["id"]: text for attributes, text in tree.all("desc")}
+    assert told["refit-desc"].endswith("Original 0.7; Retrain 0.5; SCIF 0.7; FineTune 0.7; SISA 0.7.")
+
+
+def test_the_page_says_which_run_it_is_and_carries_the_report(full_report):
+    full_report["run"] = {"time": "2026-11-27T12:00:00Z", "command": "run_unlearn.py --model=NeuMF", "users": 60}
+    full_report["run"] |= {"items": 40, "rows": [1200, 0, 300], "epochs": 5, "commit": "abc"}
+    tree = Tree(render_page(full_report))
+    facts = dict(zip((t for _, t in tree.all("dt")), (t for _, t in tree.all("dd")), strict=True))
+    assert facts["data set"] == "tiny <b> (60 users, 40 items; rows: 1,200 train, 0 valid, 300 test)"
+    assert (facts["made"], facts["epochs"], facts["commit"]) == ("2026-11-27T12:00:00Z", "5", "abc")
+    (link,) = (attributes for attributes, _ in tree.all("a"))
+    assert json.loads(base64.b64decode(link["href"].partition(",")[2])) == full_report
+    assert link["download"] == "report.json"
+
+
+def test_a_card_on_a_phone_names_each_value(tree):
+    values = [attributes["data-label"] for attributes, _ in tree.all("td") if "data-label" in attributes]
+    assert values[:3] == ["strong oracle, AUC", "refit oracle, AUC", "paper's oracle, AUC"]
+    assert len(values) == 10 * 6  # five methods and popularity
+
+
+def test_earlier_runs_stand_below_and_what_is_no_report_is_left_out(full_report, tmp_path):
+    (tmp_path / "2026-11-26T10-00-00Z.json").write_text(json.dumps(judged_report(full_report)))
+    for name, content in {"1": "{", "2": "[]", "3": "{}", "4": '{"methods": 1}'}.items():
+        (tmp_path / f"{name}.json").write_text(content)
+    earlier = earlier_runs(tmp_path)
+    told = "Retrain forgets; the items of SCIF, FineTune and SISA remember."
+    assert earlier == [["2026-11-26T10-00-00Z", "NeuMF", "tiny <b>", told]]
+    tree = Tree(render_page(full_report, earlier))
+    assert "".join(earlier[0]) in [text for _, text in tree.all("tr")]
+    assert "Earlier runs of this folder" not in render_page(full_report)
+    assert earlier_runs(tmp_path / "nowhere") == []
