@@ -14,12 +14,14 @@ with ``trust``.
 import builtins
 import importlib.abc
 import importlib.util
+import inspect
 import os
 import pickle
 import sys
 import types
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any
 
@@ -160,7 +162,10 @@ def _refuse_pandas_3() -> None:
 
 
 def _lend_ray() -> None:
-    """``recbole.quick_start`` imports ``ray.tune`` only for a search with ray; without ray it gets a placeholder."""
+    """``recbole.quick_start`` imports ``ray.tune`` only for a search with ray; without ray it gets a placeholder.
+
+    RecBole's ``objective_function`` reports to ray whoever searches, hyperopt too: without ray nobody listens.
+    """
     if importlib.util.find_spec("ray") is not None:
         return
 
@@ -170,6 +175,7 @@ def _lend_ray() -> None:
         raise ImportError(f"ray.tune.{name} was asked for, and ray is not installed; install it: pip install ray")
 
     ray, tune = types.ModuleType("ray"), types.ModuleType("ray.tune")
+    tune.report = lambda **figures: None  # type: ignore[attr-defined]
     tune.__getattr__ = explain  # type: ignore[method-assign]
     ray.tune = tune  # type: ignore[attr-defined]
     sys.modules |= {"ray": ray, "ray.tune": tune}
@@ -180,6 +186,18 @@ def _take_ray_back() -> None:
     for name in ("ray.tune", "ray"):
         if getattr(sys.modules.get(name), "__spec__", None) is None:
             sys.modules.pop(name, None)
+    _report_as_one_dict()
+
+
+def _report_as_one_dict() -> None:
+    """RecBole gives ``ray.tune.report`` a keyword for each figure; newer versions of ray take one dict."""
+    tune = sys.modules["recbole.quick_start.quick_start"].tune
+    kinds = {parameter.kind for parameter in inspect.signature(tune.report).parameters.values()}
+    if inspect.Parameter.VAR_KEYWORD not in kinds:
+        stand_in = types.ModuleType("ray.tune")
+        stand_in.__getattr__ = partial(getattr, tune)  # type: ignore[method-assign]
+        stand_in.report = lambda **figures: tune.report(figures)  # type: ignore[attr-defined]
+        sys.modules["recbole.quick_start.quick_start"].tune = stand_in  # type: ignore[attr-defined]
 
 
 def _search_with_todays_generator(module: types.ModuleType) -> None:

@@ -136,16 +136,30 @@ def test_without_ray_quick_start_imports_and_only_a_search_by_ray_asks_for_it():
             import ray
         except ImportError:
             print("nobody else finds it")
+        print(quick_start.tune.report(ndcg=1.0))
         try:
-            quick_start.tune.report(ndcg=1.0)
+            quick_start.tune.Tuner
         except ImportError as error:
             print(error)
     """
     assert without("ray", script).splitlines() == [
         "[]",
         "nobody else finds it",
-        "ray.tune.report was asked for, and ray is not installed; install it: pip install ray",
+        "None",
+        "ray.tune.Tuner was asked for, and ray is not installed; install it: pip install ray",
     ]
+
+
+@pytest.mark.parametrize("signature", ["**figures", "figures, checkpoint=None"])
+def test_figures_reach_older_and_newer_versions_of_ray(signature, tmp_path):
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "__init__.py").write_text("from ray import tune\n")
+    (tmp_path / "ray" / "tune.py").write_text(f"def report({signature}):\n    print(figures)\n\n\nGRID = 7\n")
+    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import recbole_unlearn\n"
+    script += "from recbole.quick_start import quick_start as asked\nfrom recbole.quick_start.quick_start import tune\n"
+    script += "tune.report(**{'ndcg@10': 0.5}); print(tune.GRID)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.stdout.splitlines() == ["{'ndcg@10': 0.5}", "7"], done.stderr[-2000:]
 
 
 def test_without_recbole_the_import_says_what_to_install():

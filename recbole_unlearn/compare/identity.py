@@ -26,7 +26,9 @@ def identity_of(config: Any, data: WithdrawalDataset, time: datetime) -> dict[st
     """
     given = {key: value for key, value in public(config.external_config_dict).items() if not _is_path(value)}
     named = {"model": config["model"], "dataset": config["dataset"]}
-    words = [shlex.quote(f"--{key}={value}") for key, value in {**named, **dict(sorted(given.items())), **named}.items()]
+    words = [
+        shlex.quote(f"--{key}={value}") for key, value in {**named, **dict(sorted(given.items())), **named}.items()
+    ]
     return {
         "time": f"{time:%Y-%m-%dT%H:%M:%SZ}",
         "command": " ".join(["run_unlearn.py", *words]),
