@@ -49,6 +49,7 @@ class Config(RecBoleConfig):
         (50, 5.0)
     """
 
+    dataset_class: type | None = None  # of a data set of somebody's own
     of_stock_file = False  # whether it was read from a file in the format of stock RecBole
 
     def __init__(

@@ -13,7 +13,7 @@ from torch.nn import functional
 from recbole_unlearn import Unlearner, WithdrawalRequest, load_data_and_model, run_unlearn, train_model
 from recbole_unlearn.cli import main
 from recbole_unlearn.compare.preflight import _try_model
-from recbole_unlearn.data import create_dataset
+from recbole_unlearn.data import WithdrawalDataset, create_dataset
 from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError
 from recbole_unlearn.model.lightgcn import LightGCN
 from recbole_unlearn.model.neumf import NeuMF
@@ -196,6 +196,38 @@ def test_a_file_of_a_class_of_ones_own_comes_back_with_the_class(make_config):
     assert type(model) is Biased
     assert all(torch.equal(value, trained.model.state_dict()[name]) for name, value in model.state_dict().items())
     Unlearner(config, model, dataset).unlearn(ASKED, "Retrain", scope="train")
+
+
+class WithoutAnItem(WithdrawalDataset):
+    def _data_filtering(self):
+        super()._data_filtering()
+        self.inter_feat = self.inter_feat[self.inter_feat[self.iid_field] != "i3"].reset_index(drop=True)
+
+
+def test_a_file_of_a_data_set_of_ones_own_comes_back_with_its_class(make_config, capsys):
+    config = make_config("BPR", embedding_size=8, epochs=1, ledger_dir="own")
+    dataset = WithoutAnItem(config)
+    trained = train_model(config, dataset)
+    assert "i3" not in dataset.field2token_id["item_id"]
+    trained.save("mine.pth")
+    with pytest.raises(
+        ConfigError, match=r"a data set of the class '[\w.]*WithoutAnItem', which is somebody's own, and no class"
+    ):
+        load_data_and_model("mine.pth")
+    with pytest.raises(ConfigError, match="it is a class that extends WithdrawalDataset"):
+        load_data_and_model("mine.pth", dataset_class=dict)
+    _, model, loaded, *_ = load_data_and_model("mine.pth", dataset_class=WithoutAnItem)
+    assert type(loaded) is WithoutAnItem
+    assert loaded.digest == dataset.digest
+    assert all(torch.equal(value, trained.model.state_dict()[name]) for name, value in model.state_dict().items())
+    Path("who.csv").write_text("user_id\nu1\n")
+    assert main(["--model_file=mine.pth", "--withdraw=who.csv", "--methods=Retrain", "--ledger_dir=own"]) == 2
+    assert "somebody's own, and no class is imported" in capsys.readouterr().err
+    keys = {"dataset_class": WithoutAnItem, "withdraw": "who.csv", "methods": ["Retrain"], "ledger_dir": "own"}
+    assert [entry["users"] for entry in withdraw_from_model("mine.pth", keys)["withdrawals"]] == [1]
+    left = load_data_and_model("mine.pth", dataset_class=WithoutAnItem, config_dict={"ledger_dir": "own"})[2]
+    rows = left.interactions()
+    assert not {"i3"} & set(rows.item_tokens) and "u1" not in rows.user_tokens[rows.users]
 
 
 def test_a_class_that_has_the_name_of_recboles_is_not_taken_for_it(make_config):

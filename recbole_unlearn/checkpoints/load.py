@@ -35,6 +35,7 @@ def load_data_and_model(
     trust_checkpoint: bool | None = None,
     config_dict: dict[str, Any] | None = None,
     model: type | None = None,
+    dataset_class: type | None = None,
 ) -> tuple[Config, Any, WithdrawalDataset, Any, Any, Any]:
     """Load the config, the data and the model of a checkpoint, as RecBole's function of that name.
 
@@ -46,6 +47,7 @@ def load_data_and_model(
         config_dict: Keys that replace those of the checkpoint, such as ``data_path``. Only if ``dataset`` is among them may
             RecBole download a data set that is not there.
         model: The class of the model, where it is one of your own.
+        dataset_class: The class of the data set, where it is one of your own.
 
     Returns:
         config, model, dataset, train_data, valid_data, test_data. ``Unlearner(config, model, dataset)`` unlearns from it.
@@ -61,6 +63,8 @@ def load_data_and_model(
         given["trust_checkpoint"] = trust_checkpoint
     if model is not None:
         given["model"] = model
+    if dataset_class is not None:
+        given["dataset_class"] = dataset_class
     with LedgerSession() as session:
         config, loaded, dataset = _while_it_is_replaced(model_file, lambda: _load(model_file, given, session))
     return config, loaded, dataset, *prepare_anew(config, dataset)

@@ -13,6 +13,7 @@ import torch
 
 from recbole_unlearn.checkpoints.read import read_checkpoint
 from recbole_unlearn.config import Config
+from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.exceptions import ConfigError, UnlearnError, reason
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
 from recbole_unlearn.lineage.place import safe_name
@@ -61,7 +62,12 @@ BROKEN = (
 
 
 def read_model_file(model_file: str | os.PathLike[str], given: dict[str, Any]) -> tuple[dict[str, Any], Config]:
-    """Return a checkpoint and its config; keys that are given replace those of the checkpoint."""
+    """Return a checkpoint and its config; keys that are given replace those of the checkpoint.
+
+    Of the keys, ``model`` and ``dataset_class`` may be classes.
+    """
+    own_data = given.get("dataset_class")
+    given = {key: value for key, value in given.items() if key != "dataset_class"}
     trusted = flag(given, "trust_checkpoint")
     try:
         checkpoint = read_checkpoint(model_file, "cpu", trusted)
@@ -86,6 +92,7 @@ def read_model_file(model_file: str | os.PathLike[str], given: dict[str, Any]) -
             )
     own = _own_class(model_file, checkpoint, saved["model"], given)
     config = _config(saved, given if own is None else {**given, "model": own})
+    config.dataset_class = _dataset_class(model_file, checkpoint, own_data)
     config.of_stock_file = written is not saved  # who serves it reads RecBole's format
     return dict(checkpoint), config
 
@@ -115,6 +122,28 @@ def _own_class(
     raise ConfigError(
         f"{str(model_file)!r} is of {name!r}, a class of somebody's own, and no class is imported because a file names it; "
         f"give it in a script: load_data_and_model(..., model={name}), or withdraw_from_model(..., {{'model': {name}, ...}})"
+    )
+
+
+def _dataset_class(
+    model_file: str | os.PathLike[str], checkpoint: Mapping[str, Any], given: Any
+) -> type[WithdrawalDataset] | None:
+    """Return the class of a data set of somebody's own; None for ours.
+
+    Raises:
+        ConfigError: The model was trained on such a class and nobody gave it, or what was given is none.
+    """
+    name = checkpoint.get("lineage", {}).get("dataset_class")
+    if given is None and name is None:
+        return None
+    if isinstance(given, type) and issubclass(given, WithdrawalDataset):
+        return given
+    if given is not None:
+        raise ConfigError(f"dataset_class is {given!r}; it is a class that extends WithdrawalDataset")
+    raise ConfigError(
+        f"{str(model_file)!r} was trained on a data set of the class {str(name)!r}, which is somebody's own, and no class is "
+        f"imported because a file names it; give it in a script: load_data_and_model(..., dataset_class=...), or "
+        f"withdraw_from_model(..., {{'dataset_class': ..., ...}})"
     )
 
 
@@ -174,7 +203,7 @@ def _check_lineage(model_file: str | os.PathLike[str], checkpoint: Mapping[str, 
     lineage, other = checkpoint.get("lineage", {}), checkpoint.get("other_parameter") or {}
     right = isinstance(lineage, Mapping) and isinstance(other, Mapping) and all(isinstance(name, str) for name in other)
     anchor = lineage.get("ledger", NOTHING_WITHDRAWN) if right else None
-    right = right and isinstance(lineage.get("data"), str | None)
+    right = right and all(isinstance(lineage.get(name), str | None) for name in ("data", "dataset_class"))
     read = lineage.get("read") or {} if right else {}
     right = right and isinstance(read, Mapping) and all(type(count) is int and count >= 0 for count in read.values())
     right = right and isinstance(anchor, Mapping) and type(anchor.get("count")) is int

@@ -10,6 +10,7 @@ from recbole.config import Config as RecBoleConfig
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
 from recbole_unlearn.lineage.digest import weights_digest
+from recbole_unlearn.model.own import name_of, own_name_of
 from recbole_unlearn.model.weights import as_tensors, lasting, model_weights
 from recbole_unlearn.settings.values import as_python
 from recbole_unlearn.version import __version__
@@ -41,7 +42,8 @@ def model_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict
             "key": getattr(dataset, "ledger_key", None),
             "read": dict(getattr(dataset, "rows_read", {})),
             "weights": weights_digest(state),
-            "class": f"{type(model).__module__}.{type(model).__qualname__}",
+            "class": name_of(type(model)),
+            "dataset_class": own_name_of(type(whole)),
             "version": __version__,
         },
     }
@@ -51,7 +53,9 @@ def stock_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict
     """Return what stock RecBole's ``load_data_and_model`` reads; its config is an object, so the file is a pickle."""
     ours = unlearner.config
     config = object.__new__(RecBoleConfig)
-    kept = {name: value for name, value in vars(ours).items() if name not in ("set_later", "of_stock_file")}
+    kept = {
+        name: value for name, value in vars(ours).items() if name not in ("set_later", "of_stock_file", "dataset_class")
+    }
     kept |= {name: public(value) for name, value in kept.items() if name.endswith("config_dict")}
     config.__dict__.update(kept)
     config.parameters = {name: keys for name, keys in ours.parameters.items() if name != "Unlearning"}

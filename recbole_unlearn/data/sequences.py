@@ -91,7 +91,10 @@ class SequenceDataset(WithdrawalDataset, SequentialDataset):
 
 
 def dataset_class(config: Any) -> type[WithdrawalDataset]:
-    """Return the class of data sets of a config's model."""
+    """Return the class of data sets of a config's model; it is somebody's own where the config has a ``dataset_class``."""
+    own: type[WithdrawalDataset] | None = getattr(config, "dataset_class", None)
+    if own is not None:
+        return own
     return SequenceDataset if config["MODEL_TYPE"] == ModelType.SEQUENTIAL else WithdrawalDataset
 
 

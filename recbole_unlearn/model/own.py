@@ -14,6 +14,22 @@ from recbole_unlearn.model.generic import GenericAdapter
 from recbole_unlearn.model.renew import moved_copy
 
 KNOWN_MODULES = ("recbole.", "recbole_unlearn.")
+
+
+def name_of(kind: type) -> str:
+    """Return the full name of a class.
+
+    >>> name_of(dict)
+    'builtins.dict'
+    """
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def own_name_of(kind: type) -> str | None:
+    """Return the full name of a class that somebody wrote; None for RecBole's and ours."""
+    return None if kind.__module__.startswith(KNOWN_MODULES) else name_of(kind)
+
+
 _PAIRS = 64
 
 
