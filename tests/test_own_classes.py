@@ -227,7 +227,8 @@ def test_a_file_of_a_data_set_of_ones_own_comes_back_with_its_class(make_config,
     assert [entry["users"] for entry in withdraw_from_model("mine.pth", keys)["withdrawals"]] == [1]
     left = load_data_and_model("mine.pth", dataset_class=WithoutAnItem, config_dict={"ledger_dir": "own"})[2]
     rows = left.interactions()
-    assert not {"i3"} & set(rows.item_tokens) and "u1" not in rows.user_tokens[rows.users]
+    assert "i3" not in rows.item_tokens
+    assert "u1" not in rows.user_tokens[rows.users]
 
 
 def test_a_class_that_has_the_name_of_recboles_is_not_taken_for_it(make_config):
