@@ -53,7 +53,7 @@ models: $(READY)
 # Builds the docs where their tool is configured; their examples run in `make test` in any case.
 docs: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # DATA is the folder of ml-1m and amazon-digital-music-5core: make bench DATA=/path/to/dataset
 bench: $(READY)
