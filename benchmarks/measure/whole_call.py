@@ -25,7 +25,7 @@ from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.settings.arguments import read_arguments
 
 OUT = RESULTS / "whole_call.json"
-RUNS = {"Retrain": 1, "RetrainStopped": 1, "SCIF": 5, "IF": 3, "RetrainSVD": 3, "RedrawItems": 3}
+RUNS = {"Retrain": 3, "RetrainStopped": 1, "SCIF": 5, "IF": 3, "RetrainSVD": 3, "RedrawItems": 3}
 ROOT = Path(__file__).parents[2]
 
 
