@@ -172,14 +172,34 @@ def waits():
         [
             name,
             *(spread(part.get(key)) for key in ("seconds", "cpu_seconds", "imports")),
+            *(faster(parts, name, reference) for reference in ("Retrain", "RetrainStopped")),
             part["threads"],
             part["load"],
             part["commit"],
         ]
         for name, part in parts.items()
     ]
-    head = ["", "seconds", "CPU seconds", "of it imports", "threads", "load", "commit"]
+    head = [
+        "",
+        "seconds",
+        "CPU seconds",
+        "of it imports",
+        "times faster than Retrain",
+        "than RetrainStopped",
+        "threads",
+        "load",
+        "commit",
+    ]
     return tabulate(rows, head, tablefmt="github", disable_numparse=True) + "\n"
+
+
+def faster(parts, name, reference):
+    """Return how many times a part is faster than a reference in its cell; nothing for the reference and for commands."""
+    cell, _, method = name.rpartition(", ")
+    compared = parts.get(f"{cell}, {reference}")
+    if compared is None or method == reference:
+        return ""
+    return f"{compared['seconds']['median'] / parts[name]['seconds']['median']:,.1f}"
 
 
 def spread(part):
