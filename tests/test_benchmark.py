@@ -311,6 +311,18 @@ def test_only_changed_code_makes_a_commit_dirty(monkeypatch, tmp_path):
     assert provenance.git_revision.__wrapped__() == clean + "-dirty"
 
 
+def test_the_commit_of_a_repository_that_the_package_only_lies_in_is_not_told_as_its_own(tmp_path, monkeypatch):
+    installed = tmp_path / ".venv" / "recbole_unlearn"
+    installed.mkdir(parents=True)
+    (installed / "file.py").write_text("a = 1\n")
+    (tmp_path / ".gitignore").write_text(".venv\n")
+    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "one"]):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    monkeypatch.setattr(provenance, "_PACKAGE", installed)
+    monkeypatch.setattr(provenance.presets, "folder", lambda: installed)
+    assert provenance.git_revision.__wrapped__() is None
+
+
 def test_lines_of_four_writers_stay_whole(tmp_path):
     path = tmp_path / "new" / "lines.jsonl"
     write = joblib.delayed(lambda number: append_line(path, {"number": number, "text": "x" * 100_000}))

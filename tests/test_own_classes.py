@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from recbole.data.dataset import Dataset
 from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.lightgcn import LightGCN as StockLightGCN
 from torch import nn
@@ -229,6 +230,22 @@ def test_a_file_of_a_data_set_of_ones_own_comes_back_with_its_class(make_config,
     rows = left.interactions()
     assert "i3" not in rows.item_tokens
     assert "u1" not in rows.user_tokens[rows.users]
+
+
+class OfRecBole(Dataset):
+    pass
+
+
+@pytest.mark.parametrize("handed_on", [lambda config: None, OfRecBole])
+def test_a_file_of_a_trainer_without_our_data_set_is_loaded_with_ours(handed_on, make_config):
+    config = make_config("BPR", embedding_size=8, epochs=1)
+    dataset = create_dataset(config)
+    trained = train_model(config, dataset)
+    Unlearner(config, trained.model, handed_on(config)).save("mine.pth")
+    _, model, loaded, *_ = load_data_and_model("mine.pth")
+    assert type(loaded) is WithdrawalDataset
+    assert loaded.digest == dataset.digest
+    assert all(torch.equal(value, trained.model.state_dict()[name]) for name, value in model.state_dict().items())
 
 
 def test_a_class_that_has_the_name_of_recboles_is_not_taken_for_it(make_config):

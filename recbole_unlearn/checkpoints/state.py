@@ -29,6 +29,7 @@ def model_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict
     model, dataset = unlearner.model, unlearner.dataset
     whole = unlearner.compared or dataset  # a comparison's model is loaded with the unchanged files
     known = anchor or getattr(dataset, "anchor", NOTHING_WITHDRAWN)
+    is_ours = isinstance(whole, WithdrawalDataset)  # of another class, or of none, a file says nothing
     state = model_weights(model)
     other = {name: value for name, value in lasting(model.other_parameter()).items() if not as_tensors({name: value})}
     return {
@@ -37,13 +38,13 @@ def model_state(unlearner: Any, anchor: Mapping[str, Any] | None = None) -> dict
         "other_parameter": other,
         "lineage": {
             "ledger": dict(known),
-            "data": whole.digest if isinstance(whole, WithdrawalDataset) else None,
+            "data": whole.digest if is_ours else None,
             "compared": unlearner.compared is not None,
             "key": getattr(dataset, "ledger_key", None),
             "read": dict(getattr(dataset, "rows_read", {})),
             "weights": weights_digest(state),
             "class": name_of(type(model)),
-            "dataset_class": own_name_of(type(whole)),
+            "dataset_class": own_name_of(type(whole)) if is_ours else None,
             "version": __version__,
         },
     }

@@ -47,8 +47,12 @@ def _source_of(cls: type) -> str:
 
 @cache
 def git_revision() -> str | None:
-    """Return the commit of the package, with ``-dirty`` if its code was changed since; None without git."""
+    """Return the commit of the package, with ``-dirty`` if its code was changed since.
+
+    None without git, and where the package lies installed in a repository of somebody else's.
+    """
     try:
+        _git("ls-files", "--error-unmatch", str(_PACKAGE))
         at = _git("describe", "--always", "--abbrev=12")
         changed = _git("status", "--porcelain", "--", str(_PACKAGE), str(presets.folder()))
     except (OSError, subprocess.CalledProcessError):
