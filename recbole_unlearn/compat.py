@@ -186,18 +186,22 @@ def _take_ray_back() -> None:
     for name in ("ray.tune", "ray"):
         if getattr(sys.modules.get(name), "__spec__", None) is None:
             sys.modules.pop(name, None)
-    _report_as_one_dict()
 
 
-def _report_as_one_dict() -> None:
+def _report_as_one_dict(quick_start: types.ModuleType) -> None:
     """RecBole gives ``ray.tune.report`` a keyword for each figure; newer versions of ray take one dict."""
-    tune = sys.modules["recbole.quick_start.quick_start"].tune
+    tune = quick_start.tune
     kinds = {parameter.kind for parameter in inspect.signature(tune.report).parameters.values()}
     if inspect.Parameter.VAR_KEYWORD not in kinds:
         stand_in = types.ModuleType("ray.tune")
         stand_in.__getattr__ = partial(getattr, tune)  # type: ignore[method-assign]
         stand_in.report = lambda **figures: tune.report(figures)  # type: ignore[attr-defined]
-        sys.modules["recbole.quick_start.quick_start"].tune = stand_in  # type: ignore[attr-defined]
+        quick_start.tune = stand_in  # type: ignore[attr-defined]
+
+
+def _mend_quick_start(module: types.ModuleType) -> None:
+    _trust_what_the_script_loads(module)
+    _report_as_one_dict(module)
 
 
 def _search_with_todays_generator(module: types.ModuleType) -> None:
@@ -230,7 +234,7 @@ _PATCHES: dict[str, Callable[[types.ModuleType], None]] = {
     "recbole.trainer.trainer": _use_our_torch,
     "recbole.model.general_recommender.neumf": _use_our_torch,
     "recbole.trainer.hyper_tuning": _search_with_todays_generator,
-    "recbole.quick_start.quick_start": _trust_what_the_script_loads,
+    "recbole.quick_start.quick_start": _mend_quick_start,
 }
 
 

@@ -162,6 +162,15 @@ def test_figures_reach_older_and_newer_versions_of_ray(signature, tmp_path):
     assert done.stdout.splitlines() == ["{'ndcg@10': 0.5}", "7"], done.stderr[-2000:]
 
 
+def test_what_ray_itself_says_is_missing_is_said(tmp_path):
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "__init__.py").write_text("")
+    (tmp_path / "ray" / "tune.py").write_text("raise ImportError('run pip install ray[tune]')\n")
+    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import recbole_unlearn, recbole.quick_start"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.stderr.splitlines()[-1] == "ImportError: run pip install ray[tune]"
+
+
 def test_without_recbole_the_import_says_what_to_install():
     script = """
         import recbole_unlearn
