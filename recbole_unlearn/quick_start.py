@@ -83,8 +83,9 @@ def _run(config: Config, saved: bool, session: LedgerSession) -> dict[str, Any]:
     _start_logging(config, data)
     original = train_model(config, data, untrained)
     report = _compared(original, withdrawal, methods, saved, session)
-    report["run"] = identity_of(config, data, datetime.now(UTC))
-    written = _write_report(config, report, withdrawal)
+    time = datetime.now(UTC)
+    report["run"] = identity_of(config, data, time)
+    written = _write_report(config, report, withdrawal, time)
     models = [_model_file(config, withdrawal, name) for name in report["methods"]]
     written += [path for path in models if saved and path.exists()]
     ledger = str(ledger_folder(config)) if saved and withdrawal.scope == "all" else None
@@ -134,12 +135,12 @@ def _compared(
     return make_report(facts, results, assessment.popularity())
 
 
-def _write_report(config: Config, report: dict[str, Any], withdrawal: Withdrawal) -> list[Path]:
+def _write_report(config: Config, report: dict[str, Any], withdrawal: Withdrawal, time: datetime) -> list[Path]:
     """Write the report as the latest one and under its time, and a request that was drawn; return the files."""
     folder = Path(config["output_dir"])
     written = []
     earlier = earlier_runs(folder / "reports") if config["report_html"] else []
-    for stem in (folder / "report", free_name(folder / "reports", datetime.now(UTC))):
+    for stem in (folder / "report", free_name(folder / "reports", time)):
         written.append(stem.with_suffix(".json"))
         save_report(report, written[-1])
         if config["report_html"]:

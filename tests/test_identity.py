@@ -34,5 +34,5 @@ def test_the_report_and_its_page_carry_it(data_path, tmp_path, monkeypatch):
         run_unlearn("BPR", "tiny", config_dict={**keys, "embedding_size": 8}, saved=False, argv=())
     report = json.loads(Path("output/report.json").read_text())
     assert report["run"]["command"].startswith("run_unlearn.py --model=BPR --dataset=tiny")
-    first = min(Path("output/reports").glob("*.json")).stem
+    first = min(path.stem for path in Path("output/reports").glob("*.json"))
     assert first in Path("output/report.html").read_text()  # among the earlier runs

@@ -119,10 +119,7 @@ def _own_class(
         return None
     if isinstance(of_pickle, type):
         return of_pickle
-    raise ConfigError(
-        f"{str(model_file)!r} is of {name!r}, a class of somebody's own, and no class is imported because a file names it; "
-        f"give it in a script: load_data_and_model(..., model={name}), or withdraw_from_model(..., {{'model': {name}, ...}})"
-    )
+    raise _not_given(f"{str(model_file)!r} is of {name!r}, a class of somebody's own", "model", name)
 
 
 def _dataset_class(
@@ -140,10 +137,15 @@ def _dataset_class(
         return given
     if given is not None:
         raise ConfigError(f"dataset_class is {given!r}; it is a class that extends WithdrawalDataset")
-    raise ConfigError(
-        f"{str(model_file)!r} was trained on a data set of the class {str(name)!r}, which is somebody's own, and no class is "
-        f"imported because a file names it; give it in a script: load_data_and_model(..., dataset_class=...), or "
-        f"withdraw_from_model(..., {{'dataset_class': ..., ...}})"
+    told = f"{str(model_file)!r} was trained on a data set of the class {str(name)!r}, which is somebody's own"
+    raise _not_given(told, "dataset_class", "...")
+
+
+def _not_given(told: str, key: str, value: str) -> ConfigError:
+    """Return the error of a class that only a script can give."""
+    return ConfigError(
+        f"{told}, and no class is imported because a file names it; give it in a script: load_data_and_model(..., "
+        f"{key}={value}), or withdraw_from_model(..., {{'{key}': {value}, ...}})"
     )
 
 

@@ -24,11 +24,10 @@ def identity_of(config: Any, data: WithdrawalDataset, time: datetime) -> dict[st
         ``time``; ``command`` with the keys that were given, paths of requests and keys left out; ``users``, ``items`` and
         ``rows`` (train, valid, test) of the data set; ``epochs``; ``commit`` of the code, None without git.
     """
-    given = {key: value for key, value in public(config.external_config_dict).items() if not _is_path(value)}
     named = {"model": config["model"], "dataset": config["dataset"]}
-    words = [
-        shlex.quote(f"--{key}={value}") for key, value in {**named, **dict(sorted(given.items())), **named}.items()
-    ]
+    given = {key: value for key, value in public(config.external_config_dict).items() if not _is_path(value)}
+    others = sorted((key, value) for key, value in given.items() if key not in named)
+    words = [shlex.quote(f"--{key}={value}") for key, value in [*named.items(), *others]]
     return {
         "time": f"{time:%Y-%m-%dT%H:%M:%SZ}",
         "command": " ".join(["run_unlearn.py", *words]),

@@ -47,7 +47,7 @@ def earlier_runs(folder: Path, most: int = 10) -> list[list[str]]:
     A file that is no report is left out.
     """
     runs = []
-    for path in sorted(folder.glob("*.json"), reverse=True)[:most]:
+    for path in sorted(folder.glob("*.json"), key=lambda path: path.stem, reverse=True)[:most]:
         try:
             report = json.loads(path.read_text(encoding="utf-8"))
             told = in_words(report) or "no verdict: Retrain or the refit oracle is missing"
@@ -66,18 +66,19 @@ def render_page(report: Mapping[str, Any], earlier: Sequence[Sequence[str]] = ()
     """
     template = files("recbole_unlearn.evaluator").joinpath("page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    weak = weak_oracles(report)
     return environment.from_string(template).render(
         report=report,
         request=report["request"],
         verdict=in_words(report),
-        weak=weak_oracles(report),
+        weak=weak,
         labels=_labels(report),
         words=_WORDS,
         earlier=Table("What earlier runs found", _EARLIER, earlier) if earlier else None,
         facts=_facts(report),
         as_json=Markup(b64encode(json.dumps(report).encode()).decode()),
         principles=[[cell or NOTHING for cell in row] for row in table_rows(report)],
-        notes=[note for note in notes_of(report) if note not in weak_oracles(report)],
+        notes=[note for note in notes_of(report) if note not in weak],
         charts=charts_of(report),
         legend=[(charts.swatch(number), name) for number, name in enumerate(report["methods"])],
         witnesses=_witnesses(report),
@@ -103,15 +104,14 @@ def _labels(report: Mapping[str, Any]) -> list[str]:
 
 def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what tells this run from another one, as terms and values."""
-    run = report.get("run")
-    facts = [("model", report["model"]), ("data set", report["dataset"]), ("seed", str(report["seed"]))]
-    if run:
-        train, valid, test = (f"{number:,}" for number in run["rows"])
-        size = f"{run['users']:,} users, {run['items']:,} items; rows: {train} train, {valid} valid, {test} test"
-        facts[1] = ("data set", f"{report['dataset']} ({size})")
-        facts += [("epochs", str(run["epochs"])), ("made", run["time"]), ("command", run["command"])]
-        facts += [("commit", run["commit"])] if run["commit"] else []
-    return facts
+    run, model, seed = report.get("run"), ("model", report["model"]), ("seed", str(report["seed"]))
+    if not run:
+        return [model, ("data set", report["dataset"]), seed]
+    train, valid, test = (f"{number:,}" for number in run["rows"])
+    size = f"{run['users']:,} users, {run['items']:,} items; rows: {train} train, {valid} valid, {test} test"
+    facts = [model, ("data set", f"{report['dataset']} ({size})"), seed]
+    facts += [("epochs", str(run["epochs"])), ("made", run["time"]), ("command", run["command"])]
+    return facts + ([("commit", run["commit"])] if run["commit"] else [])
 
 
 def _witnesses(report: Mapping[str, Any]) -> Table:
