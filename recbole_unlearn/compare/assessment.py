@@ -224,7 +224,7 @@ def unlearn_timed(
 @torch.no_grad()
 def serve_one(unlearner: Unlearner, dataset: WithdrawalDataset, asked: Interaction | None = None) -> None:
     """Score every item for one user, as the first request after a withdrawal does."""
-    model, asked = unlearner.model.eval(), asked or first_request(dataset)
+    model, asked = unlearner.model.eval(), first_request(dataset) if asked is None else asked
     try:
         model.full_sort_predict(asked.to(unlearner.device))
     except NotImplementedError:

@@ -72,7 +72,7 @@ def render_page(report: Mapping[str, Any], earlier: Sequence[Sequence[str]] = ()
         request=report["request"],
         verdict=in_words(report),
         weak=weak,
-        labels=_labels(report),
+        columns=_columns(report),
         words=_WORDS,
         earlier=Table("What earlier runs found", _EARLIER, earlier) if earlier else None,
         facts=_facts(report),
@@ -85,20 +85,20 @@ def render_page(report: Mapping[str, Any], earlier: Sequence[Sequence[str]] = ()
     )
 
 
-def _labels(report: Mapping[str, Any]) -> list[str]:
-    """Return what stands beside each value of the first table on a phone, where it has no header."""
+def _columns(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the header of each column of the first table, and what stands beside its values on a phone, without headers."""
     headline = report["headline"].upper()
     return [
-        "strong oracle, AUC",
-        "refit oracle, AUC",
-        "paper's oracle, AUC",
-        "time (s)",
-        "speed-up over Retrain",
-        "peak memory (MB)",
-        f"{headline}, retained",
-        "share of Retrain's",
-        f"{headline}, withdrawn",
-        "share of popularity's",
+        ("strong oracle, AUC [95 %]; .5 is the aim", "strong oracle, AUC"),
+        ("refit oracle, AUC [95 %]; Retrain's is the aim; ? cannot tell", "refit oracle, AUC"),
+        ("paper's oracle, AUC", "paper's oracle, AUC"),
+        ("time (s)", "time (s)"),
+        ("speed-up over Retrain", "speed-up over Retrain"),
+        ("peak memory (MB)", "peak memory (MB)"),
+        ("retained users", f"{headline}, retained"),
+        ("share of Retrain's", "share of Retrain's"),
+        ("withdrawn users", f"{headline}, withdrawn"),
+        ("share of popularity's; 1 is the aim", "share of popularity's"),
     ]
 
 
