@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import os
 import tempfile
@@ -32,6 +31,7 @@ from recbole_unlearn.methods.negatives import check_negatives, sampled_negatives
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.model.find import on_rows
 from recbole_unlearn.model.own import check_own_model
+from recbole_unlearn.model.renew import copied
 from recbole_unlearn.model.untrained import Untrained
 from recbole_unlearn.model.weights import model_digest
 from recbole_unlearn.shards.shard_trainer import ShardTrainer
@@ -77,7 +77,7 @@ class Unlearner(CheckpointTrainer):
 
     def copy(self) -> Unlearner:
         """Return an Unlearner with a copy of the model and the same data set; unlearning from it does not change this one."""
-        twin = type(self)(self.config, copy.deepcopy(self.model), self.dataset)
+        twin = type(self)(self.config, copied(self.model), self.dataset)
         twin.withdrawn_users = self.withdrawn_users  # the data set knows those who left before it was loaded
         return twin
 

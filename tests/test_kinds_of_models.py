@@ -26,6 +26,10 @@ SEQUENCES = {
     "n_heads": 1,
     "inner_size": 8,
 }
+BY_TIME = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "labeled"}
+KNOWLEDGE = {
+    "load_col": {"inter": ROWS, "kg": ["head_id", "relation_id", "tail_id"], "link": ["item_id", "entity_id"]},
+}
 KINDS = {
     "features, labeled rows": ("FM", LABELED),
     "features, all items ranked": ("DeepFM", {**RANKED, "mlp_hidden_size": [8]}),
@@ -36,6 +40,14 @@ KINDS = {
         {**SEQUENCES, "loss_type": "BPR", "train_neg_sample_args": NEGATIVES},
     ),
     "autoencoder": ("MultiVAE", {"train_neg_sample_args": None, "mlp_hidden_size": [8]}),
+    "a graph of knowledge": ("CKE", {**KNOWLEDGE, "kg_embedding_size": 8}),
+    "a graph of knowledge, by turns": ("KTUP", {**KNOWLEDGE, "train_rec_step": 1, "train_kg_step": 1}),
+    "a graph of knowledge, two losses": ("MKR", {**KNOWLEDGE, "kg_embedding_size": 8, "threshold": {"rating": 3}}),
+    "a graph of knowledge around each user": ("RippleNet", {**KNOWLEDGE, "n_memory": 4, "threshold": {"rating": 3}}),
+    "sequences with drawn ones": (
+        "DIEN",
+        {**SEQUENCES, **LABELED, "load_col": {"inter": ROWS}, "eval_args": BY_TIME, "mlp_hidden_size": [8]},
+    ),
 }
 
 
@@ -45,6 +57,10 @@ def test_a_run_ends_with_figures_of_every_method(kind, tmp_path, monkeypatch):
     write_inter(tmp_path, "tiny")
     users = "".join(f"u{n}\t{20 + n % 7}\n" for n in range(1000))
     (tmp_path / "tiny" / "tiny.user").write_text("user_id:token\tage:float\n" + users)
+    links = "".join(f"i{n}\te{n}\n" for n in range(40))
+    (tmp_path / "tiny" / "tiny.link").write_text("item_id:token\tentity_id:token\n" + links)
+    facts = "".join(f"e{n}\tmade.by\tm{n % 5}\n" for n in range(40))
+    (tmp_path / "tiny" / "tiny.kg").write_text("head_id:token\trelation_id:token\ttail_id:token\n" + facts)
     model, keys = KINDS[kind]
     methods = ["Retrain", "FineTune"] + ([] if model == "MultiVAE" else ["SISA"])
     given = {

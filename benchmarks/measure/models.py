@@ -139,7 +139,7 @@ def measure(name, folder):
         kind = get_model(name).type.name.lower()
         config = Config(name, "part", config_dict=settings(name, folder), argv=())
         dataset = create_dataset(config)
-        if not isinstance(dataset, WithdrawalDataset):
+        if not isinstance(dataset, WithdrawalDataset):  # trees
             raise UnsupportedModelError(f"{name} has a data set class of its own, from which no rows can be withdrawn")
         check_trainer(config)
         start = time.process_time()

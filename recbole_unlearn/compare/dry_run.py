@@ -14,6 +14,7 @@ from recbole_unlearn.data.request import Withdrawal
 from recbole_unlearn.data.utils import data_preparation
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.methods.sisa import SISA
+from recbole_unlearn.model.trainers import batches, first_loss
 from recbole_unlearn.shards.partition import partition
 
 _BATCHES = 5
@@ -66,9 +67,9 @@ def seconds_of_training(config: Any, data: WithdrawalDataset, model: Any) -> flo
     train_data, _, _ = data_preparation(config, data)
     optimizer = torch.optim.Adam(model.parameters(), lr=config["learning_rate"])
     seconds, last = [], time.perf_counter()
-    for batch, interaction in enumerate(train_data):
+    for batch, interaction in enumerate(batches(train_data)):
         optimizer.zero_grad()
-        loss = model.calculate_loss(interaction.to(config["device"]))
+        loss = first_loss(model, interaction.to(config["device"]))
         torch.as_tensor(sum(loss) if isinstance(loss, tuple) else loss).backward()
         optimizer.step()
         seconds.append(time.perf_counter() - last)

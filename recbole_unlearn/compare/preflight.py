@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 from pathlib import Path
@@ -29,7 +28,8 @@ from recbole_unlearn.methods.negatives import check_negatives
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.model.own import check_own_model
-from recbole_unlearn.model.trainers import check_trainer, first_loss
+from recbole_unlearn.model.renew import copied
+from recbole_unlearn.model.trainers import batches, check_trainer, first_loss
 from recbole_unlearn.model.untrained import Untrained
 from recbole_unlearn.terminal.progress import telling
 
@@ -193,11 +193,11 @@ def _try_model(config: Config, data: WithdrawalDataset, by_adapter: bool) -> Unt
     try:
         train_data, _, _ = data_preparation(config, data)
         made = Untrained.of(config, train_data._dataset)
-        model = copy.deepcopy(made.model)
+        model = copied(made.model)
         if config["train_neg_sample_args"]["dynamic"]:
             train_data.get_model(model)  # as RecBole's Trainer does: it scores the candidates
         model.train()
-        loss = first_loss(model, next(iter(train_data)).to(config["device"]))
+        loss = first_loss(model, next(batches(train_data)).to(config["device"]))
         if config["clip_grad_norm"]:
             torch.stack(loss if isinstance(loss, tuple) else (loss,)).sum().backward()
             clip_grad_norm_(model.parameters(), **config["clip_grad_norm"])

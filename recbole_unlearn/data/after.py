@@ -16,8 +16,8 @@ from recbole.utils.argument_list import dataset_arguments
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.interactions import AMBIGUOUS
+from recbole_unlearn.data.kinds import dataset_class
 from recbole_unlearn.data.ledgers import find_ledger, ledger_folder
-from recbole_unlearn.data.sequences import dataset_class
 from recbole_unlearn.data.withdrawal_history import WithdrawalHistory, is_same_split, isin, keep_split_of
 from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError
 from recbole_unlearn.lineage.commit import recover

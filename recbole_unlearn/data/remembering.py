@@ -151,7 +151,12 @@ class RememberingDataset(CheckedDataset):
         super()._filter_by_inter_num()
         self._places = self.inter_feat.index
         if len(before) > len(self.inter_feat):
-            self._left_out = before.drop(self.inter_feat.index)
+            self._leave_out(before.drop(self.inter_feat.index))
+
+    def _leave_out(self, rows: pd.DataFrame) -> None:
+        """Remember rows that a filter left out."""
+        rows = rows[[self.uid_field, self.iid_field]]
+        self._left_out = rows if self._left_out is None else pd.concat([self._left_out, rows])
 
     def _remap_ID_all(self) -> None:
         if self.benchmark_filename_list is not None:

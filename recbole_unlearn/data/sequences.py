@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from recbole.data.dataset import Dataset, SequentialDataset
 from recbole.data.interaction import Interaction, cat_interactions
-from recbole.utils import ModelType
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.exceptions import ConfigError
@@ -68,17 +67,19 @@ class SequenceDataset(WithdrawalDataset, SequentialDataset):
 
     def _pairs(self, rows: Interaction, targets: np.ndarray, begin: np.ndarray) -> Interaction:
         """Return the rows at ``targets`` with the columns of the rows from ``begin`` on before them, padded with zeros."""
-        lengths = torch.from_numpy(targets - begin)
-        places = torch.from_numpy(begin).unsqueeze(1) + torch.arange(self.max_item_list_len)
-        padding = places >= torch.from_numpy(targets).unsqueeze(1)
-        places.masked_fill_(padding, 0)
         found = {name: values[targets] for name, values in rows.interaction.items()}
         for name, values in rows.interaction.items():
             if name != self.uid_field:
-                lists = values[places]
-                lists[padding] = 0
-                found[getattr(self, f"{name}_list_field")] = lists
-        return Interaction({**found, self.item_list_length_field: lengths})
+                found[getattr(self, f"{name}_list_field")] = self._before(values, targets, begin)
+        return Interaction({**found, self.item_list_length_field: torch.from_numpy(targets - begin)})
+
+    def _before(self, values: torch.Tensor, targets: np.ndarray, begin: np.ndarray) -> torch.Tensor:
+        """Return the values from ``begin`` on before each target, padded with zeros, shape [targets, length, ...]."""
+        places = torch.from_numpy(begin).unsqueeze(1) + torch.arange(self.max_item_list_len)
+        padding = places >= torch.from_numpy(targets).unsqueeze(1)
+        lists = values[places.masked_fill(padding, 0)]
+        lists[padding] = 0
+        return lists
 
     def _change_feat_format(self) -> None:
         super(SequentialDataset, self)._change_feat_format()
@@ -90,12 +91,25 @@ class SequenceDataset(WithdrawalDataset, SequentialDataset):
             self.inter_feat, self._firsts = rows[np.flatnonzero(~first)], rows[np.flatnonzero(first)]
 
 
-def dataset_class(config: Any) -> type[WithdrawalDataset]:
-    """Return the class of data sets of a config's model; it is somebody's own where the config has a ``dataset_class``."""
-    own: type[WithdrawalDataset] | None = getattr(config, "dataset_class", None)
-    if own is not None:
-        return own
-    return SequenceDataset if config["MODEL_TYPE"] == ModelType.SEQUENTIAL else WithdrawalDataset
+class DIENDataset(SequenceDataset):
+    """RecBole's DIENDataset, from which rows can be withdrawn: beside each sequence stands one of items drawn at random.
+
+    RecBole draws them of all items, when it loads the data; here they are drawn with the seed, when sequences are made, of
+    the items that were not withdrawn. None is the item in whose place it stands.
+    """
+
+    def _pairs(self, rows: Interaction, targets: np.ndarray, begin: np.ndarray) -> Interaction:
+        pairs = super()._pairs(rows, targets, begin)
+        name = f"{self.config['NEG_PREFIX']}{self.iid_field}{self.config['LIST_SUFFIX']}"
+        drawn = torch.from_numpy(self._others(rows[self.iid_field].numpy()))
+        pairs.update(Interaction({name: self._before(drawn, targets, begin)}))
+        return pairs
+
+    def _others(self, items: np.ndarray) -> np.ndarray:
+        """Draw another item for each, of the same chance each."""
+        allowed = np.setdiff1d(np.arange(1, self.item_num), self.withdrawn_items)
+        drawn = np.random.default_rng(self.config["seed"]).integers(len(allowed) - 1, size=len(items))
+        return allowed[drawn + (drawn >= np.searchsorted(allowed, items))]
 
 
 def _joined(parts: list[Interaction]) -> Interaction:

@@ -12,11 +12,11 @@ import recbole
 import recbole.data.utils as recbole_data
 from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
 from recbole.data.dataset import Dataset
-from recbole.utils import ModelType
 
 from recbole_unlearn.data.after import load_after_withdrawals, refuse_withdrawn
 from recbole_unlearn.data.banning import BanningSampler, repeatable_sampler
 from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.kinds import is_withdrawable
 from recbole_unlearn.data.ledgers import LedgerSession
 from recbole_unlearn.data.redirect import redirected
 from recbole_unlearn.exceptions import ConfigError, InputError, UntrustedFileError, reason
@@ -24,8 +24,6 @@ from recbole_unlearn.fast import is_on
 from recbole_unlearn.fast.loaders import FullSortLoader, TrainLoader
 from recbole_unlearn.fast.sampler import VectorSampler
 from recbole_unlearn.settings.yaml_files import read_package_yaml
-
-_WITHDRAWABLE = (ModelType.GENERAL, ModelType.TRADITIONAL, ModelType.CONTEXT, ModelType.SEQUENTIAL)
 
 
 def create_dataset(config: Any, keep: bool = True, session: LedgerSession | None = None) -> Dataset:
@@ -37,7 +35,7 @@ def create_dataset(config: Any, keep: bool = True, session: LedgerSession | None
         session: The ledger, if the caller opened it.
 
     Returns:
-        A ``WithdrawalDataset`` where RecBole uses its plain ``Dataset`` or ``SequentialDataset``; else RecBole's own class.
+        A ``WithdrawalDataset``; RecBole's own class for the models that it makes of trees.
 
     Raises:
         ConfigError: The data set's files are missing.
@@ -49,8 +47,7 @@ def create_dataset(config: Any, keep: bool = True, session: LedgerSession | None
     cache = config["dataset_save_path"]
     if cache and os.path.exists(cache):
         return refuse_withdrawn(config, create(config), f"the cached data set {cache!r}")
-    own_class = hasattr(recbole.data.dataset, f"{config['model']}Dataset")
-    if own_class or config["MODEL_TYPE"] not in _WITHDRAWABLE:
+    if not is_withdrawable(config):
         return refuse_withdrawn(config, create(config), f"the data set of {config['model']}")
     try:
         with nullcontext(session) if session is not None else LedgerSession() as opened:

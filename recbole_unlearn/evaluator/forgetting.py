@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from recbole_unlearn.evaluator.crossfit import Points, auc_with_interval, unknow
 from recbole_unlearn.evaluator.ranked_lists import RankedLists
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.model.adapter import InfluenceAdapter
+from recbole_unlearn.model.renew import copied
 
 _RESAMPLES = 1000
 RELEARN_CAP = 200
@@ -84,7 +84,7 @@ def relearn_time(model: Any, rows: LossRows, target: float, batch_size: int, lea
         ``epochs`` (0: the loss is not above the target), ``loss`` before the first epoch, and ``reached``: False if 200
         epochs were not enough.
     """
-    model = copy.deepcopy(model).eval()
+    model = copied(model).eval()
     loss = first = mean_loss(model, rows)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     generator = torch.Generator().manual_seed(0)

@@ -14,8 +14,9 @@ from recbole_unlearn.exceptions import ConfigError, suggest
 from recbole_unlearn.model.lightgcn import LightGCN
 from recbole_unlearn.model.neumf import NeuMF
 from recbole_unlearn.model.renew import learned
+from recbole_unlearn.model.ripplenet import RippleNet
 
-_OUR_MODELS = {"LightGCN": LightGCN, "NeuMF": NeuMF}
+_OUR_MODELS = {"LightGCN": LightGCN, "NeuMF": NeuMF, "RippleNet": RippleNet}
 
 
 def get_model(model_name: str) -> type:

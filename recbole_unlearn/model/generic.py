@@ -28,8 +28,6 @@ _WHY_NOT = {
     ModelType.SEQUENTIAL: "scores the sequence of items before a row, not the row of a user alone; Retrain, FineTune and "
     "SISA work with it",
     ModelType.CONTEXT: f"scores a list of features, whose rows stand in one table for all features; {WHAT_REMAINS}",
-    ModelType.KNOWLEDGE: "also scores what a graph of knowledge says, which the generic adapter does not know; Retrain works "
-    "with every model",
     ModelType.DECISIONTREE: "is made of trees, which have no user rows; Retrain works with every model",
 }
 _OF_LISTS = (

@@ -17,6 +17,7 @@ from torch.nn.functional import softplus
 from recbole_unlearn.model.adapter import RowPenalty
 from recbole_unlearn.model.renew import moved_copy
 from recbole_unlearn.model.scores import Scores
+from recbole_unlearn.model.trainers import first_loss
 
 _ROWS = 16
 _SLACK = 1e-3  # of float32
@@ -85,8 +86,13 @@ def _loss(model: Any, batch: _Batch) -> Tensor:
         columns[getattr(model, "LABEL", "label")] = batch.targets
     else:
         columns[model.NEG_ITEM_ID] = batch.others
+    if hasattr(
+        model, "HEAD_ENTITY_ID"
+    ):  # any facts of the graph of knowledge, which pairs of users and items do not change
+        facts = (model.HEAD_ENTITY_ID, model.RELATION_ID, model.TAIL_ENTITY_ID, model.NEG_TAIL_ENTITY_ID)
+        columns |= dict.fromkeys(facts, torch.ones_like(batch.users))
     with _same_draws():
-        found = model.calculate_loss(Interaction(columns))
+        found = first_loss(model, Interaction(columns))
     parts = found if isinstance(found, tuple) else (found,)
     return torch.stack([part.reshape(()) for part in parts]).sum()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -60,9 +61,15 @@ def _is_of_torch(part: nn.Module) -> bool:
 
 
 def clear_caches(model: Any) -> None:
-    """Forget what a model computed from its parameters and kept for its evaluation: RecBole's ``other_parameter_name``."""
+    """Forget what a model computed from its parameters and kept for its evaluation."""
     for name in getattr(model, "other_parameter_name", ()):
-        setattr(model, name, None)
+        if is_computed(name):
+            setattr(model, name, None)
+
+
+def is_computed(name: str) -> bool:
+    """Return whether one of RecBole's ``other_parameter_name`` is of everybody's final vectors."""
+    return name.startswith(("restore_", "i_embedding"))  # the second is DMF's
 
 
 def standing_copy(model: Any) -> Any:
@@ -72,10 +79,30 @@ def standing_copy(model: Any) -> Any:
     return found
 
 
+def copied(model: Any) -> Any:
+    """Return a deep copy of a model; of tensors that it keeps from its last forward pass only the values are copied.
+
+    >>> model = nn.Linear(1, 1)
+    >>> model.last = [model(torch.ones(1, 1))]
+    >>> copied(model).last[0].requires_grad
+    False
+    """
+    kept = [value for part in model.modules() for value in _tensors_in(list(vars(part).values()))]
+    return copy.deepcopy(model, {id(value): value.detach().clone() for value in kept if not value.is_leaf})
+
+
+def _tensors_in(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _tensors_in(part)
+
+
 @torch.no_grad()
 def moved_copy(model: Any, generator: torch.Generator) -> Any:
     """Return a copy in eval mode whose parameters are moved, so that a parameter that starts at 0 shows in its scores."""
-    moved = copy.deepcopy(model).eval()
+    moved = copied(model).eval()
     for parameter in moved.parameters():
         parameter += 0.3 * torch.randn(parameter.shape, generator=generator).to(parameter)
     return moved

@@ -23,7 +23,8 @@ class Tables:
 
     Attributes:
         users: Those whose row of a user is all that scores of that user read of them; with a graph any that scores read.
-        items: Those with a row for each item, whether scores or only the loss read them.
+        items: Those with a row for each item, or for each entity of a graph of knowledge, whether scores or only the loss
+            read them.
         beside: Others with a row for each user, which scores of other users or only the loss read.
         reached: Names of the parameters that scores read.
         read_items: Those of ``items`` that scores read.
@@ -71,13 +72,17 @@ def find_tables(scores: Scores, propagation: Propagation | None) -> Tables:
     named = dict(model.named_parameters())
     with _differentiable(list(named.values())):
         logits = scores(users, items)
+        if not logits.requires_grad:
+            raise UnsupportedModelError(
+                f"{name} has no user rows: its scores read no parameter, for they are made of the training rows; {WHAT_REMAINS}"
+            )
         weights = torch.linspace(1, 2, len(logits)).to(logits)  # so that no two scores cancel
         found = torch.autograd.grad((weights * logits).sum(), list(named.values()), allow_unused=True)
     gradients = {id(part): gradient for part, gradient in zip(named.values(), found, strict=True)}
     every = [(key, part) for key, part in model.named_modules() if isinstance(part, nn.Embedding)]
 
-    def of_size(size: int, ids: Tensor, word: str) -> list[nn.Embedding]:
-        fitting = [(key, table) for key, table in every if table.num_embeddings == size]
+    def of_size(sizes: tuple[int, ...], ids: Tensor, word: str) -> list[nn.Embedding]:
+        fitting = [(key, table) for key, table in every if table.num_embeddings in sizes]
         if model.n_users == model.n_items:  # the graph hides which rows are whose, so the name of the table must tell
             fitting = [(k, t) for k, t in fitting if word in k or _reads_only(gradients[id(t.weight)], ids)]
         return [table for _, table in fitting]
@@ -86,8 +91,9 @@ def find_tables(scores: Scores, propagation: Propagation | None) -> Tables:
         gradient = gradients[id(table.weight)]
         return gradient is not None and (propagation is not None or _reads_only(gradient, users))
 
-    of_items = of_size(model.n_items, items, "item")
-    of_users = [table for table in of_size(model.n_users, users, "user") if table not in of_items]
+    entities = getattr(model, "n_entities", model.n_items)  # of a graph of knowledge; items are the first of them
+    of_items = of_size((model.n_items, entities), items, "item")
+    of_users = [table for table in of_size((model.n_users,), users, "user") if table not in of_items]
     own = [table for table in of_users if is_own(table)]
     if not own:
         raise UnsupportedModelError(

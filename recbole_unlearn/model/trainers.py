@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from recbole.trainer import NCLTrainer, RecVAETrainer, TraditionalTrainer, Trainer
+from recbole.trainer import KGATTrainer, KGTrainer, MKRTrainer, NCLTrainer, RecVAETrainer, TraditionalTrainer, Trainer
 from recbole.trainer.trainer import PretrainTrainer
-from recbole.utils import ModelType
+from recbole.utils import KGDataLoaderState, ModelType
 from recbole.utils import get_trainer as recbole_get_trainer
 
 from recbole_unlearn.exceptions import UnsupportedModelError
 
 _PLAIN = (Trainer, TraditionalTrainer)  # the second is the first with one epoch
-_WITH_ROOM_FOR_OURS = (NCLTrainer, RecVAETrainer)  # the epochs differ, and no data and no files
+# Their epochs differ, and no data and no files.
+_WITH_ROOM_FOR_OURS = (NCLTrainer, RecVAETrainer, KGTrainer, KGATTrainer, MKRTrainer)
 
 
 def recboles_trainer(model_class: type) -> type:
@@ -81,4 +83,13 @@ def first_loss(model: Any, batch: Any) -> Any:
         model.e_step()
     if trainer is RecVAETrainer:
         return model.calculate_loss(batch, encoder_flag=True)
+    if trainer is MKRTrainer:
+        return model.calculate_rs_loss(batch)
     return model.calculate_loss(batch)
+
+
+def batches(train_data: Any) -> Iterator[Any]:
+    """Return the batches of a dataloader; those of a knowledge-aware model have rows and facts beside each other."""
+    if hasattr(train_data, "set_mode"):
+        train_data.set_mode(KGDataLoaderState.RSKG)
+    return iter(train_data)

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix, issparse
-from torch import Tensor
+from torch import Tensor, nn
 
 from recbole_unlearn.lineage.digest import weights_digest
+from recbole_unlearn.model.renew import is_computed
 
 _PREFIX = "other_parameter."
-_COMPUTED = ("restore_", "i_embedding")  # the second is DMF's
+_MADE_OF_ROWS = ("ripple_set",)  # RippleNet's
 
 
 def model_weights(model: Any) -> dict[str, Tensor]:
@@ -34,8 +35,9 @@ def model_digest(model: Any) -> str:
 
 
 def lasting(other: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an ``other_parameter`` without what RecBole computed from the parameters, such as everybody's embeddings."""
-    return {name: value for name, value in other.items() if not name.startswith(_COMPUTED)}
+    """Return an ``other_parameter`` without what is made anew: everybody's embeddings, layers that the ``state_dict`` has."""
+    anew = {name for name, value in other.items() if is_computed(name) or isinstance(value, nn.Module)}
+    return {name: value for name, value in other.items() if name not in anew and name not in _MADE_OF_ROWS}
 
 
 def as_tensors(other: Mapping[str, Any]) -> dict[str, Tensor]:

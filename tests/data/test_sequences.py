@@ -152,3 +152,22 @@ def test_models_are_retrained_tuned_and_sharded(folder, tmp_path, monkeypatch, m
 def test_ready_made_parts_are_refused(folder):
     with pytest.raises(ConfigError, match="sequences hold rows of each other"):
         create_dataset(config_of(folder, benchmark_filename=["a", "b", "c"]))
+
+
+def test_beside_a_sequence_of_dien_stand_other_items_that_were_not_withdrawn(folder):
+    dataset = create_dataset(config_of(folder, "DIEN", metrics=["NDCG"], valid_metric="NDCG@10"))
+    before = dataset.with_sequences().build()[0].inter_feat
+    again = dataset.with_sequences().build()[0].inter_feat
+    assert torch.equal(before["neg_item_id_list"], again["neg_item_id_list"])
+    rows = dataset.interactions()
+    left = dataset.without(WithdrawalRequest.items(["i4"]).resolve(rows, "all"))
+    gone = rows.item_ids(["i4"])[0]
+    for feat in (before, left.with_sequences().build()[0].inter_feat):
+        inside = feat["item_id_list"] > 0
+        drawn = feat["neg_item_id_list"]
+        assert (drawn[inside] > 0).all()
+        assert (drawn[~inside] == 0).all()
+        assert (drawn[inside] != feat["item_id_list"][inside]).all()
+        assert drawn.max() < dataset.item_num
+    assert (drawn != gone).all()
+    assert (before["neg_item_id_list"] == gone).any()
