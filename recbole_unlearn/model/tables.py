@@ -74,7 +74,7 @@ def find_tables(scores: Scores, propagation: Propagation | None) -> Tables:
         logits = scores(users, items)
         if not logits.requires_grad:
             raise UnsupportedModelError(
-                f"{name} has no user rows: its scores read no parameter, for they are made of the training rows; {WHAT_REMAINS}"
+                f"{name} has no user rows: its scores read no parameter, they are made of the rows; {WHAT_REMAINS}"
             )
         weights = torch.linspace(1, 2, len(logits)).to(logits)  # so that no two scores cancel
         found = torch.autograd.grad((weights * logits).sum(), list(named.values()), allow_unused=True)
