@@ -59,6 +59,11 @@ FEATURES = {
     "user": ["user_id", "age", "gender", "occupation"],
     "item": ["item_id", "release_year", "class"],
 }
+FACTS = {
+    "inter": ["user_id", "item_id"],
+    "kg": ["head_id", "relation_id", "tail_id"],
+    "link": ["item_id", "entity_id"],
+}
 AT_RANDOM = {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "RO", "mode": "full", "group_by": None}
 OF_TIME = {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full", "group_by": "user"}
 
@@ -89,6 +94,10 @@ def settings(name, folder):
         keys |= {"eval_args": OF_TIME, "load_col": {"inter": ["user_id", "item_id", "timestamp"]}}
     if kind == ModelType.CONTEXT:
         keys |= {"train_neg_sample_args": NEGATIVES, "load_col": FEATURES, "eval_args": AT_RANDOM}
+    if kind == ModelType.KNOWLEDGE:
+        keys |= {"load_col": FACTS}
+    if name == "NCL":
+        keys |= {"num_clusters": 10}  # of few users
     try:
         model = Config(name, "part", config_dict=keys, argv=()).model_class
     except InputError as error:
@@ -139,7 +148,7 @@ def measure(name, folder):
         kind = get_model(name).type.name.lower()
         config = Config(name, "part", config_dict=settings(name, folder), argv=())
         dataset = create_dataset(config)
-        if not isinstance(dataset, WithdrawalDataset):  # trees
+        if not isinstance(dataset, WithdrawalDataset):
             raise UnsupportedModelError(f"{name} has a data set class of its own, from which no rows can be withdrawn")
         check_trainer(config)
         start = time.process_time()
