@@ -20,8 +20,8 @@ _CACHES = ("restore_user_e", "restore_item_e")
 class Scores(nn.Module):
     """Computes s of pairs as the model does.
 
-    A pointwise model's ``predict`` is a probability; its logit is what ``forward`` returns, where the sigmoid of that is what
-    ``predict`` returns, else the inverse sigmoid of ``predict``. A pairwise model's ``predict`` is s itself.
+    The logit of a pointwise model is what ``forward`` returns, where the sigmoid of that is what ``predict`` returns; else
+    the inverse sigmoid of ``predict``, where that is a probability. ``predict`` of all others is s itself.
 
     Args:
         model: A RecBole model in eval mode.
@@ -36,9 +36,7 @@ class Scores(nn.Module):
         self.by_forward = self.by_inverse = False
         self.by_forward = self._forward_is_the_logit(users, items)
         if not self.by_forward and not self.pairwise:
-            with torch.no_grad():
-                served = self._predict(users, items)
-            self.by_inverse = bool(((served > 0) & (served < 1)).all())
+            self.by_inverse = self._serves_probabilities(users, items)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Return s of each pair, shape [pairs], differentiable in the parameters."""
@@ -61,6 +59,16 @@ class Scores(nn.Module):
         scores = self.model.predict(Interaction({self.model.USER_ID: users, self.model.ITEM_ID: items})).reshape(-1)
         clear_caches(self.model)
         return scores
+
+    @torch.no_grad()
+    def _serves_probabilities(self, users: Tensor, items: Tensor) -> bool:
+        """Return whether ``predict`` stays in [0, 1] when the parameters grow, which scores that happen to lie there do not."""
+        for factor in (1.0, 4.0, 16.0):
+            grown = {name: factor * part for name, part in self.model.named_parameters()}
+            served = self.with_parameters(grown, users, items)
+            if not ((served >= 0) & (served <= 1)).all():
+                return False
+        return True
 
     @torch.no_grad()
     def _forward_is_the_logit(self, users: Tensor, items: Tensor) -> bool:
