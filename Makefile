@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 OLDEST := .venv-oldest
 GRIDS  := paper table2 ml-1m figure3 figure7 ml-1m-lightgcn
 
-.PHONY: demo test test-all test-oldest coverage mutants models lint docs bench clean
+.PHONY: demo test test-all test-oldest coverage mutants models lint docs bench notebook clean
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -62,6 +62,12 @@ bench: $(READY)
 	done
 	$(BIN)/python -m benchmarks.pages.paper_tables
 	$(BIN)/python -m benchmarks.pages.tables
+
+# Runs the notebook again, in an empty folder, and keeps its outputs.
+notebook: $(READY)
+	rm -rf build/notebook && mkdir -p build/notebook && cp examples/forget_users.ipynb build/notebook
+	cd build/notebook && OMP_NUM_THREADS=1 ../../$(BIN)/jupyter execute --inplace forget_users.ipynb
+	cp build/notebook/forget_users.ipynb examples/
 
 clean:
 	rm -rf $(VENV) $(OLDEST) site build dist *.egg-info

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbclient
+import nbformat
 import pytest
 
 import recbole_unlearn.quick_start  # noqa: F401  (what the children inherit)
@@ -123,6 +125,18 @@ def test_sequential_requests(small):
     assert lines[-1] == "receipts 3"
 
 
+def test_request_to_receipt(small):
+    lines = run("request_to_receipt.py", small, keys(data_path=small / "dataset"))
+    assert "'train': 33" in values(
+        lines, "would"
+    )  # RecBole takes ml-100k from its own package, wherever data_path points
+    receipt = Path(values(lines, "receipt:").split()[1])
+    assert json.loads(receipt.read_text())["withdrawal"]["users"] == 1
+    assert "196" not in receipt.read_text().replace("-", " ").split()
+    assert any(line.startswith("0 MUST FIX") for line in lines)
+    assert lines[-1] == "a later load knows her: False"
+
+
 def test_audit(small):
     command = [sys.executable, str(FOLDER / "audit.py"), *keys(data_path=small / "dataset")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=small)
@@ -131,6 +145,20 @@ def test_audit(small):
     assert values(lines, "found") == "found 1"
     assert values(lines, "left") == "left 0"
     assert json.loads((small / "audit.json").read_text())["exit_code"] == 0
+
+
+def test_the_notebook_runs_and_its_outputs_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
+    page = nbformat.read(FOLDER / "forget_users.ipynb", as_version=4)
+    cells = [cell for cell in page.cells if cell.cell_type == "code"]
+    assert all(cell.outputs for cell in cells)
+    assert not any(output.output_type == "error" for cell in cells for output in cell.outputs)
+    small_keys = '"mlp_hidden_size": [8], "mio_protocols": ["refit"], "epochs": 1'
+    cells[0].source = cells[0].source.replace('"epochs": 20', small_keys)
+    assert small_keys in cells[0].source
+    where = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(page, timeout=300, kernel_name="python3", resources=where).execute()
+    assert cells[-1].outputs[0]["data"]["text/plain"] == "False"
 
 
 def test_examples_are_short():

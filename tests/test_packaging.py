@@ -1,5 +1,6 @@
 """The yaml files are found from a wheel, an editable install and a bare checkout."""
 
+import configparser
 import subprocess
 import sys
 import zipfile
@@ -37,6 +38,12 @@ def wheel(tmp_path_factory):
     done = subprocess.run(build, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return next(out.glob("*.whl"))
+
+
+def test_pypi_would_take_it(wheel):
+    check = [sys.executable, "-m", "twine", "check", "--strict", str(wheel)]
+    done = subprocess.run(check, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_from_a_wheel(wheel, tmp_path):
@@ -88,3 +95,16 @@ def test_our_keys_are_no_keys_of_recboles_models():
     for path in (Path(recbole.__file__).parent / "properties").rglob("*.yaml"):
         theirs = {line.split(":")[0] for line in path.read_text().splitlines() if ":" in line and line[0].isalpha()}
         assert ours.isdisjoint(theirs), path
+
+
+def test_the_conda_recipe_has_the_version_and_the_libraries_of_setup_cfg():
+    from recbole_unlearn.version import __version__
+
+    recipe = (ROOT / ".conda" / "meta.yaml").read_text()
+    assert f'set version = "{__version__}"' in recipe
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    lines = [line for line in config["options"]["install_requires"].splitlines() if line and ";" not in line]
+    wanted = {line.replace("torch>", "pytorch>", 1).replace(">=", " >=") for line in lines if not line.startswith("#")}
+    found = {line.strip().removeprefix("- ") for line in recipe.split("run:")[1].split("test:")[0].splitlines() if line}
+    assert wanted <= found

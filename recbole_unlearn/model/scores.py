@@ -62,7 +62,7 @@ class Scores(nn.Module):
 
     @torch.no_grad()
     def _serves_probabilities(self, users: Tensor, items: Tensor) -> bool:
-        """Return whether ``predict`` stays in [0, 1] when the parameters grow, which scores that happen to lie there do not."""
+        """Return whether ``predict`` stays in [0, 1] when the parameters grow; scores that lie there by chance do not."""
         for factor in (1.0, 4.0, 16.0):
             grown = {name: factor * part for name, part in self.model.named_parameters()}
             served = self.with_parameters(grown, users, items)
