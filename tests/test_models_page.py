@@ -6,7 +6,11 @@ from benchmarks.measure import models
 from benchmarks.pages import models as page
 from benchmarks.pages.records import ROOT
 
-ALLOWED = {"BPR": set(models.METHODS) - {"Exact"}, "EASE": {"Retrain", "SISA", "Exact"}}
+ALLOWED = {
+    "BPR": set(models.METHODS) - {"Exact"},
+    "CKE": set(models.METHODS) - {"Exact", "RetrainSVD"},
+    "EASE": {"Retrain", "SISA", "Exact"},
+}
 
 
 @pytest.mark.parametrize("name", ALLOWED)
@@ -19,7 +23,7 @@ def test_a_sample_of_models_allows_what_the_page_says(tmp_path, monkeypatch, nam
     assert all(outcome["refused"] for method, outcome in outcomes.items() if method not in ALLOWED[name])
 
 
-@pytest.mark.parametrize("name", ["CFKG", "LightGBM"])
+@pytest.mark.parametrize("name", ["RaCT", "LightGBM"])
 def test_a_model_of_another_kind_says_why_not(tmp_path, monkeypatch, name):
     models.write_part(tmp_path, 15)
     monkeypatch.chdir(tmp_path)
@@ -31,6 +35,8 @@ def test_the_page_is_what_the_script_measured():
     text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
     assert page.table(page.parts()) in text
     assert page.reasons(page.parts()) in text
+    assert page.sequential() in text
+    assert page.exact() in (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
 
 
 def test_every_model_of_recbole_is_asked():

@@ -73,11 +73,50 @@ def speed():
     return markdown(rows, ["model", "method, request", "by hand", "generic"]) + "\n"
 
 
+def exact():
+    """Return EASE on ml-1m: what Exact and Retrain take, and how far their weights are from a refit in float64."""
+    part = json.loads((RESULTS / "exact-ml-1m.json").read_text())["EASE"]
+    rows = [
+        [name, "{median:.2f} ({low:.2f} to {high:.2f})".format(**part["seconds"][name]), f"{part['differs'][name]:.1e}"]
+        for name in ("Retrain", "Exact")
+    ]
+    table = markdown(rows, ["", "seconds, median of 5 runs", "largest difference to the refit"])
+    users = (
+        f"{part['withdrawn_users']} of {part['users']:,} users out of {part['rows']:,} rows of {part['items']:,} items"
+    )
+    machine = f"{part['threads']} thread, commit {part['commit'][:7]}"
+    moved = f"The withdrawal moves the weights by up to {part['moved']:.3f}"
+    loaded = f"To load RecBole's checkpoint takes {part['load_stock_checkpoint']:.1f} s"
+    return f"{table}\n\n{users}; {machine}. {moved}. {loaded}.\n"
+
+
+def sequential():
+    """Return the sequential models on the whole of ml-100k: seconds, quality and what the scores tell, if measured."""
+    path = RESULTS / "sequential-ml-100k.json"
+    rows = []
+    for model, part in json.loads(path.read_text()).items() if path.exists() else ():
+        for name, found in part["methods"].items():
+            attack = (found.get("witnesses") or {}).get("score") or {}
+            rows.append(
+                [
+                    model,
+                    name,
+                    f"{found['seconds']:.1f}" if found.get("seconds") else "",
+                    f"{found['utility']['retained']['ndcg@10']:.3f}",
+                    f"{attack['auc']:.3f}" if attack.get("auc") is not None else "",
+                ]
+            )
+    names = ["model", "method", "seconds", "NDCG@10 of retained users", "AUC of the score attack"]
+    return (markdown(rows, names) if rows else "Not measured yet.") + "\n"
+
+
 def main():
     found = parts()
     write_between("docs/models.md", "models", table(found))
     write_between("docs/models.md", "reasons", reasons(found))
     write_between("docs/models.md", "speed", speed())
+    write_between("docs/models.md", "sequential", sequential())
+    write_between("docs/index.md", "exact", exact())
 
 
 if __name__ == "__main__":
