@@ -215,7 +215,7 @@ class Unlearner(CheckpointTrainer):
             ),
             shard_trainer=lambda: ShardTrainer(self.config, remaining(), type(self), alone),
             setting=self.config.__getitem__,
-            rebuilt=lambda: Untrained.of(self.config, remaining().build()[0]).model,
+            rebuilt=lambda: Untrained.of(self.config, remaining().of_models()).model,
         )
 
     @taking_turns

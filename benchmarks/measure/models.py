@@ -10,6 +10,7 @@ seconds of the process, so that they mean the same on a busy machine; shards are
 
 import logging
 import multiprocessing
+import random
 import re
 import sys
 import tempfile
@@ -64,6 +65,19 @@ FACTS = {
     "kg": ["head_id", "relation_id", "tail_id"],
     "link": ["item_id", "entity_id"],
 }
+WITH_CLASSES = ("FDSA", "GRU4RecF", "SASRecF")
+WITH_VECTORS = ("GRU4RecKG", "KSR")
+VECTORS = {
+    "additional_feat_suffix": ["ent", "rel"],
+    "load_col": {
+        "inter": ["user_id", "item_id", "timestamp"],
+        "ent": ["ent_id", "ent_emb"],
+        "rel": ["rel_id", "rel_emb"],
+    },
+    "alias_of_entity_id": ["ent_id"],
+    "alias_of_relation_id": ["rel_id"],
+    "preload_weight": {"ent_id": "ent_emb", "rel_id": "rel_emb"},
+}
 AT_RANDOM = {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "RO", "mode": "full", "group_by": None}
 OF_TIME = {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full", "group_by": "user"}
 
@@ -86,6 +100,17 @@ def write_part(folder, users):
         (target / f"part{file.suffix}").write_text("\n".join([head, *lines]) + "\n")
 
 
+def write_vectors(folder):
+    """Write a vector at random for each entity and relation of the graph, in the place of those that people train for it."""
+    draw = random.Random(0)
+    lines = [line.split("\t") for line in (Path(folder) / "part/part.kg").read_text().splitlines()[1:]]
+    entities = {token for head, _, tail in lines for token in (head, tail)}
+    for name, tokens in (("ent", entities), ("rel", {relation for _, relation, _ in lines})):
+        rows = (f"{token}\t{' '.join(f'{draw.gauss(0, 0.1):.3f}' for _ in range(64))}" for token in sorted(tokens))
+        head = f"{name}_id:token\t{name}_emb:float_seq"
+        (Path(folder) / f"part/part.{name}").write_text("\n".join([head, *rows]) + "\n")
+
+
 def settings(name, folder):
     """Return keys with which a model can be trained: those of its kind, without sampled negatives where it takes none."""
     kind = get_model(name).type
@@ -96,6 +121,11 @@ def settings(name, folder):
         keys |= {"train_neg_sample_args": NEGATIVES, "load_col": FEATURES, "eval_args": AT_RANDOM}
     if kind == ModelType.KNOWLEDGE:
         keys |= {"load_col": FACTS}
+    if name in WITH_CLASSES:
+        keys["load_col"] = {**keys["load_col"], "item": ["item_id", "class"]}
+    if name in WITH_VECTORS:
+        keys |= VECTORS
+        keys["load_col"] = {**FACTS, **VECTORS["load_col"]}
     if name == "NCL":
         keys |= {"num_clusters": 10}  # of few users
     try:
@@ -198,6 +228,8 @@ def one(users, name, sender):
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
         write_part(folder, users)
+        if name in WITH_VECTORS:
+            write_vectors(folder)
         with chdir(folder):
             for found in measure(name, folder):
                 sender.send(found)

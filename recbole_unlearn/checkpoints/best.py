@@ -74,7 +74,7 @@ def train_until_best(
     config = copy.deepcopy(config)
     config["learning_rate"] *= rate
     train_data = data_preparation(config, held_out.training)[0]
-    model = Untrained.of(config, dataset.build()[0] if model is None else None, model).model
+    model = Untrained.of(config, dataset.of_models() if model is None else None, model).model
     if start:
         start(model, held_out.training)
     kind: type[BestEpochTrainer] = type("BestEpoch", (BestEpochTrainer, trainer), {})

@@ -245,7 +245,7 @@ def build_model(
         )
     init_seed(config["seed"], config["reproducibility"])
     try:
-        model = config.model_class(config, dataset.build()[0]).to(config["device"])
+        model = config.model_class(config, dataset.of_models()).to(config["device"])
     except BROKEN as error:
         raise ConfigError(f"{str(model_file)!r}: its config gives no {config['model']}: {reason(error)}") from error
     stocks = lasting(checkpoint.get("other_parameter") or {})

@@ -106,7 +106,7 @@ def prepare(config: Config, session: LedgerSession) -> Prepared:
         kept = kept_now(data, ledger)
         if kept.anchor != data.anchor:  # others left meanwhile, and the rows are not the same
             withdrawal = _resolved(config, kept, ledger)
-        data, model = kept, Untrained.of(config, kept.build()[0])  # of the rows in their new order
+        data, model = kept, Untrained.of(config, kept.of_models())  # of the rows in their new order
     return Prepared(data, withdrawal, methods, model)
 
 

@@ -121,6 +121,10 @@ class WithdrawalDataset(RememberingDataset):
         """Return this data set as models see it; a row of most models is all that they see of it."""
         return self
 
+    def of_models(self) -> Dataset:
+        """Return the training rows as RecBole gives them to a model that it makes."""
+        return self.with_sequences().build()[0]
+
     def only(self, mask: np.ndarray) -> WithdrawalDataset:
         """Return this data set as a shard sees it: the training rows of the mask and nothing else, not even held out."""
         train, *held_out = self.build()

@@ -58,7 +58,7 @@ def on_rows(config: Any, model: Any, dataset: Any) -> Any:
         return model
     # Some models draw their neighbours or histories.
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
-    moved = type(model)(config, dataset.build()[0]).to(config["device"])
+    moved = type(model)(config, dataset.of_models()).to(config["device"])
     moved.load_state_dict(learned(model), strict=False)
     return moved
 

@@ -59,7 +59,7 @@ class ShardEnsemble(GeneralRecommender):
         ]
         self.shards.to(config["device"])  # shards that were taken over are there already
         self.aggregator = Aggregator(list(self.shards), *(count.to(config["device"]) for count in counts))
-        self.served = config.model_class(config, dataset.build()[0]).requires_grad_(False).to(config["device"])
+        self.served = config.model_class(config, dataset.of_models()).requires_grad_(False).to(config["device"])
         self.settle()
 
     @torch.no_grad()

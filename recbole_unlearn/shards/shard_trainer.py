@@ -94,7 +94,7 @@ class ShardTrainer:
         return train_shards(jobs, self.store, self.alone)
 
     def _sub_model(self, assignment: np.ndarray, number: int, shard: TrainedShard) -> nn.Module:
-        rows_of_shard = self.dataset.only(assignment == number).build()[0]
+        rows_of_shard = self.dataset.only(assignment == number).of_models()
         model = self.config.model_class(self.config, rows_of_shard)
         state, other = split_weights(shard.state)
         model.load_state_dict(state)

@@ -118,7 +118,7 @@ def _trained(job: ShardJob) -> Any:
     """Return the sub-model of a shard; one without rows stays as it is drawn."""
     config = job.config
     init_seed(config["seed"], config["reproducibility"])
-    rows = job.dataset.build()[0]
+    rows = job.dataset.of_models()
     model = config.model_class(config, rows).to(config["device"])
     if len(rows):
         train_data, _, _ = data_preparation(config, job.dataset)

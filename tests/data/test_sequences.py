@@ -5,10 +5,11 @@ import pytest
 import torch
 from recbole.data.dataset import SequentialDataset
 
-from recbole_unlearn import Config, WithdrawalRequest
+from recbole_unlearn import Config, WithdrawalRequest, load_data_and_model
 from recbole_unlearn.data import create_dataset, data_preparation
 from recbole_unlearn.data.sequences import SequenceDataset
 from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError
+from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.settings.values import as_python
 from recbole_unlearn.testing import write_inter
 from recbole_unlearn.trainer import train_for_method, train_model
@@ -171,3 +172,22 @@ def test_beside_a_sequence_of_dien_stand_other_items_that_were_not_withdrawn(fol
         assert drawn.max() < dataset.item_num
     assert (drawn != gone).all()
     assert (before["neg_item_id_list"] == gone).any()
+
+
+def test_a_model_that_looks_into_the_sequences_when_it_is_made_is_made_of_those_that_remain(
+    folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    keys = {"n_layers": 2, "n_heads": 1, "inner_size": 8, "epochs": 1, "checkpoint_dir": str(tmp_path)}
+    config = config_of(folder, "FEARec", **keys)
+    trained = train_model(config, create_dataset(config))
+    trained.save("model.pth")
+    assert load_data_and_model("model.pth", config_dict={"data_path": str(folder)})[1].same_item_index
+    before = sum(map(len, trained.model.same_item_index.values()))
+    for method in ("FineTune", "Retrain", "SISA"):
+        if method == "SISA":
+            trained = train_for_method(config, create_dataset(config), get_method(config, method), saved=False)
+        unlearner = trained.copy()
+        unlearner.unlearn(WithdrawalRequest.users(["u3"]), method)
+        if method != "SISA":
+            assert sum(map(len, unlearner.model.same_item_index.values())) < before
