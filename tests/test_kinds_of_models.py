@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from recbole_unlearn import run_unlearn
+from recbole_unlearn.evaluator.text import render
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.testing import write_inter
 
@@ -49,6 +50,7 @@ KINDS = {
         {**SEQUENCES, **LABELED, "load_col": {"inter": ROWS}, "eval_args": BY_TIME, "mlp_hidden_size": [8]},
     ),
 }
+WITH_USER_ROWS = ("CKE", "KTUP", "MKR")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -74,6 +76,9 @@ def test_a_run_ends_with_figures_of_every_method(kind, tmp_path, monkeypatch):
     config = {"data_path": str(tmp_path), "withdraw_alpha": 10, "show_progress": False, **given, **keys}
     result = run_unlearn(model, "tiny", config_dict=config, saved=False, argv=())
     assert list(result["unlearn"]["methods"]) == ["Original", *methods]
+    text = render(result["unlearn"])
+    looks = "refit oracle" if model in WITH_USER_ROWS else "score attack"
+    assert looks in text.split("P2 efficiency")[0]
     for name in methods:
         figures = result["unlearn"]["methods"][name]
         assert figures["seconds"] > 0

@@ -1,5 +1,6 @@
 """``create_dataset`` and ``data_preparation`` under RecBole's names."""
 
+import logging
 import os
 import pickle
 from contextlib import nullcontext
@@ -108,7 +109,13 @@ def _prepare(config: Any, dataset: WithdrawalDataset, **names: Any) -> tuple[Any
 def prepare_anew(config: Any, dataset: WithdrawalDataset) -> tuple[Any, Any, Any]:
     """Prepare dataloaders without a cache, read or written, since it might hold what has been withdrawn."""
     without_cache = {"load_split_dataloaders": lambda config: None, "save_split_dataloaders": lambda *_, **__: None}
-    return _prepare(config, dataset, **without_cache)
+    return _prepare(config, dataset, **without_cache, getLogger=_Quiet)
+
+
+class _Quiet:
+    """Takes the place of a logger in RecBole's function: a run prepares many views, and their settings are the same."""
+
+    info = staticmethod(logging.getLogger(__name__).debug)
 
 
 class _Pickles:

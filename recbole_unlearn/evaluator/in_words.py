@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from recbole_unlearn.evaluator.verdict import MARGIN, NEEDED, oracle_of
+from recbole_unlearn.evaluator.verdict import MARGIN, NEEDED, oracle_of, score_attack_of
 from recbole_unlearn.terminal.layout import listed
 
 _FORGETS, _ITEMS, _REMEMBERS, _BELOW = "forgets", "items", "remembers", "below"
@@ -18,7 +18,7 @@ def in_words(report: Mapping[str, Any]) -> str:
     A method forgets where it is ``complete``; it remembers where the whole interval of a look's excess over Retrain lies
     above the margin, by its items where only the refit oracle sees it. Retrain is named where the refit oracle, which sees
     retained users in it, reads .5 of those who left, within the margin. Where no look recognises those who left in the
-    original model, nobody is said to forget.
+    original model, nobody is said to forget. Of a model that no oracle fits, the score attack is told.
 
     Args:
         report: The content of ``report.json``.
@@ -44,6 +44,8 @@ def in_words(report: Mapping[str, Any]) -> str:
         return ""
     if "Retrain" not in methods:
         return f"Cannot tell whether {_have(names, 'forgets', 'forget')}: Retrain, the reference, did not run."
+    if not any(_looks(result) for result in methods.values()):
+        return _by_scores(methods, names, report)
     if not _above(methods["Original"]):
         return f"Cannot tell whether {_have(names, 'forgets', 'forget')}: {_NOT_EVEN_BEFORE}."
     found: dict[str, list[str]] = {_FORGETS: ["Retrain"] if _retrain_forgets(methods["Retrain"]) else []}
@@ -54,6 +56,21 @@ def in_words(report: Mapping[str, Any]) -> str:
     sentences = ["; ".join(told) + "."] if told else []
     sentences += [f"Cannot tell whether {_have(group, 'forgets', 'forget')}: {why}." for why, group in unknown.items()]
     return " ".join(sentences)
+
+
+def _by_scores(methods: Mapping[str, Any], names: list[str], report: Mapping[str, Any]) -> str:
+    """Return what the score attack says, for a model that no oracle can look into; intervals beside each other decide."""
+    asked = {name: score_attack_of(result) for name, result in methods.items()}
+    unknown = f"Cannot tell whether {_have(names, 'forgets', 'forget')}: "
+    if any(figures.get("auc") is None for figures in asked.values()):
+        return f"{unknown}{_NOT_EVEN_BEFORE}."
+    seen = [name for name in asked if asked[name]["auc_low"] > asked["Retrain"]["auc_high"]]
+    if "Original" not in seen:
+        return f"{unknown}no oracle fits {report['model']}, and its scores do not tell who left in the original model either."
+    seen.remove("Original")
+    hidden = [name for name in names if name not in seen]
+    told = [f"those of {listed(group)} {do}" for group, do in ((seen, "still do"), (hidden, "do not")) if group]
+    return f"The scores of the original {report['model']} tell who left; {'; '.join(told)}. No oracle fits this model."
 
 
 def _retrain_forgets(result: Mapping[str, Any]) -> bool:

@@ -135,8 +135,8 @@ def table_rows(report: Mapping[str, Any]) -> list[list[str]]:
         rows.append(
             [
                 name,
-                _auc(strong),
-                _auc(refit) and _auc(refit) + "?" * (refit.get("tells") is False),
+                shown_auc(strong),
+                shown_auc(refit) and shown_auc(refit) + "?" * (refit.get("tells") is False),
                 _number(paper.get("auc")),
                 _number(result.get("seconds"), 3),
                 _number(result.get("speedup"), 1, "x"),
@@ -189,7 +189,8 @@ def weak_oracles(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _auc(figures: Mapping[str, Any]) -> str:
+def shown_auc(figures: Mapping[str, Any]) -> str:
+    """Return an AUC with its interval; empty where there is none."""
     if figures.get("auc") is None:
         return ""
     return f"{_number(figures['auc'])} [{_number(figures.get('auc_low'))}, {_number(figures.get('auc_high'))}]"

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from recbole_unlearn.evaluator.in_words import in_words
-from recbole_unlearn.evaluator.report import notes_of, table_rows
+from recbole_unlearn.evaluator.report import notes_of, shown_auc, table_rows
+from recbole_unlearn.evaluator.verdict import score_attack_of
 from recbole_unlearn.terminal.layout import WIDEST, table, wrapped
 
 _FORGOTTEN = ("method", "strong oracle\n[95 % interval]", "refit oracle\n[95 % interval]", "paper's\noracle")
+_BY_SCORES = ("method", "score attack\n[95 % interval]")
 _COSTS = (
     "\nmethod",
     "P2 time\n(s)",
@@ -41,6 +43,15 @@ def render(report: Mapping[str, Any], columns: int = WIDEST) -> str:
     return "\n".join(lines)
 
 
+def _forgotten(report: Mapping[str, Any], rows: list[list[str]], columns: int) -> str:
+    """Return the table of the oracles, or, of a model that none of them fits, that of the score attack."""
+    asked = [row[:4] for row in rows if any(row[1:4])]
+    if asked:
+        return table(_FORGOTTEN, asked, columns, [3])
+    scores = [[name, shown_auc(score_attack_of(result))] for name, result in report["methods"].items()]
+    return table(_BY_SCORES, [row for row in scores if row[1]], columns, [])
+
+
 def title_of(report: Mapping[str, Any]) -> str:
     """Return what was withdrawn from what."""
     request = report["request"]
@@ -59,7 +70,7 @@ def tables_of(report: Mapping[str, Any], columns: int = WIDEST) -> str:
     return "\n".join(
         [
             wrapped("P1 completeness: AUC of attackers, 1 recognises the withdrawn rows, .5 does not", columns),
-            table(_FORGOTTEN, [row[:4] for row in rows if any(row[1:4])], columns, [3]),
+            _forgotten(report, rows, columns),
             "",
             wrapped(
                 f"P2 efficiency, P3 utility: {headline} of retained and of withdrawn users, {better} is better", columns

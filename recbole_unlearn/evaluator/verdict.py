@@ -21,6 +21,15 @@ def oracle_of(result: Mapping[str, Any], protocol: str) -> Mapping[str, Any]:
     return (result.get("mio") or {}).get(protocol) or {}
 
 
+def score_attack_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the score attack said of a method; empty if it was not asked.
+
+    >>> score_attack_of({"witnesses": {"score": {"auc": 0.5}}}), score_attack_of({"witnesses": {}})
+    ({'auc': 0.5}, {})
+    """
+    return (result.get("witnesses") or {}).get("score") or {}
+
+
 def judged(results: Mapping[str, Any]) -> dict[str, Any]:
     """Return the methods' parts of the report with the verdict on completeness added and the resampled figures left out.
 

@@ -112,3 +112,44 @@ def test_the_verdict_comes_first():
     made |= {"model": "NeuMF", "dataset": "tiny", "seed": 1, "headline": "ndcg@10", "request": request}
     made |= {"references": {"popularity": utility}, "oracle_power": {}}
     assert render(made).splitlines()[0] == "Retrain forgets; SCIF's items remember."
+
+
+def scored(**aucs):
+    """Return a report of a model that no oracle fits, from the AUC of each method's score attack, .02 around it."""
+    methods = {
+        name: {
+            "complete": None,
+            "remembers": {"strong": None, "refit": None},
+            "mio": {"strong": {"auc": None}, "refit": {"auc": None}},
+            "witnesses": {"score": {"auc": auc, "auc_low": auc and auc - 0.02, "auc_high": auc and auc + 0.02}},
+        }
+        for name, auc in aucs.items()
+    }
+    return {"model": "SASRec", "methods": methods}
+
+
+@pytest.mark.parametrize(
+    ("aucs", "words"),
+    [
+        (
+            {"Original": 0.9, "Retrain": 0.5, "FineTune": 0.8, "SISA": 0.51},
+            "The scores of the original SASRec tell who left; those of FineTune still do; those of SISA do not. No oracle "
+            "fits this model.",
+        ),
+        (
+            {"Original": 0.9, "Retrain": 0.5, "SISA": 0.51},
+            "The scores of the original SASRec tell who left; those of SISA do not. No oracle fits this model.",
+        ),
+        (
+            {"Original": 0.53, "Retrain": 0.5, "SISA": 0.6},
+            "Cannot tell whether SISA forgets: no oracle fits SASRec, and its scores do not tell who left in the original "
+            "model either.",
+        ),
+        (
+            {"Original": None, "Retrain": None, "SISA": None},
+            "Cannot tell whether SISA forgets: no oracle surely recognises those who left in the original model either.",
+        ),
+    ],
+)
+def test_a_model_that_no_oracle_fits_is_told_by_its_scores(aucs, words):
+    assert in_words(scored(**aucs)) == words
