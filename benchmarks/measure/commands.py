@@ -1,9 +1,9 @@
-"""Runs the commands of README and docs, and the examples, in an empty folder: from a fresh clone, and from an installed wheel.
+"""Runs the commands of README and docs, and the examples, in empty folders: from a fresh clone and from an installed wheel.
 
     python -m benchmarks.measure.commands [clone] [wheel]
 
 Writes benchmarks/results/commands.txt: each command, its exit code, its seconds and its last line. The folder holds only what
-the pages say that the reader has: checkpoints that RecBole's own run wrote, and a data set of one's own whose ids are no
+the pages say that the reader has: checkpoints of RecBole's own run, and a data set of one's own whose ids are no
 numbers. Trainings are cut short by --epochs=2, which the log shows. The libraries are those of the environment that runs this.
 """
 
