@@ -2,9 +2,9 @@
 
     python -m benchmarks.measure.commands [clone] [wheel]
 
-Writes benchmarks/results/commands.txt: each command, its exit code, its seconds and its last line. The folder holds only what
-the pages say that the reader has: checkpoints of RecBole's own run, and a data set of one's own whose ids are no
-numbers. Trainings are cut short by --epochs=2, which the log shows. The libraries are those of the environment that runs this.
+Writes benchmarks/results/commands.txt: each command, its exit code, its seconds and its last line. The folder holds only
+what the pages say that the reader has: checkpoints of RecBole's own run, and a data set whose ids are no numbers. Trainings
+are cut short by --epochs=2, which the log shows. The libraries are those of the environment that runs this.
 """
 
 import os
@@ -61,7 +61,7 @@ def write_what_the_reader_has(folder, python, env):
     subprocess.run([python, "-W", "ignore", "-c", STOCK], cwd=folder, env=env, check=True, capture_output=True)
     rows = ["user_id:token\titem_id:token"]
     for user in range(60):
-        rows += [f"Zoë-{user}\tbook {item}/ä" for item in range(user % 2, 40, 2) if (user * item) % 3]
+        rows += [f"Zoë-{user}\tbook {item}/ä" for item in range(user % 2, 40, 2) if (user + item) % 3]
     (folder / "dataset/my-data").mkdir(parents=True)
     (folder / "dataset/my-data/my-data.inter").write_text("\n".join(rows) + "\n", encoding="utf-8")
     (folder / "request.csv").write_text("user_id\n7\n")
