@@ -149,6 +149,15 @@ SIZES: dict[str, dict[str, Any]] = {
     "NNCF": {"ui_embedding_size": 8, "neigh_embedding_size": 4, "neigh_num": 10, "num_conv_kernel": 4},
     "DGCF": {"embedding_size": 8, "n_factors": 2},
     "MultiDAE": {},
+    "CKE": {
+        "embedding_size": 8,
+        "kg_embedding_size": 8,
+        "load_col": {
+            "inter": ["user_id", "item_id"],
+            "kg": ["head_id", "relation_id", "tail_id"],
+            "link": ["item_id", "entity_id"],
+        },
+    },
 }
 
 
@@ -156,7 +165,7 @@ SIZES: dict[str, dict[str, Any]] = {
 def original_of(model: str) -> Unlearner:
     """Return a model that was trained on a small data set, once per process; copy it before you change it."""
     with _in_a_folder() as folder:
-        write_inter(Path(folder), "tiny")
+        write_knowledge(write_inter(Path(folder), "tiny"))
         keys = {**_TINY, **SIZES.get(model, {"embedding_size": 8}), "data_path": folder}
         config = Config(model, "tiny", config_dict=keys, argv=())
         return train_model(config, create_dataset(config))
@@ -196,6 +205,16 @@ def write_inter(folder: Path, name: str, seed: int = 0, n_users: int = 60, n_ite
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def write_knowledge(file: Path) -> None:
+    """Write links and facts beside an atomic file: every item but i9 is linked to an entity, of which two facts tell."""
+    tokens = {line.split("\t")[1] for line in file.read_text().splitlines()[1:]}
+    items = sorted(tokens - {"i9"})
+    links = "".join(f"{item}\te{item}\n" for item in items)
+    facts = "".join(f"e{item}\tmade.by\tmaker{k % 3}\ne{item}\tis.a\tkind{k % 2}\n" for k, item in enumerate(items))
+    file.with_suffix(".link").write_text("item_id:token\tentity_id:token\n" + links)
+    file.with_suffix(".kg").write_text("head_id:token\trelation_id:token\ttail_id:token\n" + facts)
 
 
 @contextlib.contextmanager

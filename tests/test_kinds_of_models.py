@@ -6,7 +6,7 @@ import pytest
 from recbole_unlearn import run_unlearn
 from recbole_unlearn.evaluator.text import render
 from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.testing import write_inter
+from recbole_unlearn.testing import write_inter, write_knowledge
 
 ROWS = ["user_id", "item_id", "rating", "timestamp"]
 LABELED = {
@@ -56,13 +56,9 @@ WITH_USER_ROWS = ("CKE", "KTUP", "MKR")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_ends_with_figures_of_every_method(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write_inter(tmp_path, "tiny")
+    write_knowledge(write_inter(tmp_path, "tiny"))
     users = "".join(f"u{n}\t{20 + n % 7}\n" for n in range(1000))
     (tmp_path / "tiny" / "tiny.user").write_text("user_id:token\tage:float\n" + users)
-    links = "".join(f"i{n}\te{n}\n" for n in range(40))
-    (tmp_path / "tiny" / "tiny.link").write_text("item_id:token\tentity_id:token\n" + links)
-    facts = "".join(f"e{n}\tmade.by\tm{n % 5}\n" for n in range(40))
-    (tmp_path / "tiny" / "tiny.kg").write_text("head_id:token\trelation_id:token\ttail_id:token\n" + facts)
     model, keys = KINDS[kind]
     methods = ["Retrain", "FineTune"] + ([] if model == "MultiVAE" else ["SISA"])
     given = {

@@ -14,7 +14,7 @@ from recbole_unlearn.data import create_dataset
 from recbole_unlearn.data.kinds import dataset_class
 from recbole_unlearn.data.knowledge import KnowledgeDataset, KnowledgeSequenceDataset
 from recbole_unlearn.exceptions import UnsupportedModelError
-from recbole_unlearn.testing import write_inter
+from recbole_unlearn.testing import write_inter, write_knowledge
 from recbole_unlearn.trainer import train_model
 
 KEYS = {
@@ -40,15 +40,9 @@ SEQUENCES = {
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Rows of u0, u1, ...; every item but i1 is linked to an entity, and facts tell of two of them each."""
+    """The small data set, with a graph to which every item but i9 is linked."""
     monkeypatch.chdir(tmp_path)
-    write_inter(tmp_path, "tiny")
-    tokens = {line.split("\t")[1] for line in (tmp_path / "tiny/tiny.inter").read_text().splitlines()[1:]}
-    items = sorted(tokens - {"i1"})
-    links = "".join(f"{item}\te{item}\n" for item in items)
-    facts = "".join(f"e{item}\tmade.by\tmaker{k % 3}\ne{item}\tis.a\tkind{k % 2}\n" for k, item in enumerate(items))
-    (tmp_path / "tiny/tiny.link").write_text("item_id:token\tentity_id:token\n" + links)
-    (tmp_path / "tiny/tiny.kg").write_text("head_id:token\trelation_id:token\ttail_id:token\n" + facts)
+    write_knowledge(write_inter(tmp_path, "tiny"))
     return tmp_path
 
 
@@ -119,8 +113,8 @@ def test_ids_and_facts_stay_after_an_item_and_a_user_have_left(folder, reverse):
 def test_rows_of_an_item_that_is_not_linked_are_left_out_and_known(folder):
     dataset = create_dataset(config_of(folder))
     parts = [dataset.interactions(part) for part in range(3)]
-    assert "i1" not in {token for part in parts for token in part.item_tokens[part.items]}
-    assert "i1" in dataset.names_outside[1]
+    assert "i9" not in {token for part in parts for token in part.item_tokens[part.items]}
+    assert "i9" in dataset.names_outside[1]
 
 
 def test_an_item_that_is_not_linked_stays_out_after_a_withdrawal(folder):
@@ -130,7 +124,7 @@ def test_an_item_that_is_not_linked_stays_out_after_a_withdrawal(folder):
     withdraw(users="u3")
     later = create_dataset(config)
     assert later.is_kept
-    assert "i1" in later.names_outside[1]
+    assert "i9" in later.names_outside[1]
 
 
 def test_models_of_trees_say_that_nothing_can_be_withdrawn(folder):

@@ -10,12 +10,12 @@ def suite(method, models=MODELS, refuses=(), unchanged=()):
     return type(f"TestGeneric{method.replace('-', '')}", (MethodConformance,), facts)
 
 
-TestScif = suite("SCIF")
+TestScif = suite("SCIF", (*MODELS, "CKE"))
 TestSif = suite("SIF", ("ConvNCF",))
-TestIf = suite("IF", ("NGCF",))
+TestIf = suite("IF", ("NGCF", "CKE"))
 TestReset = suite("ResetUE", unchanged=("interactions",))
-TestRedraw = suite("RedrawItems", ("ConvNCF",))
-TestSvd = suite("RetrainSVD", ("NGCF", "SimpleX"), refuses=("SimpleX",))
-TestFineTune = suite("FineTune", ("NGCF", "SimpleX"))
+TestRedraw = suite("RedrawItems", ("ConvNCF", "CKE"))
+TestSvd = suite("RetrainSVD", ("NGCF", "SimpleX", "CKE"), refuses=("SimpleX", "CKE"))
+TestFineTune = suite("FineTune", ("NGCF", "SimpleX", "CKE"))
 TestItems = suite("SCIF-items", ("NGCF",), refuses=("NGCF",))
 TestExact = suite("Exact", refuses=MODELS)
