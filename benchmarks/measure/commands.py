@@ -76,8 +76,7 @@ def ask_for_odd_users(line, folder):
 def run(line, folder, env):
     start = time.perf_counter()
     done = subprocess.run(["bash", "-c", line], cwd=folder, env=env, capture_output=True, text=True, timeout=900)
-    told = [text for text in (done.stdout + "\n" + done.stderr).splitlines() if text.strip()]
-    last = next((text for text in reversed(told) if "Warning" not in text), "")
+    last = ((done.stdout if done.returncode == 0 else done.stderr + done.stdout).strip() or "-").splitlines()[-1]
     return f"exit {done.returncode}  {time.perf_counter() - start:6.1f} s  $ {line}\n    {last.strip()[:150]}"
 
 
