@@ -225,7 +225,7 @@ class RememberingDataset(CheckedDataset):
         assert self._kept_tokens is not None
         digest = token_hash(self._history.key, field, self.uid_field, self.iid_field)
         place_of = {kept: place for place, kept in enumerate(self._kept_tokens[field], 1)}
-        names = ["[PAD]", *(f"[withdrawn {place}]" for place in place_of.values())]
+        names = ["[PAD]", *(f"[withdrawn {place}]" for place in range(1, 1 + len(self._kept_tokens[field])))]
         ids, unknown = [0], 0
         for token in unique:
             place = place_of.get(digest(token), 0)

@@ -9,6 +9,7 @@ from recbole_unlearn.evaluator.verdict import MARGIN, NEEDED, oracle_of, score_a
 from recbole_unlearn.terminal.layout import listed
 
 _FORGETS, _ITEMS, _REMEMBERS, _BELOW = "forgets", "items", "remembers", "below"
+_BY_SCORES = ("still do", "rank what left below what Retrain's do", "cannot be told from Retrain's", "were not asked")
 _NOT_EVEN_BEFORE = "no oracle surely recognises those who left in the original model either"
 
 
@@ -61,16 +62,27 @@ def in_words(report: Mapping[str, Any]) -> str:
 def _by_scores(methods: Mapping[str, Any], names: list[str], report: Mapping[str, Any]) -> str:
     """Return what the score attack says, for a model that no oracle can look into; intervals beside each other decide."""
     asked = {name: score_attack_of(result) for name, result in methods.items()}
+    asked = {name: figures for name, figures in asked.items() if figures.get("auc") is not None}
     unknown = f"Cannot tell whether {_have(names, 'forgets', 'forget')}: "
-    if any(figures.get("auc") is None for figures in asked.values()):
+    if not {"Original", "Retrain"} <= asked.keys():
         return f"{unknown}{_NOT_EVEN_BEFORE}."
-    seen = [name for name in asked if asked[name]["auc_low"] > asked["Retrain"]["auc_high"]]
-    if "Original" not in seen:
+    if asked["Original"]["auc_low"] <= asked["Retrain"]["auc_high"]:
         return f"{unknown}no oracle fits {report['model']}, and its scores do not tell who left in the original model either."
-    seen.remove("Original")
-    hidden = [name for name in names if name not in seen]
-    told = [f"those of {listed(group)} {do}" for group, do in ((seen, "still do"), (hidden, "do not")) if group]
-    return f"The scores of the original {report['model']} tell who left; {'; '.join(told)}. No oracle fits this model."
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(_beside(asked.get(name), asked["Retrain"]), []).append(name)
+    told = "; ".join(f"those of {listed(found[what])} {what}" for what in _BY_SCORES if what in found)
+    return f"The scores of the original {report['model']} tell who left; {told}. No oracle fits this model."
+
+
+def _beside(figures: Mapping[str, Any] | None, retrain: Mapping[str, Any]) -> str:
+    """Return what the scores of a method do beside Retrain's: intervals that do not meet decide."""
+    still, below, alike, nothing = _BY_SCORES
+    if figures is None:
+        return nothing
+    if figures["auc_low"] > retrain["auc_high"]:
+        return still
+    return below if figures["auc_high"] < retrain["auc_low"] else alike
 
 
 def _retrain_forgets(result: Mapping[str, Any]) -> bool:

@@ -43,7 +43,9 @@ class Scores(nn.Module):
         if self.by_forward:
             return self.model.forward(users, items).reshape(-1)
         served = self._predict(users, items)
-        return torch.logit(served) if self.by_inverse else served
+        if not self.by_inverse:
+            return served
+        return torch.logit(served, eps=torch.finfo(served.dtype).eps)  # a probability that is rounded to 1 stays finite
 
     def with_parameters(self, parameters: Mapping[str, Tensor], users: Tensor, items: Tensor) -> Tensor:
         """Return s of each pair under other parameters, named as the model names them."""

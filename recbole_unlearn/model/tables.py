@@ -81,19 +81,26 @@ def find_tables(scores: Scores, propagation: Propagation | None) -> Tables:
     gradients = {id(part): gradient for part, gradient in zip(named.values(), found, strict=True)}
     every = [(key, part) for key, part in model.named_modules() if isinstance(part, nn.Embedding)]
 
-    def of_size(sizes: tuple[int, ...], ids: Tensor, word: str) -> list[nn.Embedding]:
+    entities = getattr(model, "n_entities", model.n_items)  # of a graph of knowledge; items are the first of them
+
+    def of_size(sizes: tuple[int, ...], ids: Tensor, words: tuple[str, ...]) -> list[nn.Embedding]:
         fitting = [(key, table) for key, table in every if table.num_embeddings in sizes]
-        if model.n_users == model.n_items:  # the graph hides which rows are whose, so the name of the table must tell
-            fitting = [(k, t) for k, t in fitting if word in k or _reads_only(gradients[id(t.weight)], ids)]
+        if model.n_users in (
+            model.n_items,
+            entities,
+        ):  # graphs hide which rows are whose, so the table's name must tell
+            read = [(gradients[id(table.weight)], any(word in key for word in words)) for key, table in fitting]
+            fitting = [
+                both for both, (found, named) in zip(fitting, read, strict=True) if named or _reads_only(found, ids)
+            ]
         return [table for _, table in fitting]
 
     def is_own(table: nn.Embedding) -> bool:
         gradient = gradients[id(table.weight)]
         return gradient is not None and (propagation is not None or _reads_only(gradient, users))
 
-    entities = getattr(model, "n_entities", model.n_items)  # of a graph of knowledge; items are the first of them
-    of_items = of_size((model.n_items, entities), items, "item")
-    of_users = [table for table in of_size((model.n_users,), users, "user") if table not in of_items]
+    of_items = of_size((model.n_items, entities), items, ("item", "entit"))
+    of_users = [table for table in of_size((model.n_users,), users, ("user",)) if table not in of_items]
     own = [table for table in of_users if is_own(table)]
     if not own:
         raise UnsupportedModelError(

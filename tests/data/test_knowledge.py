@@ -14,6 +14,7 @@ from recbole_unlearn.data import create_dataset
 from recbole_unlearn.data.kinds import dataset_class
 from recbole_unlearn.data.knowledge import KnowledgeDataset, KnowledgeSequenceDataset
 from recbole_unlearn.exceptions import UnsupportedModelError
+from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.testing import write_inter, write_knowledge
 from recbole_unlearn.trainer import train_model
 
@@ -99,6 +100,10 @@ def test_ids_and_facts_stay_after_an_item_and_a_user_have_left(folder, reverse):
     for field, index in ids_of(later).items():
         for token, place in index.items():
             assert token.startswith("[withdrawn") or ids[field][token] == place
+    for field, gone in (("item_id", "i4"), ("user_id", "u3")):
+        assert [name for name in later.field2id_token[field] if name.startswith("[withdrawn")] == [
+            f"[withdrawn {ids[field][gone]}]"
+        ]
     assert later.entity_num == dataset.entity_num == model.n_entities
     assert later.relation_num == dataset.relation_num
     assert all(np.array_equal(mine, other) for mine, other in zip(facts_of(later.build()[0]), facts, strict=True))
@@ -133,3 +138,39 @@ def test_models_of_trees_say_that_nothing_can_be_withdrawn(folder):
 
     with pytest.raises(UnsupportedModelError, match="XGBoost has a data set class of its own"):
         dataset_class(Trees(model="XGBoost", MODEL_TYPE=ModelType.DECISIONTREE))
+
+
+def test_an_item_whose_token_is_that_of_an_entity_does_not_move_the_others(folder):
+    """RecBole gives an item without a link an entity of its own, under the item's token."""
+    items = "".join(f"i{n}\tc{n % 3}\n" for n in range(40))
+    (folder / "tiny/tiny.item").write_text("item_id:token\tclass:token\n" + items)
+    with (folder / "tiny/tiny.kg").open("a") as file:
+        file.write("ei1\tis.a\ti9\n")
+    config = config_of(folder, load_col={**KEYS["load_col"], "item": ["item_id", "class"]})
+    dataset = create_dataset(config)
+    trained = train_model(config, dataset)
+    trained.save("model.pth")
+    withdraw(users="u3")
+    _, model, later, *_ = load_data_and_model("model.pth")
+    assert later.is_kept
+    assert later.entity_num == dataset.entity_num == model.n_entities
+    assert all(
+        np.array_equal(*both) for both in zip(facts_of(later.build()[0]), facts_of(dataset.build()[0]), strict=True)
+    )
+    withdraw(users="u5")
+    assert load_data_and_model("model.pth")[2].is_kept
+
+
+@pytest.mark.parametrize("name", ["CKE", "MKR"])
+def test_users_are_found_where_there_are_as_many_entities(folder, name):
+    config = config_of(folder, name, **({"kg_embedding_size": 8} if name == "CKE" else {}))
+    dataset = create_dataset(config)
+    more = dataset.user_num - dataset.entity_num
+    with (folder / "tiny/tiny.kg").open("a") as file:
+        file.writelines(f"ei1\tis.a\tmore{n}\n" for n in range(more))
+    dataset = create_dataset(config)
+    assert dataset.entity_num == dataset.user_num
+    adapter = InfluenceAdapter.of(train_model(config, dataset).model)
+    (users,) = adapter.names(adapter.user_tables)
+    assert "user" in users
+    assert any("entity" in table for table in adapter.names(adapter.item_tables))

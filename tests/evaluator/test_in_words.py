@@ -133,12 +133,13 @@ def scored(**aucs):
     [
         (
             {"Original": 0.9, "Retrain": 0.5, "FineTune": 0.8, "SISA": 0.51},
-            "The scores of the original SASRec tell who left; those of FineTune still do; those of SISA do not. No oracle "
-            "fits this model.",
+            "The scores of the original SASRec tell who left; those of FineTune still do; those of SISA cannot be told from "
+            "Retrain's. No oracle fits this model.",
         ),
         (
-            {"Original": 0.9, "Retrain": 0.5, "SISA": 0.51},
-            "The scores of the original SASRec tell who left; those of SISA do not. No oracle fits this model.",
+            {"Original": 0.9, "Retrain": 0.5, "SISA": 0.05, "IF": None},
+            "The scores of the original SASRec tell who left; those of SISA rank what left below what Retrain's do; those of "
+            "IF were not asked. No oracle fits this model.",
         ),
         (
             {"Original": 0.53, "Retrain": 0.5, "SISA": 0.6},

@@ -36,4 +36,12 @@ def test_scores_that_happen_to_lie_between_0_and_1_are_no_probabilities(is_proba
     scores = Scores(model, users, items)
     assert scores.by_inverse == is_probability
     torch.testing.assert_close(scores(users, items), products)
+    with torch.no_grad():
+        model.user_embedding.weight += 20  # a probability of 1 in float32
+    saturated = scores(users, items).sum()
+    saturated.backward()
+    assert saturated.isfinite()
+    assert model.user_embedding.weight.grad.isfinite().all()
+    with torch.no_grad():
+        model.user_embedding.weight.copy_(before[0])
     assert all(torch.equal(part, other) for part, other in zip(model.parameters(), before, strict=True))
