@@ -1,6 +1,7 @@
 """Write the tables of docs/models.md from benchmarks/results/models-*.json: python -m benchmarks.pages.models"""
 
 import json
+import math
 
 from benchmarks.pages.paper_parts import markdown
 from benchmarks.pages.records import RESULTS, write_between
@@ -15,9 +16,15 @@ KINDS = ("general", "traditional", "context", "sequential", "knowledge", "decisi
 def parts():
     """Return what was measured of each model: of the largest run that has it."""
     found = {}
-    for path in sorted(RESULTS.glob("models-*.json"), key=lambda path: path.stat().st_size):
+    for path in sorted(RESULTS.glob("models-*.json"), key=_users):
         found |= json.loads(path.read_text())
     return found
+
+
+def _users(path):
+    """Return how many users a run had, at most."""
+    users = path.stem.removeprefix("models-")
+    return math.inf if users == "all" else int(users)
 
 
 def cell(part):
