@@ -107,13 +107,14 @@ def sequential():
             rows.append(
                 [
                     model,
+                    str(part["settings"]["epochs"]),
                     name,
                     f"{found['seconds']:.1f}" if found.get("seconds") else "",
                     f"{found['utility']['retained']['ndcg@10']:.3f}",
                     f"{attack['auc']:.3f}" if attack.get("auc") is not None else "",
                 ]
             )
-    names = ["model", "method", "seconds", "NDCG@10 of retained users", "AUC of the score attack"]
+    names = ["model", "epochs", "method", "seconds", "NDCG@10 of retained users", "AUC of the score attack"]
     return (markdown(rows, names) if rows else "Not measured yet.") + "\n"
 
 
