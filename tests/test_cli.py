@@ -195,7 +195,7 @@ BAD = {
     ),
     "no negative": (["--train_neg_sample_args={'sample_num': 0}"], "sample_num is 0; allowed: 1 or more"),
     "digits without end": (["--withdraw=digits.json"], "no valid json"),
-    "a model with its own data set": (["--model=DIEN", "--train_neg_sample_args=None"], "own data set class"),
+    "a model of sequences without times": (["--model=DIEN", "--train_neg_sample_args=None"], "no column 'timestamp'"),
 }
 
 
