@@ -70,15 +70,7 @@ def find_tables(scores: Scores, propagation: Propagation | None) -> Tables:
     model, name = scores.model, type(scores.model).__name__
     users, items = probe(model)
     named = dict(model.named_parameters())
-    with _differentiable(list(named.values())):
-        logits = scores(users, items)
-        if not logits.requires_grad:
-            raise UnsupportedModelError(
-                f"{name} has no user rows: its scores read no parameter, they are made of the rows; {WHAT_REMAINS}"
-            )
-        weights = torch.linspace(1, 2, len(logits)).to(logits)  # so that no two scores cancel
-        found = torch.autograd.grad((weights * logits).sum(), list(named.values()), allow_unused=True)
-    gradients = {id(part): gradient for part, gradient in zip(named.values(), found, strict=True)}
+    gradients = _gradients(scores, users, items)
     every = [(key, part) for key, part in model.named_modules() if isinstance(part, nn.Embedding)]
 
     entities = getattr(model, "n_entities", model.n_items)  # of a graph of knowledge; items are the first of them
@@ -112,6 +104,21 @@ def find_tables(scores: Scores, propagation: Propagation | None) -> Tables:
         raise UnsupportedModelError(f"{name} has no item rows: its scores read no table of items; {WHAT_REMAINS}")
     reached = {key for key, part in named.items() if gradients[id(part)] is not None}
     return Tables(own, of_items, [table for table in of_users if table not in own], reached, read_items)
+
+
+def _gradients(scores: Scores, users: Tensor, items: Tensor) -> dict[int, Tensor | None]:
+    """Return the gradient of scores by the identity of the parameter, None where they do not read it."""
+    parameters = list(scores.model.parameters())
+    with _differentiable(parameters):
+        logits = scores(users, items)
+        if not logits.requires_grad:
+            raise UnsupportedModelError(
+                f"{type(scores.model).__name__} has no user rows: its scores read no parameter, they are made of the rows; "
+                f"{WHAT_REMAINS}"
+            )
+        weights = torch.linspace(1, 2, len(logits)).to(logits)  # so that no two scores cancel
+        found = torch.autograd.grad((weights * logits).sum(), parameters, allow_unused=True)
+    return {id(part): gradient for part, gradient in zip(parameters, found, strict=True)}
 
 
 def _reads_only(gradient: Tensor | None, ids: Tensor) -> bool:
