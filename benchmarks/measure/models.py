@@ -70,6 +70,7 @@ WITH_VECTORS = ("GRU4RecKG", "KSR")
 VECTORS = {
     "additional_feat_suffix": ["ent", "rel"],
     "load_col": {
+        **FACTS,
         "inter": ["user_id", "item_id", "timestamp"],
         "ent": ["ent_id", "ent_emb"],
         "rel": ["rel_id", "rel_emb"],
@@ -125,7 +126,6 @@ def settings(name, folder):
         keys["load_col"] = {**keys["load_col"], "item": ["item_id", "class"]}
     if name in WITH_VECTORS:
         keys |= VECTORS
-        keys["load_col"] = {**FACTS, **VECTORS["load_col"]}
     if name == "NCL":
         keys |= {"num_clusters": 10}  # of few users
     try:

@@ -5,6 +5,7 @@ import math
 
 from benchmarks.pages.paper_parts import markdown
 from benchmarks.pages.records import RESULTS, write_between
+from recbole_unlearn.evaluator.verdict import score_attack_of
 
 METHODS = (
     *("Retrain", "RetrainStopped", "RetrainSVD", "FineTune", "SISA"),
@@ -103,7 +104,7 @@ def sequential():
     rows = []
     for model, part in json.loads(path.read_text()).items() if path.exists() else ():
         for name, found in part["methods"].items():
-            attack = (found.get("witnesses") or {}).get("score") or {}
+            attack = score_attack_of(found)
             rows.append(
                 [
                     model,

@@ -67,19 +67,18 @@ class SequenceDataset(WithdrawalDataset, SequentialDataset):
 
     def _pairs(self, rows: Interaction, targets: np.ndarray, begin: np.ndarray) -> Interaction:
         """Return the rows at ``targets`` with the columns of the rows from ``begin`` on before them, padded with zeros."""
+        windows = self._windows(targets, begin)
         found = {name: values[targets] for name, values in rows.interaction.items()}
         for name, values in rows.interaction.items():
             if name != self.uid_field:
-                found[getattr(self, f"{name}_list_field")] = self._before(values, targets, begin)
+                found[getattr(self, f"{name}_list_field")] = _in_windows(values, *windows)
         return Interaction({**found, self.item_list_length_field: torch.from_numpy(targets - begin)})
 
-    def _before(self, values: torch.Tensor, targets: np.ndarray, begin: np.ndarray) -> torch.Tensor:
-        """Return the values from ``begin`` on before each target, padded with zeros, shape [targets, length, ...]."""
+    def _windows(self, targets: np.ndarray, begin: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the places of the rows from ``begin`` on before each target, and which pad, shape [targets, length] each."""
         places = torch.from_numpy(begin).unsqueeze(1) + torch.arange(self.max_item_list_len)
         padding = places >= torch.from_numpy(targets).unsqueeze(1)
-        lists = values[places.masked_fill(padding, 0)]
-        lists[padding] = 0
-        return lists
+        return places.masked_fill_(padding, 0), padding
 
     def _change_feat_format(self) -> None:
         super(SequentialDataset, self)._change_feat_format()
@@ -102,7 +101,7 @@ class DIENDataset(SequenceDataset):
         pairs = super()._pairs(rows, targets, begin)
         name = f"{self.config['NEG_PREFIX']}{self.iid_field}{self.config['LIST_SUFFIX']}"
         drawn = torch.from_numpy(self._others(rows[self.iid_field].numpy()))
-        pairs.update(Interaction({name: self._before(drawn, targets, begin)}))
+        pairs.update(Interaction({name: _in_windows(drawn, *self._windows(targets, begin))}))
         return pairs
 
     def _others(self, items: np.ndarray) -> np.ndarray:
@@ -110,6 +109,13 @@ class DIENDataset(SequenceDataset):
         allowed = np.setdiff1d(np.arange(1, self.item_num), self.withdrawn_items)
         drawn = np.random.default_rng(self.config["seed"]).integers(len(allowed) - 1, size=len(items))
         return allowed[drawn + (drawn >= np.searchsorted(allowed, items))]
+
+
+def _in_windows(values: torch.Tensor, places: torch.Tensor, padding: torch.Tensor) -> torch.Tensor:
+    """Return the values at the places, 0 for padding, shape [targets, length, ...]."""
+    lists = values[places]
+    lists[padding] = 0
+    return lists
 
 
 def _joined(parts: list[Interaction]) -> Interaction:

@@ -86,9 +86,7 @@ def _loss(model: Any, batch: _Batch) -> Tensor:
         columns[getattr(model, "LABEL", "label")] = batch.targets
     else:
         columns[model.NEG_ITEM_ID] = batch.others
-    if hasattr(
-        model, "HEAD_ENTITY_ID"
-    ):  # any facts of the graph of knowledge, which pairs of users and items do not change
+    if hasattr(model, "HEAD_ENTITY_ID"):  # any facts do: who is paired with whom does not change their loss
         facts = (model.HEAD_ENTITY_ID, model.RELATION_ID, model.TAIL_ENTITY_ID, model.NEG_TAIL_ENTITY_ID)
         columns |= dict.fromkeys(facts, torch.ones_like(batch.users))
     with _same_draws():

@@ -72,20 +72,18 @@ def find_tables(scores: Scores, propagation: Propagation | None) -> Tables:
     named = dict(model.named_parameters())
     gradients = _gradients(scores, users, items)
     every = [(key, part) for key, part in model.named_modules() if isinstance(part, nn.Embedding)]
-
     entities = getattr(model, "n_entities", model.n_items)  # of a graph of knowledge; items are the first of them
+    # Where sizes are alike, a graph hides which rows are whose, so that the name of the table must tell.
+    are_alike = model.n_users in (model.n_items, entities)
 
     def of_size(sizes: tuple[int, ...], ids: Tensor, words: tuple[str, ...]) -> list[nn.Embedding]:
-        fitting = [(key, table) for key, table in every if table.num_embeddings in sizes]
-        if model.n_users in (
-            model.n_items,
-            entities,
-        ):  # graphs hide which rows are whose, so the table's name must tell
-            read = [(gradients[id(table.weight)], any(word in key for word in words)) for key, table in fitting]
-            fitting = [
-                both for both, (found, named) in zip(fitting, read, strict=True) if named or _reads_only(found, ids)
-            ]
-        return [table for _, table in fitting]
+        """Return the tables of these sizes whose rows are those of the ids."""
+        return [
+            table
+            for key, table in every
+            if table.num_embeddings in sizes
+            and (not are_alike or any(word in key for word in words) or _reads_only(gradients[id(table.weight)], ids))
+        ]
 
     def is_own(table: nn.Embedding) -> bool:
         gradient = gradients[id(table.weight)]

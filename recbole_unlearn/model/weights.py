@@ -36,8 +36,11 @@ def model_digest(model: Any) -> str:
 
 def lasting(other: Mapping[str, Any]) -> dict[str, Any]:
     """Return an ``other_parameter`` without what is made anew: everybody's embeddings, layers that the ``state_dict`` has."""
-    anew = {name for name, value in other.items() if is_computed(name) or isinstance(value, nn.Module)}
-    return {name: value for name, value in other.items() if name not in anew and name not in _MADE_OF_ROWS}
+    return {
+        name: value
+        for name, value in other.items()
+        if not (is_computed(name) or name in _MADE_OF_ROWS or isinstance(value, nn.Module))
+    }
 
 
 def as_tensors(other: Mapping[str, Any]) -> dict[str, Tensor]:
