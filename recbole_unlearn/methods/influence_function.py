@@ -95,11 +95,17 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
                 adapter.check_item_blocks()
             if adapter.has_item_blocks and not self.one_step:
                 return BlockSweeps(context, adapter, rows, self)
-            chosen = {name: ids(context.partial) for name in users if len(context.partial)}
-            if self.select == "users_items":
-                forgotten = np.unique(context.rows.items[context.withdrawal.forget])
-                chosen |= {name: ids(np.setdiff1d(forgotten, context.gone_items)) for name in items}
+            some_users, some_items = self._chosen(context)
+            chosen = {name: ids(some_users) for name in users if len(some_users)}
+            chosen |= {name: ids(some_items) for name in items if len(some_items)}
         return SharedUpdate(context, adapter, rows, self, Selection(chosen))
+
+    def _chosen(self, context: UnlearnContext) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ids of the users and of the items whose embeddings change together, of those who stay; ascending."""
+        if self.select == "users":
+            return context.partial, np.empty(0, dtype=np.int64)
+        forgotten = np.unique(context.rows.items[context.withdrawal.forget])
+        return context.partial, np.setdiff1d(forgotten, context.gone_items)
 
 
 @dataclass(frozen=True, kw_only=True)

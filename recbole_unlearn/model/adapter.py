@@ -160,10 +160,13 @@ class InfluenceAdapter(ScoringAdapter):
         pairwise: Whether a row of the loss is a triple (u, i, j) with x = s_ui - s_uj, or a pair with x = s_ui.
         has_item_blocks: Whether ``item_blocks`` is implemented: with everything else fixed, the loss is a sum over items of
             functions of one item's embedding each.
+        has_convex_users: Whether, with everything else fixed, the loss is a sum over users of convex functions of one
+            user's embedding each.
     """
 
     pairwise: bool = False
     has_item_blocks: ClassVar[bool] = False
+    has_convex_users: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -43,6 +43,7 @@ class BPRAdapter(InfluenceAdapter):
 
     model_name = "BPR"
     pairwise = True
+    has_convex_users = True
 
     @property
     def user_tables(self) -> list[nn.Embedding]:
@@ -99,6 +100,7 @@ class LightGCNAdapter(BPRAdapter):
 
     model_name = "LightGCN"
     has_graph = True
+    has_convex_users = False  # a user's embedding is in the scores of others
 
     def draw_rows(self, tables: Sequence[nn.Embedding], generator: torch.Generator) -> Tensor:
         """Draw an embedding from Xavier's uniform distribution, whose fan is the table's."""

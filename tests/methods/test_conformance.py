@@ -9,6 +9,7 @@ from recbole_unlearn.settings import presets
 from recbole_unlearn.testing import REQUESTS, MethodConformance, copy_of, flat, original_of
 
 REFUSES = {"SCIF-items": ("LightGCN", "BPR"), "Exact": ("NeuMF", "LightGCN", "BPR")}  # no item blocks; no closed form
+REFUSES["CertifiedRemoval"] = ("NeuMF", "LightGCN")  # not convex
 # What they share with Retrain is asked of it, on every model.
 FEWER = {"RetrainAgain": ("NeuMF",), "RedrawItems-ResetUE": ("NeuMF",)} | dict.fromkeys(
     ("FineTune", "RecEraser", "SISA", "RetrainStopped"), ("NeuMF", "LightGCN")

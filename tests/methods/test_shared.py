@@ -24,7 +24,7 @@ from recbole_unlearn.trainer import train_model
 from tests.methods.test_scif import context_of
 
 DECAY, RIDGE, DAMPING = 0.02, 0.05, 3.0
-INFLUENCE = ("IF", "SIF", "CIF", "SCIF", "SCIF-paper", "SCIF-items")
+INFLUENCE = ("IF", "GIF", "IFRU", "SIF", "CIF", "SCIF", "SCIF-paper", "SCIF-items")
 
 
 @pytest.fixture(scope="module")
