@@ -45,6 +45,7 @@ FLOORS = (
     "shards",
     "methods",
     "evaluator",
+    "leaderboard",
     "config",
     "checkpoints",
     "trainer",

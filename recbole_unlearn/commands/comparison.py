@@ -1,8 +1,9 @@
-"""The commands that compare: ``compare``, ``explain`` and ``benchmark``."""
+"""The commands that compare: ``compare``, ``explain``, ``benchmark`` and ``submit``."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.settings.arguments import config_files
@@ -46,3 +47,25 @@ def benchmark(given: dict[str, str]) -> int:
 
     path, only, jobs = given.pop("benchmark"), given.pop("benchmark_only", ""), given.pop("benchmark_jobs", None)
     return run_benchmark(path, jobs, only, given)
+
+
+def submit(given: dict[str, str]) -> int:
+    """Add reports to a leaderboard."""
+    from recbole_unlearn.leaderboard.entries import joined, read_lines, read_report, save_lines
+    from recbole_unlearn.leaderboard.page import save_board
+    from recbole_unlearn.leaderboard.standings import HEADERS, standings
+    from recbole_unlearn.terminal.layout import table
+
+    reports, folder = given.pop("submit").split(","), Path(given.pop("output_dir", "output"))
+    if given:
+        raise ConfigError(f"submit takes reports and --output_dir, not --{next(iter(given))}; leave it out")
+    lines = joined(read_lines(folder / "leaderboard.jsonl"), [line for path in reports for line in read_report(path)])
+    found = standings(lines)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / "leaderboard.jsonl", folder / "leaderboard.html"]
+    save_lines(lines, written[0])
+    save_board(found, written[1])
+    spare = [HEADERS.index(name) for name in ("commit", "strong: AUC", "withdrawn, of popularity", "request", "95 %")]
+    text = table(HEADERS, [one.cells for one in found], width(), spare)
+    sys.stdout.write(f"{text}\n\n{files_written([str(path) for path in written])}\n")
+    return 0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from recbole_unlearn.commands import jobs
-from recbole_unlearn.commands.comparison import benchmark, compare, explain
+from recbole_unlearn.commands.comparison import benchmark, compare, explain, submit
 
 
 class Word(NamedTuple):
@@ -98,6 +98,17 @@ Nothing is recorded but with --withdraw_scope=all.""",
         """\
   --benchmark_jobs=1                        cells side by side
   --benchmark_only=NeuMF,rand@5,seed=1      these cells alone""",
+    ),
+    Command(
+        "submit",
+        _TRY,
+        (Word("submit", "REPORT.json", "+"),),
+        "add reports of comparisons to a leaderboard",
+        submit,
+        """\
+Adds a line for each method of a report, yours included, to
+output/leaderboard.jsonl, and writes output/leaderboard.html.
+  --output_dir=output        where they lie""",
     ),
     Command(
         "withdraw",

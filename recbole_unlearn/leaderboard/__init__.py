@@ -1,0 +1,1 @@
+"""The leaderboard: lines from reports, means and intervals over seeds, one page for browsers."""

@@ -1,0 +1,128 @@
+"""Means and intervals over seeds: one standing for each method, model, data set and request."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from scipy import stats
+
+from recbole_unlearn.leaderboard.entries import LOOKS
+
+HEADERS = (
+    "data set",
+    "model",
+    "request",
+    "method",
+    "seeds",
+    "refit: AUC",
+    "refit: minus Retrain",
+    "95 %",
+    "strong: AUC",
+    "shadow: AUC",
+    "NDCG@10 kept",
+    "withdrawn, of popularity",
+    "seconds",
+    "times faster",
+    "commit",
+)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known of one method in one setting.
+
+    Args:
+        setting: Data set, model and request.
+        method: Its name.
+        entries: Its lines, one per seed.
+        shadow: AUC of the shadow audit, where one was made.
+    """
+
+    setting: tuple[str, str, str]
+    method: str
+    entries: Sequence[Mapping[str, Any]] = field(repr=False)
+    shadow: float | None = None
+
+    def mean(self, key: str, look: str = "") -> float | None:
+        """Return the mean over seeds of a figure; of a clock the median. None if no seed has it."""
+        values = self._values(key, look)
+        return (statistics.median if key in ("seconds", "faster") else statistics.fmean)(values) if values else None
+
+    def interval(self, look: str) -> tuple[float, float] | None:
+        """Return the 95 % interval of the excess over Retrain: over seeds by Student's t; of one seed, that of its report."""
+        values = self._values("excess", look)
+        if len(values) > 2:
+            half = float(stats.t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
+            return statistics.fmean(values) - half, statistics.fmean(values) + half
+        lows, highs = self._values("low", look), self._values("high", look)
+        return (min(lows), max(highs)) if lows and highs else None
+
+    def forgets(self, margin: float = 0.02) -> bool | None:
+        """Return whether no look finds more than after Retrain: True if whole intervals are inside the margin.
+
+        False if an interval lies outside it; None if that cannot be told.
+        """
+        intervals = [self.interval(look) for look in LOOKS]
+        if self.method == "Retrain":
+            return True
+        if any(found and (found[0] > margin or found[1] < -margin) for found in intervals):
+            return False
+        inside = [found is not None and -margin <= found[0] and found[1] <= margin for found in intervals]
+        return True if all(inside) else None
+
+    @property
+    def cells(self) -> list[str]:
+        """The texts of its row, in the order of ``HEADERS``."""
+        interval = self.interval("refit")
+        return [
+            *self.setting,
+            self.method,
+            str(len({entry["seed"] for entry in self.entries})),
+            _shown(self.mean("auc", "refit"), ".3f"),
+            _shown(self.mean("excess", "refit"), "+.3f"),
+            f"{interval[0]:+.3f} to {interval[1]:+.3f}" if interval else "",
+            _shown(self.mean("auc", "strong"), ".3f"),
+            _shown(self.shadow, ".3f"),
+            _shown(self.mean("kept"), ".3f"),
+            _shown(self.mean("withdrawn"), ".3f"),
+            _shown(self.mean("seconds"), ".3f"),
+            _shown(self.mean("faster"), ",.1f"),
+            ", ".join(sorted({entry["commit"] for entry in self.entries if entry["commit"]})),
+        ]
+
+    def _values(self, key: str, look: str) -> list[float]:
+        found = [(entry["looks"].get(look) or {}).get(key) if look else entry[key] for entry in self.entries]
+        return [value for value in found if value is not None]
+
+
+def standings(
+    entries: Iterable[Mapping[str, Any]], shadows: Mapping[tuple[str, str, str], float] | None = None
+) -> list[Standing]:
+    """Return the standings, by setting; in a setting first what forgets, the fastest first.
+
+    Args:
+        entries: Lines, see ``entries_of``.
+        shadows: AUC of the shadow audit by (data set, model, method).
+    """
+    found: dict[tuple[tuple[str, str, str], str], dict[int, Mapping[str, Any]]] = {}
+    for entry in entries:
+        setting = entry["dataset"], entry["model"], entry["request"]
+        found.setdefault((setting, entry["method"]), {})[entry["seed"]] = entry
+    known = shadows or {}
+    boards = [
+        Standing(setting, method, list(of_seed.values()), known.get((setting[0], setting[1], method)))
+        for (setting, method), of_seed in found.items()
+    ]
+    return sorted(boards, key=_place)
+
+
+def _place(standing: Standing) -> tuple[Any, ...]:
+    rank = {True: 0, None: 1, False: 2}[standing.forgets()]
+    return (*standing.setting, rank, -(standing.mean("faster") or 0.0), standing.method)
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
