@@ -10,6 +10,7 @@ from recbole_unlearn.methods import (
     retrain,
     retrain_svd,
     sisa,
+    ultrare,
 )
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod, method_class
 
@@ -27,4 +28,5 @@ __all__ = [
     "retrain",
     "retrain_svd",
     "sisa",
+    "ultrare",
 ]

@@ -11,7 +11,7 @@ from recbole_unlearn.testing import REQUESTS, MethodConformance, copy_of, flat, 
 REFUSES = {"SCIF-items": ("LightGCN", "BPR"), "Exact": ("NeuMF", "LightGCN", "BPR")}  # no item blocks; no closed form
 # What they share with Retrain is asked of it, on every model.
 FEWER = {"RetrainAgain": ("NeuMF",), "RedrawItems-ResetUE": ("NeuMF",)} | dict.fromkeys(
-    ("FineTune", "RecEraser", "SISA", "RetrainStopped"), ("NeuMF", "LightGCN")
+    ("FineTune", "RecEraser", "SISA", "UltraRE", "RetrainStopped"), ("NeuMF", "LightGCN")
 )
 UNCHANGED = {"ResetUE": ("interactions",)}  # nobody leaves as a whole
 
