@@ -32,6 +32,7 @@ _PUBLIC = {
     "SCIFPaper": "recbole_unlearn.methods.influence_function",
     "SIF": "recbole_unlearn.methods.influence_function",
     "SISA": "recbole_unlearn.methods.sisa",
+    "UltraRE": "recbole_unlearn.methods.ultrare",
     "Unlearner": "recbole_unlearn.trainer",
     "WithdrawalRequest": "recbole_unlearn.data.request",
     "carry_out_due": "recbole_unlearn.production.follow_up",

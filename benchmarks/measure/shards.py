@@ -1,4 +1,4 @@
-"""SISA and RecEraser beside Retrain: utility, the oracle, and three clocks.
+"""SISA, RecEraser and UltraRE beside Retrain: utility, the oracle, and three clocks.
 
     python -m benchmarks.measure.shards NeuMF ml-100k 1,2,3 [--variants="Retrain;SISA;RecEraser" --key=value ...]
 
@@ -40,6 +40,9 @@ VARIANTS = {
     "RecEraser, interaction": ("RecEraser", {"shard_partition": "interaction"}),
     "RecEraser, random": ("RecEraser", {"shard_partition": "random"}),
     "RecEraser, mean": ("RecEraser", {"shard_aggregation": "mean"}),
+    "RecEraser, transport": ("RecEraser", {"shard_partition": "transport"}),
+    "UltraRE": ("UltraRE", {}),
+    "SISA, 4 slices": ("SISA", {"slice_count": 4}),
 }
 
 

@@ -15,6 +15,7 @@ from recbole_unlearn.methods import (
     retrain_svd,
     rrl,
     sisa,
+    ultrare,
 )
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod, method_class
 
@@ -37,4 +38,5 @@ __all__ = [
     "retrain_svd",
     "rrl",
     "sisa",
+    "ultrare",
 ]

@@ -22,8 +22,9 @@ class RecEraser(SISA):
 
     Args:
         shard_count: Number of shards.
-        shard_partition: What stays together: ``user``, ``item``, ``interaction``, or ``random`` (independent of all
-            other rows).
+        slice_count: Number of slices of a shard's rows, as in SISA; 1: none.
+        shard_partition: What stays together: ``user``, ``item``, ``interaction``, ``transport`` (users, by optimal
+            transport), or ``random`` (independent of all other rows).
         shard_aggregation: ``attention``, learned on the retained rows, or the ``mean`` of scores.
         aggregator_epochs: Epochs of the attention's training.
         aggregator_batches: Batches of such an epoch, independent of the number of rows.
@@ -49,11 +50,7 @@ class RecEraser(SISA):
         super().check_class(model_class)
         if self.shard_aggregation == "mean":
             return
-        try:
-            adapter: type | None = InfluenceAdapter.class_for(model_class)
-        except UnsupportedModelError:
-            adapter = None
-        if adapter is None or issubclass(adapter, GenericAdapter):
+        if not tables_are_known(model_class):
             raise UnsupportedModelError(
                 f"RecEraser's attention combines tables of users and items, and those of {model_class.__name__} are not "
                 f"known; set shard_aggregation to mean, use SISA, or write an InfluenceAdapter"
@@ -65,3 +62,11 @@ class RecEraser(SISA):
         return Aggregation(
             self.shard_aggregation, self.aggregator_epochs, self.aggregator_batches, self.aggregator_learning_rate
         )
+
+
+def tables_are_known(model_class: type) -> bool:
+    """Return whether a model has an adapter of its own, which knows its tables and the rows of its loss."""
+    try:
+        return not issubclass(InfluenceAdapter.class_for(model_class), GenericAdapter)
+    except UnsupportedModelError:
+        return False

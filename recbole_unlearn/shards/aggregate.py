@@ -20,7 +20,8 @@ class Aggregation:
     """How the sub-models are combined.
 
     Args:
-        kind: ``mean`` of scores, or ``attention``, which is trained on all rows while the shards stay fixed.
+        kind: ``mean`` of scores; ``attention``, which is trained on all rows while the shards stay fixed; or ``stacking``,
+            a logistic regression of the scores on all rows.
         epochs: Epochs of the attention's training.
         batches: Batches of an epoch, independent of the number of rows.
         learning_rate: Learning rate of the attention.

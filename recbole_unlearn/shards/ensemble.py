@@ -7,28 +7,37 @@ from typing import Any
 
 import numpy as np
 import torch
+from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import GeneralRecommender
+from recbole.utils import InputType
 from torch import Tensor, nn
 
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.model.adapter import InfluenceAdapter, ScoringAdapter
 from recbole_unlearn.shards.aggregate import Aggregator, counts_by_shard
+from recbole_unlearn.shards.stacking import Stacking
+from recbole_unlearn.shards.store import TrainedShard
 
 
 class ShardEnsemble(GeneralRecommender):
-    """K trained sub-models, combined by the mean of their scores or into one aggregated model.
+    """K trained sub-models, combined by the mean of their scores, by stacking, or into one aggregated model.
 
     With attention the aggregator computes the parameters of one model of the shards' class, ``served``, which scores as
     that class does. For LightGCN this means that the aggregated vectors are propagated over the graph of all rows that
     remain, which belongs to the aggregator: no sub-model sees an edge of another shard.
+
+    ``stages`` holds the stages of each shard, from the first to the last: the parameters from which a withdrawal may go on.
+    The last one's are the sub-model's, and left out. They are in memory and in the store, not in the model's file.
+
+    With stacking a score is the logit b + sum_k w_k s_k, or its sigmoid for models of a pointwise loss.
 
     Args:
         config: A ``recbole_unlearn.Config``.
         dataset: The data set with the rows of all shards.
         shards: The trained sub-models.
         assignment: Shard of each training row, shape [rows].
-        aggregation: ``mean`` or ``attention``.
+        aggregation: ``mean``, ``attention`` or ``stacking``.
 
     Raises:
         UnsupportedModelError: Attention needs an adapter and the model has none.
@@ -44,12 +53,18 @@ class ShardEnsemble(GeneralRecommender):
         self.shards = nn.ModuleList(shards).requires_grad_(False)
         self.register_buffer("assignment", torch.from_numpy(np.array(assignment)))
         self.label_field = config["LABEL_FIELD"]
-        self.digests: list[str] = []
+        self.stages: list[tuple[TrainedShard, ...]] = []
         self.served: nn.Module | None = None
         self.aggregator: Aggregator | None = None
+        self.stacking = Stacking(len(shards)) if aggregation == "stacking" else None
         if aggregation == "attention":
             self._prepare_attention(config, dataset)
         self.to(config["device"])
+
+    @property
+    def digests(self) -> set[str]:
+        """What the shards were trained from, up to each of their stages: the names of their files."""
+        return {stage.digest for stages in self.stages for stage in stages}
 
     def _prepare_attention(self, config: Any, dataset: Any) -> None:
         rows, assignment = dataset.interactions(), self.assignment.numpy()
@@ -83,7 +98,9 @@ class ShardEnsemble(GeneralRecommender):
     def calculate_loss(self, interaction: Any) -> Tensor:
         """Return the loss of a batch as a function of the aggregator, mean over rows: the model's own, without dropout."""
         if self.aggregator is None or self.served is None:
-            raise UnsupportedModelError("the mean of scores has nothing to train; set shard_aggregation: attention")
+            raise UnsupportedModelError(
+                "a combination of scores has nothing to train in epochs; set shard_aggregation: attention"
+            )
         adapter = InfluenceAdapter.of(self.served)
         users, items = interaction[self.USER_ID], interaction[self.ITEM_ID]
         others = interaction[self.NEG_ITEM_ID] if adapter.pairwise else None
@@ -98,14 +115,37 @@ class ShardEnsemble(GeneralRecommender):
         """Return the score of each pair, shape [pairs]."""
         if self.served is not None:
             return self.served.predict(interaction)  # type: ignore[operator]
-        return torch.stack([shard.predict(interaction) for shard in self.shards]).mean(dim=0)  # type: ignore[operator]
+        return self._combined(self.scores(interaction))
+
+    def scores(self, interaction: Any) -> Tensor:
+        """Return the score of each pair by each shard, shape [shards, pairs]."""
+        return torch.stack([shard.predict(interaction) for shard in self.shards])  # type: ignore[operator]
+
+    def stacked(self, interaction: Any) -> tuple[Tensor, Tensor]:
+        """Return the features and labels by which a batch of a train loader tells how to stack the shards.
+
+        A pointwise row has its scores, a 1 for the bias, and its label. A pairwise row has the differences between the
+        scores of its item and of its negative, and the label 1; the bias cancels.
+        """
+        scores = self.scores(interaction)
+        ones = torch.ones(scores.shape[1], device=scores.device)
+        if self.input_type == InputType.POINTWISE:
+            return torch.cat([scores, ones.unsqueeze(0)]).T, interaction[self.label_field].float()
+        others = Interaction({self.USER_ID: interaction[self.USER_ID], self.ITEM_ID: interaction[self.NEG_ITEM_ID]})
+        return torch.cat([scores - self.scores(others), torch.zeros_like(ones).unsqueeze(0)]).T, ones
+
+    def _combined(self, scores: Tensor) -> Tensor:
+        if self.stacking is None:
+            return scores.mean(dim=0)
+        logits = self.stacking(scores)
+        return torch.sigmoid(logits) if self.input_type == InputType.POINTWISE else logits
 
     def full_sort_predict(self, interaction: Any) -> Tensor:
         """Return the score of every item for each user, shape [users * items]."""
         if self.served is not None:
             return self.served.full_sort_predict(interaction)  # type: ignore[operator]
         scores = [shard.full_sort_predict(interaction) for shard in self.shards]  # type: ignore[operator]
-        return torch.stack([score.flatten() for score in scores]).mean(dim=0)
+        return self._combined(torch.stack([score.flatten() for score in scores]))
 
 
 class ShardEnsembleAdapter(ScoringAdapter):
@@ -114,7 +154,7 @@ class ShardEnsembleAdapter(ScoringAdapter):
     model_name = "ShardEnsemble"
     why_not_solved = (
         "a shard ensemble has no rows of its own that could be fitted or compared; to unlearn from it, use the method "
-        "that learned it, RecEraser or SISA"
+        "that learned it, RecEraser, UltraRE or SISA"
     )
 
     def __init__(self, model: nn.Module) -> None:
@@ -133,7 +173,10 @@ class ShardEnsembleAdapter(ScoringAdapter):
         return [InfluenceAdapter.of(model) for model in self._models]
 
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
-        """Return the logit of each pair; without an aggregated model, the mean over the shards."""
+        """Return the logit of each pair; without an aggregated model, the stacked scores or the mean over the shards."""
+        if self.model.stacking is not None:
+            pairs = Interaction({self.model.USER_ID: users, self.model.ITEM_ID: items})
+            return self.model.stacking(self.model.scores(pairs))
         return torch.stack([adapter.logits(users, items) for adapter in self._adapters]).mean(dim=0)
 
     def embeddings(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:

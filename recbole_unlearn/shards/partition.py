@@ -2,6 +2,7 @@
 
 A similarity partition is balanced k-means: rows go to the nearest anchor with room, anchors become the mean of their
 shard, until the mean distance hardly falls. ``user`` and ``item`` place whole users or items, ``interaction`` places rows.
+``transport`` places whole users by optimal transport, see ``recbole_unlearn.shards.transport``.
 ``random`` places each row by a keyed hash of its own tokens, independent of all other rows.
 
 Reference: Chen et al. (2022), Recommendation Unlearning, section 3.1 and algorithm 1.
@@ -18,6 +19,7 @@ from scipy.sparse.linalg import svds
 from recbole_unlearn.data.frozen import row_keys, token_keys
 from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.shards.transport import transported
 
 _DIMS = 32
 _ROUNDS = 50
@@ -29,7 +31,8 @@ def partition(rows: Interactions, kind: str, shards: int, seed: int) -> np.ndarr
 
     Args:
         rows: The training rows.
-        kind: ``user`` or ``item`` (all rows of one stay together), ``interaction``, or ``random``.
+        kind: ``user``, ``item`` or ``transport`` (all rows of a user or an item stay together), ``interaction``, or
+            ``random``.
         shards: Number of shards K. A shard of a similarity partition holds at most ceil(n / K) users, items or rows.
         seed: Seed of the first anchors, or of the hash.
 
@@ -69,6 +72,14 @@ def _by_interaction(rows: Interactions, shards: int, seed: int) -> np.ndarray:
     return balanced_clusters(list(similarity(rows, seed)), [rows.users, rows.items], weights, shards, seed)
 
 
+def _by_transport(rows: Interactions, shards: int, seed: int) -> np.ndarray:
+    present, place, weights = np.unique(rows.users, return_inverse=True, return_counts=True)
+    shares = transported(similarity(rows, seed)[0][present], weights, shards, seed)
+    # Users whose shard is clear come first; those whom the plan divides among shards get what is left.
+    unclear = np.maximum(-shares, 0) + 0.0
+    return nearest_with_room(unclear, weights, -(-len(rows.users) // shards))[place]
+
+
 def _at_random(rows: Interactions, shards: int, seed: int) -> np.ndarray:
     users, items = token_keys(rows.user_tokens, seed)[rows.users], token_keys(rows.item_tokens, seed)[rows.items]
     return (row_keys(users, items) % np.uint64(shards)).astype(np.int64)
@@ -78,6 +89,7 @@ PARTITIONS: dict[str, Callable[[Interactions, int, int], np.ndarray]] = {
     "user": _by_user,
     "item": _by_item,
     "interaction": _by_interaction,
+    "transport": _by_transport,
     "random": _at_random,
 }
 
@@ -88,10 +100,10 @@ def check_points(rows: Interactions, kind: str, shards: int) -> None:
     Raises:
         ConfigError: There are more.
     """
-    whole = {"user": rows.users, "item": rows.items}
-    points = len(np.unique(whole[kind])) if kind in whole else len(rows.users)
+    whole = {"user": ("users", rows.users), "transport": ("users", rows.users), "item": ("items", rows.items)}
+    named, ids = whole.get(kind, ("training rows", None))
+    points = len(rows.users) if ids is None else len(np.unique(ids))
     if points < shards:
-        named = f"{kind}s" if kind in whole else "training rows"
         raise ConfigError(f"{points} {named} cannot fill {shards} shards; lower shard_count to {points} or less")
 
 

@@ -1,12 +1,14 @@
-"""Trains the shards of a data set and combines them into one model, for SISA and RecEraser."""
+"""Trains the shards of a data set and combines them into one model, for SISA, RecEraser and UltraRE."""
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from recbole.utils import init_seed
 from torch import nn
 
@@ -50,37 +52,53 @@ class ShardTrainer:
         """The run's seed."""
         return int(self.config["seed"])
 
-    def train_ensemble(self, assignment: np.ndarray, shards: int, aggregation: Aggregation) -> ShardEnsemble:
+    def train_ensemble(
+        self, assignment: np.ndarray, shards: int, aggregation: Aggregation, slices: int = 1
+    ) -> ShardEnsemble:
         """Train every shard and the aggregator.
 
         Args:
             assignment: Shard of each training row, shape [rows].
             shards: Number of shards.
             aggregation: How they are served.
+            slices: In how many slices the rows of a shard are.
         """
-        trained = self._train(assignment, range(shards))
-        models = [self._sub_model(assignment, number, trained[number]) for number in range(shards)]
-        return self._assemble(models, [trained[number].digest for number in range(shards)], assignment, aggregation)
+        trained = self._train(assignment, {number: () for number in range(shards)}, slices)
+        models = [self._sub_model(assignment, number, trained[number][-1]) for number in range(shards)]
+        return self._assemble(models, [trained[number] for number in range(shards)], assignment, aggregation)
 
     def relearn(
-        self, ensemble: ShardEnsemble, assignment: np.ndarray, touched: Sequence[int], aggregation: Aggregation
+        self,
+        ensemble: ShardEnsemble,
+        assignment: np.ndarray,
+        touched: Sequence[int],
+        aggregation: Aggregation,
+        slices: int = 1,
     ) -> tuple[ShardEnsemble, dict[int, float]]:
-        """Train the touched shards and the aggregator anew; the other sub-models are taken over as they are.
+        """Train the touched shards, from the first stage that had a row that is gone, and the aggregator anew.
+
+        The other sub-models are taken over as they are.
 
         Returns:
-            The new ensemble, and the seconds of each touched shard.
+            The new ensemble, and the seconds that the stages of each touched shard took which are not the old ensemble's.
         """
-        trained = self._train(assignment, touched)
+        trained = self._train(assignment, {number: ensemble.stages[number][:-1] for number in touched}, slices)
         models: list[nn.Module] = list(ensemble.shards)
-        digests = list(ensemble.digests)
+        stages: list[Sequence[TrainedShard]] = list(ensemble.stages)
         for number, shard in trained.items():
-            models[number] = self._sub_model(assignment, number, shard)
-            digests[number] = shard.digest
-        new = self._assemble(models, digests, assignment, aggregation)
-        self.store.discard(set(ensemble.digests) - set(digests))
-        return new, {number: shard.seconds for number, shard in sorted(trained.items())}
+            models[number] = self._sub_model(assignment, number, shard[-1])
+            stages[number] = shard
+        new, old = self._assemble(models, stages, assignment, aggregation), ensemble.digests
+        self.store.discard(old - new.digests)
+        return new, {
+            number: sum(stage.seconds for stage in shard if stage.digest not in old)
+            for number, shard in sorted(trained.items())
+        }
 
-    def _train(self, assignment: np.ndarray, numbers: Sequence[int]) -> Mapping[int, TrainedShard]:
+    def _train(
+        self, assignment: np.ndarray, done: Mapping[int, Sequence[TrainedShard]], slices: int
+    ) -> Mapping[int, Sequence[TrainedShard]]:
+        """Return the stages of some shards by number, from those of them that are done already."""
         jobs = [
             ShardJob(
                 int(number),
@@ -88,8 +106,10 @@ class ShardTrainer:
                 self.dataset.only(assignment == number),
                 self.trainer,
                 (self.seed + 1 + int(number)) % 2**32,
+                slices,
+                tuple(stages),
             )
-            for number in numbers
+            for number, stages in done.items()
         ]
         return train_shards(jobs, self.store, self.alone)
 
@@ -102,28 +122,46 @@ class ShardTrainer:
         return model
 
     def _assemble(
-        self, models: Sequence[nn.Module], digests: list[str], assignment: np.ndarray, aggregation: Aggregation
+        self,
+        models: Sequence[nn.Module],
+        stages: Sequence[Sequence[TrainedShard]],
+        assignment: np.ndarray,
+        aggregation: Aggregation,
     ) -> ShardEnsemble:
         config = self.config
         with one_thread():
             init_seed(config["seed"], config["reproducibility"])
             ensemble = ShardEnsemble(config, self.dataset, models, assignment, aggregation.kind)
-            ensemble.digests = digests
+            ensemble.stages = [(*shard[:-1], dataclasses.replace(shard[-1], state={})) for shard in stages]
             if ensemble.aggregator is not None:
                 self._train_aggregator(ensemble, aggregation)
+            if ensemble.stacking is not None:
+                self._fit_stacking(ensemble, aggregation)
             return ensemble
 
     def _train_aggregator(self, ensemble: ShardEnsemble, aggregation: Aggregation) -> None:
         config = copy.deepcopy(self.config)
         config["epochs"] = aggregation.epochs
         config["learning_rate"] = aggregation.learning_rate
-        negatives = (
-            config["train_neg_sample_args"]["sample_num"] if config["MODEL_INPUT_TYPE"].name == "POINTWISE" else 0
-        )
-        config["train_batch_size"] = -(-len(self.rows.users) * (1 + int(negatives or 0)) // aggregation.batches)
-        train_data, _, _ = data_preparation(config, self.dataset)
+        train_data = self._train_data(config, aggregation)
         trainer = self.trainer(config, ensemble)
         trainer.fit(train_data, None, verbose=False, saved=False, show_progress=False)
         ensemble.zero_grad(set_to_none=True)
         ensemble.settle()
         ensemble.eval()
+
+    @torch.no_grad()
+    def _fit_stacking(self, ensemble: ShardEnsemble, aggregation: Aggregation) -> None:
+        assert ensemble.stacking is not None
+        ensemble.eval()
+        train_data = self._train_data(copy.deepcopy(self.config), aggregation)
+        parts = [ensemble.stacked(batch.to(self.config["device"])) for batch in train_data]
+        ensemble.stacking.fit(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+    def _train_data(self, config: Any, aggregation: Aggregation) -> Any:
+        """Return RecBole's loader of all rows, in the number of batches of the aggregation."""
+        negatives = (
+            config["train_neg_sample_args"]["sample_num"] if config["MODEL_INPUT_TYPE"].name == "POINTWISE" else 0
+        )
+        config["train_batch_size"] = -(-len(self.rows.users) * (1 + int(negatives or 0)) // aggregation.batches)
+        return data_preparation(config, self.dataset)[0]

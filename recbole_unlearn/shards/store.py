@@ -1,4 +1,4 @@
-"""Finished shards on disk, so that an interrupted run continues with the rest."""
+"""Finished shards, and the stages before them, on disk, so that an interrupted run continues with the rest."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from recbole_unlearn.lineage.store import write_atomically
 
 @dataclass(frozen=True)
 class TrainedShard:
-    """A trained sub-model.
+    """A trained sub-model, or what it was after one of its stages.
 
     Args:
         digest: What it was trained from: settings, rows and seeds.
         state: Its parameters by name.
-        seconds: Wall time of its training, data loading included.
+        seconds: Wall time of its training, data loading included; of the last stage alone.
     """
 
     digest: str

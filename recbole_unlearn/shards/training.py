@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
@@ -19,6 +20,7 @@ from recbole_unlearn.exceptions import ConfigError, InputError, ShardError
 from recbole_unlearn.model.weights import model_weights
 from recbole_unlearn.settings.check import our_keys
 from recbole_unlearn.settings.revision import class_digest, source_digest
+from recbole_unlearn.shards.slices import epochs_of_stage, go_on_from, seed_of_stage, stages_of
 from recbole_unlearn.shards.store import ShardStore, TrainedShard, digest_of
 
 Job = TypeVar("Job")
@@ -39,6 +41,8 @@ class ShardJob:
         trainer: Class of the trainer.
         seed: The shard's own seed, of its negatives, batches and dropout. The initial draw has the run's seed in all
             shards, so that their spaces are aligned: it is made before any row is seen.
+        slices: In how many slices its rows are, see ``recbole_unlearn.shards.slices``.
+        done: Stages that are trained already, from the first one on.
     """
 
     number: int
@@ -46,9 +50,15 @@ class ShardJob:
     dataset: WithdrawalDataset
     trainer: type
     seed: int
+    slices: int = 1
+    done: tuple[TrainedShard, ...] = ()
 
-    def digest(self) -> str:
-        """Return what the shard is trained from, as one digest."""
+    def stages(self) -> list[WithdrawalDataset]:
+        """Return the data set of each stage; the last one has all rows of the shard."""
+        return stages_of(self.dataset, self.slices, self.seed)
+
+    def digests(self) -> list[str]:
+        """Return what the shard is trained from up to each stage, as one digest for each; the last one is the shard's."""
         settings = {
             name: str(value)
             for name, value in self.config.final_config_dict.items()
@@ -56,39 +66,49 @@ class ShardJob:
         }
         settings |= {"model class": class_digest(self.config.model_class), "trainer": class_digest(self.trainer)}
         settings |= {"shard seed": str(self.seed), "torch": torch.__version__, "source": source_digest()}
-        part = self.dataset.build()[0]
-        rows = {name: values.numpy() for name, values in part.inter_feat.interaction.items()}
-        tokens = {name: part.field2id_token[name].astype(str) for name in (part.uid_field, part.iid_field)}
-        return digest_of(settings, {**rows, **{f"{name} tokens": values for name, values in tokens.items()}})
+        return [
+            _digest(settings if self.slices == 1 else settings | {"stage": f"{number} of {self.slices}"}, rows)
+            for number, rows in enumerate(self.stages(), start=1)
+        ]
 
 
-def train_shards(jobs: Sequence[ShardJob], store: ShardStore, alone: bool) -> dict[int, TrainedShard]:
-    """Train the shards that the store does not have yet, and return all of them by number.
+def _digest(settings: dict[str, str], dataset: WithdrawalDataset) -> str:
+    part = dataset.build()[0]
+    rows = {name: values.numpy() for name, values in part.inter_feat.interaction.items()}
+    tokens = {name: part.field2id_token[name].astype(str) for name in (part.uid_field, part.iid_field)}
+    return digest_of(settings, {**rows, **{f"{name} tokens": values for name, values in tokens.items()}})
+
+
+def train_shards(jobs: Sequence[ShardJob], store: ShardStore, alone: bool) -> dict[int, list[TrainedShard]]:
+    """Train what neither the jobs nor the store have yet, and return the stages of all shards by number.
 
     Args:
-        jobs: The shards.
-        store: Has finished shards, and gets each new one as soon as it is finished.
+        jobs: The shards; a stage that is ``done`` is taken if its digest is still what the shard is trained from.
+        store: Has finished stages, and gets the new ones of a shard as soon as it is finished.
         alone: Whether to train one after the other in this process, so that each can be timed; else as
             ``parallel_backend`` and ``parallel_jobs`` of the config say.
 
     Raises:
         ShardError: A worker died, and died again when its shards were retried.
     """
-    digests = {job.number: job.digest() for job in jobs}
-    stored = {number: store.load(digest) for number, digest in digests.items()}
-    done = {number: shard for number, shard in stored.items() if shard is not None}
+    digests = {job.number: job.digests() for job in jobs}
+    done = {job.number: _finished(job, digests[job.number], store) for job in jobs}
     for attempt in range(_ATTEMPTS):
-        waiting = [job for job in jobs if job.number not in done]
+        waiting = [
+            dataclasses.replace(job, done=tuple(done[job.number])) for job in jobs if len(done[job.number]) < job.slices
+        ]
         try:
-            for number, state, seconds in side_by_side(train_shard, waiting, jobs[0].config, alone):
-                done[number] = TrainedShard(digests[number], state, seconds)
-                store.save(done[number])
+            for number, stages in side_by_side(train_shard, waiting, jobs[0].config, alone):
+                for state, seconds in stages:
+                    stage = TrainedShard(digests[number][len(done[number])], state, seconds)
+                    store.save(stage)
+                    done[number].append(stage)
             break
         except Exception as error:
             if not _worker_died(error):
                 raise
             if attempt == _ATTEMPTS - 1:
-                left = sorted(set(digests) - set(done))
+                left = sorted(job.number for job in jobs if len(done[job.number]) < job.slices)
                 raise ShardError(
                     f"a worker died while it trained shards {left}, and died again when they were retried ({error!r}); "
                     f"if memory is short, lower parallel_jobs. Finished shards are kept: call again to go on with the rest"
@@ -96,34 +116,54 @@ def train_shards(jobs: Sequence[ShardJob], store: ShardStore, alone: bool) -> di
     return done
 
 
-def train_shard(job: ShardJob) -> tuple[int, dict[str, torch.Tensor], float]:
-    """Train one sub-model from scratch on one thread; return its number, parameters and seconds."""
-    config = job.config
+def _finished(job: ShardJob, digests: Sequence[str], store: ShardStore) -> list[TrainedShard]:
+    """Return the stages of a shard that need not be trained: the longest row of them from the first one on."""
+    known, found = {stage.digest: stage for stage in job.done}, []
+    for digest in digests:
+        stage = known.get(digest) or store.load(digest)
+        if stage is None:
+            break
+        found.append(stage)
+    return found
+
+
+def train_shard(job: ShardJob) -> tuple[int, list[tuple[dict[str, torch.Tensor], float]]]:
+    """Train the stages of one sub-model that are not done, on one thread; return its number, and parameters and seconds
+    of each of them."""
+    config, trained = job.config, []
+    state = job.done[-1].state if job.done else None
     with one_thread():
         start = time.perf_counter()
-        try:
-            model = _trained(job)
-        except InputError:
-            raise
-        except Exception as error:  # whatever RecBole or somebody's model raises on few rows
-            raise ConfigError(
-                f"{config['model']} cannot be trained on shard {job.number} with its {len(job.dataset.build()[0])} rows: "
-                f"{type(error).__name__}: {error}; lower shard_count"
-            ) from error
-        state = {name: value.detach().cpu().clone() for name, value in model_weights(model).items()}
-        return job.number, state, time.perf_counter() - start
+        for stage, dataset in list(enumerate(job.stages()))[len(job.done) :]:
+            try:
+                model = _trained(job, stage, dataset, state)
+            except InputError:
+                raise
+            except Exception as error:  # whatever RecBole or somebody's model raises on few rows
+                raise ConfigError(
+                    f"{config['model']} cannot be trained on shard {job.number} with its {len(dataset.build()[0])} rows: "
+                    f"{type(error).__name__}: {error}; lower shard_count"
+                    f"{' or slice_count' if job.slices > 1 else ''}"
+                ) from error
+            state = {name: value.detach().cpu().clone() for name, value in model_weights(model).items()}
+            seconds, start = time.perf_counter() - start, time.perf_counter()
+            trained.append((state, seconds))
+        return job.number, trained
 
 
-def _trained(job: ShardJob) -> Any:
-    """Return the sub-model of a shard; one without rows stays as it is drawn."""
+def _trained(job: ShardJob, stage: int, dataset: WithdrawalDataset, before: dict[str, torch.Tensor] | None) -> Any:
+    """Return the sub-model of a shard after a stage; one without rows stays as it is drawn."""
     config = job.config
     init_seed(config["seed"], config["reproducibility"])
-    rows = job.dataset.of_models()
+    rows = dataset.of_models()
     model = config.model_class(config, rows).to(config["device"])
+    if before is not None:
+        go_on_from(model, before)
     if len(rows):
-        train_data, _, _ = data_preparation(config, job.dataset)
-        init_seed(job.seed, config["reproducibility"])
-        trainer = job.trainer(config, model)
+        train_data, _, _ = data_preparation(config, dataset)
+        init_seed(seed_of_stage(job.seed, stage), config["reproducibility"])
+        trainer = job.trainer(config, model)  # with a new optimizer
+        trainer.epochs = epochs_of_stage(trainer.epochs, job.slices)
         trainer.fit(train_data, None, verbose=False, saved=False, show_progress=False)
     return model
 

@@ -12,7 +12,7 @@ REFUSES = {"SCIF-items": ("LightGCN", "BPR"), "Exact": ("NeuMF", "LightGCN", "BP
 REFUSES["CertifiedRemoval"] = ("NeuMF", "LightGCN")  # not convex
 # What they share with Retrain is asked of it, on every model.
 FEWER = {"RetrainAgain": ("NeuMF",), "RedrawItems-ResetUE": ("NeuMF",)} | dict.fromkeys(
-    ("FineTune", "RecEraser", "SISA", "RetrainStopped"), ("NeuMF", "LightGCN")
+    ("FineTune", "RecEraser", "SISA", "UltraRE", "RetrainStopped"), ("NeuMF", "LightGCN")
 )
 UNCHANGED = {"ResetUE": ("interactions",)}  # nobody leaves as a whole
 

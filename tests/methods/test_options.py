@@ -52,7 +52,7 @@ def test_methods_are_made_by_hand_and_cannot_be_changed():
         (lambda: IF(damping=-1.0), "IF: damping is -1.0; allowed: 0 or more"),
         (lambda: SCIF(zbar_rows="auto"), "SCIF: zbar_rows is 'auto'; allowed: catalogue, withdrawn"),  # type: ignore[arg-type]
         (lambda: SISA(shard_count=0), "SISA: shard_count is 0; allowed: 1 or more"),
-        (lambda: RecEraser(shard_partition="age"), "allowed: user, item, interaction, random"),
+        (lambda: RecEraser(shard_partition="age"), "allowed: user, item, interaction, transport, random"),
         (lambda: RecEraser(shard_count=None), "RecEraser: shard_count is None; allowed: a whole number"),  # type: ignore[arg-type]
     ],
 )

@@ -26,10 +26,22 @@ REQUESTS = {
 SMALL = {"shard_count": 3, "epochs": 2, "parallel_jobs": 1}
 
 
-@pytest.fixture(scope="module", params=[("NeuMF", "RecEraser"), ("LightGCN", "RecEraser"), ("NeuMF", "SISA")], ids=str)
+LEARNED = [
+    ("NeuMF", "RecEraser", 1),
+    ("LightGCN", "RecEraser", 1),
+    ("NeuMF", "SISA", 1),
+    ("NeuMF", "UltraRE", 1),
+    ("LightGCN", "UltraRE", 1),
+    ("BPR", "UltraRE", 1),
+    ("LightGCN", "SISA", 3),
+    ("NeuMF", "RecEraser", 2),
+]
+
+
+@pytest.fixture(scope="module", params=LEARNED, ids=str)
 def learned(request, make_config):
-    model, method = request.param
-    config = make_config(model, **SMALL, **({} if model == "NeuMF" else {"embedding_size": 8}))
+    model, method, slices = request.param
+    config = make_config(model, **SMALL, slice_count=slices, **({} if model == "NeuMF" else {"embedding_size": 8}))
     return train_for_method(config, create_dataset(config), method, saved=False), method
 
 
@@ -57,7 +69,7 @@ def test_it_is_learning_without_the_rows(learned, kind):
     assert len(left) < len(rows.users)
     frozen = original.model.assignment.numpy()[left]
     without = ShardTrainer(original.config, unlearner.dataset, Unlearner, alone=True).train_ensemble(
-        frozen, 3, method.aggregation
+        frozen, 3, method.aggregation, method.slice_count
     )
     expected, found = without.state_dict(), unlearner.model.state_dict()
     assert expected.keys() == found.keys()
@@ -68,7 +80,7 @@ def test_it_is_learning_without_the_rows(learned, kind):
 def test_a_user_touches_one_shard_of_a_user_partition(learned):
     original, name = learned
     outcome = copied(original).unlearn(REQUESTS["user"][0], name)
-    assert len(outcome.diagnostics["touched_shards"]) == (1 if name == "RecEraser" else 2)
+    assert len(outcome.diagnostics["touched_shards"]) == (2 if name == "SISA" else 1)
     assert list(outcome.diagnostics["shard_seconds"]) == outcome.diagnostics["touched_shards"]
 
 
@@ -125,6 +137,7 @@ def test_another_model_is_refused(fresh_copy):
     "options",
     [
         {"shard_count": 0},
+        {"slice_count": 0},
         {"shard_partition": "users"},
         {"shard_aggregation": "median"},
         {"aggregator_epochs": 0},

@@ -80,7 +80,9 @@ def test_every_row_is_in_one_shard_and_shards_are_balanced(kind, shards, seed):
     assert (assignment == partition(rows, kind, shards, seed)).all()
     if kind == "random":
         return
-    ids = {"user": rows.users, "item": rows.items, "interaction": np.arange(len(rows.users))}[kind]
+    ids = {"user": rows.users, "transport": rows.users, "item": rows.items, "interaction": np.arange(len(rows.users))}[
+        kind
+    ]
     heaviest = np.bincount(ids).max()
     assert np.bincount(assignment).max() < -(-len(ids) // shards) + heaviest
     assert len(np.unique(np.stack([ids, assignment]), axis=1).T) == len(np.unique(ids)), (
@@ -88,7 +90,7 @@ def test_every_row_is_in_one_shard_and_shards_are_balanced(kind, shards, seed):
     )
 
 
-@pytest.mark.parametrize("kind", ["user", "interaction"])
+@pytest.mark.parametrize("kind", ["user", "interaction", "transport"])
 def test_two_tastes_become_two_shards(kind):
     rows = interactions(n_users=60)
     shards = partition(rows, kind, 2, seed=3)
@@ -124,7 +126,14 @@ def test_similarity_is_of_length_one_and_tells_tastes_apart():
 
 
 @pytest.mark.parametrize(
-    ("kind", "shards", "message"), [("users", 2, "allowed: user, item"), ("user", 61, "cannot fill 61")]
+    ("kind", "shards", "message"),
+    [
+        ("users", 2, "allowed: user, item"),
+        ("user", 61, "60 users cannot fill 61"),
+        ("transport", 61, "60 users cannot fill 61"),
+        ("item", 41, "40 items cannot fill 41"),
+        ("interaction", 10**6, "training rows cannot fill"),
+    ],
 )
 def test_wrong_settings_are_named(kind, shards, message):
     with pytest.raises(ConfigError, match=message):
