@@ -16,6 +16,7 @@ from recbole_unlearn.data import create_dataset
 from recbole_unlearn.lineage.store import Disk
 from recbole_unlearn.testing import write_inter
 from recbole_unlearn.trainer import train_model
+from tests.browser import axe, browser  # noqa: F401 (fixtures)
 
 STOCK = """
 import sys

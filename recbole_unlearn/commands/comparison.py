@@ -66,6 +66,6 @@ def submit(given: dict[str, str]) -> int:
     save_lines(lines, written[0])
     save_board(found, written[1])
     spare = [HEADERS.index(name) for name in ("commit", "strong: AUC", "withdrawn, of popularity", "request", "95 %")]
-    text = table(HEADERS, [one.cells for one in found], width(), spare)
+    text = table([name.replace(" ", "\n") for name in HEADERS], [one.cells for one in found], width(), spare)
     sys.stdout.write(f"{text}\n\n{files_written([str(path) for path in written])}\n")
     return 0

@@ -26,8 +26,8 @@ def entries_of(report: Mapping[str, Any], command: str = "") -> list[dict[str, A
 
     Returns:
         For each method its ``dataset``, ``model``, ``request``, ``method``, ``seed``; by look (``strong``, ``refit``) the
-        ``auc``, and its ``excess`` over Retrain's with ``low`` and ``high``; ``kept``, NDCG@10 of retained users as a share of
-        Retrain's; ``withdrawn``, that of withdrawn users as a share of popularity's; ``seconds``, ``faster`` than Retrain;
+        ``auc``, and its ``excess`` over Retrain's with ``low`` and ``high``; ``kept``, NDCG@10 of retained users as a share
+        of Retrain's; ``withdrawn``, that of withdrawn users as a share of popularity's; ``seconds``, ``faster`` than Retrain;
         ``commit``, ``machine``, ``command``. What was not measured is None.
 
     Raises:

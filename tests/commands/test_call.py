@@ -18,6 +18,7 @@ FORMS = {
     "compare": ["--epochs=1"],
     "compare r.csv": ["--withdraw=r.csv", "--epochs=1"],
     "explain SCIF": ["--explain=SCIF", "--epochs=1"],
+    "submit a.json b.json": ["--submit=a.json,b.json", "--epochs=1"],
     "benchmark grid.yaml": ["--benchmark=grid.yaml", "--epochs=1"],
     "withdraw m.pth r.csv": ["--model_file=m.pth", "--withdraw=r.csv", "--epochs=1"],
     "withdraw m.pth": ["--model_file=m.pth", "--epochs=1"],
