@@ -27,7 +27,12 @@ PAGES = {
         "What items remember": "items_remember.md",
         "RetrainSVD and RedrawItems": "redraw.md",
     },
-    "Figures": {"Results": "results.md", "All tables": "results_tables.md", "Performance": "performance.md"},
+    "Figures": {
+        "Leaderboard": "leaderboard.md",
+        "Results": "results.md",
+        "All tables": "results_tables.md",
+        "Performance": "performance.md",
+    },
     "Look up": {"Keys": "keys.md", "Glossary": "glossary.md"},
     "Extend": {"Extend": "extend.md", "Architecture": "architecture.md", "Modules": "modules.md"},
 }
