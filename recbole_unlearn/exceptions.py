@@ -25,6 +25,10 @@ class RequestError(InputError):
     """A withdrawal request cannot be read or does not fit the data set."""
 
 
+class NobodyMatchesError(RequestError):
+    """No user, or no item, meets the condition of a withdrawal request."""
+
+
 class UnsupportedModelError(InputError):
     """The chosen method needs an adapter and the model has none."""
 

@@ -21,6 +21,7 @@ from recbole_unlearn.config import with_seed as with_seed
 from recbole_unlearn.data.dataset import WithdrawalDataset, withdrawable
 from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.data.ledgers import LedgerSession
+from recbole_unlearn.data.matching import in_tokens
 from recbole_unlearn.data.request import Withdrawal, WithdrawalRequest, nothing_withdrawn
 from recbole_unlearn.data.utils import data_preparation
 from recbole_unlearn.evaluator.efficiency import Cost, measure
@@ -111,7 +112,7 @@ class Unlearner(CheckpointTrainer):
             UnsupportedModelError: The method needs an adapter and the model has none.
         """
         dataset, method = self._ready(method or self.config["unlearn_method"])
-        scope = scope or self.config["withdraw_scope"]
+        request, scope = in_tokens(request, dataset), scope or self.config["withdraw_scope"]
         withdrawal, outcome, before = self._unlearn_timed(dataset, request, method, scope, alone, for_memory)
         if withdrawal.scope == "train" and withdrawal.forget.any():
             self.compared = self.compared or dataset

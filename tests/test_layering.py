@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "recbole_unlearn"
 WITHOUT_RECBOLE = (
     "influence",
     "data/column_names.py",
+    "data/condition.py",
     "data/frozen.py",
     "data/request.py",
     "data/request_file.py",

@@ -17,6 +17,7 @@ from recbole_unlearn.data.after import kept_now
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.hashes import without_tombstones
 from recbole_unlearn.data.ledgers import LedgerSession, ledger_folder
+from recbole_unlearn.data.matching import in_tokens
 from recbole_unlearn.data.request import Withdrawal, WithdrawalRequest
 from recbole_unlearn.data.utils import create_dataset, data_preparation
 from recbole_unlearn.evaluator.plots import check_matplotlib
@@ -112,7 +113,7 @@ def prepare(config: Config, session: LedgerSession) -> Prepared:
 
 def _resolved(config: Config, data: WithdrawalDataset, ledger: Ledger | None) -> Withdrawal:
     """Return the withdrawal that the config asks for, without what was withdrawn before."""
-    request = not_withdrawn_yet(ledger, request_of(config))
+    request = not_withdrawn_yet(ledger, in_tokens(request_of(config), data))
     withdrawal = request.resolve(data.interactions(), scope_of(config, request))
     if not withdrawal.forget.any():
         raise RequestError(

@@ -13,6 +13,7 @@ from recbole_unlearn.compare.assessment import Assessment
 from recbole_unlearn.compare.preflight import request_of
 from recbole_unlearn.config import RunConfig
 from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.matching import in_tokens
 from recbole_unlearn.data.request import Withdrawal
 from recbole_unlearn.data.utils import create_dataset
 from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError
@@ -111,7 +112,7 @@ def _prepared(config: Any) -> tuple[Unlearner, Withdrawal, Assessment]:
         if not isinstance(data, WithdrawalDataset):
             raise UnsupportedModelError(f"{config['model']} uses a data set class of its own, which cannot unlearn yet")
         rows = validation_view(data, config["seed"])
-        withdrawal = request.resolve(rows.interactions(), config["withdraw_scope"])
+        withdrawal = in_tokens(request, data).resolve(rows.interactions(), config["withdraw_scope"])
         _last.clear()
         _last[key] = (train_model(config, rows), withdrawal, Assessment(config, rows, withdrawal))
     return _last[key]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from recbole_unlearn.data.condition import UNRESOLVED, Condition
 from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.data.request_file import read_request_file
 from recbole_unlearn.data.sample import Sample
@@ -25,8 +26,9 @@ from recbole_unlearn.lineage.store import write_atomically
 class WithdrawalRequest:
     """Whole users, whole items and single interactions to forget; any of the three may be empty.
 
-    Make one with ``users``, ``items``, ``interactions``, ``random`` or ``from_file``. Tokens are those of the data set's
-    atomic file, as strings. A drawn request has no tokens until ``resolve`` draws them; ``sample`` stays beside them.
+    Make one with ``users``, ``items``, ``interactions``, ``users_where``, ``items_where``, ``random`` or ``from_file``.
+    Tokens are those of the data set's atomic file, as strings. A drawn request has no tokens until ``resolve`` draws them;
+    ``sample`` stays beside them. ``matching.in_tokens`` puts tokens in the place of conditions.
 
     Args:
         user_tokens: Users who withdraw as a whole.
@@ -35,6 +37,8 @@ class WithdrawalRequest:
         sample: How the request is, or was, drawn.
         scope: ``train`` (the rows leave the training part only; a benchmark compares them with the test rows) or ``all``
             (they leave every part); none: ``train`` for a drawn request, ``all`` for one that names its tokens.
+        users_match: All users whose row in the ``.user`` file meets this condition withdraw as a whole.
+        items_match: All items whose row in the ``.item`` file meets this condition are withdrawn as a whole.
 
     Raises:
         RequestError: Something given is not a collection of tokens (see ``tokens.tokens_of``), or the scope is unknown.
@@ -52,6 +56,8 @@ class WithdrawalRequest:
     pair_tokens: tuple[tuple[str, str], ...] = ()
     sample: Sample | None = None
     scope: str | None = None
+    users_match: Condition | None = None
+    items_match: Condition | None = None
 
     def __post_init__(self) -> None:
         named = tokens_of(self.user_tokens), tokens_of(self.item_tokens, "item"), pairs_of(self.pair_tokens)
@@ -61,6 +67,8 @@ class WithdrawalRequest:
             raise RequestError(
                 f"sample is of type {type(self.sample).__name__}; make one with WithdrawalRequest.random"
             )
+        if self.sample is not None and self.has_conditions:
+            raise RequestError("a drawn request takes no condition; leave out `sample`, or users_where and items_where")
         if self.scope not in (None, "train", "all"):
             raise RequestError("the scope is not known; allowed: train, all")
 
@@ -73,6 +81,24 @@ class WithdrawalRequest:
     def items(cls, tokens: Iterable[object]) -> WithdrawalRequest:
         """Forget every interaction with these items, and the items themselves."""
         return cls(item_tokens=tokens_of(tokens, "item"))
+
+    @classmethod
+    def users_where(cls, field: str, **condition: object) -> WithdrawalRequest:
+        """Forget every interaction of all users whose row in the data set's ``.user`` file meets a condition.
+
+        ``field`` is its name; ``equals`` and ``contains`` take a value, or a list of which any is enough; ``at_least`` and
+        ``at_most`` a number (see ``Condition``). Raises RequestError for anything else.
+
+        Example:
+            >>> WithdrawalRequest.users_where("spammer", equals=1).users_match.as_json()
+            {'field': 'spammer', 'equals': [1]}
+        """
+        return cls(users_match=Condition.of({"field": field, **condition}, "users_where"))
+
+    @classmethod
+    def items_where(cls, field: str, **condition: object) -> WithdrawalRequest:
+        """Forget all items whose row in the data set's ``.item`` file meets a condition; see ``users_where``."""
+        return cls(items_match=Condition.of({"field": field, **condition}, "items_where"))
 
     @classmethod
     def interactions(cls, pairs: Iterable[tuple[object, object]]) -> WithdrawalRequest:
@@ -89,8 +115,9 @@ class WithdrawalRequest:
         """Read a request from a csv or tsv file with a header, a RecBole atomic file, or json.
 
         A table with a user column only withdraws whole users, with an item column only whole items, with both single
-        interactions; other columns are ignored. Json holds ``users``, ``items``, ``interactions`` (pairs) or ``sample``, and
-        ``scope`` if the request says which parts the rows leave.
+        interactions; other columns are ignored. Json holds ``users``, ``items``, ``interactions`` (pairs),
+        ``users_where``, ``items_where`` (see ``Condition``) or ``sample``, and ``scope`` if the request says which
+        parts the rows leave.
 
         Raises:
             RequestError: The file is missing, empty, no utf-8, or malformed; the message names the line.
@@ -101,8 +128,12 @@ class WithdrawalRequest:
                 content.get("users", ()),
                 content.get("items", ()),
                 content.get("interactions", ()),
-                _sample(content["sample"]) if "sample" in content else None,
+                Sample.of(content["sample"]) if "sample" in content else None,
                 content.get("scope"),
+                *(
+                    Condition.of(content[key], key) if key in content else None
+                    for key in ("users_where", "items_where")
+                ),
             )
         except RequestError as error:
             raise RequestError(f"{path}: {error}") from error
@@ -115,11 +146,15 @@ class WithdrawalRequest:
             raise RequestError("a drawn request cannot be joined with another")
         if self.scope != other.scope:
             raise RequestError(f"a request of scope {self.scope} cannot be joined with one of scope {other.scope}")
-        return WithdrawalRequest(
-            self.user_tokens + other.user_tokens,
-            self.item_tokens + other.item_tokens,
-            self.pair_tokens + other.pair_tokens,
-            scope=self.scope,
+        if (self.users_match and other.users_match) or (self.items_match and other.items_match):
+            raise RequestError("two conditions on users, or on items, cannot be joined; carry them out one by one")
+        return replace(
+            self,
+            user_tokens=self.user_tokens + other.user_tokens,
+            item_tokens=self.item_tokens + other.item_tokens,
+            pair_tokens=self.pair_tokens + other.pair_tokens,
+            users_match=self.users_match or other.users_match,
+            items_match=self.items_match or other.items_match,
         )
 
     def minus(self, other: WithdrawalRequest) -> WithdrawalRequest:
@@ -134,7 +169,12 @@ class WithdrawalRequest:
         )
 
     def __bool__(self) -> bool:
-        return self._named or self.sample is not None
+        return self._named or self.has_conditions or self.sample is not None
+
+    @property
+    def has_conditions(self) -> bool:
+        """Whether it holds conditions, which ``matching.in_tokens`` has not turned into tokens yet."""
+        return self.users_match is not None or self.items_match is not None
 
     @property
     def _named(self) -> bool:
@@ -157,6 +197,8 @@ class WithdrawalRequest:
         if self._named:
             pairs = [list(pair) for pair in self.pair_tokens]
             content |= {"users": list(self.user_tokens), "items": list(self.item_tokens), "interactions": pairs}
+        for key, condition in (("users_where", self.users_match), ("items_where", self.items_match)):
+            content |= {key: condition.as_json()} if condition else {}
         text = json.dumps(content, indent=1) + "\n"
         write_atomically(path, lambda file: file.write(text.encode()))
 
@@ -177,6 +219,8 @@ class WithdrawalRequest:
         began = time.perf_counter()
         if not self:
             raise RequestError("the request is empty; name at least one user, item or interaction")
+        if self.has_conditions:
+            raise RequestError(UNRESOLVED)
         scope = scope or self.scope or ("train" if self.sample else "all")
         drawn = self if self._named else self._draw(rows)
         request = replace(drawn, sample=self.sample, scope=scope)
@@ -252,9 +296,3 @@ def nothing_withdrawn(rows: Interactions) -> Withdrawal:
     """Return the withdrawal of nothing, for a method that works for users who withdrew before."""
     nobody = np.array([], dtype=np.int64)
     return Withdrawal(WithdrawalRequest(scope="all"), "all", np.zeros(len(rows.users), dtype=bool), nobody, nobody)
-
-
-def _sample(drawn: Any) -> Sample:
-    if not isinstance(drawn, dict) or not {"alpha", "seed"} <= drawn.keys():
-        raise RequestError("`sample` must hold kind, alpha and seed, and be an object")
-    return Sample(drawn.get("kind", "rand"), drawn["alpha"], drawn["seed"])

@@ -11,11 +11,11 @@ from recbole_unlearn.data.tokens import is_missing
 from recbole_unlearn.exceptions import RequestError, reason, suggest
 
 _SUFFIXES = (".csv", ".tsv", ".json", ".inter", ".user", ".item", ".txt")
-_JSON_KEYS = ("users", "items", "interactions", "sample", "scope")
+_JSON_KEYS = ("users", "items", "interactions", "users_where", "items_where", "sample", "scope")
 
 
 def read_request_file(path: Path, user_field: str, item_field: str) -> dict[str, Any]:
-    """Return ``users``, ``items``, ``interactions`` (lists of tokens or pairs) or ``sample``, as the file holds them.
+    """Return what the file holds: ``users``, ``items``, ``interactions`` (lists of tokens or pairs) and other keys of json.
 
     Raises:
         RequestError: The file cannot be read; the message names the file and, in a table, the line.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -54,6 +54,13 @@ class Sample:
                 f"the sample's kind is not known;{suggest(str(kind), SAMPLES)} allowed: {', '.join(SAMPLES)}"
             )
         object.__setattr__(self, "alpha", float(alpha))
+
+    @classmethod
+    def of(cls, given: Any) -> Sample:
+        """Return the sample that a dict describes, as it stands in a request file."""
+        if not isinstance(given, dict) or not {"alpha", "seed"} <= given.keys():
+            raise RequestError("`sample` must hold kind, alpha and seed, and be an object")
+        return cls(given.get("kind", "rand"), given["alpha"], given["seed"])
 
     def draw(self, rows: Interactions) -> Drawn:
         """Draw from the training rows; the same seed draws the same."""

@@ -76,9 +76,7 @@ def asked_of(values: Mapping[str, Any]) -> Asked:
     )
     request = None
     if "withdraw" in values:
-        named = WithdrawalRequest.from_file(str(values["withdraw"]), *fields)
-        if named.sample:
-            raise RequestError("a drawn request names no token; give the request.json of the run, or name the tokens")
+        named = named_in(values)
         request = Path(str(values["withdraw"]))
         spec = replace(spec, users=named.user_tokens, items=named.item_tokens, pairs=named.pair_tokens)
     ledger = _ledger(values)
@@ -87,6 +85,27 @@ def asked_of(values: Mapping[str, Any]) -> Asked:
     with closing(ledger), ledger.snapshot():
         ledger_facts = {"path": str(ledger.path), **ledger.anchor, "key": ledger.key.fingerprint}
         return Asked(_with_ledger(spec, ledger, fields), request, ledger_facts)
+
+
+def named_in(values: Mapping[str, Any]) -> WithdrawalRequest:
+    """Return what the file of a request names, with all whom its conditions match now."""
+    named = WithdrawalRequest.from_file(str(values["withdraw"]), *fields_of(values))
+    if named.sample:
+        raise RequestError("a drawn request names no token; give the request.json of the run, or name the tokens")
+    if not named.has_conditions:
+        return named
+    if "dataset" not in values:
+        raise RequestError(
+            "the request holds a condition, and who meets it stands in a file of the data set; add --dataset=NAME, and "
+            "--data_path=FOLDER if it is not in dataset/"
+        )
+    from recbole_unlearn.checkpoints.model_file import (
+        config_of,
+    )  # imports RecBole, which a search in clear does not need
+    from recbole_unlearn.data.matching import with_matched
+
+    keys = {key: values[key] for key in ("data_path", "USER_ID_FIELD", "ITEM_ID_FIELD") if key in values}
+    return with_matched(named, config_of("NeuMF", str(values["dataset"]), keys))
 
 
 def fields_of(values: Mapping[str, Any]) -> tuple[str, str]:

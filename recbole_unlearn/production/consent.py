@@ -51,6 +51,8 @@ def readmit(request_file: str | os.PathLike[str], given: Mapping[str, Any]) -> d
     request = WithdrawalRequest.from_file(Path(request_file), config["USER_ID_FIELD"], config["ITEM_ID_FIELD"])
     if request.sample or request.item_tokens or request.pair_tokens:
         raise RequestError("only whole users are readmitted; items and single interactions stay withdrawn: name users")
+    if request.has_conditions:
+        raise RequestError("a condition is nobody's consent; name the users who consent again themselves, under users")
     ledger = find_ledger(config)
     if ledger is None:
         raise LedgerError(f"nothing was ever withdrawn from {config['dataset']!r}, so no user can be readmitted")

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.data.hashes import named_by, request_hashes, without_named
+from recbole_unlearn.data.hashes import named_by, request_hashes, without_named, without_tombstones
+from recbole_unlearn.data.matching import in_tokens, known
 from recbole_unlearn.data.request import WithdrawalRequest
+from recbole_unlearn.exceptions import RequestError
 from recbole_unlearn.lineage.key import KINDS
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import owed
@@ -47,11 +50,31 @@ def earlier_jobs(ledger: Ledger, dataset: WithdrawalDataset, model_file: str | P
     return jobs
 
 
+def read_request(config: Any, dataset: WithdrawalDataset, ledger: Ledger | None) -> WithdrawalRequest:
+    """Return what the file of a request names, for good: a condition becomes the tokens that it matches now.
+
+    Of those who match it takes whom the model knows, who came later or was filtered, and who left before; the others have no
+    row, and nothing is recorded of them.
+    """
+    request = WithdrawalRequest.from_file(config["withdraw"], config["USER_ID_FIELD"], config["ITEM_ID_FIELD"])
+    if request.sample or request.scope == "train":
+        raise RequestError(
+            "a drawn request, or one that says scope train, is for comparisons; name users, items or interactions, "
+            "and leave the scope out"
+        )
+
+    def concerned(matched: WithdrawalRequest) -> WithdrawalRequest:
+        gone = WithdrawalRequest() if ledger is None else matched.minus(without_tombstones(matched, ledger))
+        return present(dataset, matched, ledger) | gone
+
+    return in_tokens(request, dataset, concerned)
+
+
 def job_of(
     dataset: WithdrawalDataset, request: WithdrawalRequest, ledger: Ledger | None = None, origin: str = "given"
 ) -> Job:
     """Return the job of a request; what nobody knows stays in its known part, which then cannot be resolved."""
-    only_outside = _outside(dataset, request, ledger).minus(_known(dataset, request))
+    only_outside = _outside(dataset, request, ledger).minus(known(dataset, request))
     return Job(request, request.minus(only_outside), origin)
 
 
@@ -70,7 +93,7 @@ def _tombstones(ledger: Ledger, kinds: Mapping[str, Sequence[bytes]]) -> dict[st
 
 def present(dataset: WithdrawalDataset, request: WithdrawalRequest, ledger: Ledger | None = None) -> WithdrawalRequest:
     """Return the part of a request that the data set knows, with the rows of its files that the model does not."""
-    return _known(dataset, request) | _outside(dataset, request, ledger)
+    return known(dataset, request) | _outside(dataset, request, ledger)
 
 
 def in_batches(request: WithdrawalRequest, size: int | None) -> Iterator[WithdrawalRequest]:
@@ -89,16 +112,6 @@ def in_batches(request: WithdrawalRequest, size: int | None) -> Iterator[Withdra
 def number_named(request: WithdrawalRequest) -> int:
     """Return how many users, items and interactions a request names."""
     return len(request.user_tokens) + len(request.item_tokens) + len(request.pair_tokens)
-
-
-def _known(dataset: WithdrawalDataset, request: WithdrawalRequest) -> WithdrawalRequest:
-    """Return the part of a request whose users and items the model has seen."""
-    rows = dataset.interactions()
-    return WithdrawalRequest(
-        tuple(user for user in request.user_tokens if rows.knows_user(user)),
-        tuple(item for item in request.item_tokens if rows.knows_item(item)),
-        tuple((user, item) for user, item in request.pair_tokens if rows.knows_user(user) and rows.knows_item(item)),
-    )
 
 
 def _outside(dataset: WithdrawalDataset, request: WithdrawalRequest, ledger: Ledger | None) -> WithdrawalRequest:

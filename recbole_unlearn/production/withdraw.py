@@ -17,7 +17,7 @@ from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.hashes import request_hashes, without_tombstones
 from recbole_unlearn.data.ledgers import LedgerSession, ledger_folder
 from recbole_unlearn.data.request import Withdrawal, WithdrawalRequest
-from recbole_unlearn.exceptions import ConfigError, RequestError, StorageError, UnlearnError
+from recbole_unlearn.exceptions import ConfigError, StorageError, UnlearnError
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN, Row
 from recbole_unlearn.lineage.commit import recover
 from recbole_unlearn.lineage.ledger import Ledger
@@ -38,6 +38,7 @@ from recbole_unlearn.production.pending import (
     job_of,
     number_named,
     present,
+    read_request,
     without_owed,
 )
 from recbole_unlearn.settings.policy import Policy, read_policy
@@ -219,12 +220,7 @@ def _plan(model_file: str | Path, given: dict[str, Any], session: LedgerSession,
     if ledger is not None:
         plan.jobs = earlier_jobs(ledger, dataset, model_file)
     if config["withdraw"] is not None:
-        request = WithdrawalRequest.from_file(config["withdraw"], config["USER_ID_FIELD"], config["ITEM_ID_FIELD"])
-        if request.sample or request.scope == "train":
-            raise RequestError(
-                "a drawn request, or one that says scope train, is for comparisons; name users, items or interactions, "
-                "and leave the scope out"
-            )
+        request = read_request(config, dataset, ledger)
         left = _left(plan, request, ledger, model_file)
         plan.jobs += [job_of(dataset, part, ledger) for part in in_batches(left, config["withdraw_batch"])]
     elif not plan.jobs and not dataset.caught_up:

@@ -13,7 +13,7 @@ from recbole_unlearn.production.trace import NotInspected, Place, Trace, counted
 from recbole_unlearn.production.wanted import Wanted, is_number
 
 _MOST = 20_000_000  # things in one file
-_REQUEST = {"users", "items", "interactions", "sample", "scope"}
+REQUEST_KEYS = {"users", "items", "interactions", "users_where", "items_where", "sample", "scope"}
 _RATED = {"rating", "timestamp", "time", "stars", "overall", "ratings"}
 
 
@@ -134,7 +134,7 @@ class Tree:
         return {*users, *items}
 
     def _is_request(self, thing: dict[Any, Any], keys: set[str]) -> bool:
-        if not {"users", "items", "interactions"} & keys or not keys <= _REQUEST:
+        if not {"users", "items", "interactions"} & keys or not keys <= REQUEST_KEYS:
             return False
         named = [self._is(kind, token) for kind in ("user", "item") for token in _listed(thing.get(f"{kind}s"))]
         pairs = [

@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from recbole_unlearn.production.formats.json_files import json_kind
 from recbole_unlearn.production.formats.text import HEAD, sample_of
+from recbole_unlearn.production.formats.trees import REQUEST_KEYS
 from recbole_unlearn.production.formats.views import is_scalar
 from recbole_unlearn.production.purging.cut import Cut, LeftAlone, Rows, is_log, is_short
 from recbole_unlearn.production.purging.lines import Line, mark_of
@@ -18,7 +19,6 @@ from recbole_unlearn.production.purging.texts import Record, copy_rest, marked
 from recbole_unlearn.production.trace import Place
 
 _AT_ONCE = 1 << 26  # bytes
-_REQUEST = {"users", "items", "interactions", "sample", "scope"}
 _SETTINGS = {"package.json", "package-lock.json", "composer.json", "manifest.json", "tsconfig.json", "launch.json"}
 _SETTINGS |= {"settings.json", "config.json"}
 _BY_HAND = "its json names them where no element can be removed alone: change it by hand"
@@ -173,7 +173,7 @@ class Editor:
         parts, _ = parts_of(text, start)
         if len(parts) != len(value):
             raise LeftAlone("json with two members of one name: change it by hand")
-        if set(value) <= _REQUEST and {"users", "items", "interactions"} & set(value):
+        if set(value) <= REQUEST_KEYS and {"users", "items", "interactions"} & set(value):
             return self._request(text, start, parts)
         columns = self._columns(value)
         if columns:
@@ -195,7 +195,7 @@ class Editor:
 
     def _request(self, text: str, start: int, parts: list[Part]) -> str:
         """Return a request without those who are withdrawn; others' requests stay."""
-        has_request_keys = bool({"interactions", "scope", "sample"} & {str(part.key) for part in parts})
+        has_request_keys = bool((REQUEST_KEYS - {"users", "items"}) & {str(part.key) for part in parts})
         kept = []
         for part in parts:
             value = text[part.at : part.end]

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from recbole_unlearn.data.request import WithdrawalRequest
-from recbole_unlearn.exceptions import ConfigError, LedgerError
+from recbole_unlearn.exceptions import ConfigError, LedgerError, NobodyMatchesError
 from recbole_unlearn.lineage.commit import recover
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import models_that_owe
 from recbole_unlearn.lineage.place import key_file_of
-from recbole_unlearn.production.asked import KEYS, Asked, asked_of, fields_of
+from recbole_unlearn.production.asked import KEYS, Asked, asked_of, named_in
 from recbole_unlearn.production.audit import exit_code
 from recbole_unlearn.production.files import display, files_below
 from recbole_unlearn.production.purging.carry_out import Done, carry_out
@@ -177,7 +176,10 @@ def _tell_pending(request: Path | None, wanted: Wanted, values: Mapping[str, Any
     """Say how many of those that a request names are not withdrawn: they are not purged."""
     if request is None:
         return
-    named = WithdrawalRequest.from_file(request, *fields_of(values))
+    try:
+        named = named_in(values)
+    except NobodyMatchesError:  # those who met the condition were purged before
+        return
     tokens = [wanted.user(user) for user in named.user_tokens] + [wanted.item(item) for item in named.item_tokens]
     tokens += [wanted.names(*pair) is not None for pair in named.pair_tokens]
     pending = len(tokens) - sum(tokens)
