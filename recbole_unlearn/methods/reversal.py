@@ -19,7 +19,7 @@ _CHANCE = 0.5
 
 
 class Reversal:
-    """Changes all parameters of a model by Adam's steps on a loss of the withdrawn rows.
+    """Changes the parameters of a model by Adam's steps on a loss of the withdrawn rows.
 
     A row's margin is how much the model favours it in the direction in which it was trained: s_ui - s_uj, with j the items
     drawn for it; without drawn items (explicit labels) (2 t - 1) s_ui. When half of the margins are above 0, the withdrawn
@@ -29,14 +29,17 @@ class Reversal:
         context: The request. Its edges must have left the graph.
         adapter: The model's.
         rows: The request's rows.
+        shared: Whether parameters that belong to no user or item change, too.
     """
 
-    def __init__(self, context: UnlearnContext, adapter: InfluenceAdapter, rows: RequestRows) -> None:
+    def __init__(
+        self, context: UnlearnContext, adapter: InfluenceAdapter, rows: RequestRows, shared: bool = True
+    ) -> None:
         self.context, self.adapter = context, adapter
         self.withdrawn = rows.of(np.flatnonzero(rows.forget))
         self.drawn = 0 if adapter.pairwise else context.negatives
         parameters = dict(context.model.named_parameters())
-        names = [*adapter.names([*adapter.user_tables, *adapter.item_tables]), *adapter.shared_names()]
+        names = adapter.names([*adapter.user_tables, *adapter.item_tables]) + (adapter.shared_names() if shared else [])
         self.start: dict[str, Tensor] = {name: parameters[name].detach().clone() for name in names}
         self.fixed = {name: p.detach() for name, p in parameters.items() if name not in self.start}
 
@@ -84,7 +87,7 @@ class Reversal:
         return float((self.margins(self.encode(values)) > 0).double().mean())
 
 
-def reversal_of(context: UnlearnContext) -> tuple[Reversal, RequestRows]:
+def reversal_of(context: UnlearnContext, shared: bool = True) -> tuple[Reversal, RequestRows]:
     """Take withdrawn edges out of the graph, draw withdrawn items anew, and return the Reversal and the request's rows."""
     context.model.eval()
     adapter = InfluenceAdapter.of(context.model, context.rebuilt)
@@ -92,4 +95,4 @@ def reversal_of(context: UnlearnContext) -> tuple[Reversal, RequestRows]:
     rows = RequestRows(context, adapter.pairwise, weight.dtype, weight.device)
     adapter.drop_edges(*context.forgotten)
     reset_items(context, adapter)
-    return Reversal(context, adapter, rows), rows
+    return Reversal(context, adapter, rows, shared), rows
