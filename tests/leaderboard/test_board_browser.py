@@ -42,7 +42,7 @@ def test_a_filter_shows_what_is_chosen_and_says_how_many(browser, board):
     assert len(column(browser, METHOD)) == 4
     browser.run(choose.format(3, "poor"))
     assert column(browser, METHOD) == ["poor"]
-    assert browser.run("return document.getElementById('count').textContent") == "1 lines"
+    assert browser.run("return document.getElementById('count').textContent") == "lines: 1"
     browser.screenshot("board-desk")
 
 
