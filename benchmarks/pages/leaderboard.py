@@ -1,11 +1,12 @@
 """Writes the leaderboard from the json of the benchmarks: python -m benchmarks.pages.leaderboard
 
-Reads benchmarks/results/{refit,peers}-MODEL-DATASET.jsonl and shadows-MODEL-DATASET.json. Writes docs/leaderboard.html
-and the tables of docs/leaderboard.md.
+Reads benchmarks/results/{refit,peers,scenarios}-MODEL-DATASET.jsonl and shadows-MODEL-DATASET.json. Writes
+docs/leaderboard.html and the tables of docs/leaderboard.md.
 """
 
 import json
 
+import numpy as np
 from tabulate import tabulate
 
 from benchmarks.pages.records import RESULTS, ROOT, read_lines, write_between
@@ -13,6 +14,15 @@ from recbole_unlearn.leaderboard.entries import entries_of
 from recbole_unlearn.leaderboard.page import save_board
 from recbole_unlearn.leaderboard.standings import HEADERS, standings
 
+SCENARIO_COLUMNS = [
+    "who leaves (seed 1)",
+    "method",
+    "NDCG@10 of the others",
+    "of Retrain's",
+    "shown",
+    "place",
+    "seconds",
+]
 COLUMNS = [name for name in HEADERS if name not in ("data set", "model", "request")]
 
 
@@ -58,6 +68,41 @@ def table(board, setting):
     return tabulate(cells, [HEADERS[place] for place in chosen], "pipe", disable_numparse=True)
 
 
+def scenarios():
+    """Return the table of the scenarios: means over seeds, each NDCG@10 beside Retrain's of its seed."""
+    parts = []
+    for path in sorted(RESULTS.glob("scenarios-*.jsonl")):
+        runs = read_lines(path.stem)
+        rows = [
+            row
+            for name in runs[0]["scenarios"]
+            for row in scenario_rows(name, [run["scenarios"][name] for run in runs])
+        ]
+        seeds = ", ".join(str(run["seed"]) for run in runs)
+        commits = ", ".join(sorted({run["commit"] for run in runs}))
+        told = f"{runs[0]['model']}, {runs[0]['dataset']}, seeds {seeds}, commit {commits}"
+        parts.append(f"{told}\n\n{tabulate(rows, SCENARIO_COLUMNS, 'pipe', disable_numparse=True)}\n")
+    return "\n".join(parts)
+
+
+def scenario_rows(name, runs):
+    """Return a row for each method of a scenario."""
+    rows = []
+    for method in runs[0]["methods"]:
+        own = [(run["methods"][method], run["methods"]["Retrain"]) for run in runs]
+
+        def mean(key, own=own):
+            values = [one[key] for one, _ in own if key in one]
+            return f"{np.mean(values):.3f}" if values else ""
+
+        kept = np.mean([one["ndcg"] / base["ndcg"] for one, base in own])
+        seconds = [one["seconds"] for one, _ in own if one.get("seconds") is not None]
+        leave = f"{name}: {runs[0]['users'] or runs[0]['users_who_lose_rows']} users, {runs[0]['items']} items"
+        took = f"{np.median(seconds):.2f}" if seconds else ""
+        rows.append([leave, method, mean("ndcg"), f"{kept:.3f}", mean("shown"), mean("place"), took])
+    return rows
+
+
 def main():
     board = standings(entries(), shadows())
     save_board(board, ROOT / "docs" / "leaderboard.html")
@@ -67,6 +112,7 @@ def main():
         for dataset, model, request in settings
     ]
     write_between("docs/leaderboard.md", "leaderboard", "\n".join(parts))
+    write_between("docs/leaderboard.md", "scenarios", scenarios())
 
 
 if __name__ == "__main__":
