@@ -1,6 +1,8 @@
 """The yaml files are found from a wheel, an editable install and a bare checkout."""
 
 import configparser
+import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -26,8 +28,12 @@ def probe(folder, *flags, **environment):
     return Path(found)
 
 
+URL = "https://example.org/somebody/recbole_unlearn"
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
+    """Build as the release does, which says where the project lives."""
     out = tmp_path_factory.mktemp("wheel")
     source = tmp_path_factory.mktemp("source")
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
@@ -35,7 +41,8 @@ def wheel(tmp_path_factory):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes((ROOT / name).read_bytes())
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(source)]
-    done = subprocess.run(build, capture_output=True, text=True, timeout=240)
+    told = {**os.environ, "PROJECT_URL": URL + "/"}
+    done = subprocess.run(build, capture_output=True, text=True, timeout=240, env=told)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return next(out.glob("*.whl"))
 
@@ -44,6 +51,21 @@ def test_pypi_would_take_it(wheel):
     check = [sys.executable, "-m", "twine", "check", "--strict", str(wheel)]
     done = subprocess.run(check, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_link_of_the_readme_leads_somewhere_from_pypi(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith("METADATA"))
+        text = archive.read(metadata).decode()
+        assert {"recbole_unlearn/leaderboard/board.html", "recbole_unlearn/evaluator/page.html"} <= set(
+            archive.namelist()
+        )
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    ours = [link.removeprefix(f"{URL}/blob/main/") for link in links if link.startswith(URL)]
+    assert len(ours) > 20
+    assert all((ROOT / link.split("#")[0]).exists() for link in ours)
+    assert all(link.startswith(("https://", "#")) for link in links)
+    assert f"Project-URL: Issues, {URL}/issues" in text
 
 
 def test_from_a_wheel(wheel, tmp_path):
