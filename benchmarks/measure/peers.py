@@ -1,4 +1,4 @@
-"""The methods of other papers, and the attacks on them, beside Retrain and ours: what the leaderboard is made of.
+"""The methods of other papers beside Retrain: with `refit`, which has ours, what the leaderboard is made of.
 
     python -m benchmarks.measure.peers NeuMF ml-100k 5 [--methods=Retrain,IFRU] [--key=value ...]
 
@@ -9,7 +9,7 @@ Seeds that stand there already are not run again.
 from benchmarks.measure import refit
 from benchmarks.measure.seeds import by_seed
 
-METHODS = "Retrain,RetrainSVD,SCIF,IF,IFRU,GIF,NegGrad,RRL,CertifiedRemoval,UltraRE"
+METHODS = "Retrain,IFRU,GIF,NegGrad,RRL,CertifiedRemoval,UltraRE"
 
 
 def run(model, dataset, seed, given):
