@@ -94,6 +94,22 @@ def test_who_withdrew_does_not_change_with_the_file(here, capsys):
     assert users == {key.user(user) for user in [*SPAMMERS, "u5"]}
 
 
+def test_who_waits_for_an_earlier_request_is_not_held_up_by_a_condition_that_nobody_meets_any_more(
+    here, capsys, caplog
+):
+    shutil.copy("model.pth", "other.pth")
+    assert main(["withdraw", "model.pth", "spam.json", *DATA]) == 0
+    labelled(Path("data/tiny/tiny.user"), [])
+    assert main(["withdraw", "model.pth", "spam.json", *DATA]) == 2  # nothing waits
+    assert "no user matches users_where" in capsys.readouterr().err
+    assert main(["withdraw", "other.pth", "spam.json", *DATA]) == 0
+    assert "6 users, 0 items" in capsys.readouterr().out
+    assert "no user matches users_where" in caplog.text
+    Path("exports").mkdir()
+    Path("exports/rows.csv").write_text("user_id,item_id\nspam3,i1\n")
+    assert main(["audit", "exports", "--withdraw=spam.json", "--dataset=tiny", *DATA]) == 1  # the ledger knows her
+
+
 def test_a_spammer_whose_rows_came_later_is_recorded_as_by_name(here):
     inter = Path("data/tiny/tiny.inter")
     inter.write_text(inter.read_text() + rows_of_spam(["late"]))

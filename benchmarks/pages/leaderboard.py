@@ -23,7 +23,7 @@ SCENARIO_COLUMNS = [
     "place",
     "seconds",
 ]
-COLUMNS = [name for name in HEADERS if name not in ("data set", "model", "request")]
+COLUMNS = [name for name in HEADERS if name not in ("data set", "model", "request", "keys")]
 
 
 def entries():
@@ -108,8 +108,8 @@ def main():
     save_board(board, ROOT / "docs" / "leaderboard.html")
     settings = list(dict.fromkeys(one.setting for one in board))
     parts = [
-        f"### {model}, {dataset}, {request}\n\n{table(board, (dataset, model, request))}\n"
-        for dataset, model, request in settings
+        f"### {model}, {dataset}, {request}\n\n{table(board, (dataset, model, request, keys))}\n"
+        for dataset, model, request, keys in settings
     ]
     write_between("docs/leaderboard.md", "leaderboard", "\n".join(parts))
     write_between("docs/leaderboard.md", "scenarios", scenarios())

@@ -51,6 +51,8 @@ def benchmark(given: dict[str, str]) -> int:
 
 def submit(given: dict[str, str]) -> int:
     """Add reports to a leaderboard."""
+    from filelock import FileLock
+
     from recbole_unlearn.leaderboard.entries import joined, read_lines, read_report, save_lines
     from recbole_unlearn.leaderboard.page import save_board
     from recbole_unlearn.leaderboard.standings import HEADERS, standings
@@ -59,12 +61,14 @@ def submit(given: dict[str, str]) -> int:
     reports, folder = given.pop("submit").split(","), Path(given.pop("output_dir", "output"))
     if given:
         raise ConfigError(f"submit takes reports and --output_dir, not --{next(iter(given))}; leave it out")
-    lines = joined(read_lines(folder / "leaderboard.jsonl"), [line for path in reports for line in read_report(path)])
-    found = standings(lines)
+    new = [line for path in reports for line in read_report(path)]
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "leaderboard.jsonl", folder / "leaderboard.html"]
-    save_lines(lines, written[0])
-    save_board(found, written[1])
+    with FileLock(folder / ".leaderboard.lock"):
+        lines = joined(read_lines(written[0]), new)
+        found = standings(lines)
+        save_lines(lines, written[0])
+        save_board(found, written[1])
     spare = [HEADERS.index(name) for name in ("commit", "strong: AUC", "withdrawn, of popularity", "request", "95 %")]
     text = table([name.replace(" ", "\n") for name in HEADERS], [one.cells for one in found], width(), spare)
     sys.stdout.write(f"{text}\n\n{files_written([str(path) for path in written])}\n")

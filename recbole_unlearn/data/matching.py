@@ -30,6 +30,7 @@ def in_tokens(
     request: Asked,
     dataset: WithdrawalDataset,
     concerned: Callable[[WithdrawalRequest], WithdrawalRequest] | None = None,
+    strict: bool = True,
 ) -> Asked:
     """Return a request in which the users and items whom its conditions match stand by their tokens.
 
@@ -39,39 +40,42 @@ def in_tokens(
         request: Any request; one without a condition is returned as it is.
         dataset: The data set, whose ``.user`` or ``.item`` file is read as it is now.
         concerned: Returns the part of a request that has rows; by default, that the data set knows.
+        strict: Whether a condition that nobody with rows meets is an error; else it names nobody, and a warning says so: they
+            may have left before.
 
     Raises:
         RequestError: A condition does not fit the file, or nobody who matches has a row.
     """
     if isinstance(request, Withdrawal) or not request.has_conditions:
         return request
-    found = matched(request, dataset.config)
+    found = matched(request, dataset.config, strict)
     kept = (concerned or partial(known, dataset))(found)
-    users = _with_rows(found.user_tokens, kept.user_tokens, "users")
-    items = _with_rows(found.item_tokens, kept.item_tokens, "items")
+    users = _with_rows(found.user_tokens, kept.user_tokens, "users", strict)
+    items = _with_rows(found.item_tokens, kept.item_tokens, "items", strict)
     return _named_too(request, users, items)
 
 
-def matched(request: WithdrawalRequest, config: Any) -> WithdrawalRequest:
+def matched(request: WithdrawalRequest, config: Any, strict: bool = True) -> WithdrawalRequest:
     """Return the request that names who and what the conditions of a request match, with or without rows.
 
     Args:
         request: A request with conditions.
         config: Of the data set: where it lies, and how its files are written.
+        strict: Whether it is an error if nobody matches.
 
     Raises:
         RequestError: There is no such file or field, the condition does not fit it, or nobody matches.
     """
     users, items = request.users_match, request.items_match
     return WithdrawalRequest(
-        () if users is None else _matching(users, "user", config["USER_ID_FIELD"], config),
-        () if items is None else _matching(items, "item", config["ITEM_ID_FIELD"], config),
+        () if users is None else _matching(users, "user", config["USER_ID_FIELD"], config, strict),
+        () if items is None else _matching(items, "item", config["ITEM_ID_FIELD"], config, strict),
     )
 
 
 def with_matched(request: WithdrawalRequest, config: Any) -> WithdrawalRequest:
-    """Return a request that names all whom its conditions match, with or without rows: for a search."""
-    found = matched(request, config)
+    """Return a request that names all whom its conditions match, with or without rows, or nobody: for a search."""
+    found = matched(request, config, strict=False)
     return _named_too(request, found.user_tokens, found.item_tokens)
 
 
@@ -96,12 +100,13 @@ def _named_too(request: WithdrawalRequest, users: tuple[str, ...], items: tuple[
     )
 
 
-def _with_rows(matching: tuple[str, ...], kept: tuple[str, ...], what: str) -> tuple[str, ...]:
+def _with_rows(matching: tuple[str, ...], kept: tuple[str, ...], what: str, strict: bool) -> tuple[str, ...]:
     """Return those of the matching tokens that are kept, in their order, and say how many are not."""
-    left = tuple(token for token in matching if token in set(kept))
+    there = set(kept)
+    left = tuple(token for token in matching if token in there)
     why = "they have none in the data set's files, a filter leaves them out, or they withdrew before"
-    if matching and not left:
-        raise RequestError(
+    if strict and matching and not left:
+        raise NobodyMatchesError(
             f"none of {len(matching)} {what} that match {what}_where has a row: {why}; check the condition"
         )
     if len(left) < len(matching):
@@ -112,7 +117,7 @@ def _with_rows(matching: tuple[str, ...], kept: tuple[str, ...], what: str) -> t
     return left
 
 
-def _matching(condition: Condition, what: str, id_field: str, config: Any) -> tuple[str, ...]:
+def _matching(condition: Condition, what: str, id_field: str, config: Any, strict: bool) -> tuple[str, ...]:
     """Return the tokens whose rows in the file meet a condition, in the order of the file."""
     name, field = f"{what}s_where", condition.field
     path = os.path.join(config["data_path"], f"{config['dataset']}.{what}")
@@ -132,16 +137,16 @@ def _matching(condition: Condition, what: str, id_field: str, config: Any) -> tu
     pairs = [(token, text) for token, text in pairs if not is_missing(token) and not is_missing(text)]
     try:
         tokens = tuple(dict.fromkeys(token for token, text in pairs if meets(text)))
-    except ValueError as error:
+    except ValueError:
         raise RequestError(
             f"{name}: the field {field!r} of {path!r} is of type float, and a row has another text in it; write numbers, "
             f"with a point"
-        ) from error
+        ) from None  # the text may say who it is
     if not tokens:
-        texts = [text for _, text in pairs]
-        raise NobodyMatchesError(
-            f"no {what} matches {name}; {_values_of(texts, condition.field, columns[field], config['seq_separator'])}"
-        )
+        told = f"no {what} matches {name}; {_values_of(pairs, field, columns[field], config['seq_separator'])}"
+        if strict:
+            raise NobodyMatchesError(told)
+        logging.getLogger(__name__).warning(told)
     return tokens
 
 
@@ -176,14 +181,14 @@ def _rows(path: str, config: Any, columns: int) -> Iterator[list[str]]:
                 yield fields
 
 
-def _values_of(texts: list[str], field: str, kind: str, separator: str) -> str:
+def _values_of(pairs: list[tuple[str, str]], field: str, kind: str, separator: str) -> str:
     """Return which values a field has: those of several rows, since one of a single row may say who it is."""
-    if kind == "float" and texts:
-        numbers = list(map(float, texts))
-        return f"the values of {field!r} lie between {min(numbers):g} and {max(numbers):g}"
+    texts = [text for _, text in pairs]
+    if kind == "float":
+        return f"{field!r} has {len(set(texts))} values there"
     if kind == "token_seq":
         texts = [token for text in texts for token in set(text.split(separator))]
-    counts = Counter(texts)
-    often = [value for value, count in counts.most_common(_SHOWN) if count > 1]
+    counts, ids = Counter(texts), {token for token, _ in pairs}
+    often = [value for value, count in counts.most_common() if count > 1 and value not in ids][:_SHOWN]
     shown = f"the most frequent are {', '.join(map(repr, often))}" if often else "no two rows have the same"
     return f"{field!r} has {len(counts)} values there; {shown}"

@@ -16,6 +16,7 @@ HEADERS = (
     "data set",
     "model",
     "request",
+    "keys",
     "method",
     "seeds",
     "refit: AUC",
@@ -36,13 +37,13 @@ class Standing:
     """What is known of one method in one setting.
 
     Args:
-        setting: Data set, model and request.
+        setting: Data set, model, request, and the keys that were given.
         method: Its name.
         entries: Its lines, one per seed.
         shadow: AUC of the shadow audit, where one was made.
     """
 
-    setting: tuple[str, str, str]
+    setting: tuple[str, str, str, str]
     method: str
     entries: Sequence[Mapping[str, Any]] = field(repr=False)
     shadow: float | None = None
@@ -110,9 +111,9 @@ def standings(
         entries: Lines, see ``entries_of``.
         shadows: AUC of the shadow audit by (data set, model, method).
     """
-    found: dict[tuple[tuple[str, str, str], str], dict[int, Mapping[str, Any]]] = {}
+    found: dict[tuple[tuple[str, str, str, str], str], dict[int, Mapping[str, Any]]] = {}
     for entry in entries:
-        setting = entry["dataset"], entry["model"], entry["request"]
+        setting = entry["dataset"], entry["model"], entry["request"], entry["keys"]
         found.setdefault((setting, entry["method"]), {})[entry["seed"]] = entry
     known = shadows or {}
     boards = [

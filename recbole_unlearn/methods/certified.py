@@ -26,17 +26,18 @@ class CertifiedRemoval(UnlearnMethod):
     """Solve the embeddings of users who lose rows, and add noise for which (epsilon, delta) is certified.
 
     With all items fixed, the loss of a user's retained rows in a dot product model is strongly convex in the user's
-    embedding. A Newton step that leaves the gradient r is at most r / m away from the minimum, with m the ridge. Gaussian
-    noise hides that distance.
+    embedding. Where its gradient is r, the minimum is at most r / m away, with m the ridge. Newton steps go on until noise of
+    the given size hides that distance.
 
-    Formula: e_u' = e + sigma n, with e from `newton_steps` steps on the loss of u's retained rows plus m / 2 |e|^2,
-    r = max over u of |gradient at e|, sigma = r / m (2 ln(1.25 / delta))^1/2 / epsilon, n ~ N(0, I). For users with no row
-    left e_u' ~ the model's initialiser.
-    Cost: `newton_steps` d x d systems for each user who loses rows.
+    Formula: e_u' = e + sigma n, with e from Newton steps on the loss of u's retained rows plus m / 2 |e|^2 until
+    |gradient at e| / m (2 ln(1.25 / delta))^1/2 <= sigma epsilon, n ~ N(0, I). For users with no row left e_u' ~ the model's
+    initialiser.
+    Cost: a few d x d systems for each user who loses rows.
 
     **What the certificate says**: given the item embeddings, the embedding of a user is (epsilon, delta)-indistinguishable
-    from one that is solved exactly on the retained rows and gets the same noise. It says nothing of item embeddings, which
-    keep what they learned from withdrawn rows. The noise is drawn from the seed; who knows the seed can subtract it.
+    from the minimum on the retained rows with the same noise, which withdrawn rows do not reach. It says nothing of item
+    embeddings, which keep what they learned from withdrawn rows. The noise is drawn from the seed, which a saved model holds:
+    whoever has the file can subtract it. A solve from a new draw needs no noise for the same statement.
 
     Use it to see what a certificate on the convex part is worth. Models: BPR. NeuMF's MLP is not convex in an embedding, and
     LightGCN's graph couples users.
@@ -44,7 +45,8 @@ class CertifiedRemoval(UnlearnMethod):
     Args:
         epsilon: At most 1, as the Gaussian mechanism asks.
         delta: Probability with which epsilon may be exceeded.
-        newton_steps: Newton steps at most; more steps need less noise.
+        sigma: Standard deviation of the noise, which depends on no row.
+        newton_steps: Newton steps at most; if they are too few, nothing is certified, and the diagnostics say so.
         ridge: m as a share of a retained user's mean number of loss rows.
 
     Deviations: the paper perturbs the objective at training, and bounds r by the data's norms; here r is computed (in
@@ -59,7 +61,8 @@ class CertifiedRemoval(UnlearnMethod):
 
     epsilon: float = option(1.0, above=0)
     delta: float = option(1e-5, above=0)
-    newton_steps: int = option(2, least=1)
+    sigma: float = option(0.01, above=0)
+    newton_steps: int = option(50, least=1)
     ridge: float = option(0.003, above=0)
 
     def __post_init__(self) -> None:
@@ -106,16 +109,17 @@ class CertifiedRemoval(UnlearnMethod):
         user_rows.solve_gone()
         left = max((float((one.residual * one.gradient_norm).max()) for one in results), default=0.0)
         bound = left / (self.ridge * rows.rows_per_user)
-        sigma = bound * math.sqrt(2 * math.log(1.25 / self.delta)) / self.epsilon
-        self._add_noise(context, adapter, sigma)
-        certificate = {"epsilon": self.epsilon, "delta": self.delta, "distance_bound": bound, "sigma": sigma}
-        return {**summary(results), **certificate, "certified": "user embeddings, given the items"}
+        hidden = bound * math.sqrt(2 * math.log(1.25 / self.delta)) <= self.sigma * self.epsilon
+        self._add_noise(context, adapter)
+        told = {"epsilon": self.epsilon, "delta": self.delta, "sigma": self.sigma, "distance_bound": bound}
+        certified = "user embeddings, given the items" if hidden else "nothing: too few Newton steps"
+        return {**summary(results), **told, "converged": float(hidden), "certified": certified}
 
-    def _add_noise(self, context: UnlearnContext, adapter: InfluenceAdapter, sigma: float) -> None:
+    def _add_noise(self, context: UnlearnContext, adapter: InfluenceAdapter) -> None:
         if not len(context.partial):
             return
         ids = torch.from_numpy(context.partial).to(adapter.user_tables[0].weight.device)
         solved = read_rows(adapter.user_tables, ids)
         keys = np.random.default_rng([context.seed, *_NOISE.encode()])
         noise = torch.from_numpy(keys.standard_normal(tuple(solved.shape))).to(solved)
-        write_rows(adapter.user_tables, ids, solved + sigma * noise)
+        write_rows(adapter.user_tables, ids, solved + self.sigma * noise)

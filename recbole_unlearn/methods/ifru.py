@@ -10,6 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from recbole_unlearn.data.interactions import Interactions
+from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.methods.base import UnlearnContext
 from recbole_unlearn.methods.influence_function import InfluenceFunction
 from recbole_unlearn.methods.options import option
@@ -50,6 +51,11 @@ class IFRU(InfluenceFunction):
     shared_steps: int = option(1, least=1)
     newton_tolerance: float = option(1e-4, above=0)
     damping: float | None = option(None, least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.select != "users_items" or not self.one_step:
+            raise ConfigError(f"{self.name}: select is users_items and compensation none or paper; leave both out")
 
     def _chosen(self, context: UnlearnContext) -> tuple[np.ndarray, np.ndarray]:
         users, items = near(context.rows, context.withdrawal.forget, self.hops, self.near_share)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.methods.base import UnlearnContext
-from recbole_unlearn.methods.reset import reset_items
+from recbole_unlearn.methods.reset import reset_beside, reset_items
 from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.model.adapter import InfluenceAdapter, Tensors
 
@@ -88,11 +88,15 @@ class Reversal:
 
 
 def reversal_of(context: UnlearnContext, shared: bool = True) -> tuple[Reversal, RequestRows]:
-    """Take withdrawn edges out of the graph, draw withdrawn items anew, and return the Reversal and the request's rows."""
+    """Take withdrawn edges out of the graph, draw withdrawn items anew, and return the Reversal and the request's rows.
+
+    Embeddings of withdrawn users that their own scores do not read are drawn anew, too.
+    """
     context.model.eval()
     adapter = InfluenceAdapter.of(context.model, context.rebuilt)
     weight = adapter.user_tables[0].weight
     rows = RequestRows(context, adapter.pairwise, weight.dtype, weight.device)
     adapter.drop_edges(*context.forgotten)
     reset_items(context, adapter)
+    reset_beside(context, adapter)
     return Reversal(context, adapter, rows, shared), rows

@@ -99,12 +99,12 @@ def named_in(values: Mapping[str, Any]) -> WithdrawalRequest:
             "the request holds a condition, and who meets it stands in a file of the data set; add --dataset=NAME, and "
             "--data_path=FOLDER if it is not in dataset/"
         )
-    from recbole_unlearn.checkpoints.model_file import (
-        config_of,
-    )  # imports RecBole, which a search in clear does not need
+    # imports RecBole, which a search in clear does not need
+    from recbole_unlearn.checkpoints.model_file import config_of
     from recbole_unlearn.data.matching import with_matched
 
-    keys = {key: values[key] for key in ("data_path", "USER_ID_FIELD", "ITEM_ID_FIELD") if key in values}
+    ours = ("data_path", "USER_ID_FIELD", "ITEM_ID_FIELD", "encoding")
+    keys = {key: values[key] for key in ours if key in values}
     return with_matched(named, config_of("NeuMF", str(values["dataset"]), keys))
 
 

@@ -50,11 +50,14 @@ def earlier_jobs(ledger: Ledger, dataset: WithdrawalDataset, model_file: str | P
     return jobs
 
 
-def read_request(config: Any, dataset: WithdrawalDataset, ledger: Ledger | None) -> WithdrawalRequest:
+def read_request(
+    config: Any, dataset: WithdrawalDataset, ledger: Ledger | None, strict: bool = True
+) -> WithdrawalRequest:
     """Return what the file of a request names, for good: a condition becomes the tokens that it matches now.
 
     Of those who match it takes whom the model knows, who came later or was filtered, and who left before; the others have no
-    row, and nothing is recorded of them.
+    row, and nothing is recorded of them. If nobody matches, that is an error, but not ``strict``: a condition does not hold
+    up earlier requests that wait to be carried out.
     """
     request = WithdrawalRequest.from_file(config["withdraw"], config["USER_ID_FIELD"], config["ITEM_ID_FIELD"])
     if request.sample or request.scope == "train":
@@ -67,7 +70,7 @@ def read_request(config: Any, dataset: WithdrawalDataset, ledger: Ledger | None)
         gone = WithdrawalRequest() if ledger is None else matched.minus(without_tombstones(matched, ledger))
         return present(dataset, matched, ledger) | gone
 
-    return in_tokens(request, dataset, concerned)
+    return in_tokens(request, dataset, concerned, strict)
 
 
 def job_of(

@@ -220,7 +220,7 @@ def _plan(model_file: str | Path, given: dict[str, Any], session: LedgerSession,
     if ledger is not None:
         plan.jobs = earlier_jobs(ledger, dataset, model_file)
     if config["withdraw"] is not None:
-        request = read_request(config, dataset, ledger)
+        request = read_request(config, dataset, ledger, strict=not plan.jobs and not dataset.caught_up)
         left = _left(plan, request, ledger, model_file)
         plan.jobs += [job_of(dataset, part, ledger) for part in in_batches(left, config["withdraw_batch"])]
     elif not plan.jobs and not dataset.caught_up:

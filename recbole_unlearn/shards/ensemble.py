@@ -169,7 +169,10 @@ class ShardEnsembleAdapter(ScoringAdapter):
 
     @property
     def serving(self) -> list[InfluenceAdapter]:
-        """The adapter of the aggregated model, or those of all shards, whose scores are averaged."""
+        """The adapter of the aggregated model, or those of all shards, whose scores the refit oracle averages.
+
+        Stacked scores are a sum with other weights: what this oracle finds in them is what the shards remember.
+        """
         return [InfluenceAdapter.of(model) for model in self._models]
 
     def logits(self, users: Tensor, items: Tensor) -> Tensor:

@@ -58,8 +58,19 @@ def test_a_line_holds_the_figures_of_its_method_beside_retrains():
 
 
 def test_people_who_are_named_stand_in_no_line():
-    named = report(request={"kind": "users", "sample": None, "digest": None})
-    assert {line["request"] for line in entries_of(named)} == {"users by name"}
+    named = report(request={"kind": "users", "sample": None, "digest": None, "n_rows": 31})
+    assert {line["request"] for line in entries_of(named)} == {"31 rows of users by name"}
+
+
+def test_other_keys_are_another_setting_and_the_last_report_of_one_counts():
+    short = report(run={"commit": "abc", "command": "run_unlearn.py --model=NeuMF --seed=1 --epochs=1"})
+    both = standings([*entries_of(report()), *entries_of(short)])
+    assert len(both) == 8
+    assert {each.setting[3] for each in both} == {"", "--epochs=1"}
+    newer = report(own=0.009, run={"commit": "def", "command": ""})
+    lines = joined(joined(entries_of(report()), entries_of(newer)), entries_of(report(own=0.004)))
+    mine = next(each for each in standings(lines) if "mine" in each.method)
+    assert mine.mean("excess", "refit") == 0.004
 
 
 def test_the_interval_is_students_over_seeds_and_that_of_the_report_for_one():
@@ -157,3 +168,24 @@ def test_submit_adds_lines_and_writes_both_files(tmp_path, monkeypatch, capsys):
     assert main(["submit", "1.json"]) == 2
     assert "line 1" in capsys.readouterr().err
     assert main(["submit", "1.json", "--model=NeuMF"]) == 2
+
+
+@pytest.mark.parametrize("value", ["1" + "0" * 400, "NaN", "true", '"1"'])
+def test_a_line_with_a_number_that_is_none_is_refused(tmp_path, value):
+    line = json.dumps(entries_of(report())[1]).replace('"seconds": 20.0', f'"seconds": {value}')
+    assert value in line
+    (tmp_path / "board.jsonl").write_text(line)
+    with pytest.raises(InputError, match="line 1"):
+        read_lines(tmp_path / "board.jsonl")
+
+
+@pytest.mark.parametrize("name", ["\x1b]0;owned\x07", "a\nb"])
+def test_what_a_terminal_would_obey_is_refused(tmp_path, name):
+    given = report()
+    given["methods"][name] = given["methods"].pop("poor")
+    (tmp_path / "report.json").write_text(json.dumps(given))
+    with pytest.raises(InputError, match="not printable"):
+        read_report(tmp_path / "report.json")
+    (tmp_path / "board.jsonl").write_bytes(b"\xff\xfe{")
+    with pytest.raises(InputError, match="line 1"):
+        read_lines(tmp_path / "board.jsonl")

@@ -206,28 +206,37 @@ def exact_rows(unlearner, request, ridge):
     return context, model.user_embedding.weight.detach()[context.partial]
 
 
-@pytest.mark.parametrize("steps", [1, 2, 5])
-def test_a_certified_embedding_is_within_its_bound_of_the_exact_one_before_the_noise(steps):
-    request = REQUESTS["interactions"]
-    context, exact = exact_rows(copy_of(original_of("BPR")), request, 0.01)
-    outcomes = {}
-    for delta in (1e-5, 1e-2):
-        unlearner = copy_of(original_of("BPR"))
-        method = CertifiedRemoval(newton_steps=steps, ridge=0.01, epsilon=0.5, delta=delta)
-        told = method.unlearn(context_of(unlearner, request)).diagnostics
-        outcomes[delta] = told, unlearner.model.user_embedding.weight.detach()[context.partial].double()
-        assert unlearner.model.user_embedding.weight.dtype == torch.float32
-        bound, sigma = told["distance_bound"], told["sigma"]
-        assert sigma == pytest.approx(bound * math.sqrt(2 * math.log(1.25 / delta)) / 0.5)
-    (first, little), (second, more) = outcomes[1e-2], outcomes[1e-5]
-    noise = (more - little) / (second["sigma"] - first["sigma"])  # the same draw, twice
-    solved = little - first["sigma"] * noise
-    distance = (solved - exact).norm(dim=1).max()
-    assert distance <= first["distance_bound"] * 1.01 + 1e-6
-    if steps == 1:
-        assert distance > 1e-4  # something to hide
-        assert abs(float(noise.mean())) < 0.3
-        assert 0.7 < float(noise.std()) < 1.3
+def certified(start_scale=1.0, **keys):
+    """Return the diagnostics, the embeddings of users who lose rows, and the context."""
+    unlearner = copy_of(original_of("BPR"))
+    unlearner.model.user_embedding.weight.data.mul_(start_scale)
+    context = context_of(unlearner, REQUESTS["interactions"])
+    told = CertifiedRemoval(ridge=0.01, **keys).unlearn(context).diagnostics
+    weight = unlearner.model.user_embedding.weight.detach()
+    assert weight.dtype == torch.float32
+    return told, weight[context.partial].double(), context
+
+
+def test_a_certified_embedding_is_hidden_by_noise_that_depends_on_no_row():
+    _, exact = exact_rows(copy_of(original_of("BPR")), REQUESTS["interactions"], 0.01)
+    (first, little, _), (second, more, _) = certified(sigma=0.01), certified(sigma=0.02)
+    noise = (more - little) / 0.01  # the same draw, twice
+    distance = (little - 0.01 * noise - exact).norm(dim=1).max()
+    assert first["certified"] == second["certified"] == "user embeddings, given the items"
+    assert distance <= 1e-5  # of float32
+    assert first["distance_bound"] * math.sqrt(2 * math.log(1.25 / 1e-5)) <= 0.01
+    assert abs(float(noise.mean())) < 0.3
+    assert 0.7 < float(noise.std()) < 1.3
+    assert torch.allclose(certified(start_scale=50.0, sigma=0.01)[1], little, atol=1e-4)  # whatever was trained before
+
+
+def test_too_few_steps_certify_nothing_and_the_bound_holds_nevertheless():
+    told, solved, _ = certified(newton_steps=1, sigma=1e-9)
+    _, exact = exact_rows(copy_of(original_of("BPR")), REQUESTS["interactions"], 0.01)
+    assert told["certified"] == "nothing: too few Newton steps"
+    assert told["converged"] == 0.0
+    distance = float((solved - exact).norm(dim=1).max())
+    assert 1e-4 < distance <= told["distance_bound"] * 1.001
 
 
 def test_a_certified_removal_changes_users_who_lose_rows_only_and_draws_gone_ones_anew():

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from recbole_unlearn.exceptions import ConfigError, LedgerError, NobodyMatchesError
+from recbole_unlearn.exceptions import ConfigError, LedgerError
 from recbole_unlearn.lineage.commit import recover
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import models_that_owe
@@ -176,10 +176,7 @@ def _tell_pending(request: Path | None, wanted: Wanted, values: Mapping[str, Any
     """Say how many of those that a request names are not withdrawn: they are not purged."""
     if request is None:
         return
-    try:
-        named = named_in(values)
-    except NobodyMatchesError:  # those who met the condition were purged before
-        return
+    named = named_in(values)
     tokens = [wanted.user(user) for user in named.user_tokens] + [wanted.item(item) for item in named.item_tokens]
     tokens += [wanted.names(*pair) is not None for pair in named.pair_tokens]
     pending = len(tokens) - sum(tokens)
