@@ -131,8 +131,15 @@ def measured(kind):
 
 
 def main():
-    found = [line for kind in sys.argv[1:] or ("clone", "wheel") for line in measured(kind)]
-    write_atomically(LOG, lambda file: file.write(("\n".join(found) + "\n").encode()))
+    """Write the log of each kind as soon as it is there; that of the other kind stays."""
+    for kind in sys.argv[1:] or ("clone", "wheel"):
+        new = measured(kind)
+        old = LOG.read_text("utf-8") if LOG.exists() else ""
+        others = [
+            part for part in re.split(r"(?m)^(?=== from a )", old) if part and not part.startswith(f"== from a {kind},")
+        ]
+        text = "".join([*others, "\n".join(new) + "\n"])
+        write_atomically(LOG, lambda file, text=text: file.write(text.encode()))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Writes the leaderboard from the json of the benchmarks: python -m benchmarks.pages.leaderboard
 
 Reads benchmarks/results/{refit,peers,scenarios}-MODEL-DATASET.jsonl and shadows-MODEL-DATASET.json. Writes
-docs/leaderboard.html and the tables of docs/leaderboard.md.
+docs/leaderboard.html, the tables of docs/leaderboard.md and five sentences of README.md.
 """
 
 import json
@@ -13,6 +13,7 @@ from benchmarks.pages.records import RESULTS, ROOT, read_lines, write_between
 from recbole_unlearn.leaderboard.entries import entries_of
 from recbole_unlearn.leaderboard.page import save_board
 from recbole_unlearn.leaderboard.standings import HEADERS, standings
+from recbole_unlearn.terminal.layout import listed
 
 SCENARIO_COLUMNS = [
     "who leaves (seed 1)",
@@ -50,13 +51,13 @@ def as_report(run):
 
 
 def shadows():
-    """Return the AUC of the shadow audit by data set, model and method; person by person, by the refitted embedding."""
+    """Return the AUC of the shadow audit and its lower bound by data set, model and method: by the refitted embedding."""
     found = {}
     for path in sorted(RESULTS.glob("shadows-*.json")):
         audit = json.loads(path.read_text())
         for name, told in audit["methods"].items():
             if "refit" in told:
-                found[audit["dataset"], audit["model"], name] = told["refit"]["auc"]
+                found[audit["dataset"], audit["model"], name] = told["refit"]["auc"], told["refit"]["auc_low"]
     return found
 
 
@@ -103,6 +104,35 @@ def scenario_rows(name, runs):
     return rows
 
 
+def sentences(board):
+    """Return what the methods of other papers give, in five sentences."""
+    models = "NeuMF", "LightGCN"
+    found = {(one.setting[1], one.method): one for one in board if one.setting[0] == "ml-100k"}
+
+    def of(method, key, look="", form=".2f"):
+        return " and ".join(format(found[model, method].mean(key, look), form) for model in models)
+
+    def above(method):
+        return of(method, "excess", "refit", "+.2f")
+
+    seeds = " and ".join(str(len(found[model, "IFRU"].entries)) for model in models)
+    forgets = {key for key, one in found.items() if one.forgets()}
+    both = [method for model, method in found if model == models[0] and {(x, method) for x in models} <= forgets]
+    names = listed([f"`{name}`" for name in both if name != "Retrain"])
+    return (
+        f"Beside Retrain of the same seed (ml-100k, NeuMF and LightGCN; {seeds} seeds), the refit oracle's AUC is "
+        f"{above('IFRU')} after `IFRU`, and {above('GIF')} after `GIF`, which changes all parameters; "
+        f"of the models before it is {above('Original')}.\n"
+        f"`NegGrad` and `RRL` push withdrawn rows down, and others with them: they keep {of('NegGrad', 'kept')}, and "
+        f"{of('RRL', 'kept')}, of Retrain's NDCG@10.\n"
+        f"`UltraRE` is exact and keeps {of('UltraRE', 'kept')}.\n"
+        f"`CertifiedRemoval` certifies users' embeddings on BPR, and the refit oracle still has "
+        f"{found['BPR', 'CertifiedRemoval'].mean('excess', 'refit'):+.2f}: the items were not certified.\n"
+        f"No look tells from Retrain, on both models: {names}; of these `RetrainSVD` is the fastest "
+        f"({of('RetrainSVD', 'faster', form='.0f')} times), and keeps {of('RetrainSVD', 'kept')}.\n"
+    )
+
+
 def main():
     board = standings(entries(), shadows())
     save_board(board, ROOT / "docs" / "leaderboard.html")
@@ -113,6 +143,7 @@ def main():
     ]
     write_between("docs/leaderboard.md", "leaderboard", "\n".join(parts))
     write_between("docs/leaderboard.md", "scenarios", scenarios())
+    write_between("README.md", "peers", sentences(board))
 
 
 if __name__ == "__main__":

@@ -40,13 +40,13 @@ class Standing:
         setting: Data set, model, request, and the keys that were given.
         method: Its name.
         entries: Its lines, one per seed.
-        shadow: AUC of the shadow audit, where one was made.
+        shadow: AUC of the shadow audit and the lower bound of its 95 % interval, where one was made.
     """
 
     setting: tuple[str, str, str, str]
     method: str
     entries: Sequence[Mapping[str, Any]] = field(repr=False)
-    shadow: float | None = None
+    shadow: tuple[float, float] | None = None
 
     def mean(self, key: str, look: str = "") -> float | None:
         """Return the mean over seeds of a figure; of a clock the median. None if no seed has it."""
@@ -65,11 +65,13 @@ class Standing:
     def forgets(self, margin: float = 0.02) -> bool | None:
         """Return whether no look finds more than after Retrain: True if whole intervals are inside the margin.
 
-        False if an interval lies outside it; None if that cannot be told.
+        False if an interval lies outside it, or that of the shadow audit above .5; None if that cannot be told.
         """
         intervals = [self.interval(look) for look in LOOKS]
         if self.method == "Retrain":
             return True
+        if self.shadow and self.shadow[1] > 0.5 + margin:
+            return False
         if any(found and (found[0] > margin or found[1] < -margin) for found in intervals):
             return False
         inside = [found is not None and -margin <= found[0] and found[1] <= margin for found in intervals]
@@ -87,7 +89,7 @@ class Standing:
             _shown(self.mean("excess", "refit"), "+.3f"),
             f"{interval[0]:+.3f} to {interval[1]:+.3f}" if interval else "",
             _shown(self.mean("auc", "strong"), ".3f"),
-            _shown(self.shadow, ".3f"),
+            _shown(self.shadow and self.shadow[0], ".3f"),
             _shown(self.mean("kept"), ".3f"),
             _shown(self.mean("withdrawn"), ".3f"),
             _shown(self.mean("seconds"), ".3f"),
@@ -101,7 +103,7 @@ class Standing:
 
 
 def standings(
-    entries: Iterable[Mapping[str, Any]], shadows: Mapping[tuple[str, str, str], float] | None = None
+    entries: Iterable[Mapping[str, Any]], shadows: Mapping[tuple[str, str, str], tuple[float, float]] | None = None
 ) -> list[Standing]:
     """Return the standings, by setting; in a setting first what forgets, of that first what serves, the fastest first.
 
@@ -109,7 +111,7 @@ def standings(
 
     Args:
         entries: Lines, see ``entries_of``.
-        shadows: AUC of the shadow audit by (data set, model, method).
+        shadows: AUC of the shadow audit, and its lower bound, by (data set, model, method).
     """
     found: dict[tuple[tuple[str, str, str, str], str], dict[int, Mapping[str, Any]]] = {}
     for entry in entries:

@@ -18,6 +18,7 @@ def test_the_pages_are_written_from_the_json():
     for setting in settings:
         assert leaderboard.table(board, setting) in page, ANEW
     assert leaderboard.scenarios() in page, ANEW
+    assert leaderboard.sentences(board) in (ROOT / "README.md").read_text(encoding="utf-8"), ANEW
     assert (ROOT / "docs/leaderboard.html").read_text(encoding="utf-8") == render_board(board), ANEW
 
 

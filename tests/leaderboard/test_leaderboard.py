@@ -104,6 +104,12 @@ def test_a_method_that_forgets_by_the_refit_oracle_alone_is_not_said_to_forget()
     assert next(each for each in standings(entries_of(given)) if "mine" in each.method).forgets() is None
 
 
+def test_who_is_told_person_by_person_remembers_whatever_the_oracles_say():
+    known = {("ml-100k", "NeuMF", "<i>mine</i>"): (0.57, 0.54), ("ml-100k", "NeuMF", "poor"): (0.53, 0.5)}
+    found = {each.method: each.forgets() for each in standings(entries_of(report()), known)}
+    assert found == {"Retrain": True, "<i>mine</i>": False, "poor": True, "Original": False}
+
+
 def test_the_page_escapes_what_reports_say_and_has_a_row_for_each():
     page = render_board(standings(entries_of(report())))
     assert "<i>mine" not in page
