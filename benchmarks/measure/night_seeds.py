@@ -3,7 +3,8 @@
     python -m benchmarks.measure.night_seeds NeuMF ml-100k 3
 
 Who leaves is that of seed 1 of ``nights``, whatever the seed of RetrainSVD. RetrainSVD uses nothing of the night before, so
-one call gives the model of any night. One json line per seed is appended to benchmarks/results/night_seeds-MODEL-DATASET.jsonl.
+one call gives the model of any night. One json line per seed is appended to
+benchmarks/results/night_seeds-MODEL-DATASET.jsonl.
 """
 
 import copy
