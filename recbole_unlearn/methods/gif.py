@@ -24,8 +24,7 @@ class GIF(IF):
     model this is the same. The paper's Neumann series needs a scale chosen by hand; here conjugate gradients solve the
     system, with a damping chosen by the loss of retained rows. Options: those of ``InfluenceOptions``.
 
-    Reference: Wu, Yang, Qian, Sui, Wang and He (2023), GIF: A general graph unlearning strategy via influence function, eq. 8
-    and 9.
+    Reference: Wu, Yang, Qian, Sui, Wang and He (2023), GIF: A general graph unlearning strategy via influence function.
     """
 
     name = "GIF"

@@ -38,7 +38,7 @@ class IFRU(InfluenceFunction):
     Deviations: conjugate gradients with a chosen damping in place of a gradient descent on the quadratic, stopped by
     validation; the loss of LightGCN is that of its propagated vectors. Other options: those of ``InfluenceOptions``.
 
-    Reference: Zhang, Hu, Bai, Wu, Wang and Feng (2023), Recommendation unlearning via influence function, section 4.
+    Reference: Zhang, Hu, Bai, Wu, Wang and Feng (2023), Recommendation unlearning via influence function.
     """
 
     name = "IFRU"

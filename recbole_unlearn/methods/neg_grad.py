@@ -32,7 +32,7 @@ class NegGrad(UnlearnMethod):
     Deviations: published versions take a number of epochs chosen by hand, with the training's optimizer; the stop rule is
     ours, since the loss has no maximum.
 
-    Reference: Golatkar, Achille and Soatto (2020), Eternal sunshine of the spotless net, section 5.
+    Reference: Golatkar, Achille and Soatto (2020), Eternal sunshine of the spotless net.
     """
 
     name = "NegGrad"
