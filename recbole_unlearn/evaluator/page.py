@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from recbole_unlearn.evaluator import charts
@@ -64,10 +64,8 @@ def render_page(report: Mapping[str, Any], earlier: Sequence[Sequence[str]] = ()
         report: The content of ``report.json``.
         earlier: What ``earlier_runs`` returned.
     """
-    template = files("recbole_unlearn.evaluator").joinpath("page.html").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     weak = weak_oracles(report)
-    return environment.from_string(template).render(
+    return template_of("recbole_unlearn.evaluator", "page.html").render(
         report=report,
         request=report["request"],
         verdict=in_words(report),
@@ -83,6 +81,13 @@ def render_page(report: Mapping[str, Any], earlier: Sequence[Sequence[str]] = ()
         legend=[(charts.swatch(number), name) for number, name in enumerate(report["methods"])],
         witnesses=_witnesses(report),
     )
+
+
+def template_of(package: str, name: str) -> Template:
+    """Return the template of a page, which lies in a package; what it is given is escaped, and nothing may be missing."""
+    text = files(package).joinpath(name).read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(text)
 
 
 def _columns(report: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
-
+from recbole_unlearn.evaluator.page import template_of
 from recbole_unlearn.leaderboard.standings import HEADERS, Standing
 from recbole_unlearn.lineage.store import write_atomically
 
@@ -22,14 +20,12 @@ def save_board(standings: Sequence[Standing], path: str | Path) -> None:
 
 def render_board(standings: Sequence[Standing]) -> str:
     """Return the page of these standings."""
-    template = files("recbole_unlearn.leaderboard").joinpath("board.html").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     rows = [[_VERDICTS[standing.forgets()], *standing.cells] for standing in standings]
     headers = ["verdict", *HEADERS]
     places = [(name, headers.index(name)) for name in _FILTERS]
     filters = [(name, place, sorted({row[place] for row in rows})) for name, place in places]
     commands = sorted({entry["command"] for one in standings for entry in one.entries if entry["command"]})
     machines = sorted({entry["machine"] for one in standings for entry in one.entries})
-    return environment.from_string(template).render(
+    return template_of("recbole_unlearn.leaderboard", "board.html").render(
         headers=headers, rows=rows, filters=filters, commands=commands, machines=machines
     )

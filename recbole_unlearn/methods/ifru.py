@@ -12,12 +12,12 @@ from scipy.sparse import csr_array
 from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.methods.base import UnlearnContext
-from recbole_unlearn.methods.influence_function import InfluenceFunction
+from recbole_unlearn.methods.influence_function import IF
 from recbole_unlearn.methods.options import option
 
 
 @dataclass(frozen=True, kw_only=True)
-class IFRU(InfluenceFunction):
+class IFRU(IF):
     """The influence function on the most important embeddings near the withdrawn rows (Zhang et al. 2023).
 
     A withdrawn row changes the loss directly, and through the graph also that of retained rows: the spill-over. Users and
@@ -46,11 +46,6 @@ class IFRU(InfluenceFunction):
     hops: int = option(1, least=0)
     near_share: float = option(0.3, least=0)
     select: Literal["users", "users_items", "rows", "all"] = "users_items"
-    collaborate: bool = False
-    compensation: Literal["newton", "none", "paper"] = "none"
-    shared_steps: int = option(1, least=1)
-    newton_tolerance: float = option(1e-4, above=0)
-    damping: float | None = option(None, least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -19,7 +19,7 @@ from scipy.sparse.linalg import svds
 from recbole_unlearn.data.frozen import row_keys, token_keys
 from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.shards.transport import transported
+from recbole_unlearn.shards.transport import squared_distances, transported
 
 _DIMS = 32
 _ROUNDS = 50
@@ -144,7 +144,7 @@ def balanced_clusters(
     for _ in range(_ROUNDS):
         distances = np.ones((1, shards), dtype=np.float32)
         for table, index, anchor in zip(vectors, ids, anchors, strict=True):
-            distances = distances * _distances(table, anchor)[index]
+            distances = distances * np.sqrt(squared_distances(table, anchor))[index]
         assigned = nearest_with_room(distances, weights, -(-int(weights.sum()) // shards))
         before, mean_distance = mean_distance, float(distances[np.arange(points), assigned].mean(dtype=np.float64))
         if mean_distance > before * (1 - _SETTLED):
@@ -214,11 +214,6 @@ def _first_full(order: np.ndarray, nearest: np.ndarray, weights: np.ndarray, roo
         if full < len(own):
             first = min(first, own[full])
     return first
-
-
-def _distances(table: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    squared = (table**2).sum(axis=1)[:, None] - 2 * table @ anchors.T + (anchors**2).sum(axis=1)
-    return np.sqrt(np.maximum(squared, 0))
 
 
 def _means(table: np.ndarray, index: np.ndarray, assigned: np.ndarray, shards: int) -> np.ndarray:
