@@ -18,6 +18,7 @@ from recbole_unlearn.checkpoints.state import model_state, plain, public
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.fast import is_on
+from recbole_unlearn.fast.anomaly import undo_anomaly_detection
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.model.trainers import is_made_in_one_pass, trained_as_recbole
 from recbole_unlearn.model.weights import split_weights
@@ -47,6 +48,8 @@ class CheckpointTrainer(Trainer):
 
     def __init__(self, config: Any, model: Any) -> None:
         super().__init__(config, model)
+        if is_on(config):
+            undo_anomaly_detection()
         if is_made_in_one_pass(type(model)):
             self.epochs = 1  # as RecBole's TraditionalTrainer
         settings = json.dumps(plain(public(config.final_config_dict)), sort_keys=True)
