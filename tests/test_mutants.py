@@ -44,6 +44,8 @@ def test_tests_without_an_end_are_ended_and_are_no_failure(monkeypatch):
         os.setsid()
         time.sleep(60)
         os._exit(1)
+    while os.getpgid(child) != child:
+        time.sleep(0.01)
     assert mutants.waited(child) is None
     with pytest.raises(ChildProcessError):
         os.waitpid(child, 0)
