@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -22,19 +21,20 @@ from recbole_unlearn.data.dataset import WithdrawalDataset, withdrawable
 from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.data.ledgers import LedgerSession
 from recbole_unlearn.data.matching import in_tokens
-from recbole_unlearn.data.request import Withdrawal, WithdrawalRequest, nothing_withdrawn
+from recbole_unlearn.data.request import Withdrawal, WithdrawalRequest
 from recbole_unlearn.data.utils import data_preparation
 from recbole_unlearn.evaluator.efficiency import Cost, measure
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.store import SeenFile
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
+from recbole_unlearn.methods.indexed import AllRows, RowsByUser, is_local, rows_for
 from recbole_unlearn.methods.negatives import check_negatives, sampled_negatives
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.model.find import on_rows
 from recbole_unlearn.model.own import check_own_model
 from recbole_unlearn.model.renew import copied
 from recbole_unlearn.model.untrained import Untrained
-from recbole_unlearn.model.weights import model_digest
+from recbole_unlearn.model.weights import DigestOfModel
 from recbole_unlearn.shards.shard_trainer import ShardTrainer
 
 
@@ -64,6 +64,8 @@ class Unlearner(CheckpointTrainer):
         super().__init__(config, model)
         self._view: Callable[[], WithdrawalDataset | None] = lambda: dataset
         self.withdrawn_users = getattr(dataset, "withdrawn_users", np.array([], dtype=np.int64))
+        self._by_user: RowsByUser | None = None
+        self.digest = DigestOfModel()
         self.unsaved: list[Unsaved] = []
         self.carried_out = WithdrawalRequest(scope="all")  # of scope all: what is named again is recorded once
         self.source: SeenFile | None = getattr(dataset, "model_source", None)
@@ -79,6 +81,7 @@ class Unlearner(CheckpointTrainer):
     def copy(self) -> Unlearner:
         """Return an Unlearner with a copy of the model and the same data set; unlearning from it does not change this one."""
         twin = type(self)(self.config, copied(self.model), self.dataset)
+        twin.digest = self.digest.copied(twin.model)
         twin.withdrawn_users = self.withdrawn_users  # the data set knows those who left before it was loaded
         return twin
 
@@ -103,22 +106,26 @@ class Unlearner(CheckpointTrainer):
 
         Returns:
             The outcome with its diagnostics; the time and memory that it took stand in ``self.last_cost``. A request for
-            rows that were withdrawn before changes nothing. Finding the rows is a pass over all of them; ``methods.indexed``
-            has requests whose cost is independent of the number of rows.
+            rows that were withdrawn before changes nothing. A method that ``is_local`` reads the rows of the users whom the
+            request names, from an index that the first such request makes; others pass over all rows.
 
         Raises:
             ConfigError: The method does not support the way in which negatives are drawn.
             RequestError: The request does not fit the data set.
             UnsupportedModelError: The method needs an adapter and the model has none.
         """
-        dataset, method = self._ready(method or self.config["unlearn_method"])
-        request, scope = in_tokens(request, dataset), scope or self.config["withdraw_scope"]
-        withdrawal, outcome, before = self._unlearn_timed(dataset, request, method, scope, alone, for_memory)
+        method, scope = self._ready(method or self.config["unlearn_method"]), scope or self.config["withdraw_scope"]
+        if isinstance(request, WithdrawalRequest) and request.has_conditions:
+            request = in_tokens(request, withdrawable(self.dataset))
+        local = is_local(request, method, self.model, sampled_negatives(self.config))
+        rows = rows_for(request, scope, self._by_user, local, lambda: withdrawable(self.dataset))
+        dataset = rows.dataset
+        withdrawal, outcome, before = self._unlearn_timed(rows, request, method, scope, alone, for_memory)
         if withdrawal.scope == "train" and withdrawal.forget.any():
             self.compared = self.compared or dataset
         elif withdrawal.scope == "all" and (new := withdrawal.request.minus(self.carried_out)):
-            rows = int(withdrawal.forget.sum())
-            self.unsaved.append(carried_out(self, dataset, new, rows, method.name, outcome, before))
+            number = int(withdrawal.forget.sum())
+            self.unsaved.append(carried_out(self, dataset, new, number, method.name, outcome, before))
             self.carried_out |= new
         return outcome
 
@@ -129,85 +136,76 @@ class Unlearner(CheckpointTrainer):
         Returns:
             The outcome; ``save`` records it as a row of the ledger that withdraws nothing.
         """
-        dataset, method = self._ready(method)
-        _, outcome, before = self._unlearn_timed(dataset, None, method, "all", False, False)
+        method, dataset = self._ready(method), withdrawable(self.dataset)
+        _, outcome, before = self._unlearn_timed(AllRows(dataset), None, method, "all", False, False)
         done = carried_out(self, dataset, WithdrawalRequest(), 0, method.name, outcome, before)
         self.unsaved.append(
             replace(done, entry={**done.entry, "follows_up": method.fulfils[-1] if method.fulfils else "relearn"})
         )
         return outcome
 
-    def _ready(self, method: str | UnlearnMethod) -> tuple[WithdrawalDataset, UnlearnMethod]:
-        """Return the data set and the method, or refuse them before anything is done."""
-        dataset = withdrawable(self.dataset)
+    def _ready(self, method: str | UnlearnMethod) -> UnlearnMethod:
+        """Return the method, or refuse it before anything is done."""
         if not isinstance(method, UnlearnMethod):
             method = get_method(self.config, method)
         check_negatives(self.config, method)
         method.check_class(self.config.model_class)
         if method.needs_adapter:
             check_own_model(self.model)
-        return dataset, method
+        return method
 
     def _unlearn_timed(
         self,
-        dataset: WithdrawalDataset,
-        request: WithdrawalRequest | Withdrawal | None,
+        rows: AllRows | RowsByUser,
+        request: Any,
         method: UnlearnMethod,
         scope: str | None,
         alone: bool,
         for_memory: bool,
     ) -> tuple[Withdrawal, Outcome, str]:
         """Find the rows and run the method, timed; return withdrawal, outcome and the weights' digest before."""
-        withdrawal: Withdrawal | None = None
-        before = ""
+        self._by_user = None  # if the method fails, nothing stays taken that is not forgotten
 
-        @functools.cache  # a method that trains asks for it, and whoever serves from it
-        def remaining() -> WithdrawalDataset:
-            assert withdrawal is not None
-            return dataset.without(withdrawal)
-
-        def from_request_to_model() -> tuple[Outcome, np.ndarray]:
-            nonlocal withdrawal, before
-            before = "" if scope == "train" else model_digest(self.model)
-            rows = dataset.interactions()
-            withdrawal = nothing_withdrawn(rows) if request is None else request.resolve(rows, scope)
+        def from_request_to_model() -> tuple[Withdrawal, Outcome, str, np.ndarray]:
+            before = "" if scope == "train" else self.digest.of(self.model)
+            found, withdrawal = rows.resolve(request, scope)
             if request is not None and not withdrawal.forget.any():
-                return Outcome(self.model, {"nothing_to_do": True}), self.withdrawn_users
-            context = self._context(dataset, rows, withdrawal, remaining, alone)
-            return method.unlearn(context), context.gone
+                return withdrawal, Outcome(self.model, {"nothing_to_do": True}), before, self.withdrawn_users
+            rows.take(found, withdrawal)
+            context = self._context(rows, found, withdrawal, alone)
+            return withdrawal, method.unlearn(context), before, context.gone
 
-        (outcome, self.withdrawn_users), cost = measure(from_request_to_model, self.device, fresh_memory=for_memory)
-        found = request.seconds if isinstance(request, Withdrawal) else 0.0  # by whoever resolved it
-        self.last_cost = replace(cost, seconds=found + cost.seconds)
-        self._view = remaining
-        self.model = outcome.model
+        (withdrawal, outcome, before, gone), cost = measure(from_request_to_model, self.device, fresh_memory=for_memory)
+        seconds = request.seconds if isinstance(request, Withdrawal) else 0.0  # by whoever resolved it
+        self.last_cost = replace(cost, seconds=seconds + cost.seconds)
+        self.withdrawn_users, self.model, self._view = gone, outcome.model, rows.left
+        self._by_user = rows if isinstance(rows, RowsByUser) else None
         if "nothing_to_do" not in outcome.diagnostics:
             self.forget_the_way_here()
-        assert withdrawal is not None
         return withdrawal, outcome, before
 
     def _context(
         self,
-        dataset: WithdrawalDataset,
+        source: AllRows | RowsByUser,
         rows: Interactions,
         withdrawal: Withdrawal,
-        remaining: Callable[[], WithdrawalDataset],
         alone: bool,
     ) -> UnlearnContext:
         """Return what a method works with."""
+        remaining = source.left
 
         def train(model: Any = None, epochs: int | None = None, seed: int | None = None) -> Any:
             moved = on_rows(self.config, model, remaining())
             return train_model(with_seed(self.config, seed), remaining(), moved, epochs, type(self)).model
 
-        return UnlearnContext(
+        return source.context(
             model=self.model,
             rows=rows,
             withdrawal=withdrawal,
             negatives=sampled_negatives(self.config),
             seed=self.config["seed"],
             withdrawn_before=self.withdrawn_users,
-            items_before=dataset.withdrawn_items,
+            items_before=source.dataset.withdrawn_items,
             weight_decay=float(self.config["weight_decay"] or 0.0),
             train=train,
             epochs=self.epochs,

@@ -23,7 +23,6 @@ from recbole_unlearn.lineage.receipt import as_range
 from recbole_unlearn.lineage.store import real_path
 from recbole_unlearn.lineage.withdrawn import Withdrawn, tombstones_of
 from recbole_unlearn.methods import Outcome
-from recbole_unlearn.model.weights import model_digest
 from recbole_unlearn.version import __version__
 
 # Of a method's diagnostics the ledger keeps those that are no function of whose rows left.
@@ -65,7 +64,7 @@ def carried_out(
     entry = {
         "method": method,
         "model_before": before,
-        "model_after": model_digest(outcome.model),
+        "model_after": unlearner.digest.after(outcome.model, outcome.changed),
         "seconds": unlearner.last_cost.seconds,
         "approximate": bool(diagnostics.get("approximate", False)),
         "report": finite(plain({name: diagnostics[name] for name in _TOLD if name in diagnostics})),
@@ -75,7 +74,7 @@ def carried_out(
 
 def recorded_only(unlearner: Any, dataset: WithdrawalDataset, method: str) -> Unsaved:
     """Return the record of a request that names no row that the model was trained on; the model does not change."""
-    digest = model_digest(unlearner.model)
+    digest = unlearner.digest.of(unlearner.model)
     entry = {"method": method, "model_before": digest, "model_after": digest, "seconds": 0.0}
     entry |= {"approximate": False, "report": {"nothing_to_do": True}}
     return Unsaved(WithdrawalRequest(), dataset, 0, entry)

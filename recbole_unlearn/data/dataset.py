@@ -11,6 +11,7 @@ from recbole.data.dataset import Dataset
 from recbole.model.abstract_recommender import AutoEncoderMixin
 from recbole.utils import InputType, init_seed
 
+from recbole_unlearn.data.index import RowIndex
 from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.data.remembering import RememberingDataset
 from recbole_unlearn.data.request import Withdrawal
@@ -30,6 +31,7 @@ class WithdrawalDataset(RememberingDataset):
 
     _parts: list[Dataset] | None = None
     _gone: np.ndarray = np.array([], dtype=np.int64)
+    _index: tuple[Any, RowIndex] | None = None  # with the column that it was made of
     anchor: dict[str, Any] = NOTHING_WITHDRAWN
     model_source: SeenFile | None = None  # the file of the model that it was loaded with
     has_sequences = False  # whether a model sees more of a row than the row: the rows of its user before it
@@ -87,6 +89,13 @@ class WithdrawalDataset(RememberingDataset):
     def interactions(self, part: int = 0) -> Interactions:
         """Return the rows of a part (0 train, 1 valid, 2 test) with the tokens of their ids."""
         return _rows(self.build()[part])
+
+    def row_index(self) -> RowIndex:
+        """Return the training rows by user; it is made once, and whoever drops rows from it takes a ``copy``."""
+        rows, column = self.interactions(), self.build()[0].inter_feat[self.uid_field]
+        if self._index is None or self._index[0] is not column:  # a view has its own rows
+            self._index = column, RowIndex(rows.users, rows.items, len(rows.user_tokens), len(rows.item_tokens))
+        return self._index[1]
 
     def without(self, withdrawal: Withdrawal) -> WithdrawalDataset:
         """Return this data set after a withdrawal: scope ``train`` drops training rows, ``all`` rows of every part.

@@ -202,12 +202,13 @@ class WithdrawalRequest:
         text = json.dumps(content, indent=1) + "\n"
         write_atomically(path, lambda file: file.write(text.encode()))
 
-    def resolve(self, rows: Interactions, scope: str | None = None) -> Withdrawal:
+    def resolve(self, rows: Interactions, scope: str | None = None, n_rows: int | None = None) -> Withdrawal:
         """Find the request's training rows.
 
         Args:
             rows: The training rows and the tokens of their ids.
             scope: ``train`` or ``all``; the request's own by default.
+            n_rows: Number of training rows, if ``rows`` are only those of the users that the request names.
 
         Returns:
             The withdrawal: concrete tokens, ids, and which rows are forgotten. A token of the data set without training
@@ -233,9 +234,10 @@ class WithdrawalRequest:
         forget = rows.of_users(users) | rows.of_items(items)
         if len(pairs):
             forget |= np.isin(rows.pair_keys(), pairs)
-        if forget.all():
+        n_rows = len(forget) if n_rows is None else n_rows
+        if np.count_nonzero(forget) == n_rows:
             raise RequestError(
-                f"the request withdraws all {len(forget)} training rows; nothing would be left to learn from. "
+                f"the request withdraws all {n_rows} training rows; nothing would be left to learn from. "
                 f"Name fewer users or items"
             )
         leaving = rows.users[forget], rows.items[forget]

@@ -42,14 +42,15 @@ class Selection:
             merged[name] = value if ids is None else merged[name].index_copy(0, ids, value)
         return merged
 
+    @torch.no_grad()
     def write(self, model: nn.Module, values: Tensors) -> None:
         """Overwrite the chosen values in the model, in place; nothing else changes."""
         parameters = dict(model.named_parameters())
         for (name, ids), value in zip(self.rows.items(), values, strict=True):
             if ids is None:
-                parameters[name].data.copy_(value)
+                parameters[name].copy_(value)
             else:
-                parameters[name].data[ids] = value.to(parameters[name])
+                parameters[name][ids] = value.to(parameters[name])
 
 
 def flatten(values: Tensors) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, ClassVar
@@ -105,10 +105,18 @@ class UnlearnContext:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A method's result: the unlearned model and the diagnostics of its computation."""
+    """A method's result.
+
+    Args:
+        model: The unlearned model.
+        diagnostics: Of the computation.
+        changed: By the name of a table of the model, the rows of it that the method wrote, if it changed nothing else; none:
+            anything may have changed.
+    """
 
     model: Any
     diagnostics: dict[str, Any] = field(default_factory=dict)
+    changed: Mapping[str, np.ndarray] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +202,15 @@ class UnlearnMethod(ABC):
         Raises:
             UnsupportedModelError: It cannot.
         """
+
+    def is_local(self, model_class: type, whole_users: bool) -> bool:
+        """Return whether it reads no rows but those of users who lose some, so that a request need not look at the others.
+
+        Args:
+            model_class: The class of the model.
+            whole_users: Whether the request names whole users only.
+        """
+        return False
 
     @abstractmethod
     def unlearn(self, context: UnlearnContext) -> Outcome:

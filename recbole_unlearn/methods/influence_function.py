@@ -42,6 +42,10 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
         if self.select == "rows" and self.one_step:
             raise ConfigError(f"{self.name}: select is 'rows', which is solved in turns; allowed: compensation newton")
 
+    def is_local(self, model_class: type, whole_users: bool) -> bool:
+        """Return whether each user's block is solved alone: no other parameter moves, and no edges couple users who stay."""
+        return self.select == "users" and (whole_users or not InfluenceAdapter.class_for(model_class).has_graph)
+
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Update the chosen parameters in place; no other value of the model changes, except the edges of a graph."""
         context.model.eval()
@@ -70,7 +74,9 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
         adapter.parameters_changed()
         options = {"select": self.select, "collaborate": self.collaborate, "ridge": self.ridge}
         diagnostics = {**options, "damping": self.damping or 0.0, **merged(results, shared)}
-        return Outcome(context.model, {**diagnostics, "approximate": approximate} if approximate else diagnostics)
+        if approximate:
+            diagnostics["approximate"] = approximate
+        return Outcome(context.model, diagnostics, None if update else _of_users(context, adapter))
 
     def _shared_update(self, context: UnlearnContext, adapter: InfluenceAdapter, rows: RequestRows) -> Update | None:
         """Return the update of parameters whose curvature couples users and items, or None if user blocks are enough."""
@@ -106,6 +112,14 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
             return context.partial, np.empty(0, dtype=np.int64)
         forgotten = np.unique(context.rows.items[context.withdrawal.forget])
         return context.partial, np.setdiff1d(forgotten, context.gone_items)
+
+
+def _of_users(context: UnlearnContext, adapter: InfluenceAdapter) -> dict[str, np.ndarray] | None:
+    """Return the rows that are written where each user's block is solved alone."""
+    if len(context.withdrawal.items):
+        return None
+    users = np.union1d(context.partial, context.gone)
+    return dict.fromkeys(adapter.names([*adapter.user_tables, *adapter.beside_tables]), users)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field, fields
@@ -31,7 +32,7 @@ def check_options(method: Any) -> None:
     Raises:
         ConfigError: The message names the method, the option and what is allowed.
     """
-    hints = get_type_hints(type(method))
+    hints = _hints(method.__class__)
     for one in fields(method):
         value = getattr(method, one.name)
         among = one.metadata.get("among")
@@ -41,6 +42,11 @@ def check_options(method: Any) -> None:
             problem = _problem(value, hints[one.name], one.metadata.get("least"), one.metadata.get("above"))
         if problem:
             raise ConfigError(f"{method.name}: {one.name} is {value!r}; allowed: {problem}")
+
+
+@functools.cache
+def _hints(method_class: Any) -> dict[str, Any]:
+    return get_type_hints(method_class)
 
 
 def _problem(value: Any, hint: Any, least: float | None, above: float | None) -> str | None:

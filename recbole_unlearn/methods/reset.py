@@ -21,6 +21,10 @@ class ResetUE(UnlearnMethod):
 
     name = "ResetUE"
 
+    def is_local(self, model_class: type, whole_users: bool) -> bool:
+        """Return True: the draws need tokens only."""
+        return True
+
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Reset the rows in place; each draw is keyed by the seed and the token."""
         adapter = InfluenceAdapter.of(context.model, context.rebuilt)

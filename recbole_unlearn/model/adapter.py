@@ -274,8 +274,9 @@ def read_rows(tables: Sequence[nn.Embedding], ids: Tensor) -> Tensor:
     return torch.cat([table.weight.detach()[ids] for table in tables], dim=-1)
 
 
+@torch.no_grad()
 def write_rows(tables: Sequence[nn.Embedding], ids: Tensor, rows: Tensor) -> None:
     """Overwrite the embeddings of these ids in place; no other entry of the model changes."""
     parts = rows.split([table.embedding_dim for table in tables], dim=-1)
     for table, part in zip(tables, parts, strict=True):
-        table.weight.data[ids] = part.to(table.weight)
+        table.weight[ids] = part.to(table.weight)

@@ -57,6 +57,7 @@ class GenericAdapter(InfluenceAdapter):
     """
 
     model_name = "AbstractRecommender"
+    has_graph = True  # of a class one cannot know; an instance says whether its model propagates
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)

@@ -6,7 +6,6 @@ Sources:
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 import weakref
@@ -17,6 +16,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from recbole_unlearn.lineage.digest import BlockTree, digest_of_roots, flat_digest
 from recbole_unlearn.production.arrays import count_of
 from recbole_unlearn.production.files import member, open_regular, open_zip
 from recbole_unlearn.production.inert import read_pickle
@@ -246,19 +246,17 @@ def tensors(content: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
             yield f"torch.{tensor.dtype}", tensor.shape
 
 
-def weights_digest(state: Mapping[str, Any]) -> str:
-    """Return the digest of a ``state_dict`` that was read here: the one of ``lineage/digest.py`` for its tensors.
+def weights_digests(state: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the digest of a ``state_dict`` that was read here, the one of ``lineage/digest.py``, and that of version 0.1.
 
     Raises:
         NotInspected: Something in it is no tensor, or does not fit its storage.
     """
-    digest = hashlib.sha256()
+    found = []
     for name, value in sorted(state.items(), key=lambda item: item[0]):
         tensor = as_tensor(value)
         if tensor is None:
             raise NotInspected("a model with something else than tensors in its state")
-        digest.update(f"{name} torch.{tensor.dtype} {tensor.shape}".encode())
-        digest.update(
-            np.ascontiguousarray(tensor.raw()).reshape(-1).view(np.uint8).data
-        )  # no copy: tables may be large
-    return digest.hexdigest()
+        found.append((name, f"torch.{tensor.dtype}", tensor.shape, tensor.raw()))  # no copy: tables may be large
+    roots = ((name, dtype, shape, BlockTree(table).root) for name, dtype, shape, table in found)
+    return digest_of_roots(roots), flat_digest(found)

@@ -19,7 +19,7 @@ from recbole_unlearn.lineage.place import files_of, key_file_of
 from recbole_unlearn.lineage.receipt import datasets_with_receipts, numbers_of_receipts, read_receipts
 from recbole_unlearn.lineage.store import is_there
 from recbole_unlearn.production.contents import as_dict
-from recbole_unlearn.production.torch_files import read_torch, weights_digest
+from recbole_unlearn.production.torch_files import read_torch, weights_digests
 from recbole_unlearn.settings.arguments import refuse_unknown
 from recbole_unlearn.terminal.progress import telling
 
@@ -124,7 +124,7 @@ def _model(ledger: Ledger, model: Path, last: Row) -> str | None:
         content = read_torch(model)
         lineage = content["lineage"]
         count, head = int(lineage["ledger"]["count"]), str(lineage["ledger"]["head"])
-        weights = weights_digest(as_dict(content["state_dict"]) or {})
+        weights = weights_digests(as_dict(content["state_dict"]) or {})
         key, own = lineage.get("key"), lineage.get("weights")
     except (UntrustedFileError, KeyError, TypeError, ValueError, AttributeError):
         return f"{model} cannot be read as a model that a withdrawal wrote; it was replaced or damaged since row {last.seq}"
@@ -141,9 +141,10 @@ def _model(ledger: Ledger, model: Path, last: Row) -> str | None:
         return behind
     if key not in (None, ledger.key.fingerprint):
         return f"{model} was made with another key"
-    if last.entry["model_after"] in (keyed_weights(ledger.key, weights), weights):  # earlier versions had no key in it
+    known = {*weights, *(keyed_weights(ledger.key, digest) for digest in weights)}  # earlier versions had no key in it
+    if last.entry["model_after"] in known:
         return None
-    if weights != own:
+    if own not in weights:
         return f"{model} holds other weights than those that were recorded in row {last.seq} and in itself"
     return (
         None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -107,13 +107,13 @@ class Wanted:
         """Return whether this is a user or an item that is searched for."""
         return self.user(token) or self.item(token)
 
-    def vouches(self, digest: str | None) -> bool:
-        """Return whether the ledger vouches for a model with weights of this digest."""
-        if digest is None or self._key is None:
-            return digest in self.digests
+    def vouches(self, digests: Collection[str]) -> bool:
+        """Return whether the ledger vouches for a model with weights of one of these digests."""
+        if self._key is None:
+            return not self.digests.isdisjoint(digests)
         from recbole_unlearn.lineage.digest import keyed_weights
 
-        return not self.digests.isdisjoint((digest, keyed_weights(self._key, digest)))
+        return not self.digests.isdisjoint({*digests, *(keyed_weights(self._key, digest) for digest in digests)})
 
     def is_later(self, count: object, head: object) -> bool:
         """Return whether this row of the ledger was written after all withdrawals that are searched for."""

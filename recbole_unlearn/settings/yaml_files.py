@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -36,4 +38,12 @@ def read_yaml(path: str | Path, what: str = "config file", loader: Any = yaml.Sa
 
 def read_package_yaml(path: Path) -> dict[str, Any]:
     """Return the keys and values of a yaml file of this package or of RecBole; empty if there is none."""
-    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    return copy.deepcopy(_parsed(path, path.stat().st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(path: Path, changed: int) -> dict[str, Any]:
+    """Return the content of a file as it was when it last changed; parsing takes longer than forgetting a user."""
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}

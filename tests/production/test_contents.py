@@ -24,7 +24,7 @@ from recbole_unlearn.production.contents import (
 )
 from recbole_unlearn.production.inert import read_pickle
 from recbole_unlearn.production.stand_ins import StandIn, walk
-from recbole_unlearn.production.torch_files import as_tensor, read_torch, tensors, weights_digest
+from recbole_unlearn.production.torch_files import as_tensor, read_torch, tensors, weights_digests
 from recbole_unlearn.production.trace import NotInspected
 from recbole_unlearn.production.workers import look_into
 from tests.production import inspectors
@@ -170,7 +170,7 @@ def test_tensors(how, tmp_path):
     assert list(state) == list(STATE)
     for name, tensor in STATE.items():
         same(as_array(state[name]), tensor.detach().numpy())
-    assert weights_digest(state) == digest_of_torch(STATE)
+    assert weights_digests(state)[0] == digest_of_torch(STATE)
     assert as_array(found["b"]).tolist() == [1.5, -2.0]
     assert as_tensor(found["b"]).dtype == "bfloat16"
     assert sorted(tensors(found)) == sorted(
@@ -217,7 +217,7 @@ def test_checkpoints_of_stock_recbole(stock, model):
     path = stock[0] / "saved" / f"{model}.pth"
     own = torch.load(path, weights_only=False, map_location="cpu")
     found = read_torch(path)
-    assert weights_digest(as_dict(found["state_dict"])) == digest_of_torch(own["state_dict"])
+    assert weights_digests(as_dict(found["state_dict"]))[0] == digest_of_torch(own["state_dict"])
     settings = as_dict(as_dict(found["config"])["final_config_dict"])
     assert settings["dataset"] == "tiny"
     assert settings["epochs"] == own["config"]["epochs"] == 2
@@ -231,7 +231,7 @@ def test_checkpoints_of_stock_recbole(stock, model):
 def test_checkpoints_of_ours(fresh_copy, tmp_path):
     fresh_copy.save(tmp_path / "model.pth")
     found = read_torch(tmp_path / "model.pth")
-    assert weights_digest(as_dict(found["state_dict"])) == digest_of_torch(fresh_copy.model.state_dict())
+    assert weights_digests(as_dict(found["state_dict"]))[0] == digest_of_torch(fresh_copy.model.state_dict())
     assert not [thing for thing in walk(found) if isinstance(thing, StandIn) and thing.stands_for.startswith("recbole")]
     (looked,) = look_into([tmp_path / "model.pth"], inspectors.describe)
     assert looked.reason is None
@@ -241,7 +241,7 @@ def test_checkpoints_of_ours(fresh_copy, tmp_path):
 def test_what_is_no_tensor_has_no_digest(tmp_path):
     torch.save({"a": 1}, tmp_path / "x.pth")
     with pytest.raises(NotInspected, match="something else than tensors"):
-        weights_digest(read_torch(tmp_path / "x.pth"))
+        weights_digests(read_torch(tmp_path / "x.pth"))
 
 
 def test_names_that_no_model_is_made_of_are_told():

@@ -73,10 +73,10 @@ class Models:
             if shape is not None and self.view.is_float(value) and self.holds_users(str(key), shape):
                 held += 1
                 self.sizes.add(shape[0])
-        digest = self.view.digest(thing) if self.wanted.digests or self.wanted.spec.anchors else None
-        if self.wanted.vouches(digest):
+        digests = self.view.digests(thing) if self.wanted.digests or self.wanted.spec.anchors else ()
+        if self.wanted.vouches(digests):
             self.clean += 1
-        elif digest is not None and digest in self.later:
+        elif not self.later.isdisjoint(digests):
             self.trained_later += 1
         elif held:
             self.tables += held

@@ -139,9 +139,9 @@ class InertView(View):
         tensor = torch_files.as_tensor(thing) if type(thing).__name__ == "StandIn" else None
         return super().is_float(tensor if tensor is not None else self.plain(thing))
 
-    def digest(self, state: dict[str, Any]) -> str | None:
-        """Return the digest by which the ledger knows the weights."""
+    def digests(self, state: dict[str, Any]) -> tuple[str, ...]:
+        """Return the digests by which the ledger may know the weights; none if they cannot be told."""
         try:
-            return str(torch_files.weights_digest(state))
+            return torch_files.weights_digests(state)
         except UntrustedFileError:
-            return None
+            return ()

@@ -33,9 +33,9 @@ class View:
         """Return whether an array or tensor holds numbers with a fraction."""
         return bool(re.search(r"float|half|double|bfloat", str(getattr(thing, "dtype", ""))))
 
-    def digest(self, state: dict[str, Any]) -> str | None:
-        """Return the digest of the weights of a model, or None if it cannot be told."""
-        return None
+    def digests(self, state: dict[str, Any]) -> tuple[str, ...]:
+        """Return the digests by which a ledger may know the weights of a model; none if they cannot be told."""
+        return ()
 
 
 def values_of(thing: Any) -> list[Any] | None:

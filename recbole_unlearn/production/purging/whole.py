@@ -13,7 +13,7 @@ import torch
 from recbole_unlearn.production.contents import as_dict, as_list, read_content
 from recbole_unlearn.production.purging.cut import LeftAlone, Rows, leaving_alone
 from recbole_unlearn.production.stand_ins import StandIn, walk
-from recbole_unlearn.production.torch_files import as_tensor, weights_digest
+from recbole_unlearn.production.torch_files import as_tensor, weights_digests
 from recbole_unlearn.production.trace import MUST_FIX, Trace
 from recbole_unlearn.production.wanted import Wanted
 
@@ -101,7 +101,7 @@ def _fate_of_model(path: Path, content: Any, traces: Collection[Trace], models: 
     settings = as_dict(config.get("final_config_dict", config)) or {}
     if wanted.spec.dataset is None or settings.get("dataset") != wanted.spec.dataset:
         raise LeftAlone("a model of another data set, by its config: inspect it by hand")
-    if wanted.vouches(weights_digest(state)):
+    if wanted.vouches(weights_digests(state)):
         return "strip"
     lineage = as_dict(top.get("lineage")) or {}
     anchor = as_dict(lineage.get("ledger")) or {}
