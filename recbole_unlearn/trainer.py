@@ -268,6 +268,7 @@ def train_model(
         unlearner.fit(train_data, valid_data or None, saved=bool(valid_data), show_progress=config["show_progress"])
         if valid_data:
             unlearner.load(unlearner.saved_model_file)
+    unlearner.digest.of(unlearner.model)  # known before the first person asks to leave
     return unlearner
 
 

@@ -15,6 +15,7 @@ GROWING = {
     "items": ("items", "items"),
     "dims": ("dims", "dimensions of each table"),
 }
+OLD = "7e006cde14db"  # before the index of rows and the digest that follows the change
 AGAINST_STOCK = {
     "loading": "loading, .inter to dataloaders",
     "batches": "one epoch of batches with negatives (NeuMF)",
@@ -30,6 +31,39 @@ def milliseconds(times):
 
 def seconds(times):
     return f"{times['median']:.3g} ({times['min']:.3g} to {times['max']:.3g})"
+
+
+def anomaly(path):
+    rows = [
+        [
+            name,
+            part["steps"],
+            seconds(part["on"]),
+            seconds(part["off"]),
+            f"{part['on']['median'] / part['off']['median']:.1f}",
+        ]
+        for name, part in json.loads(path.read_text()).items()
+    ]
+    head = ["model, data", "steps", "s an epoch with it", "without", "ratio"]
+    return tabulate.tabulate(rows, head, tablefmt="github") + "\n"
+
+
+def one_person(path):
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = [
+        [
+            line["model"],
+            line["dataset"],
+            line["commit"][:7],
+            f"{1e3 * line['first']:.0f}",
+            milliseconds(line["sequence"]),
+            milliseconds(line["whole"]),
+            f"{line['load']:.1f}",
+        ]
+        for line in sorted(lines, key=lambda line: (line["model"], not line["commit"].startswith(OLD)))
+    ]
+    head = ["model", "data", "commit", "first call", "calls after it", "the same, and a user served", "load"]
+    return tabulate.tabulate(rows, head, tablefmt="github") + "\n"
 
 
 def where(parts):
@@ -158,7 +192,9 @@ def taken(part):
 TABLES = {
     "card": ("gpu.json", on_card),
     "stock": ("speed-*.json", against_stock),
+    "anomaly": ("anomaly.json", anomaly),
     "one": ("scale-one.json", one_request),
+    "person": ("one_person.jsonl", one_person),
     "batch": ("scale-batch-*.json", batch),
     "dataset": ("scale-dataset.json", loading),
     "disk": ("scale-disk.json", disk),
