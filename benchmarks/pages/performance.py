@@ -1,4 +1,4 @@
-"""Write the tables of docs/performance.md from benchmarks/results: python -m benchmarks.pages.performance"""
+"""Write the tables of docs/performance.md and docs/cluster.md: python -m benchmarks.pages.performance"""
 
 import json
 
@@ -45,6 +45,17 @@ def anomaly(path):
         for name, part in json.loads(path.read_text()).items()
     ]
     head = ["model, data", "steps", "s an epoch with it", "without", "ratio"]
+    return tabulate.tabulate(rows, head, tablefmt="github") + "\n"
+
+
+def cluster(path):
+    """Return the table of docs/cluster.md: seconds until all shards are trained."""
+    rows = []
+    for name, part in json.loads(path.read_text()).items():
+        here, one, two = (part["workers"][workers] for workers in ("0", "1", "2"))
+        faster = [f"{one['median'] / two['median']:.2f}", f"{here['median'] / two['median']:.2f}"]
+        rows.append([name, part["shards"], *map(seconds, (here, one, two)), *faster, part["load"]])
+    head = ["model, data", "shards", "s here, in turn", "1 worker", "2 workers", "2 over 1", "2 over here", "load"]
     return tabulate.tabulate(rows, head, tablefmt="github") + "\n"
 
 
@@ -191,6 +202,7 @@ def taken(part):
 
 TABLES = {
     "card": ("gpu.json", on_card),
+    "cluster": ("cluster.json", cluster),
     "stock": ("speed-*.json", against_stock),
     "anomaly": ("anomaly.json", anomaly),
     "one": ("scale-one.json", one_request),
@@ -235,7 +247,8 @@ def main():
     figure()
     for name, (pattern, table) in TABLES.items():
         tables = [table(path) for path in sorted(RESULTS.glob(pattern))] or ["Not measured yet.\n"]
-        write_between("docs/performance.md", name, "\n" + "\n".join(tables) + "\n")
+        page = "docs/cluster.md" if name == "cluster" else "docs/performance.md"
+        write_between(page, name, "\n" + "\n".join(tables) + "\n")
 
 
 if __name__ == "__main__":

@@ -53,8 +53,7 @@ class WithdrawalDataset(RememberingDataset):
             init_seed(self.config["seed"], self.config["reproducibility"])
             self._parts = super().build()
             for part in self._parts:
-                nothing = part.copy(part.inter_feat[:0])
-                part._parts = [part, nothing, nothing]
+                _as_part(part)
         return list(self._parts)
 
     @property
@@ -141,6 +140,24 @@ class WithdrawalDataset(RememberingDataset):
         view = self.with_parts(parts)
         # What is withdrawn must move no shard that did not have it, not even by what its sampler may draw.
         view.withdrawn_items = np.array([], dtype=np.int64)
+        return view
+
+    def without_tokens(self) -> WithdrawalDataset:
+        """Return this data set as a worker needs it: numbers stand for the tokens of users and items, and rows that are not
+        loaded, of filters and later deliveries, are left out."""
+        fields = (self.uid_field, self.iid_field)
+        numbers = {field: np.arange(len(self.field2id_token[field])).astype(str) for field in fields}
+        index = {field: {token: place for place, token in enumerate(tokens)} for field, tokens in numbers.items()}
+        parts = [part.copy(part.inter_feat) for part in self.build()]
+        view = self.with_parts(parts)
+        for one in (view, *parts):
+            one.field2id_token = {**one.field2id_token, **numbers}
+            one.field2token_id = {**one.field2token_id, **index}
+            one.ids_by_name = index
+            one.newer_rows = one._dropped = one._left_out = one._kept = one._kept_tokens = one._index = None
+            one.__dict__.pop("names_outside", None)
+        for part in parts:
+            _as_part(part)
         return view
 
 
@@ -230,8 +247,16 @@ def _sampled(config: Any) -> bool:
     return bool(config["train_neg_sample_args"]["distribution"] != "none")
 
 
+def _as_part(part: Dataset) -> Dataset:
+    """Return a part that is its own training part; of the part that it is a copy of it knows nothing."""
+    part._parts, part._index = None, None
+    nothing = part.copy(part.inter_feat[:0])
+    part._parts = [part, nothing, nothing]
+    return part
+
+
 def _keep(part: Dataset, mask: np.ndarray) -> Dataset:
-    return part.copy(part.inter_feat[np.flatnonzero(mask)])
+    return _as_part(part.copy(part.inter_feat[np.flatnonzero(mask)]))
 
 
 def _named(withdrawal: Withdrawal, rows: Interactions) -> np.ndarray:

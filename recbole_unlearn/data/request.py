@@ -234,8 +234,7 @@ class WithdrawalRequest:
         forget = rows.of_users(users) | rows.of_items(items)
         if len(pairs):
             forget |= np.isin(rows.pair_keys(), pairs)
-        n_rows = len(forget) if n_rows is None else n_rows
-        if np.count_nonzero(forget) == n_rows:
+        if np.count_nonzero(forget) == (n_rows := len(forget) if n_rows is None else n_rows):
             raise RequestError(
                 f"the request withdraws all {n_rows} training rows; nothing would be left to learn from. "
                 f"Name fewer users or items"

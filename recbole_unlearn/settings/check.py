@@ -28,7 +28,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 _CHOICES: dict[str, tuple[str | None, ...]] = {
     "withdraw_scope": ("train", "all", None),
-    "parallel_backend": ("loky", "dask"),
+    "parallel_backend": ("loky", "dask", "ray"),
     "save_format": ("safe", "recbole", None),
     "on_missing": ("error", "skip"),
 }

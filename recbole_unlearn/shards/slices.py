@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
@@ -20,14 +21,16 @@ from recbole_unlearn.shards.partition import partition
 _APART = 1_000_003  # more than there are shards, whose seeds follow each other
 
 
-def stages_of(dataset: WithdrawalDataset, slices: int, seed: int) -> list[WithdrawalDataset]:
-    """Return the data set of each stage: that with slices 1 to j, for j from 1 to their number.
+def slice_of_rows(dataset: WithdrawalDataset, slices: int, seed: int) -> np.ndarray:
+    """Return the slice of each training row, a hash of its own tokens, keyed by the seed: no other row moves it."""
+    rows = dataset.interactions()
+    return np.zeros(len(rows.users), dtype=np.int64) if slices == 1 else partition(rows, "random", slices, seed)
 
-    The slice of a row is a hash of its own tokens, keyed by the seed: no other row moves it.
-    """
+
+def stages_of(dataset: WithdrawalDataset, slice_of_row: np.ndarray, slices: int) -> list[WithdrawalDataset]:
+    """Return the data set of each stage: that with slices 1 to j, for j from 1 to their number."""
     if slices == 1:
         return [dataset]
-    slice_of_row = partition(dataset.interactions(), "random", slices, seed)
     return [dataset.only(slice_of_row <= last) for last in range(slices)]
 
 

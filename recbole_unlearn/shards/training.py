@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import joblib
+import numpy as np
 import torch
 from recbole.utils import init_seed
 
@@ -20,7 +21,7 @@ from recbole_unlearn.exceptions import ConfigError, InputError, ShardError
 from recbole_unlearn.model.weights import model_weights
 from recbole_unlearn.settings.check import our_keys
 from recbole_unlearn.settings.revision import class_digest, source_digest
-from recbole_unlearn.shards.slices import epochs_of_stage, go_on_from, seed_of_stage, stages_of
+from recbole_unlearn.shards.slices import epochs_of_stage, go_on_from, seed_of_stage, slice_of_rows, stages_of
 from recbole_unlearn.shards.store import ShardStore, TrainedShard, digest_of
 
 Job = TypeVar("Job")
@@ -43,6 +44,7 @@ class ShardJob:
             shards, so that their spaces are aligned: it is made before any row is seen.
         slices: In how many slices its rows are, see ``recbole_unlearn.shards.slices``.
         done: Stages that are trained already, from the first one on.
+        slice_of_row: The slice of each row, where the tokens that decide it are left out.
     """
 
     number: int
@@ -52,10 +54,19 @@ class ShardJob:
     seed: int
     slices: int = 1
     done: tuple[TrainedShard, ...] = ()
+    slice_of_row: np.ndarray | None = None
 
     def stages(self) -> list[WithdrawalDataset]:
         """Return the data set of each stage; the last one has all rows of the shard."""
-        return stages_of(self.dataset, self.slices, self.seed)
+        return stages_of(self.dataset, self._slices(), self.slices)
+
+    def for_worker(self) -> Self:
+        """Return the job as it leaves this process: no token of a user or an item, no row that the shard does not have."""
+        return dataclasses.replace(self, dataset=self.dataset.without_tokens(), slice_of_row=self._slices())
+
+    def _slices(self) -> np.ndarray:
+        known = self.slice_of_row
+        return slice_of_rows(self.dataset, self.slices, self.seed) if known is None else known
 
     def digests(self) -> list[str]:
         """Return what the shard is trained from up to each stage, as one digest for each; the last one is the shard's."""
@@ -95,7 +106,9 @@ def train_shards(jobs: Sequence[ShardJob], store: ShardStore, alone: bool) -> di
     done = {job.number: _finished(job, digests[job.number], store) for job in jobs}
     for attempt in range(_ATTEMPTS):
         waiting = [
-            dataclasses.replace(job, done=tuple(done[job.number])) for job in jobs if len(done[job.number]) < job.slices
+            dataclasses.replace(job.for_worker(), done=tuple(done[job.number]))
+            for job in jobs
+            if len(done[job.number]) < job.slices
         ]
         try:
             for number, stages in side_by_side(train_shard, waiting, jobs[0].config, alone):
@@ -182,7 +195,7 @@ def one_thread() -> Iterator[None]:
 def side_by_side(
     work: Callable[[Job], Result], jobs: Sequence[Job], config: Any, alone: bool = False
 ) -> Iterator[Result]:
-    """Yield what ``work`` returns for each job, as soon as it is finished, in any order.
+    """Yield what ``work`` returns for each job, as soon as it is finished (on Ray: as all are), in any order.
 
     Args:
         work: A function of a module, which workers find by its name.
@@ -191,30 +204,53 @@ def side_by_side(
         alone: Whether to work one after the other in this process.
 
     Raises:
-        ConfigError: ``parallel_backend`` is dask, and there is no cluster.
+        ConfigError: ``parallel_backend`` is dask or ray, and there is no cluster.
     """
     if alone or len(jobs) <= 1 or config["parallel_jobs"] == 1:
         yield from map(work, jobs)
         return
-    try:
-        with joblib.parallel_config(**_backend(config)):
-            parallel = joblib.Parallel(n_jobs=config["parallel_jobs"], return_as="generator_unordered", batch_size=1)
-            results = parallel(joblib.delayed(work)(job) for job in jobs)
-            yield from results
-    except (ImportError, ValueError) as error:
-        if "dask" not in str(error).lower() and "distributed" not in str(error).lower():
-            raise
-        raise ConfigError(
-            f"parallel_backend is dask, but there is no cluster: {error} Install recbole-unlearn[cluster], and make a "
-            f"dask.distributed.Client or set parallel_scheduler to the scheduler's address"
-        ) from error
+    with joblib.parallel_config(**_backend(config)):
+        as_they_come = "list" if config["parallel_backend"] == "ray" else "generator_unordered"  # which Ray has not
+        parallel = joblib.Parallel(n_jobs=config["parallel_jobs"], return_as=as_they_come, batch_size=1)
+        yield from parallel(joblib.delayed(work)(job) for job in jobs)
 
 
 def _backend(config: Any) -> dict[str, Any]:
-    if config["parallel_backend"] == "dask":
-        scheduler = config["parallel_scheduler"]
-        return {"backend": "dask", **({"scheduler_host": scheduler} if scheduler else {})}
-    return {"backend": "loky", "inner_max_num_threads": 1}
+    """Return the keys of ``joblib.parallel_config``, or say what is missing before any job is sent."""
+    name, address = config["parallel_backend"], config["parallel_scheduler"]
+    if name == "loky":
+        return {"backend": "loky", "inner_max_num_threads": 1}
+    try:
+        return _of_ray(address) if name == "ray" else _of_dask(address)
+    except (ImportError, ValueError, OSError) as error:
+        extra = "ray" if name == "ray" else "cluster"
+        how = "call ray.init" if name == "ray" else "make a dask.distributed.Client"
+        raise ConfigError(
+            f"parallel_backend is {name}, but there is no cluster: {error} Install recbole-unlearn[{extra}], and {how} "
+            f"or set parallel_scheduler to the address of the cluster"
+        ) from error
+
+
+def _of_dask(address: str | None) -> dict[str, Any]:
+    from distributed import Client, default_client
+
+    if not address:
+        default_client()  # or ValueError
+        return {"backend": "dask"}
+    with Client(address, set_as_default=False) as client:
+        if not client.scheduler_info()["workers"]:
+            raise ValueError(f"the scheduler {address} has no workers.")
+    return {"backend": "dask", "scheduler_host": address}
+
+
+def _of_ray(address: str | None) -> dict[str, Any]:
+    import ray
+    from ray.util.joblib import register_ray
+
+    if not ray.is_initialized():
+        ray.init(address=address or "auto")
+    register_ray()
+    return {"backend": "ray"}
 
 
 def _worker_died(error: Exception) -> bool:

@@ -230,3 +230,14 @@ def test_unknown_users_are_counted_and_nobody_is_suggested(dataset):
         "2 of 3 user tokens are not in the data set; "
         "write tokens as in the atomic file, whose 60 users remain after filtering"
     )
+
+
+def test_a_part_of_a_view_knows_nothing_of_the_part_that_it_was_made_of(trained):
+    data = trained.dataset
+    view = data.without(WithdrawalRequest.users(["u3"]).resolve(data.interactions()))
+    for one in (view, data.only(np.arange(len(data.interactions().users)) < 20)):
+        train = one.build()[0]
+        assert train.build()[0] is train
+        assert [len(part) for part in train.build()[1:]] == [0, 0]
+        held = [part for part in vars(train)["_parts"] if len(part) > len(train)]
+        assert held == []

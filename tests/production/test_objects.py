@@ -27,8 +27,8 @@ def told(content, wanted=None, **more):
 
 
 class Digesting(View):
-    def digest(self, state):
-        return hashlib.sha256(repr(sorted(state)).encode()).hexdigest()
+    def digests(self, state):
+        return (hashlib.sha256(repr(sorted(state)).encode()).hexdigest(),)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_without_the_number_of_users_the_name_decides():
 
 
 def test_the_digest_of_all_weights_proves_a_model_but_no_moments():
-    digests = [Digesting().digest(STATE)]
+    digests = Digesting().digests(STATE)
     wanted = clear(n_users=30, digests=digests)
     both = {"state_dict": STATE, "optimizer": MOMENTS}
     assert list(objects(Place("a"), {"state_dict": STATE}, wanted, Digesting())) == []

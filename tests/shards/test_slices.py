@@ -13,7 +13,7 @@ from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.shards import training
 from recbole_unlearn.shards.partition import partition
 from recbole_unlearn.shards.shard_trainer import ShardTrainer
-from recbole_unlearn.shards.slices import epochs_of_stage, seed_of_stage, stages_of
+from recbole_unlearn.shards.slices import epochs_of_stage, seed_of_stage, slice_of_rows, stages_of
 from recbole_unlearn.shards.store import ShardStore
 from recbole_unlearn.shards.training import train_shards
 from recbole_unlearn.trainer import train_for_method
@@ -41,10 +41,14 @@ def pairs(dataset):
     return set(dataset.interactions().pair_keys().tolist())
 
 
+def stages(dataset, seed, slices=SLICES):
+    return stages_of(dataset, slice_of_rows(dataset, slices, seed), slices)
+
+
 def first_slice(dataset, seed):
     """Return the first stage that has each row, from 0, by its pair."""
-    stages = [pairs(stage) for stage in stages_of(dataset, SLICES, seed)]
-    return {pair: min(number for number, stage in enumerate(stages) if pair in stage) for pair in stages[-1]}
+    stages_ = [pairs(stage) for stage in stages(dataset, seed)]
+    return {pair: min(number for number, stage in enumerate(stages_) if pair in stage) for pair in stages_[-1]}
 
 
 def request_of_slice(unlearner, number):
@@ -66,7 +70,7 @@ def test_a_slice_depends_on_the_row_alone(trained):
     assert after == {pair: before[pair] for pair in after}
     assert np.bincount(list(before.values())).min() > 0.8 * len(before) / SLICES
     assert first_slice(dataset, 8) != before
-    (whole,) = stages_of(dataset, 1, 7)
+    (whole,) = stages(dataset, 7, slices=1)
     assert whole is dataset
 
 
@@ -99,8 +103,8 @@ def test_training_goes_through_the_stages(make_config, passes):
     sizes = [
         len(stage.interactions().users)
         for number in range(2)
-        for stage in stages_of(
-            unlearner.dataset.only(unlearner.model.assignment.numpy() == number), SLICES, config["seed"] + 1 + number
+        for stage in stages(
+            unlearner.dataset.only(unlearner.model.assignment.numpy() == number), config["seed"] + 1 + number
         )
     ]
     assert passes == [(2, size) for size in sizes]  # 2 * 4 / (3 + 1)

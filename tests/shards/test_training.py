@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,22 +50,13 @@ def test_processes_and_one_after_the_other_give_the_same_bits(make_config, model
     assert not torch.equal(*(next(iter(alone[number][-1].state.values())) for number in (0, 1)))
 
 
-def test_a_dask_cluster_gives_the_same_bits(make_config):
+@pytest.mark.parametrize(("address", "said"), [(None, "there is no cluster"), ("tcp://127.0.0.1:9", "no cluster")])
+def test_dask_without_a_cluster_is_named(make_config, monkeypatch, address, said):
     distributed = pytest.importorskip("distributed")
-    jobs = make_jobs(make_config(epochs=1, parallel_backend="dask"))
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        assert len(client.scheduler_info()["workers"]) == 2
-        found = train_shards(jobs, NOWHERE, alone=False)
-    assert_same(train_shards(jobs, NOWHERE, alone=True), found)
-
-
-def test_dask_without_a_cluster_is_named(make_config):
-    pytest.importorskip("distributed")
-    with pytest.raises(ConfigError, match="there is no cluster"):
-        train_shards(make_jobs(make_config(epochs=1, parallel_backend="dask")), NOWHERE, alone=False)
+    monkeypatch.setattr(distributed, "Client", partial(distributed.Client, timeout=1))
+    config = make_config(epochs=1, parallel_backend="dask", parallel_scheduler=address)
+    with pytest.raises(ConfigError, match=said):
+        train_shards(make_jobs(config), NOWHERE, alone=False)
 
 
 def test_a_run_that_was_cut_off_goes_on_with_the_rest(jobs, tmp_path, monkeypatch):
