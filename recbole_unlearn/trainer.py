@@ -178,6 +178,8 @@ class Unlearner(CheckpointTrainer):
         (withdrawal, outcome, before, gone), cost = measure(from_request_to_model, self.device, fresh_memory=for_memory)
         seconds = request.seconds if isinstance(request, Withdrawal) else 0.0  # by whoever resolved it
         self.last_cost = replace(cost, seconds=seconds + cost.seconds)
+        if outcome.model is not self.model:
+            self.digest = DigestOfModel()  # holds nothing of the old model
         self.withdrawn_users, self.model, self._view = gone, outcome.model, rows.left
         self._by_user = rows if isinstance(rows, RowsByUser) else None
         if "nothing_to_do" not in outcome.diagnostics:
