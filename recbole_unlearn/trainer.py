@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -107,7 +108,7 @@ class Unlearner(CheckpointTrainer):
         Returns:
             The outcome with its diagnostics; the time and memory that it took stand in ``self.last_cost``. A request for
             rows that were withdrawn before changes nothing. A method that ``is_local`` reads the rows of the users whom the
-            request names, from an index that the first such request makes; others pass over all rows.
+            request names, from an index that the first such request makes.
 
         Raises:
             ConfigError: The method does not support the way in which negatives are drawn.
@@ -131,11 +132,7 @@ class Unlearner(CheckpointTrainer):
 
     @taking_turns
     def follow_up(self, method: str | UnlearnMethod) -> Outcome:
-        """Run a method on the retained rows without a new withdrawal, such as ``RetrainSVD`` after SCIF.
-
-        Returns:
-            The outcome; ``save`` records it as a row of the ledger that withdraws nothing.
-        """
+        """Run a method on the retained rows without a new withdrawal; ``save`` records that as a row that withdraws nothing."""
         method, dataset = self._ready(method), withdrawable(self.dataset)
         _, outcome, before = self._unlearn_timed(AllRows(dataset), None, method, "all", False, False)
         done = carried_out(self, dataset, WithdrawalRequest(), 0, method.name, outcome, before)
@@ -164,22 +161,25 @@ class Unlearner(CheckpointTrainer):
         for_memory: bool,
     ) -> tuple[Withdrawal, Outcome, str]:
         """Find the rows and run the method, timed; return withdrawal, outcome and the weights' digest before."""
-        self._by_user = None  # if the method fails, nothing stays taken that is not forgotten
+        self._by_user, self._view = None, copy.copy(rows).left  # if the method fails, what it did not forget stays
+        known, self.digest = self.digest, DigestOfModel()
 
         def from_request_to_model() -> tuple[Withdrawal, Outcome, str, np.ndarray]:
-            before = "" if scope == "train" else self.digest.of(self.model)
+            before = "" if scope == "train" else known.of(self.model)
             found, withdrawal = rows.resolve(request, scope)
+            rows.take(found, withdrawal)
             if request is not None and not withdrawal.forget.any():
                 return withdrawal, Outcome(self.model, {"nothing_to_do": True}), before, self.withdrawn_users
-            rows.take(found, withdrawal)
             context = self._context(rows, found, withdrawal, alone)
             return withdrawal, method.unlearn(context), before, context.gone
 
         (withdrawal, outcome, before, gone), cost = measure(from_request_to_model, self.device, fresh_memory=for_memory)
         seconds = request.seconds if isinstance(request, Withdrawal) else 0.0  # by whoever resolved it
         self.last_cost = replace(cost, seconds=seconds + cost.seconds)
-        if outcome.model is not self.model:
-            self.digest = DigestOfModel()  # holds nothing of the old model
+        if (
+            before and outcome.model is self.model
+        ):  # else it holds something of the old model, or does not know the new one
+            self.digest = known
         self.withdrawn_users, self.model, self._view = gone, outcome.model, rows.left
         self._by_user = rows if isinstance(rows, RowsByUser) else None
         if "nothing_to_do" not in outcome.diagnostics:

@@ -122,7 +122,7 @@ class WithdrawalDataset(RememberingDataset):
     def with_parts(self, parts: list[Dataset]) -> WithdrawalDataset:
         """Return this data set with other parts: train, valid and test."""
         view = self.copy(parts[0].inter_feat)
-        view._parts = parts
+        view._parts, view._index = parts, None
         return view
 
     def with_sequences(self) -> WithdrawalDataset:
@@ -146,14 +146,19 @@ class WithdrawalDataset(RememberingDataset):
         """Return this data set as a worker needs it: numbers stand for the tokens of users and items, and rows that are not
         loaded, of filters and later deliveries, are left out."""
         fields = (self.uid_field, self.iid_field)
-        numbers = {field: np.arange(len(self.field2id_token[field])).astype(str) for field in fields}
+        named = {str(token) for field in fields for token in self.field2id_token[field]}
+        numbers = {
+            field: np.array([token if str(token).startswith("[") else str(place) for place, token in enumerate(tokens)])
+            for field, tokens in self.field2id_token.items()  # such as lists of items, and entities that are items
+            if field in fields or not named.isdisjoint(map(str, tokens[1:]))
+        }
         index = {field: {token: place for place, token in enumerate(tokens)} for field, tokens in numbers.items()}
         parts = [part.copy(part.inter_feat) for part in self.build()]
         view = self.with_parts(parts)
         for one in (view, *parts):
             one.field2id_token = {**one.field2id_token, **numbers}
             one.field2token_id = {**one.field2token_id, **index}
-            one.ids_by_name = index
+            one.ids_by_name = {field: index[field] for field in fields}
             one.newer_rows = one._dropped = one._left_out = one._kept = one._kept_tokens = one._index = None
             one.__dict__.pop("names_outside", None)
         for part in parts:

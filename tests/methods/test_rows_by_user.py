@@ -127,20 +127,41 @@ class Fails(UnlearnMethod):
         raise ArithmeticError
 
 
-def test_a_method_that_fails_leaves_every_row(originals):
-    unlearner = originals["NeuMF"].copy()
-    unlearner.unlearn(WithdrawalRequest.users(["u3"]), "SCIF", "all")
-    before = unlearner.dataset.digest
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_a_method_that_fails_leaves_every_row(originals, looked_at):
+    unlearner, other = originals["NeuMF"].copy(), originals["NeuMF"].copy()
+    for one in (unlearner, other):
+        one.unlearn(WithdrawalRequest.users(["u3"]), "SCIF", "all")
+    before = (unlearner if looked_at else other).dataset.digest
     try:
         with pytest.raises(ArithmeticError):
             unlearner.unlearn(WithdrawalRequest.users(["u5"]), Fails(), "all")
     finally:
-        UnlearnMethod._registry.pop("FailsOnPurpose")
+        UnlearnMethod._registry.pop("FailsOnPurpose", None)
     assert unlearner.dataset.digest == before
     unlearner.unlearn(WithdrawalRequest.users(["u5"]), "SCIF", "all")
     assert unlearner.unsaved[-1].rows > 0
     left = unlearner.dataset.interactions()
     assert not {"u3", "u5"} & set(left.user_tokens[left.users])
+
+
+@pytest.mark.parametrize("way", ["by user", "all rows"])
+def test_what_has_no_training_row_leaves_the_other_parts(originals, monkeypatch, way):
+    unlearner = originals["NeuMF"].copy()
+    if way == "all rows":
+        monkeypatch.setattr(trainer, "is_local", lambda *_: False)
+    unlearner.unlearn(WithdrawalRequest.users(["u3"]), "SCIF", "train")
+    test = unlearner.dataset.interactions(2)
+    assert "u3" in test.user_tokens[test.users]
+    assert unlearner.unlearn(WithdrawalRequest.users(["u3"]), "SCIF", "all").diagnostics == {"nothing_to_do": True}
+    test = unlearner.dataset.interactions(2)
+    assert "u3" not in test.user_tokens[test.users]
+
+
+def test_a_view_holds_no_index_of_rows_that_left(originals):
+    unlearner = originals["NeuMF"].copy()
+    unlearner.unlearn(WithdrawalRequest.users(["u3"]), "SCIF", "all")
+    assert unlearner.dataset._index is None
 
 
 @pytest.mark.parametrize("request_", [WithdrawalRequest.users(["nobody"]), WithdrawalRequest()])
