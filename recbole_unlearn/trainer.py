@@ -132,7 +132,7 @@ class Unlearner(CheckpointTrainer):
 
     @taking_turns
     def follow_up(self, method: str | UnlearnMethod) -> Outcome:
-        """Run a method on the retained rows without a new withdrawal; ``save`` records that as a row that withdraws nothing."""
+        """Run a method on the retained rows without a new withdrawal; ``save`` records a row that withdraws nothing."""
         method, dataset = self._ready(method), withdrawable(self.dataset)
         _, outcome, before = self._unlearn_timed(AllRows(dataset), None, method, "all", False, False)
         done = carried_out(self, dataset, WithdrawalRequest(), 0, method.name, outcome, before)
