@@ -176,9 +176,7 @@ class Unlearner(CheckpointTrainer):
         (withdrawal, outcome, before, gone), cost = measure(from_request_to_model, self.device, fresh_memory=for_memory)
         seconds = request.seconds if isinstance(request, Withdrawal) else 0.0  # by whoever resolved it
         self.last_cost = replace(cost, seconds=seconds + cost.seconds)
-        if (
-            before and outcome.model is self.model
-        ):  # else it holds something of the old model, or does not know the new one
+        if before and outcome.model is self.model:  # not without `before`: a method of scope train may write uncounted
             self.digest = known
         self.withdrawn_users, self.model, self._view = gone, outcome.model, rows.left
         self._by_user = rows if isinstance(rows, RowsByUser) else None

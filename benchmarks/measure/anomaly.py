@@ -1,6 +1,6 @@
 """One training epoch with and without autograd's anomaly detection, which RecBole's import of SINE leaves on.
 
-    python -m benchmarks.measure.anomaly SASRec ml-100k [--key=value ...]
+    python -m benchmarks.measure.anomaly BPR ml-100k [--train_batch_size=512] [--key=value ...]
 
 The same trainer, the same batches, in turns; a part of benchmarks/results/anomaly.json is written.
 """
@@ -20,15 +20,13 @@ from recbole_unlearn.utils import get_trainer
 
 ROUNDS = 3
 KEYS = {"show_progress": False, "state": "WARNING", "epochs": 1}
-SEQUENCES = {"train_neg_sample_args": None, "load_col": {"inter": ["user_id", "item_id", "timestamp"]}}
 
 
 def main():
     model, name, *rest = sys.argv[1:]
     seconds = {True: [], False: []}
     with tempfile.TemporaryDirectory() as folder:
-        of_model = SEQUENCES if model in ("SASRec", "GRU4Rec") else {}
-        keys = {**KEYS, **of_model, "checkpoint_dir": folder, **read_arguments(rest)}
+        keys = {**KEYS, "checkpoint_dir": folder, **read_arguments(rest)}
         config = Config(model, name, config_dict=keys, argv=())
         train_data = data_preparation(config, create_dataset(config))[0]
         trainer = get_trainer(config["MODEL_TYPE"], model)(config, config.model_class(config, train_data._dataset))

@@ -3,9 +3,9 @@
     python -m benchmarks.measure.one_person MODEL DATASET [--key=value ...]
 
 Protocol `paper` with two epochs, method SCIF, scope `all`, 20 persons, one call each. ``sequence``: one Unlearner, from which
-one after the other leaves; ``first``: its first call, which makes the index of rows. ``unlearn`` is the call alone, ``whole``
-with the user served. The script needs no more than the public interface, so that an earlier commit is measured with
-PYTHONPATH at its clone and COMMIT in the environment. Appends a line to benchmarks/results/one_person.jsonl (or --out).
+one after the other leaves, the calls alone; ``whole``: the same calls, with the user served; ``first``: the call before them,
+which makes the index of rows. The script needs no more than the public interface, so that an earlier commit is measured
+with PYTHONPATH at its clone and COMMIT in the environment. Appends a line to benchmarks/results/one_person.jsonl (or --out).
 """
 
 import json

@@ -146,11 +146,11 @@ class WithdrawalDataset(RememberingDataset):
         """Return this data set as a worker needs it: numbers stand for the tokens of users and items, and rows that are not
         loaded, of filters and later deliveries, are left out."""
         fields = (self.uid_field, self.iid_field)
-        named = {str(token) for field in fields for token in self.field2id_token[field]}
+        named = {token for field in fields for token in self.field2id_token[field][1:]}  # 0 is RecBole's padding
         numbers = {
-            field: np.array([token if str(token).startswith("[") else str(place) for place, token in enumerate(tokens)])
-            for field, tokens in self.field2id_token.items()  # such as lists of items, and entities that are items
-            if field in fields or not named.isdisjoint(map(str, tokens[1:]))
+            field: np.array([str(place) if token in named else token for place, token in enumerate(tokens)])
+            for field, tokens in self.field2id_token.items()  # also of lists of items, and of entities that are items
+            if field in fields or not named.isdisjoint(tokens)
         }
         index = {field: {token: place for place, token in enumerate(tokens)} for field, tokens in numbers.items()}
         parts = [part.copy(part.inter_feat) for part in self.build()]
@@ -159,7 +159,7 @@ class WithdrawalDataset(RememberingDataset):
             one.field2id_token = {**one.field2id_token, **numbers}
             one.field2token_id = {**one.field2token_id, **index}
             one.ids_by_name = {field: index[field] for field in fields}
-            one.newer_rows = one._dropped = one._left_out = one._kept = one._kept_tokens = one._index = None
+            one.newer_rows = one._dropped = one._left_out = one._kept = one._kept_tokens = None
             one.__dict__.pop("names_outside", None)
         for part in parts:
             _as_part(part)

@@ -211,8 +211,7 @@ class WithdrawalRequest:
             n_rows: Number of training rows, if ``rows`` are only those of the users that the request names.
 
         Returns:
-            The withdrawal: concrete tokens, ids, and which rows are forgotten. A token of the data set without training
-            rows is not an error.
+            The withdrawal. A token of the data set without training rows is not an error.
 
         Raises:
             RequestError: The request is empty, names tokens that the data set does not know, or leaves no row.
@@ -234,7 +233,8 @@ class WithdrawalRequest:
         forget = rows.of_users(users) | rows.of_items(items)
         if len(pairs):
             forget |= np.isin(rows.pair_keys(), pairs)
-        if np.count_nonzero(forget) == (n_rows := len(forget) if n_rows is None else n_rows):
+        n_rows = len(forget) if n_rows is None else n_rows
+        if np.count_nonzero(forget) == n_rows:
             raise RequestError(
                 f"the request withdraws all {n_rows} training rows; nothing would be left to learn from. "
                 f"Name fewer users or items"

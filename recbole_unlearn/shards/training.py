@@ -6,9 +6,9 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import joblib
 import numpy as np
@@ -60,9 +60,9 @@ class ShardJob:
         """Return the data set of each stage; the last one has all rows of the shard."""
         return stages_of(self.dataset, self._slices(), self.slices)
 
-    def for_worker(self) -> Self:
-        """Return the job as it leaves this process: no token of a user or an item, no row that the shard does not have."""
-        return dataclasses.replace(self, dataset=self.dataset.without_tokens(), slice_of_row=self._slices())
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what leaves this process: no token of a user or an item, no row that the shard does not have."""
+        return {**vars(self), "dataset": self.dataset.without_tokens(), "slice_of_row": self._slices()}
 
     def _slices(self) -> np.ndarray:
         known = self.slice_of_row
@@ -106,9 +106,7 @@ def train_shards(jobs: Sequence[ShardJob], store: ShardStore, alone: bool) -> di
     done = {job.number: _finished(job, digests[job.number], store) for job in jobs}
     for attempt in range(_ATTEMPTS):
         waiting = [
-            dataclasses.replace(job.for_worker(), done=tuple(done[job.number]))
-            for job in jobs
-            if len(done[job.number]) < job.slices
+            dataclasses.replace(job, done=tuple(done[job.number])) for job in jobs if len(done[job.number]) < job.slices
         ]
         try:
             for number, stages in side_by_side(train_shard, waiting, jobs[0].config, alone):
@@ -210,8 +208,8 @@ def side_by_side(
         yield from map(work, jobs)
         return
     with joblib.parallel_config(**_backend(config)):
-        as_they_come = "list" if config["parallel_backend"] == "ray" else "generator_unordered"  # which Ray has not
-        parallel = joblib.Parallel(n_jobs=config["parallel_jobs"], return_as=as_they_come, batch_size=1)
+        return_as = "list" if config["parallel_backend"] == "ray" else "generator_unordered"  # which Ray has not
+        parallel = joblib.Parallel(n_jobs=config["parallel_jobs"], return_as=return_as, batch_size=1)
         yield from parallel(joblib.delayed(work)(job) for job in jobs)
 
 
@@ -234,13 +232,10 @@ def _backend(config: Any) -> dict[str, Any]:
 def _of_dask(address: str | None) -> dict[str, Any]:
     from distributed import Client, default_client
 
-    if not address:
-        default_client()  # or ValueError
-        return {"backend": "dask"}
-    with Client(address, set_as_default=False) as client:
+    with Client(address, set_as_default=False) if address else nullcontext(default_client()) as client:
         if not client.scheduler_info()["workers"]:
-            raise ValueError(f"the scheduler {address} has no workers.")
-    return {"backend": "dask", "scheduler_host": address}
+            raise ValueError(f"the scheduler {client.scheduler.address} has no workers.")
+    return {"backend": "dask", **({"scheduler_host": address} if address else {})}
 
 
 def _of_ray(address: str | None) -> dict[str, Any]:

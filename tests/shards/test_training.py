@@ -7,36 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from recbole.utils import init_seed
 
 from recbole_unlearn import Unlearner
-from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import ConfigError, ShardError
 from recbole_unlearn.model.neumf import NeuMF
 from recbole_unlearn.shards import training
 from recbole_unlearn.shards.store import ShardStore
 from recbole_unlearn.shards.training import ShardJob, train_shard, train_shards
+from tests.shards.jobs import assert_same, make_jobs
 
 NOWHERE = ShardStore(None)
-
-
-def make_jobs(config, shards=3):
-    init_seed(0, True)
-    dataset = create_dataset(config)
-    number = np.arange(len(dataset.interactions().users)) % shards
-    return [ShardJob(shard, config, dataset.only(number == shard), Unlearner, 10 + shard) for shard in range(shards)]
 
 
 @pytest.fixture
 def jobs(make_config):
     return make_jobs(make_config(epochs=1, parallel_jobs=2))
-
-
-def assert_same(some, others):
-    assert some.keys() == others.keys()
-    for number in some:
-        for name, value in some[number][-1].state.items():
-            assert torch.equal(value, others[number][-1].state[name]), (number, name)
 
 
 @pytest.mark.parametrize("model", ["NeuMF", "LightGCN"])
