@@ -140,6 +140,13 @@ def test_the_view_is_made_when_it_is_asked_for(fresh_copy, monkeypatch):
     assert len(made) == 1
 
 
+def test_a_withdrawal_builds_no_optimizer(fresh_copy, monkeypatch):
+    """Torch imports its compiler with the first optimizer of a process: over a second of a withdrawal by the command line."""
+    monkeypatch.setattr(Trainer, "_build_optimizer", lambda *_: pytest.fail("an optimizer was built"))
+    fresh_copy.unlearn(WithdrawalRequest.users(["u3"]))
+    Unlearner(fresh_copy.config, fresh_copy.model, fresh_copy.dataset)
+
+
 def test_nothing_beside_the_parameters_remembers(make_config, tmp_path):
     config = make_config(epochs=2, checkpoint_dir=str(tmp_path))
     dataset = create_dataset(config)

@@ -41,6 +41,8 @@ class CheckpointTrainer(Trainer):
     dataset: Any = None
     compared: WithdrawalDataset | None = None  # the data set before the first request of scope train
     stale_model_file: str | None = None  # the checkpoint of before the last withdrawal
+    _optimizer: Any = None
+    _is_made = False
 
     def __new__(cls, config: Any = None, model: Any = None, *args: Any, **kwargs: Any) -> Self:
         """Make a trainer of this class that trains the model in RecBole's way of it."""
@@ -56,9 +58,26 @@ class CheckpointTrainer(Trainer):
         digest = hashlib.sha256(settings.encode()).hexdigest()[:12]
         # RecBole names checkpoints by the second, so that two trainers of one second overwrite each other's.
         self.saved_model_file = os.path.join(self.checkpoint_dir, f"{config['model']}-{config['dataset']}-{digest}.pth")
+        self._is_made = True
+
+    @property
+    def optimizer(self) -> Any:
+        """RecBole's optimizer, built when it is first asked for.
+
+        Torch imports its compiler with the first optimizer of a process, over a second, and most withdrawals need none.
+        """
+        if self._optimizer is None and self._is_made:
+            self._optimizer = self._build_optimizer()
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Any) -> None:
+        self._optimizer = optimizer
 
     def _build_optimizer(self, **kwargs: Any) -> Any:
-        """Build RecBole's optimizer; Adam runs as one fused kernel, which differs in rounding only."""
+        """Build RecBole's optimizer once the trainer is made; Adam is one fused kernel, which differs in rounding only."""
+        if not self._is_made and not kwargs:
+            return None
         optimizer = super()._build_optimizer(**kwargs)
         if (
             is_on(self.config)
@@ -131,9 +150,9 @@ class CheckpointTrainer(Trainer):
     def forget_the_way_here(self) -> None:
         """Drop what training kept beside the parameters: moments and gradients of withdrawn rows, and the old checkpoint."""
         self.model.zero_grad(set_to_none=True)
-        others = [name for name, value in vars(self).items() if isinstance(value, Optimizer) and name != "optimizer"]
+        others = [name for name, value in vars(self).items() if isinstance(value, Optimizer) and name != "_optimizer"]
         fresh = type(self)(self.config, self.model) if others else None
-        self.optimizer = self._build_optimizer()
+        self.optimizer = None  # built anew when it is asked for
         for name in others:  # such as those of RecVAE's two halves
             setattr(self, name, getattr(fresh, name))
         self.stale_model_file = self.saved_model_file

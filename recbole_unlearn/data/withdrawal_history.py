@@ -13,7 +13,7 @@ import pandas as pd
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
 from recbole_unlearn.lineage.key import LedgerKey
 from recbole_unlearn.lineage.ledger import Ledger, Tombstones
-from recbole_unlearn.lineage.splits import FILTERED, KeptSplit, keep_split, kept_splits, short
+from recbole_unlearn.lineage.splits import FILTERED, KeptSplit, by_pair, keep_split, kept_splits, short
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def keep_split_of(dataset: Any, ledger: Ledger, settings: str) -> None:
     part = np.repeat(np.arange(len(feats)), [len(feat) for feat in feats])
     content = [np.concatenate(columns) for columns in zip(*map(content_of, feats), strict=True)]
     # Rows of one (user, item) pair stand in the order of their content, by which they are recognised.
-    order = np.lexsort((*content, item, owner))
+    order = by_pair(owner.astype(np.int64) * len(dataset.field2id_token[items]) + item, content)
     columns = [owner[order] - 1, short(hashes[items])[item[order] - 1], order, part[order]]
     number = {user: place for place, user in enumerate(hashes[users])}
     left_out = [(number.setdefault(user, len(number)), item) for user, item in dataset.filtered_rows(key)]

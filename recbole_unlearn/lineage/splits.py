@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from recbole_unlearn.lineage.key import SIZE
 from recbole_unlearn.lineage.ledger import Ledger
@@ -53,13 +54,13 @@ class KeptSplit:
                 stand there more often than was kept, the first ones in the order of the file are the kept ones.
         """
         kept = np.flatnonzero(self.part != FILTERED)
-        kept = kept[np.lexsort((self.items[kept], self.users[kept]))]
-        in_file = np.lexsort((items, users))  # stable: rows of one pair stand in the order of the file
-        old = _known((users[in_file], items[in_file]), (self.users[kept], self.items[kept]))
-        if old.sum() < len(kept):
+        kept_pairs, pairs = _numbered((self.users[kept], self.items[kept]), (users, items))
+        kept = kept[np.argsort(kept_pairs, kind="stable")]
+        in_file = np.argsort(pairs, kind="stable")  # rows of one pair stand in the order of the file
+        theirs = in_file[_known(pairs[in_file], np.sort(kept_pairs))]
+        if len(theirs) < len(kept):
             return None
-        theirs = np.sort(in_file[old])
-        theirs = theirs[np.lexsort((*(column[theirs] for column in content), items[theirs], users[theirs]))]
+        theirs = theirs[by_pair(pairs[theirs], [column[theirs] for column in content])]
         places = np.full(len(users), -1, dtype=np.int64)
         places[theirs] = kept
         return places
@@ -69,24 +70,30 @@ class KeptSplit:
         gone = self.part == FILTERED
         if not gone.any():
             return np.zeros(len(users), dtype=bool)
-        return np.isin(_pairs(users, items), _pairs(self.users[gone], self.items[gone]))
+        pairs, filtered = _numbered((users, items), (self.users[gone], self.items[gone]))
+        return np.isin(pairs, filtered)
 
 
-def _ranked(users: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """Return (user, item, how many rows of this pair stand before) of sorted rows as one column of bytes."""
-    ranked = np.zeros(len(users), dtype=[("user", "<u8"), ("item", "<u8"), ("rank", "<u8")])
-    ranked["user"], ranked["item"] = users, items
-    if len(users):
-        first = np.flatnonzero(np.r_[True, (users[1:] != users[:-1]) | (items[1:] != items[:-1])])
-        ranked["rank"] = np.arange(len(users)) - np.repeat(first, np.diff(np.r_[first, len(users)]))
-    return ranked.view(f"V{ranked.dtype.itemsize}")
+def _numbered(*parts: tuple[np.ndarray, np.ndarray]) -> list[np.ndarray]:
+    """Return a number for each (user, item) row, the same for the same pair in all parts, int64, shape [rows]."""
+    users, items = (pd.factorize(np.concatenate(columns))[0].astype(np.int64) for columns in zip(*parts, strict=True))
+    pairs = users * (items.max(initial=0) + 1) + items
+    return np.split(pairs, np.cumsum([len(part[0]) for part in parts])[:-1])
 
 
-def _known(rows: tuple[np.ndarray, np.ndarray], kept: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Return which (user, item) rows are kept ones, both sorted, bool, shape [rows]; each kept one is found once."""
-    if len(rows[0]) == len(kept[0]) and all(map(np.array_equal, rows, kept)):
-        return np.ones(len(rows[0]), dtype=bool)
-    return np.isin(_ranked(*rows), _ranked(*kept))
+def _known(pairs: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return which rows are kept ones, from the numbers of their pairs, both sorted, bool; each kept one is found once."""
+    if np.array_equal(pairs, kept):
+        return np.ones(len(pairs), dtype=bool)
+    rank = np.arange(len(pairs)) - np.searchsorted(pairs, pairs)
+    return rank < np.searchsorted(kept, pairs, side="right") - np.searchsorted(kept, pairs)
+
+
+def by_pair(pairs: np.ndarray, content: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the order of rows by the number of their pair, those of one pair in the order of their content."""
+    order = np.argsort(pairs, kind="stable")
+    ordered = pairs[order]
+    return np.lexsort((*content, pairs)) if (ordered[1:] == ordered[:-1]).any() else order
 
 
 def short(hashes: Sequence[bytes]) -> np.ndarray:
@@ -190,9 +197,3 @@ def _drop_items(ledger: Ledger, user: bytes, items: np.ndarray) -> None:
         if len(stay) < len(records):
             change = "UPDATE split_rows SET rows = ? WHERE split = ? AND user = ?"
             ledger.db.execute(change, (sealed_records(ledger.key, number, user, stay), number, user))
-
-
-def _pairs(users: np.ndarray, items: np.ndarray) -> np.ndarray:
-    pairs = np.empty(len(users), dtype=[("user", "<u8"), ("item", "<u8")])
-    pairs["user"], pairs["item"] = users, items
-    return pairs.view(f"V{SIZE}")

@@ -1,0 +1,64 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from recbole_unlearn.lineage.splits import FILTERED, KeptSplit, by_pair
+
+
+def kept(rng, count, filtered=0):
+    """Return a kept split of rows of few users and items, many pairs repeated, and each row's content."""
+    users, items = rng.integers(0, 2**63, 6, dtype=np.uint64), rng.integers(0, 2**63, 5, dtype=np.uint64)
+    user, item = users[rng.integers(0, 6, count)], items[rng.integers(0, 5, count)]
+    content = rng.integers(0, 3, count).astype(np.float32)
+    order = np.lexsort((content, item, user))  # as the ledger keeps them: one pair's rows in the order of their content
+    user, item, content = user[order], item[order], content[order]
+    part = rng.integers(0, 3, count)
+    part[rng.choice(count, filtered, replace=False)] = FILTERED
+    return KeptSplit({}, user, item, np.arange(count), part), content
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_kept_row_is_found_once_at_a_row_of_its_pair_and_content(seed):
+    rng = np.random.default_rng(seed)
+    split, content = kept(rng, 60)
+    file = rng.permutation(60)
+    places = split.places(split.users[file], split.items[file], [content[file]])
+    assert sorted(places) == list(range(60))
+    for column in (split.users, split.items, content):
+        np.testing.assert_array_equal(column[places], column[file])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_more_rows_of_a_pair_than_were_kept_the_first_in_the_file_are_the_kept_ones(seed):
+    rng = np.random.default_rng(seed)
+    split, _ = kept(rng, 40, filtered=15)
+    file = rng.permutation(np.r_[np.arange(40), rng.integers(0, 40, 20)])
+    users, items = split.users[file], split.items[file]
+    places = split.places(users, items)
+    left = Counter(zip(split.users[split.part != FILTERED], split.items[split.part != FILTERED], strict=True))
+    for place, pair in zip(places, zip(users, items, strict=True), strict=True):
+        assert (place >= 0) == (left[pair] > 0)
+        left[pair] -= 1
+    found = places[places >= 0]
+    assert sorted(found) == list(np.flatnonzero(split.part != FILTERED))
+
+
+def test_a_kept_row_that_is_missing_is_told():
+    split, _ = kept(np.random.default_rng(1), 30)
+    assert split.places(split.users[1:], split.items[1:]) is None
+    assert split.places(split.users[:0], split.items[:0]) is None
+
+
+def test_rows_that_a_filter_left_out_are_recognised():
+    split, _ = kept(np.random.default_rng(2), 30, filtered=10)
+    gone = set(zip(split.users[split.part == FILTERED], split.items[split.part == FILTERED], strict=True))
+    wanted = [pair in gone for pair in zip(split.users, split.items, strict=True)]
+    np.testing.assert_array_equal(split.was_filtered(split.users, split.items), wanted)
+    assert any(wanted) and not all(wanted)
+
+
+def test_rows_stand_in_the_order_of_pair_and_content():
+    pairs, content = np.array([3, 1, 3, 2]), [np.array([9.0, 0.0, 4.0, 0.0])]
+    assert by_pair(pairs, content).tolist() == [1, 3, 2, 0]
+    assert by_pair(pairs[:2], [content[0][:2]]).tolist() == [1, 0]
