@@ -22,6 +22,7 @@ from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.sealing import RECORD, opened_records, place_of, sealed_records
 
 FILTERED = 3  # the part of rows that a filter of the data set had left out
+_OF_USER = "WHERE split IN (SELECT id FROM splits) AND user = ?"  # both columns of the key: no row of others is visited
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def drop_from_splits(ledger: Ledger, hashes: Mapping[str, Sequence[bytes]]) -> N
         ledger: The ledger of the data set.
         hashes: Of users, of items, and of pairs (the user's hash and the item's, one after the other).
     """
-    ledger.db.executemany("DELETE FROM split_rows WHERE user = ?", [(user,) for user in hashes.get("user", ())])
+    ledger.db.executemany(f"DELETE FROM split_rows {_OF_USER}", [(user,) for user in hashes.get("user", ())])
     if hashes.get("item"):
         everybody = [user for (user,) in ledger.db.execute("SELECT DISTINCT user FROM split_rows")]
         gone = short(list(hashes["item"]))
@@ -191,7 +192,7 @@ def drop_from_splits(ledger: Ledger, hashes: Mapping[str, Sequence[bytes]]) -> N
 
 
 def _drop_items(ledger: Ledger, user: bytes, items: np.ndarray) -> None:
-    for number, sealed in ledger.db.execute("SELECT split, rows FROM split_rows WHERE user = ?", (user,)).fetchall():
+    for number, sealed in ledger.db.execute(f"SELECT split, rows FROM split_rows {_OF_USER}", (user,)).fetchall():
         records = opened_records(ledger.key, number, user, sealed)
         stay = records[~np.isin(records["item"], items)]
         if len(stay) < len(records):

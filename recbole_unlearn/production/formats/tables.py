@@ -18,6 +18,7 @@ DELIMITERS = ("\t", "::", ";", "|", ",", "\x01", "^", "~", " ")
 LOGS = (".log", ".out", ".err")
 _TITLES = 8  # lines that may stand above the header
 _QUOTED_LINES = 200  # lines over which one quoted cell may go
+UNQUOTED = ("", "\t", " ", "::")  # delimiters of tables in which every row is one line
 _CELL = re.compile(r"[^\s,;|\[\](){}\"']+")
 
 
@@ -109,7 +110,7 @@ def records(lines: Iterable[str], delimiter: str) -> Iterator[tuple[list[str], i
     >>> list(records(['1,"a', 'b"', "2,c"], ","))
     [(['1', 'a b'], 2), (['2', 'c'], 1)]
     """
-    if delimiter in ("", "\t", " ", "::"):
+    if delimiter in UNQUOTED:
         yield from ((cells_of(line, delimiter), 1) for line in lines)
         return
     held: list[str] = []

@@ -53,6 +53,9 @@ def raw_lines(stream: IO[bytes], head: bytes, encoding: str | None) -> Iterator[
         yield from _wide(stream, wide)
         return
     for raw in bounded(stream):
+        if b"\r" not in raw:
+            yield _decoded(raw, encoding).removesuffix("\n"), raw
+            continue
         for part in _parts(raw):
             yield _decoded(part, encoding).removesuffix("\n").removesuffix("\r"), part
 

@@ -11,7 +11,15 @@ from typing import IO, NamedTuple, Protocol
 
 from recbole_unlearn.production.formats.headerless import find_headerless
 from recbole_unlearn.production.formats.mentions import Mentions
-from recbole_unlearn.production.formats.tables import ATOMIC, Layout, cells_of, find_layout, records, tokens_of
+from recbole_unlearn.production.formats.tables import (
+    ATOMIC,
+    UNQUOTED,
+    Layout,
+    cells_of,
+    find_layout,
+    records,
+    tokens_of,
+)
 from recbole_unlearn.production.formats.text import HEAD, is_list, is_prose, sample_of
 from recbole_unlearn.production.purging.cut import UNPROVEN, Cut, Judge, LeftAlone, Rows, is_log, is_short
 from recbole_unlearn.production.purging.lines import Line, mark_of, raw_lines
@@ -130,33 +138,46 @@ class _Table:
 
     def __init__(self, place: Place, layout: Layout, cut: Cut) -> None:
         self.place, self.layout, self.cut, self.judge, self.rows = place, layout, cut, Judge(cut), 0
+        columns = layout.columns
+        self.single, self.listed = (
+            [
+                tuple(one for one in places if (one in columns.lists) is listed)
+                for places in (columns.users, columns.items)
+            ]
+            for listed in (False, True)
+        )
+        self.plain = not any(self.listed) and max(map(len, self.single)) < 2
 
     def read(self, lines: Iterator[Line]) -> Iterator[Record]:
-        held: deque[bytes] = deque()
         for _, raw in islice(lines, self.layout.header):
             yield Record(raw, False, False)
+        for row, raw in self._rows(lines):
+            filled = any(row)
+            self.rows += filled
+            yield Record(raw, filled, self._goes(row))
+
+    def _rows(self, lines: Iterator[Line]) -> Iterator[tuple[list[str], bytes]]:
+        """Yield each row and its bytes; those of a quoted cell with line ends are several lines'."""
+        delimiter, held = self.layout.delimiter, deque[bytes]()
+        if delimiter in UNQUOTED:
+            yield from ((cells_of(text, delimiter), raw) for text, raw in lines)
+            return
 
         def texts() -> Iterator[str]:
             for text, raw in lines:
                 held.append(raw)
                 yield text
 
-        for row, count in records(texts(), self.layout.delimiter):
-            raw = b"".join(held.popleft() for _ in range(count))
-            self.rows += any(row)
-            yield Record(raw, any(row), self._goes(row))
+        for row, count in records(texts(), delimiter):
+            yield row, b"".join(held.popleft() for _ in range(count))
 
     def _goes(self, row: list[str]) -> bool:
-        columns = self.layout.columns
-        single = [
-            [row[one] for one in places if one < len(row) and one not in columns.lists] for places in _both(columns)
-        ]
-        listed = [
-            tokens_of(row, tuple(one for one in places if one in columns.lists), columns) for places in _both(columns)
-        ]
-        users, items = ([*map(str, cells)] for cells in single)
+        users, items = ([row[one] for one in places if one < len(row)] for places in self.single)
+        if self.plain and self.cut.wanted.names(*(cells[0] if cells else None for cells in (users, items))) is None:
+            return False  # nearly all rows: whom they name is looked up, and nothing is counted
         if self.place.suffix == ".net":  # a row is what is between two users: it goes with either of them
             return any([self.judge.names([user], []) for user in users])
+        listed = [tokens_of(row, places, self.layout.columns) for places in self.listed]
         return self.judge.names([*users], [*items], ([*listed[0]], [*listed[1]]))
 
     def named(self) -> int:
@@ -169,10 +190,6 @@ class _Table:
         ids = {*layout.columns.users, *layout.columns.items}
         request = len(ids) == layout.width and (self.cut.is_request(place) or is_short(self.named(), self.rows))
         self.judge.check(atomic or request or self.cut.is_ours(place))
-
-
-def _both(columns: object) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return columns.users, columns.items  # type: ignore[attr-defined]
 
 
 class _List:
