@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 OLDEST := .venv-oldest
 GRIDS  := paper table2 ml-1m figure3 figure7 ml-1m-lightgcn
 
-.PHONY: demo test test-all test-oldest coverage mutants models lint docs bench notebook clean
+.PHONY: demo test test-all test-oldest coverage mutants models lint docs bench bench-quick notebook clean
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -62,6 +62,10 @@ bench: $(READY)
 	done
 	$(BIN)/python -m benchmarks.pages.paper_tables
 	$(BIN)/python -m benchmarks.pages.tables
+
+# Ratios that must not fall, on ml-100k; minutes, on a machine that does nothing else.
+bench-quick: $(READY)
+	OMP_NUM_THREADS=2 $(BIN)/python -m benchmarks.measure.quick
 
 # Runs the notebook again, in an empty folder, and keeps its outputs.
 notebook: $(READY)

@@ -14,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.measure.quiet import check_quiet
 from benchmarks.measure.seeds import RESULTS
 from benchmarks.measure.timing import environment, spread
 from recbole_unlearn import Config, WithdrawalRequest, train_model
@@ -48,7 +49,7 @@ def main():
         calls, wholes = zip(*(timed(unlearner, dataset, token) for token in tokens[1:]), strict=True)
     rows = len(dataset.interactions().users)
     line = {"model": model, "dataset": name, "rows": rows, "first": first[0], "sequence": spread(calls)}
-    append_line(out, {**line, "whole": spread(wholes), **environment()})
+    append_line(out, {**line, "whole": spread(wholes), **environment(), "others": check_quiet()})
     print(json.dumps(line))
 
 

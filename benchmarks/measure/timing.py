@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.measure.quiet import check_quiet
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.settings.revision import git_revision
 
@@ -18,12 +19,15 @@ def spread(seconds):
 
 
 def save_part(path, name, part=None):
-    """Add a part to a json file; without one, return None if the file has it already, else the parts that it has."""
+    """Add a part to a json file; without one, return None if the file has it already, else the parts that it has.
+
+    A part that was measured beside others is not written, see ``quiet``.
+    """
     path = Path(path)
     parts = json.loads(path.read_text()) if path.exists() else {}
     if part is None:
         return None if name in parts else parts
-    parts[name] = {**part, **environment()}
+    parts[name] = {**part, **environment(), "others": check_quiet()}
     write_atomically(path, lambda file: file.write((json.dumps(parts, indent=1) + "\n").encode()))
     print(name, {key: value for key, value in part.items() if key != "diagnostics"}, flush=True)
     return parts
