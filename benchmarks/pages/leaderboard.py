@@ -9,6 +9,7 @@ import json
 import numpy as np
 from tabulate import tabulate
 
+from benchmarks.pages.peer_claims import claims
 from benchmarks.pages.records import RESULTS, ROOT, read_lines, write_between
 from recbole_unlearn.leaderboard.entries import entries_of
 from recbole_unlearn.leaderboard.page import save_board
@@ -144,6 +145,7 @@ def main():
         for dataset, model, request, keys in settings
     ]
     write_between("docs/leaderboard.md", "leaderboard", "\n".join(parts))
+    write_between("docs/leaderboard.md", "claims", claims(board))
     write_between("docs/leaderboard.md", "scenarios", scenarios())
     write_between("README.md", "peers", sentences(board))
 
