@@ -52,7 +52,7 @@ class FullSortLoader(FullSortEvalDataLoader):
         positive = distinct(rows[self.uid_field].numpy() * used.n_items + rows[self.iid_field].numpy())
         users = distinct(positive // used.n_items)
         seen = used.of_each(users)
-        history = seen[~is_among(seen, positive)]
+        history = _without(seen, positive)
         self.uid_list = torch.from_numpy(users)
         self.uid2items_num = np.bincount(positive // used.n_items, minlength=used.n_users)
         self.uid2positive_item = _lists(positive, users, used)
@@ -64,10 +64,18 @@ class FullSortLoader(FullSortEvalDataLoader):
         super(FullSortEvalDataLoader, self).__init__(config, dataset, sampler, shuffle=False)
 
 
+def _without(keys: np.ndarray, fewer: np.ndarray) -> np.ndarray:
+    """Return keys less some others, both ascending and distinct; temporary arrays have the length of the fewer ones."""
+    stay = np.ones(len(keys), dtype=bool)
+    fewer = fewer[is_among(fewer, keys)]
+    stay[np.searchsorted(keys, fewer)] = False
+    return keys[stay]
+
+
 def _lists(keys: np.ndarray, users: np.ndarray, used: UsedItems) -> np.ndarray:
     """Return the items of each user id as a tensor, None for other ids, from ascending pair keys."""
-    owners, items = np.divmod(keys, used.n_items)
-    sizes = np.bincount(owners, minlength=used.n_users)[users]
+    sizes = np.searchsorted(keys, (users + 1) * used.n_items) - np.searchsorted(keys, users * used.n_items)
+    items = keys % used.n_items
     lists = np.full(used.n_users, None, dtype=object)
     for user, part in zip(users.tolist(), torch.from_numpy(items).split(sizes.tolist()), strict=True):
         lists[user] = part

@@ -35,7 +35,8 @@ def read_in_c(
     except Exception:  # the error of the parser in Python is the one that RecBole's users know
         return None
     # Whole numbers that a float cannot hold exactly would be rounded differently.
-    return None if (table.select_dtypes("number").abs() > 2.0**53).any(axis=None) else table
+    numbers = [column for _, column in table.items() if column.dtype.kind in "iuf"]
+    return None if any(max(column.max(), -column.min()) > 2.0**53 for column in numbers) else table
 
 
 def _reads_alike(path: str, delimiter: str, encoding: str, rows: list[list[str]]) -> bool:

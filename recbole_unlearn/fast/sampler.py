@@ -62,7 +62,8 @@ class UsedItems(Taken):
         """Return the keys of all pairs that these users may not draw, ascending; users must ascend."""
         chosen = np.zeros(self.n_users, dtype=bool)
         chosen[users] = True
-        pairs = self._pairs[chosen[self._pairs // self.n_items]]
+        ends = np.searchsorted(self._pairs, np.arange(self.n_users + 1) * self.n_items)
+        pairs = self._pairs[np.repeat(chosen, np.diff(ends))]
         if not len(self.banned):
             return pairs
         return distinct(np.concatenate([pairs, (users[:, None] * self.n_items + self.banned).ravel()]))

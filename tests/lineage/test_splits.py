@@ -3,7 +3,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from recbole_unlearn.lineage.splits import FILTERED, KeptSplit, by_pair
+from recbole_unlearn.checkpoints.record import filled
+from recbole_unlearn.lineage.key import SIZE
+from recbole_unlearn.lineage.splits import FILTERED, KeptSplit, by_pair, drop_from_splits
 
 
 def kept(rng, count, filtered=0):
@@ -62,3 +64,34 @@ def test_rows_stand_in_the_order_of_pair_and_content():
     pairs, content = np.array([3, 1, 3, 2]), [np.array([9.0, 0.0, 4.0, 0.0])]
     assert by_pair(pairs, content).tolist() == [1, 3, 2, 0]
     assert by_pair(pairs[:2], [content[0][:2]]).tolist() == [1, 0]
+
+
+def test_the_rows_of_a_user_are_found_by_the_key_of_the_table(ledger):
+    """Else every withdrawn user, and for a withdrawn item every user there is, costs a pass over all users."""
+    statements = []
+    ledger.db.set_trace_callback(statements.append)
+    drop_from_splits(ledger, {"user": [b"u" * 32], "pair": [b"v" * 32 + b"i" * 32]})
+    ledger.db.set_trace_callback(None)
+    about = [one for one in statements if "FROM split_rows" in one]
+    assert len(about) == 2
+    for statement in about:
+        (plan,) = [row[3] for row in ledger.db.execute(f"EXPLAIN QUERY PLAN {statement}") if "split_rows" in row[3]]
+        assert plan.endswith("USING PRIMARY KEY (split=? AND user=?)"), plan
+
+
+def test_the_work_of_hiding_a_number_of_hashes_is_linear(ledger, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(
+        type(ledger.key), "hash", lambda self, kind, content: hashed.append(len(content)) or bytes(SIZE)
+    )
+    for count in (5, 1000, 1024):
+        hashed.clear()
+        assert len(filled(ledger.key, [bytes(SIZE)] * count)) == (1 << count.bit_length()) - 1
+        assert sum(hashed) <= 3 * SIZE * (count + 1) + 8 * count
+
+
+def test_the_dummies_depend_on_the_hashes_and_are_the_same_again(ledger):
+    one, other = [[digest * SIZE] * 5 for digest in (b"a", b"b")]
+    assert filled(ledger.key, one) == filled(ledger.key, one)
+    assert not set(filled(ledger.key, one)) & set(filled(ledger.key, other))
+    assert len(set(filled(ledger.key, one)[5:])) == 2
