@@ -40,12 +40,14 @@ class Variant:
         users: Share of each user's row that is one.
         layers: Whether the shared layers are drawn anew.
         rates: What the learning rate of items, users and layers is multiplied with; 0: they stay.
+        noise: Standard deviation of normal noise on each item's row, in those of the trained rows.
     """
 
     items: float = 1.0
     users: float = 0.0
     layers: bool = False
     rates: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    noise: float = 0.0
 
 
 VARIANTS = {
@@ -108,6 +110,11 @@ def start_of(variant, model, fresh, rows, seed):
             ids = torch.arange(1, len(tokens))
             drawn = draw_rows(adapter, tables, tokens[1:], seed)
             write_rows(tables, ids, share * drawn + (1 - share) * read_rows(tables, ids))
+    if variant.noise:
+        ids = torch.arange(1, len(rows.item_tokens))
+        trained = read_rows(adapter.item_tables, ids)
+        drawn = torch.randn(trained.shape, generator=torch.Generator().manual_seed(seed))
+        write_rows(adapter.item_tables, ids, trained + variant.noise * trained.std() * drawn)
     if variant.layers:
         new = InfluenceAdapter.of(fresh).shared_parameters
         for parameter, other in zip(adapter.shared_parameters, new, strict=True):
@@ -138,9 +145,9 @@ class Looks:
         return trained
 
 
-def run(model, dataset, seed, given):
+def run(model, dataset, seed, given, variants=VARIANTS):
     """Return a line: what each variant remembers and keeps after some epochs, and their seconds."""
-    chosen = given.pop("variants", ",".join(VARIANTS)).split(",")
+    chosen = given.pop("variants", ",".join(variants)).split(",")
     settings = {"protocol": "paper", "seed": seed, "mio_protocols": "refit", "state": "WARNING", "show_progress": False}
     config = Config(model, dataset, config_dict={**settings, **given}, argv=())
     data, withdrawal, assessment = assessed(config)
@@ -152,7 +159,7 @@ def run(model, dataset, seed, given):
     fresh = config.model_class(config, train_data._dataset)
     rows, forgotten = assessment.rows, withdrawal.forget
     for name in chosen:
-        variant, changed = VARIANTS[name], copy.deepcopy(original)
+        variant, changed = variants[name], copy.deepcopy(original)
         InfluenceAdapter.of(changed).drop_edges(rows.users[forgotten], rows.items[forgotten])
         start_of(variant, changed, fresh, rows, seed)
         init_seed(seed, True)

@@ -116,7 +116,8 @@ def variants(kind, model, dataset):
             rows[-1].append(f"{seconds:.1f}")
     head = ["", "epochs", "refit AUC", "minus Retrain", "pooled", "retained users seen", "NDCG@10", "CPU seconds"]
     table = tabulate(rows, head, tablefmt="github", disable_numparse=True)
-    return f"**{model}, {dataset}** ({seeds_of(runs)}, commit {commits(runs)})\n\n{table}\n"
+    told = "\n".join(one["sensitivity"]["in_words"] for one in runs if "sensitivity" in one)
+    return f"**{model}, {dataset}** ({seeds_of(runs)}, commit {commits(runs)})\n\n{table}\n" + (told and f"\n{told}\n")
 
 
 def shadows(model, dataset):
@@ -237,6 +238,6 @@ if __name__ == "__main__":
     write_between("docs/items_remember.md", "methods", "\n".join(filter(None, (cell(*one) for one in CELLS))))
     write_between("docs/items_remember.md", "shadows", "\n".join(filter(None, (shadows(*one) for one in CELLS))))
     write_between("docs/items_remember.md", "waits", waits())
-    for kind in ("starts", "frontier"):
+    for kind in ("starts", "frontier", "noise"):
         write_between("docs/redraw.md", kind, "\n".join(filter(None, (variants(kind, *one) for one in CELLS))))
     write_between("README.md", "first look", first_screen())

@@ -173,6 +173,28 @@ def disk(path):
     return f"**A checkpoint on disk**, {where(parts)}\n\n{tabulate.tabulate(rows, head, tablefmt='github')}\n"
 
 
+def many_rows(path):
+    """Return the table of a world on disk: a row for each step, for each size its seconds and peak memory."""
+    parts = json.loads(path.read_text())
+    sizes = sorted({part["rows"] for part in parts.values()})
+    steps = list(dict.fromkeys(name.split(", ", 1)[1] for name in parts))
+    rows = [[step, *(cell for size in sizes for cell in of_step(parts, size, step))] for step in steps]
+    head = ["", *(f"{size // 10**6} M rows: {what}" for size in sizes for what in ("s", "peak, MB", "bytes a row"))]
+    others = sorted({part["others"] for part in parts.values()})
+    told = f"{where(parts)}, {others[0]} to {others[-1]} cores in use by others"
+    return f"{told}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
+
+
+def of_step(parts, size, step):
+    """Return the cells of a step: seconds, the part of them that an epoch took, peak memory, and that above the imports'."""
+    part, imports = (parts.get(f"{size} rows, {name}") for name in (step, "imports"))
+    if part is None:
+        return ["", "", ""]
+    took = f"{part['seconds']:.0f}" + (f", epoch {part['epoch']:.0f}" if "epoch" in part else "")
+    above = (part["peak_mb"] - imports["peak_mb"]) * 2**20 / size
+    return [took, f"{part['peak_mb']:,.0f}", f"{above:.0f}" if above > 0 else ""]
+
+
 def on_card(path):
     parts = json.loads(path.read_text())
     some, rows = next(iter(parts.values())), []
@@ -209,6 +231,7 @@ TABLES = {
     "person": ("one_person.jsonl", one_person),
     "batch": ("scale-batch-*.json", batch),
     "dataset": ("scale-dataset.json", loading),
+    "many": ("many_rows.json", many_rows),
     "disk": ("scale-disk.json", disk),
 }
 
