@@ -30,6 +30,7 @@ _PUBLIC = {
     "SCIF": "recbole_unlearn.methods.influence_function",
     "SCIFItems": "recbole_unlearn.methods.influence_function",
     "SCIFPaper": "recbole_unlearn.methods.influence_function",
+    "CIFPaper": "recbole_unlearn.methods.influence_function",
     "SIF": "recbole_unlearn.methods.influence_function",
     "SISA": "recbole_unlearn.methods.sisa",
     "UltraRE": "recbole_unlearn.methods.ultrare",

@@ -163,6 +163,8 @@ class Unlearner(CheckpointTrainer):
         """Find the rows and run the method, timed; return withdrawal, outcome and the weights' digest before."""
         self._by_user, self._view = None, copy.copy(rows).left  # if the method fails, what it did not forget stays
         known, self.digest = self.digest, DigestOfModel()
+        if not method.is_local(type(self.model), True):
+            _ = self.optimizer  # with a process's first one torch imports its compiler, which is not the method's time
 
         def from_request_to_model() -> tuple[Withdrawal, Outcome, str, np.ndarray]:
             before = "" if scope == "train" else known.of(self.model)

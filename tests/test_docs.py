@@ -61,7 +61,9 @@ def test_every_key_stands_with_type_default_meaning_and_source(site):
     assert "From <code>properties/overall.yaml</code>" in text
     kinds = ("protocol", "model", "dataset")
     assert all(f"properties/{kind}/{name}.yaml" in text for kind in kinds for name in presets.names(kind))
-    assert re.search(r"<code>select</code></td>\s*<td>str</td>\s*<td><code>all</code>: CIF, GIF, IF<br", text)
+    assert re.search(
+        r"<code>select</code></td>\s*<td>str</td>\s*<td><code>all</code>: CIF, CIF-paper, GIF, IF<br", text
+    )
 
 
 def test_the_reference_is_of_the_docstrings(site):

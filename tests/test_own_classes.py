@@ -8,6 +8,7 @@ import torch
 from recbole.data.dataset import Dataset
 from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.lightgcn import LightGCN as StockLightGCN
+from recbole.trainer import Trainer
 from torch import nn
 from torch.nn import functional
 
@@ -302,3 +303,44 @@ def test_a_stock_file_of_a_scripts_class_is_loaded_there_and_elsewhere_the_error
     assert python(SCRIPT, "load", folder=tmp_path).splitlines()[-1] == "OfTheScript"
     with pytest.raises(ConfigError, match="load it in a script that defines them in the same module"):
         load_data_and_model(tmp_path / "stock.pth", trust_checkpoint=True)
+
+
+class Scheduled(Trainer):
+    """Asks for the optimizer when it is made, as a schedule of rates needs it."""
+
+    def __init__(self, config, model):
+        super().__init__(config, model)
+        self.schedule = torch.optim.lr_scheduler.StepLR(self.optimizer, 1, gamma=0.5)
+        self.second = self._build_optimizer()
+
+    def _train_epoch(self, *arguments, **keys):
+        loss = super()._train_epoch(*arguments, **keys)
+        self.schedule.step()
+        return loss
+
+
+class Nesterov(Unlearner):
+    """Changes what RecBole builds."""
+
+    def _build_optimizer(self, **keys):
+        optimizer = super()._build_optimizer(**keys)
+        for group in optimizer.param_groups:
+            group["lr"] = 0.25
+        return optimizer
+
+
+@pytest.mark.parametrize("trainer", [Scheduled, Nesterov])
+def test_a_trainer_of_ones_own_has_its_optimizer_from_the_start(trainer, make_config):
+    config = make_config("BPR", **SMALL)
+    unlearner = train_model(config, create_dataset(config), trainer=trainer)
+    rates = {group["lr"] for group in unlearner.optimizer.param_groups}
+    if trainer is Scheduled:
+        assert rates == {config["learning_rate"] * 0.5 ** config["epochs"]}
+        assert isinstance(unlearner.second, torch.optim.Optimizer)
+        before = unlearner.second
+        unlearner.unlearn(ASKED)
+        assert unlearner.second is not before  # it held moments of withdrawn rows
+    else:
+        assert rates == {0.25}
+        unlearner.unlearn(ASKED)
+        assert {group["lr"] for group in unlearner.optimizer.param_groups} == {0.25}

@@ -64,6 +64,28 @@ def test_nothing_is_written_on_a_busy_machine(monkeypatch, tmp_path):
     assert json.loads(path.read_text())["epoch"]["others"] == 0
 
 
+def test_each_part_is_judged_by_what_others_did_meanwhile(monkeypatch, tmp_path):
+    """An hour of quiet before it excuses nothing, and ten busy minutes before it accuse nothing."""
+    path, now = tmp_path / "times.json", [0.0, 0.0, 0.0]
+    monkeypatch.delenv("BUSY", raising=False)
+    monkeypatch.setattr(quiet.Watch, "_read", lambda self: tuple(now))
+
+    def passes(minutes, others):
+        now[0] += 60 * minutes
+        now[1] += 60 * minutes * others
+
+    quiet.WATCH.restart()
+    passes(10, others=1.0)
+    assert save_part(path, "one") == {}
+    passes(30, others=0.0)
+    save_part(path, "one", {"seconds": 1.0})
+    assert save_part(path, "two") is not None
+    passes(10, others=1.0)
+    with pytest.raises(quiet.BusyError):
+        save_part(path, "two", {"seconds": 1.0})
+    assert list(json.loads(path.read_text())) == ["one"]
+
+
 def test_a_ratio_below_its_guard_is_named():
     found = dict(quick.GUARDS)
     assert quick.verdict(found)[1] == []

@@ -6,12 +6,15 @@ A power-law world (rows / 50 users, 20,000 items, a rating and a time stamp) is 
 the dataloaders; ``BPR`` and ``LightGCN``, one epoch in batches of 2^16 and 2^20 rows, loading included, with the seconds of
 the epoch beside it; then the commands: one person out of each, 1 % of the users out of BPR (``rand@1``), ``audit`` and
 ``purge`` of the folder. ``imports`` is a process that only imports. Peak memory is the most that the process held;
-``columns`` is what a row takes as RecBole's tensors, in bytes: 8 for each id and 4 for each number. Each part goes to
-benchmarks/results/many_rows.json at once, and a part that stands there is not measured again.
+``columns`` is what a row takes as RecBole's tensors, in bytes: 8 for each id and 4 for each number. Audit and purge read in
+processes of their own, which are counted by the greatest. Each part goes to benchmarks/results/many_rows.json at once. A
+size that stands there with all its parts is not measured again; one that was cut off starts anew, in a new world.
 """
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 
 from benchmarks.measure.scale import power_law
 from benchmarks.measure.seeds import RESULTS
@@ -59,12 +63,19 @@ def write_world(path, rows):
 
 
 def high_water(process):
-    """Return the most memory that a process held so far, in MB; what wait4 says includes what its parent held at the fork."""
-    try:
-        status = Path(f"/proc/{process}/status").read_text()
-    except OSError:
-        return 0.0
-    return float(next((line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")), 0)) / 1024
+    """Return the most memory that a process or one of its children held so far, in MB.
+
+    What wait4 says would include what the parent held at the fork.
+    """
+    most = 0.0
+    with contextlib.suppress(psutil.Error):
+        for one in (psutil.Process(process), *psutil.Process(process).children(recursive=True)):
+            with contextlib.suppress(OSError):
+                status = Path(f"/proc/{one.pid}/status").read_text()
+                most = max(
+                    most, *(float(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), 0
+                )
+    return most / 1024
 
 
 def run(arguments, folder, allowed=(0,)):
@@ -115,7 +126,7 @@ def steps(folder, rows):
     for number, model in enumerate(BATCH):
         name = request(f"one{number}.csv", everybody[number : number + 1])
         yield f"{model}, one person", lambda m=model, n=name: run([*leave, "withdraw", f"{m}.pth", n], folder)
-    many = request("rand.csv", np.random.default_rng(1).choice(users, users // 100, replace=False))
+    many = request("rand.csv", np.random.default_rng(1).choice(np.arange(1, users), users // 100, replace=False))
     yield "BPR, rand@1", lambda: run([*leave, "withdraw", "BPR.pth", many], folder)
     ask = ["--dataset=world", f"--data_path={folder}"]
     yield "audit", lambda: run([command, "audit", ".", *ask], folder, allowed=(0, 1, 3))
@@ -126,13 +137,14 @@ def main():
     given = dict(argument[2:].split("=") for argument in sys.argv[1:] if argument.startswith("--"))
     for rows in (int(argument) for argument in sys.argv[1:] if not argument.startswith("--")):
         folder = Path(given.get("folder", "/tmp/worlds")).resolve() / str(rows)
-        path = folder / "world" / "world.inter"
-        if not path.exists():
-            write_world(path, rows)
+        if save_part(OUT, f"{rows} rows, purge") is None:
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
+        counted = write_world(folder / "world" / "world.inter", rows)
         for name, step in steps(folder, rows):
             part = f"{rows} rows, {name}"
-            if save_part(OUT, part) is not None:
-                save_part(OUT, part, {"rows": rows, "columns": COLUMNS, **step()})
+            save_part(OUT, part)  # others are counted from here
+            save_part(OUT, part, {"rows": rows, "counted": counted, "columns": COLUMNS, **step()})
 
 
 if __name__ == "__main__":

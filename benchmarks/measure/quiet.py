@@ -1,7 +1,7 @@
 """Refuses to write down times of a busy machine.
 
-From the import on, the seconds that all cores worked are compared with those of this process and its children: the difference
-is what others used. A script that measures imports this module first, and asks ``check_quiet`` before it writes.
+The seconds that all cores worked are compared with those of this process and its children: the difference is what others
+used. A script that measures calls ``WATCH.restart`` before, and ``check_quiet`` before it writes; ``save_part`` does both.
 """
 
 import contextlib
@@ -18,15 +18,13 @@ class BusyError(SystemExit):
 
 
 class Watch:
-    """What others used of the machine since it was made.
-
-    Example:
-        >>> watch = Watch()
-        >>> 0 <= watch.others() <= psutil.cpu_count()
-        True
-    """
+    """What others used of the machine since it was made or started again."""
 
     def __init__(self):
+        self.restart()
+
+    def restart(self):
+        """Begin anew."""
         self._start = self._read()
 
     def others(self):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.measure.quiet import check_quiet
+from benchmarks.measure.quiet import WATCH, check_quiet
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.settings.revision import git_revision
 
@@ -26,6 +26,7 @@ def save_part(path, name, part=None):
     path = Path(path)
     parts = json.loads(path.read_text()) if path.exists() else {}
     if part is None:
+        WATCH.restart()  # what follows is measured
         return None if name in parts else parts
     parts[name] = {**part, **environment(), "others": check_quiet()}
     write_atomically(path, lambda file: file.write((json.dumps(parts, indent=1) + "\n").encode()))

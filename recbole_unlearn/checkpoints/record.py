@@ -127,8 +127,8 @@ def _filled_hashes(key: LedgerKey, one: Unsaved) -> Hashes:
 def filled(key: LedgerKey, hashes: list[bytes]) -> list[bytes]:
     """Pad hashes with deterministic dummies to the upper end of their ``as_range``, so that their number does not leak."""
     missing = (1 << len(hashes).bit_length()) - 1 - len(hashes)
-    seed = key.hash("filler", b"".join(hashes))
-    return hashes + [key.hash("filler", seed + number.to_bytes(8, "little")) for number in range(missing)]
+    numbers = (number.to_bytes(8, "little") for number in range(missing))
+    return [*hashes, *key.hashes("filler", b"".join(hashes), numbers)]
 
 
 def _entry(ledger: Ledger, one: Unsaved, hashes: Hashes, path: str | os.PathLike[str]) -> dict[str, Any]:

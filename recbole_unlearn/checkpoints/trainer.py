@@ -42,7 +42,6 @@ class CheckpointTrainer(Trainer):
     compared: WithdrawalDataset | None = None  # the data set before the first request of scope train
     stale_model_file: str | None = None  # the checkpoint of before the last withdrawal
     _optimizer: Any = None
-    _is_made = False
 
     def __new__(cls, config: Any = None, model: Any = None, *args: Any, **kwargs: Any) -> Self:
         """Make a trainer of this class that trains the model in RecBole's way of it."""
@@ -58,7 +57,6 @@ class CheckpointTrainer(Trainer):
         digest = hashlib.sha256(settings.encode()).hexdigest()[:12]
         # RecBole names checkpoints by the second, so that two trainers of one second overwrite each other's.
         self.saved_model_file = os.path.join(self.checkpoint_dir, f"{config['model']}-{config['dataset']}-{digest}.pth")
-        self._is_made = True
 
     @property
     def optimizer(self) -> Any:
@@ -66,7 +64,7 @@ class CheckpointTrainer(Trainer):
 
         Torch imports its compiler with the first optimizer of a process, over a second, and most withdrawals need none.
         """
-        if self._optimizer is None and self._is_made:
+        if self._optimizer is None:
             self._optimizer = self._build_optimizer()
         return self._optimizer
 
@@ -75,9 +73,13 @@ class CheckpointTrainer(Trainer):
         self._optimizer = optimizer
 
     def _build_optimizer(self, **kwargs: Any) -> Any:
-        """Build RecBole's optimizer once the trainer is made; Adam is one fused kernel, which differs in rounding only."""
-        if not self._is_made and not kwargs:
-            return None
+        """Build RecBole's optimizer; Adam runs as one fused kernel, which differs in rounding only."""
+        if (
+            not kwargs
+            and "eval_type" not in vars(self)
+            and type(self)._build_optimizer is CheckpointTrainer._build_optimizer
+        ):
+            return None  # RecBole's __init__ asks, right before it sets eval_type: it is built when somebody needs it
         optimizer = super()._build_optimizer(**kwargs)
         if (
             is_on(self.config)

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import secrets
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -100,8 +101,16 @@ class LedgerKey:
 
     def hash(self, kind: str, content: bytes) -> bytes:
         """Return the hash of some bytes; the same bytes of another kind hash differently."""
-        digest = hashlib.blake2b(content, digest_size=SIZE, key=self._secret, person=kind.encode()[:16])
-        return digest.digest()
+        (digest,) = self.hashes(kind, content, [b""])
+        return digest
+
+    def hashes(self, kind: str, content: bytes, ends: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the hash of some bytes with each of several ends; the bytes before the end are hashed once."""
+        begun = hashlib.blake2b(content, digest_size=SIZE, key=self._secret, person=kind.encode()[:16])
+        for end in ends:
+            digest = begun.copy()
+            digest.update(end)
+            yield digest.digest()
 
     def seal(self, content: bytes, place: bytes) -> bytes:
         """Encrypt bytes (AES-GCM); only this key opens them, and only at the same place."""

@@ -46,6 +46,11 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
         """Return whether each user's block is solved alone: no other parameter moves, and no edges couple users who stay."""
         return self.select == "users" and (whole_users or not InfluenceAdapter.class_for(model_class).has_graph)
 
+    @property
+    def is_joint(self) -> bool:
+        """Whether users with no row left change in the step of all parameters, by z-bar on the withdrawn items (eq. 12)."""
+        return self.select == "all" and self.collaborate and not self.catalogue
+
     def unlearn(self, context: UnlearnContext) -> Outcome:
         """Update the chosen parameters in place; no other value of the model changes, except the edges of a graph."""
         context.model.eval()
@@ -70,7 +75,7 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
         else:
             shared = {}
             results += user_rows.solve(context.partial)
-        results += user_rows.solve_gone()
+        results += [] if self.is_joint else user_rows.solve_gone()
         adapter.parameters_changed()
         options = {"select": self.select, "collaborate": self.collaborate, "ridge": self.ridge}
         diagnostics = {**options, "damping": self.damping or 0.0, **merged(results, shared)}
@@ -87,7 +92,8 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
 
         users, items = adapter.names(adapter.user_tables), adapter.names(adapter.item_tables)
         if self.select == "all":
-            kept = np.setdiff1d(np.arange(adapter.user_tables[0].num_embeddings), context.gone)
+            alone = context.gone[:0] if self.is_joint else context.gone
+            kept = np.setdiff1d(np.arange(adapter.user_tables[0].num_embeddings), alone)
             served = np.setdiff1d(np.arange(adapter.item_tables[0].num_embeddings), context.gone_items)
             chosen: dict[str, Tensor | None] = {name: ids(kept) for name in users}
             chosen |= {name: ids(served) for name in items}
@@ -227,4 +233,25 @@ class SCIFPaper(InfluenceFunction):
     hessian: Literal["new", "original"] = "original"
     newton_tolerance: float = option(1e-4, above=0)
     start: Literal["auto", "fresh", "trained"] = "trained"
+    zbar_rows: Literal["catalogue", "withdrawn"] = "withdrawn"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CIFPaper(InfluenceFunction):
+    """CIF with the rows and the Hessian that the paper prints: one step of all parameters, also of who left (eq. 12).
+
+    Formula: theta' = theta + (H + damping)^-1 b, with H of the original objective, and b the gradient of the withdrawn rows
+    less that of z-bar on the same pairs. Cost: that of IF.
+
+    Use it to compare, as the CIF of the paper's Figure 8. Options: those of ``InfluenceOptions``.
+    """
+
+    name = "CIF-paper"
+
+    select: Literal["users", "users_items", "rows", "all"] = "all"
+    compensation: Literal["newton", "none", "paper"] = "none"
+    hessian: Literal["new", "original"] = "original"
+    shared_steps: int = option(1, least=1)
+    newton_tolerance: float = option(1e-4, above=0)
+    damping: float | None = option(None, least=0)
     zbar_rows: Literal["catalogue", "withdrawn"] = "withdrawn"

@@ -45,7 +45,7 @@ def test_withdrawn_rows_take_the_users_average_else_the_items(explicit):
     assert whole.relabelled(whole.of(mine)).targets.tolist() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("method", ["SIF", "SCIF", "SCIF-paper", "IF", "CIF", "RedrawItems"])
+@pytest.mark.parametrize("method", ["SIF", "SCIF", "SCIF-paper", "IF", "CIF", "CIF-paper", "RedrawItems"])
 @pytest.mark.parametrize("kind", ["users", "interactions"])
 def test_methods_run_without_sampling(explicit, method, kind):
     request = {

@@ -24,7 +24,7 @@ from recbole_unlearn.trainer import train_model
 from tests.methods.test_scif import context_of
 
 DECAY, RIDGE, DAMPING = 0.02, 0.05, 3.0
-INFLUENCE = ("IF", "GIF", "IFRU", "SIF", "CIF", "SCIF", "SCIF-paper", "SCIF-items")
+INFLUENCE = ("IF", "GIF", "IFRU", "SIF", "CIF", "SCIF", "SCIF-paper", "CIF-paper", "SCIF-items")
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +167,37 @@ def test_the_step_is_the_dense_solve(small, compensation, hessian):
     assert torch.allclose(step, expected, rtol=1e-5, atol=1e-8)
     for name, other in {**steps, "sign": -expected}.items():
         assert float((step - other).norm()) > 1e-3 * float(expected.norm()), name
+
+
+def test_cif_paper_moves_who_left_in_the_step_of_all_parameters(small):
+    """Eq. 12, dense: the original Hessian, and z-bar on the withdrawn items in the place of every row of a user."""
+    model, damping = copy.deepcopy(small.model), 3.0
+    request = WithdrawalRequest.users([small.dataset.field2id_token["user_id"][1]])
+    context = replace(context_of(small, request, model), weight_decay=DECAY)
+    assert context.gone.tolist() == [1]
+    start = torch.cat([parameter.detach().clone() for parameter in model.parameters()])
+    given = {"damping": damping, "cg_tolerance": 1e-11}
+    method = method_class("CIF-paper")(**{**small.config.method_options("CIF-paper"), **given})
+    adapter = InfluenceAdapter.of(model)
+    rows = RequestRows(context, True, torch.float64, torch.device("cpu"))
+    update = method._shared_update(context, adapter, rows)
+    assert len(update.replaced) == len(update.withdrawn) > 0
+    truth = Truth(update)
+    method.unlearn(context)
+    step = (torch.cat([parameter.detach() for parameter in model.parameters()]) - start).flatten()
+    before, after = truth.retained + truth.withdrawn, truth.retained + truth.zbar
+    right = truth.gradient(before, truth.with_edges) - truth.gradient(after, truth.without)
+    matrix = truth.curvature(before, truth.with_edges)
+    served = torch.ones_like(start)
+    served[len(model.user_embedding.weight) :][context.gone_items] = 0  # items that nobody has any more are drawn anew
+    inside = served.flatten().bool()
+    solved = torch.linalg.solve(
+        (matrix + damping * torch.eye(len(matrix), dtype=torch.float64))[inside][:, inside], right[inside]
+    )
+    assert torch.allclose(step[inside], solved, rtol=1e-4, atol=1e-7)
+    of_who_left = step.reshape(start.shape)[1]
+    assert float(of_who_left.norm()) > 1e-3
+    assert float((step[inside] + solved).norm()) > float(solved.norm())  # another sign is another step
 
 
 def test_a_step_that_is_never_accepted_has_not_converged(small, monkeypatch):
