@@ -46,10 +46,10 @@ def calls(original, requests, method, scope="train"):
     return {"seconds": spread(walls), "cpu_seconds": spread(cpus)}
 
 
-def timed(arguments, folder):
-    """Return the seconds of a process from its start to its end."""
+def timed(arguments, folder, checkout=ROOT):
+    """Return the seconds of a process from its start to its end, with the code of a checkout."""
     start = time.perf_counter()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
     subprocess.run(arguments, cwd=folder, env=environment, check=True, capture_output=True)
     return time.perf_counter() - start
 

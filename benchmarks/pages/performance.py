@@ -185,6 +185,19 @@ def many_rows(path):
     return f"{told}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
 
 
+def command(path):
+    """Return the table of whole commands beside their floor."""
+    rows = []
+    for name, part in json.loads(path.read_text()).items():
+        floor = part["floor"]["median"]
+        rows.append([name, "floor", seconds(part["floor"]), "", ""])
+        for one in part["checkouts"]:
+            ratio = f"{one['later']['median'] / floor:.2f}"
+            rows.append([name, f"commit {one['commit'][:7]}", seconds(one["later"]), f"{one['first']:.3g}", ratio])
+    head = ["model, data", "", "s a command", "the first from a data set", "of the floor"]
+    return tabulate.tabulate(rows, head, tablefmt="github", disable_numparse=True) + "\n"
+
+
 def of_step(parts, size, step):
     """Return the cells of a step: seconds, the part of them that an epoch took, peak memory, and that above the imports'."""
     part, imports = (parts.get(f"{size} rows, {name}") for name in (step, "imports"))
@@ -231,6 +244,7 @@ TABLES = {
     "person": ("one_person.jsonl", one_person),
     "batch": ("scale-batch-*.json", batch),
     "dataset": ("scale-dataset.json", loading),
+    "command": ("command.json", command),
     "many": ("many_rows.json", many_rows),
     "disk": ("scale-disk.json", disk),
 }
