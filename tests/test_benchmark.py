@@ -182,13 +182,13 @@ def test_other_provenance_is_refused_with_both_sides(grid, capsys, change):
 def test_as_many_cells_run_as_cores_and_memory_allow(monkeypatch, free, cores, expected):
     monkeypatch.setattr(runner.joblib, "cpu_count", lambda: cores)
     monkeypatch.setattr(runner.psutil, "virtual_memory", lambda: SimpleNamespace(available=free << 30))
-    assert runner.side_by_side() == expected
+    assert runner.at_a_time() == expected
 
 
 def test_a_grid_says_how_many_processes_it_wants_unless_the_command_does(grid, monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(runner.joblib, "Parallel", lambda **keys: lambda tasks: asked.append(keys["n_jobs"]) or [])
-    path = grid(seeds=1, jobs=3)
+    path = grid(jobs=3)
     run_benchmark(str(path))
     run_benchmark(str(path), "5")
     assert asked == [3, 5]
@@ -276,6 +276,8 @@ def test_time_left_is_measured_where_it_can_be(grid):
         ({"config": None}, [], "config is None; allowed: `key: value` lines"),
         ({"measure": "ckaa"}, [], "measure is 'ckaa'; allowed: methods, cka"),
         ({"requests": ["rnd@5"]}, [], "grid.yaml: request 'rnd@5'"),
+        ({}, ["--parallel_backend=spark"], "grid.yaml: parallel_backend is 'spark'; allowed: loky, dask, ray"),
+        ({"jobs": 2}, ["--parallel_backend=dask"], "parallel_backend is dask, but there is no cluster"),
         ({"results": 5}, [], "results is 5; allowed: the path of a file"),
         ({"seconds": {"tiny": 5}}, [], "seconds is {'tiny': 5}; allowed: `data set"),
         ({"models": ["NeuMFF"]}, [], "did you mean 'NeuMF'"),

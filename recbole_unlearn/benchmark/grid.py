@@ -11,6 +11,7 @@ from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.exceptions import ConfigError, suggest
 from recbole_unlearn.lineage.lines import digest
 from recbole_unlearn.settings import presets
+from recbole_unlearn.settings.check import CHOICES
 from recbole_unlearn.settings.revision import git_revision, source_digest
 from recbole_unlearn.settings.yaml_files import read_yaml
 
@@ -52,6 +53,7 @@ _FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "results": (lambda given: given is None or isinstance(given, str), "the path of a file"),
 }
+_HERE = {"parallel_backend": "loky", "parallel_scheduler": None}
 _OF_THIS_MACHINE = ("data_path", "checkpoint_dir", "output_dir", "gpu_id", "show_progress")
 
 
@@ -76,6 +78,7 @@ class Grid:
         config: Keys for Config.
         seconds: First estimate of the seconds of a cell, by data set and model.
         jobs: Processes, each with one thread; none: as many as there are cores and memory for.
+        where: ``parallel_backend`` and ``parallel_scheduler``: where the cells run. A cell itself uses its own machine alone.
     """
 
     results: Path
@@ -85,6 +88,7 @@ class Grid:
     config: dict[str, Any]
     seconds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     jobs: int | None = None
+    where: Mapping[str, Any] = field(default_factory=lambda: dict(_HERE))
 
     @classmethod
     def read(cls, path: str | Path, given: Mapping[str, Any]) -> Grid:
@@ -116,7 +120,11 @@ class Grid:
         methods = sorted(methods, key=lambda name: (name != "Retrain", methods.index(name)))
         results = Path(path).parent / (content["results"] or f"results/{Path(path).stem}.jsonl")
         jobs = processes(f"{path}: jobs", content["jobs"])
-        return cls(results.absolute(), content["measure"], cells, methods, config, content["seconds"], jobs)
+        where = {key: config.pop(key, default) for key, default in _HERE.items()}
+        backend, allowed = where["parallel_backend"], [name for name in CHOICES["parallel_backend"] if name]
+        if backend not in allowed:
+            raise ConfigError(f"{path}: parallel_backend is {backend!r}; allowed: {', '.join(allowed)}")
+        return cls(results.absolute(), content["measure"], cells, methods, config, content["seconds"], jobs, where)
 
     @property
     def provenance(self) -> dict[str, Any]:

@@ -17,13 +17,13 @@ from typing import Any
 
 import joblib
 import psutil
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from recbole_unlearn.benchmark.cell import Group, check_config, run_group
 from recbole_unlearn.benchmark.grid import Cell, Grid, chosen, processes
 from recbole_unlearn.evaluator.report import environment
 from recbole_unlearn.exceptions import ConfigError, UnlearnError
 from recbole_unlearn.lineage.lines import read_lines
+from recbole_unlearn.shards.training import side_by_side, worker_died
 
 _LIBRARIES = ("python", "torch", "recbole", "numpy", "scipy", "scikit-learn")
 _GUESS = 300.0
@@ -38,7 +38,7 @@ def run_benchmark(
     Args:
         path: The grid's yaml file.
         jobs: Processes, each with one thread; 1 runs here. By default what the file says, else as many as there are cores
-            and memory for.
+            and memory for; on a cluster, all workers.
         only: Names of data sets, models, requests or ``seed=1``, separated by commas: the cells that have them.
         given: Keys for Config.
 
@@ -59,21 +59,26 @@ def run_benchmark(
     groups = list(grouped(grid, todo))
     for group in {(group.dataset, group.model): group for group in groups}.values():
         check_config(group)
-    jobs = processes("--benchmark_jobs", jobs) or grid.jobs or side_by_side()
+    jobs = (
+        processes("--benchmark_jobs", jobs)
+        or grid.jobs
+        or (at_a_time() if grid.where["parallel_backend"] == "loky" else -1)
+    )
     clock = Clock(grid, done, jobs)
     _say(f"{len(finished)} cells done, {len(todo)} to do: about {clock.left(todo)}; results in {grid.results}")
     failures = 0
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=jobs)
     try:
-        for group, error in parallel(joblib.delayed(run_group)(group) for group in groups):
-            todo = [cell for cell in todo if (cell.dataset, cell.model, cell.seed) != group]
+        for ended, error in side_by_side(run_group, groups, {**grid.where, "parallel_jobs": jobs}):
+            todo = [cell for cell in todo if (cell.dataset, cell.model, cell.seed) != ended]
             clock.read(read_lines(grid.results))
             failures += bool(error)
             failed = f", {failures} failed" * bool(failures)
             _say(
-                f"{' '.join(map(str, group))}: {error or 'done'}; {len(todo)} cells to do{failed}: about {clock.left(todo)}"
+                f"{' '.join(map(str, ended))}: {error or 'done'}; {len(todo)} cells to do{failed}: about {clock.left(todo)}"
             )
-    except TerminatedWorkerError as error:
+    except Exception as error:
+        if not worker_died(error):
+            raise
         raise UnlearnError(
             f"a process of the benchmark died, most often for want of memory; finished cells are in {grid.results}: run the "
             f"command again, with --benchmark_jobs={max(1, jobs - 1)} if it was memory"
@@ -81,7 +86,7 @@ def run_benchmark(
     return 1 if failures else 0
 
 
-def side_by_side() -> int:
+def at_a_time() -> int:
     """Return how many cells may run at a time: a core and 4 GB of free memory each, one in any case."""
     return max(1, min(joblib.cpu_count(), psutil.virtual_memory().available // _CELL_BYTES))
 
@@ -104,7 +109,7 @@ class Clock:
     """Estimates the remaining time from the cells that are done, or from the yaml's estimate."""
 
     def __init__(self, grid: Grid, lines: Sequence[Mapping[str, Any]], jobs: int) -> None:
-        self.guesses, self.jobs = grid.seconds, jobs
+        self.guesses, self.jobs = grid.seconds, max(1, jobs)
         self.started = time.monotonic()
         self.measured: dict[tuple[str, str], float] = {}
         self.read(lines)

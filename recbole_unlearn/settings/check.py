@@ -26,7 +26,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "list": (list,),
     "dict": (dict,),
 }
-_CHOICES: dict[str, tuple[str | None, ...]] = {
+CHOICES: dict[str, tuple[str | None, ...]] = {
     "withdraw_scope": ("train", "all", None),
     "parallel_backend": ("loky", "dask", "ray"),
     "save_format": ("safe", "recbole", None),
@@ -149,7 +149,7 @@ def check_values(values: Mapping[str, Any], registered: Mapping[str, Collection[
     for name, key in our_keys().items():
         if name in values and not (values[name] is None and key.default is None):
             _check_type(key, values[name])
-    for name, allowed in {**_CHOICES, **registered}.items():
+    for name, allowed in {**CHOICES, **registered}.items():
         for value in values[name] if isinstance(values[name], list) else [values[name]]:
             if value not in allowed:
                 raise ConfigError(f"{name} is {value!r}; allowed: {', '.join(str(choice) for choice in allowed)}")

@@ -116,7 +116,7 @@ def train_shards(jobs: Sequence[ShardJob], store: ShardStore, alone: bool) -> di
                     done[number].append(stage)
             break
         except Exception as error:
-            if not _worker_died(error):
+            if not worker_died(error):
                 raise
             if attempt == _ATTEMPTS - 1:
                 left = sorted(job.number for job in jobs if len(done[job.number]) < job.slices)
@@ -248,5 +248,6 @@ def _of_ray(address: str | None) -> dict[str, Any]:
     return {"backend": "ray"}
 
 
-def _worker_died(error: Exception) -> bool:
+def worker_died(error: Exception) -> bool:
+    """Return whether a process that worked for us died, here or on a cluster."""
     return isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"

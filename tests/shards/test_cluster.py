@@ -12,7 +12,10 @@ import time
 from contextlib import ExitStack
 
 import pytest
+import yaml
 
+from recbole_unlearn.benchmark.runner import run_benchmark
+from recbole_unlearn.lineage.lines import read_lines
 from recbole_unlearn.shards.store import ShardStore
 from recbole_unlearn.shards.training import train_shards
 from recbole_unlearn.testing import write_inter
@@ -76,6 +79,36 @@ def test_a_cluster_of_processes_gives_the_same_bits_also_if_a_worker_is_killed(m
     assert (workers[0].popen.poll() is not None) == killed
     assert workers[1].popen.poll() is None
     assert_same(train_shards(make_jobs(make_config(epochs=2), 4), ShardStore(None), alone=True), found)
+
+
+def test_the_cells_of_a_grid_run_on_the_cluster_with_the_same_figures(cluster, data_path, tmp_path):
+    """Workers write their lines into the file of results themselves, which all see."""
+    keys = {
+        "protocol": "paper",
+        "epochs": 1,
+        "embedding_size": 4,
+        "mio_protocols": [],
+        "timing_runs": 1,
+        "parallel_jobs": 1,
+    }
+    content = {
+        "datasets": ["tiny"],
+        "seeds": 2,
+        "methods": ["SCIF", "Retrain"],
+        "config": {**keys, "data_path": data_path},
+    }
+    found, dead = [], cluster[1][0].popen
+    for name, more in (("here", {}), ("cluster", {"parallel_backend": "dask", "parallel_scheduler": cluster[0]})):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump({**content, "config": {**content["config"], **more}}))
+        assert run_benchmark(str(path), 1 if name == "here" else None) == 0
+        found.append(sorted(read_lines(tmp_path / "results" / f"{name}.jsonl"), key=lambda line: line["cell"]["seed"]))
+        dead.send_signal(signal.SIGKILL)  # also with one worker less
+    assert [line["cell"] for line in found[0]] == [line["cell"] for line in found[1]]
+    for here, there in zip(*found, strict=True):
+        assert here["provenance"] == there["provenance"]
+        for method in ("Retrain", "SCIF"):
+            assert here["methods"][method]["utility"] == there["methods"][method]["utility"]
 
 
 def test_the_client_of_the_process_is_enough(make_config, cluster):
