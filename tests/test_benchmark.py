@@ -277,7 +277,6 @@ def test_time_left_is_measured_where_it_can_be(grid):
         ({"measure": "ckaa"}, [], "measure is 'ckaa'; allowed: methods, cka"),
         ({"requests": ["rnd@5"]}, [], "grid.yaml: request 'rnd@5'"),
         ({}, ["--parallel_backend=spark"], "grid.yaml: parallel_backend is 'spark'; allowed: loky, dask, ray"),
-        ({"jobs": 2}, ["--parallel_backend=dask"], "parallel_backend is dask, but there is no cluster"),
         ({"results": 5}, [], "results is 5; allowed: the path of a file"),
         ({"seconds": {"tiny": 5}}, [], "seconds is {'tiny': 5}; allowed: `data set"),
         ({"models": ["NeuMFF"]}, [], "did you mean 'NeuMF'"),
@@ -289,6 +288,13 @@ def test_wrong_input_is_one_line(grid, capsys, keys, arguments, message):
     told = capsys.readouterr().err
     assert message in told
     assert told.count("\n") == 1
+
+
+def test_a_cluster_that_is_not_there_is_named_before_any_cell(grid, capsys):
+    path = grid(jobs=2)
+    assert main([f"--benchmark={path}", "--parallel_backend=dask"]) == 2
+    assert "parallel_backend is dask, but there is no cluster" in capsys.readouterr().err.splitlines()[-1]
+    assert not (path.parent / "results").exists()
 
 
 def test_a_missing_grid_is_named(capsys):
