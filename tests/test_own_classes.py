@@ -340,6 +340,7 @@ def test_a_trainer_of_ones_own_has_its_optimizer_from_the_start(trainer, make_co
         before = unlearner.second
         unlearner.unlearn(ASKED)
         assert unlearner.second is not before  # it held moments of withdrawn rows
+        assert unlearner.schedule.optimizer is unlearner.optimizer
     else:
         assert rates == {0.25}
         unlearner.unlearn(ASKED)

@@ -45,6 +45,8 @@ def main():
     model, dataset, *rest = sys.argv[1:]
     given = read_arguments(rest)
     checkouts = [Path(one).resolve() for one in str(given.pop("checkouts", ".")).split(",")]
+    if "data_path" in given:
+        given["data_path"] = str(Path(given["data_path"]).resolve())
     part = f"{model}, {dataset}"
     if save_part(OUT, part) is None:
         return
@@ -58,7 +60,7 @@ def main():
             homes.append(folder / str(number))
             homes[-1].mkdir()
             shutil.copy(folder / "original.pth", homes[-1])
-        inter, tokens = Path(config["data_path"]) / f"{dataset}.inter", data.field2id_token["user_id"][1:]
+        inter, tokens = Path(config["data_path"]).resolve() / f"{dataset}.inter", data.field2id_token["user_id"][1:]
         floors, seconds = [], [[] for _ in checkouts]
         for turn in range(1 + LATER):
             floors.append(timed([sys.executable, "-c", FLOOR, str(inter), str(folder / "original.pth")], folder))

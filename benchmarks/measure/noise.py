@@ -4,15 +4,17 @@
 
 As ``frontier``, with noise in place of new draws; lines go to benchmarks/results/noise-MODEL-DATASET.jsonl.
 ``sensitivity``: how far the items' table moves in a training of the same seed without one user (three users, drawn by the
-seed; the order of the batches changes, too). For noise of standard deviation s on each entry, the Gaussian mechanism with
-sensitivity d has epsilon = d / s sqrt(2 ln(1.25 / delta)). Its d is the greatest over all users and data sets; three users
-give no more than a figure that it is not below.
+seed; the order of the batches changes, too). ``epsilon`` is that of the Gaussian mechanism for this sensitivity (Balle and
+Wang 2018, theorem 8). A sensitivity is the greatest over all users and data sets; three users give no more than a
+figure that it is not below.
 """
 
 import math
 
 import numpy as np
 import torch
+from scipy.optimize import brentq
+from scipy.stats import norm
 
 from benchmarks.measure import frontier
 from benchmarks.measure.frontier import Variant
@@ -34,6 +36,21 @@ def items_of(config, data):
     return read_rows(adapter.item_tables, torch.arange(1, len(data.interactions().item_tokens))).double()
 
 
+def epsilon_of(ratio, delta=DELTA):
+    """Return the least epsilon of normal noise for a sensitivity of ``ratio`` standard deviations.
+
+    >>> round(epsilon_of(1.0), 2), round(epsilon_of(100.0))
+    (4.38, 5426)
+    """
+
+    def excess(epsilon):
+        first = norm.logcdf(ratio / 2 - epsilon / ratio)
+        second = epsilon + norm.logcdf(-ratio / 2 - epsilon / ratio)
+        return first + np.log1p(-np.exp(min(second - first, -1e-300))) - math.log(delta)
+
+    return float(brentq(excess, 1e-9, ratio**2 + 20 * ratio + 1))
+
+
 def sensitivity(model, dataset, seed, given):
     """Return how far items move without one user, and the epsilon of each level of noise that this would give."""
     config = Config(
@@ -47,8 +64,8 @@ def sensitivity(model, dataset, seed, given):
     for user in users:
         withdrawal = WithdrawalRequest.users([rows.user_tokens[user]]).resolve(rows)
         moved.append(float((items_of(config, data.without(withdrawal)) - before).norm()))
-    deviation, factor = float(before.std()), math.sqrt(2 * math.log(1.25 / DELTA))
-    epsilon = {f"{level:g}": max(moved) / (level * deviation) * factor for level in LEVELS}
+    deviation = float(before.std())
+    epsilon = {f"{level:g}": epsilon_of(max(moved) / (level * deviation)) for level in LEVELS}
     shown = ", ".join(f"{value:,.0f} at noise {level}" for level, value in epsilon.items())
     words = (
         f"One training without one user of {USERS} moved the items' table by {min(moved):.1f} to {max(moved):.1f} (an "

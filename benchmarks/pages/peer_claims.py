@@ -27,7 +27,7 @@ def claims(board):
             if claim and any(cells):
                 rows.append([f"`{method}`", told.__doc__.split(":")[0], *cells])
     headers = ["method", "claim", *(f"{model}, {dataset}" for dataset, model, *_ in settings)]
-    return tabulate(rows, headers, "pipe", disable_numparse=True)
+    return tabulate(rows, headers, "pipe", disable_numparse=True) + "\n"
 
 
 def forgets(one):

@@ -181,7 +181,9 @@ def many_rows(path):
     rows = [[step, *(cell for size in sizes for cell in of_step(parts, size, step))] for step in steps]
     head = ["", *(f"{size // 10**6} M rows: {what}" for size in sizes for what in ("s", "peak, MB", "bytes a row"))]
     others = sorted({part["others"] for part in parts.values()})
+    states = sorted({part["commit"][:7] for part in parts.values()})
     told = f"{where(parts)}, {others[0]} to {others[-1]} cores in use by others"
+    told += f"; the parts are of commits {', '.join(states)}" * (len(states) > 1)
     return f"{told}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
 
 

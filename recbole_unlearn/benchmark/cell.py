@@ -86,7 +86,11 @@ def _run(group: Group) -> None:
     learned = functools.cache(lambda method: train_for_method(config, data, method, saved=False))
     baseline = _other_models(config, data) if group.measure == "cka" else []
     shared = (time.perf_counter() - start) / len(group.requests)
+    written = [line["cell"] for line in read_lines(group.results)]  # by a worker that died, before it could say so
     for request in group.requests:
+        cell = {"dataset": group.dataset, "model": group.model, "seed": group.seed, "request": request}
+        if cell in written:
+            continue
         start = time.perf_counter()
         withdrawal = read_request(request, group.seed).resolve(data.interactions(), "train")
         assessment = Assessment(config, data, withdrawal)
@@ -95,7 +99,7 @@ def _run(group: Group) -> None:
         else:
             line = _principles(original, withdrawal, group.methods, assessment, learned)
         line["training_seconds"] = training_seconds
-        line["cell"] = {"dataset": group.dataset, "model": group.model, "seed": group.seed, "request": request}
+        line["cell"] = cell
         line["provenance"] = provenance
         line["cell_seconds"] = shared + time.perf_counter() - start
         append_line(group.results, line)

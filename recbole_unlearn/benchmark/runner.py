@@ -59,31 +59,39 @@ def run_benchmark(
     groups = list(grouped(grid, todo))
     for group in {(group.dataset, group.model): group for group in groups}.values():
         check_config(group)
-    jobs = (
-        processes("--benchmark_jobs", jobs)
-        or grid.jobs
-        or (at_a_time() if grid.where["parallel_backend"] == "loky" else -1)
-    )
+    jobs = _jobs(grid, jobs)
     clock = Clock(grid, done, jobs)
     _say(f"{len(finished)} cells done, {len(todo)} to do: about {clock.left(todo)}; results in {grid.results}")
-    failures = 0
     try:
-        for ended, error in side_by_side(run_group, groups, {**grid.where, "parallel_jobs": jobs}):
-            todo = [cell for cell in todo if (cell.dataset, cell.model, cell.seed) != ended]
-            clock.read(read_lines(grid.results))
-            failures += bool(error)
-            failed = f", {failures} failed" * bool(failures)
-            _say(
-                f"{' '.join(map(str, ended))}: {error or 'done'}; {len(todo)} cells to do{failed}: about {clock.left(todo)}"
-            )
+        return _run_all(grid, groups, todo, clock)
     except Exception as error:
         if not worker_died(error):
             raise
+        advice = f", with --benchmark_jobs={max(1, jobs - 1)} if it was memory" * (jobs > 0)
         raise UnlearnError(
             f"a process of the benchmark died, most often for want of memory; finished cells are in {grid.results}: run the "
-            f"command again, with --benchmark_jobs={max(1, jobs - 1)} if it was memory"
+            f"command again{advice}"
         ) from error
+
+
+def _run_all(grid: Grid, groups: Sequence[Group], todo: list[Cell], clock: Clock) -> int:
+    """Run the groups, tell of each that ends, and return 1 if one failed."""
+    failures = 0
+    for ended, error in side_by_side(run_group, groups, {**grid.where, "parallel_jobs": clock.jobs}):
+        todo = [cell for cell in todo if (cell.dataset, cell.model, cell.seed) != ended]
+        clock.read(read_lines(grid.results))
+        failures += bool(error)
+        failed = f", {failures} failed" * bool(failures)
+        _say(
+            f"{' '.join(map(str, ended))}: {error or 'done'}; {len(todo)} cells to do{failed}: about {clock.left(todo)}"
+        )
     return 1 if failures else 0
+
+
+def _jobs(grid: Grid, given: int | str | None) -> int:
+    """Return how many cells run at a time; -1: as many as the cluster has workers."""
+    here = (grid.jobs or at_a_time()) if grid.where["parallel_backend"] == "loky" else -1
+    return processes("--benchmark_jobs", given) or here
 
 
 def at_a_time() -> int:
@@ -109,7 +117,7 @@ class Clock:
     """Estimates the remaining time from the cells that are done, or from the yaml's estimate."""
 
     def __init__(self, grid: Grid, lines: Sequence[Mapping[str, Any]], jobs: int) -> None:
-        self.guesses, self.jobs = grid.seconds, max(1, jobs)
+        self.guesses, self.jobs = grid.seconds, jobs
         self.started = time.monotonic()
         self.measured: dict[tuple[str, str], float] = {}
         self.read(lines)
@@ -128,7 +136,7 @@ class Clock:
             for c in todo
         )
         spent = time.monotonic() - self.started
-        left = " or ".join(f"{seconds / 60 / cores:.0f} min on {cores}" for cores in sorted({1, self.jobs}))
+        left = " or ".join(f"{seconds / 60 / cores:.0f} min on {cores}" for cores in sorted({1, max(1, self.jobs)}))
         return f"{left} cores; {spent / 60:.0f} min spent"
 
 

@@ -11,6 +11,7 @@ import torch
 from recbole.data.dataloader import AbstractDataLoader
 from recbole.trainer import Trainer
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from recbole_unlearn.checkpoints.read import read_checkpoint
 from recbole_unlearn.checkpoints.save import check_not_older
@@ -152,11 +153,12 @@ class CheckpointTrainer(Trainer):
     def forget_the_way_here(self) -> None:
         """Drop what training kept beside the parameters: moments and gradients of withdrawn rows, and the old checkpoint."""
         self.model.zero_grad(set_to_none=True)
-        others = [name for name, value in vars(self).items() if isinstance(value, Optimizer) and name != "_optimizer"]
+        kinds = Optimizer, LRScheduler
+        others = [name for name, value in vars(self).items() if isinstance(value, kinds) and name != "_optimizer"]
         fresh = type(self)(self.config, self.model) if others else None
-        self.optimizer = None  # built anew when it is asked for
-        for name in others:  # such as those of RecVAE's two halves
-            setattr(self, name, getattr(fresh, name))
+        self.optimizer = fresh and fresh._optimizer  # if none, it is built anew when it is asked for
+        for name in others:  # such as those of RecVAE's two halves, or a schedule of rates
+            setattr(self, name, getattr(fresh, name, None))
         self.stale_model_file = self.saved_model_file
 
     def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:

@@ -204,7 +204,8 @@ def side_by_side(
     Raises:
         ConfigError: ``parallel_backend`` is dask or ray, and there is no cluster.
     """
-    if alone or len(jobs) <= 1 or config["parallel_jobs"] == 1:
+    here = config["parallel_backend"] == "loky" and len(jobs) <= 1
+    if alone or not jobs or here or config["parallel_jobs"] == 1:
         yield from map(work, jobs)
         return
     with joblib.parallel_config(**_backend(config)):
@@ -233,8 +234,13 @@ def _of_dask(address: str | None) -> dict[str, Any]:
     from distributed import Client, default_client
 
     with Client(address, set_as_default=False) if address else nullcontext(default_client()) as client:
-        if not client.scheduler_info()["workers"]:
+        workers = client.scheduler_info()["workers"].values()
+        if not workers:
             raise ValueError(f"the scheduler {client.scheduler.address} has no workers.")
+        if any(worker["nthreads"] != 1 for worker in workers):  # they share a generator and a folder
+            raise ValueError(
+                "a worker has several threads, whose jobs would disturb each other: start it with --nthreads 1."
+            )
     return {"backend": "dask", **({"scheduler_host": address} if address else {})}
 
 

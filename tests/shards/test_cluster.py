@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from recbole_unlearn.benchmark.runner import run_benchmark
+from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.lines import read_lines
 from recbole_unlearn.shards.store import ShardStore
 from recbole_unlearn.shards.training import train_shards
@@ -81,8 +82,10 @@ def test_a_cluster_of_processes_gives_the_same_bits_also_if_a_worker_is_killed(m
     assert_same(train_shards(make_jobs(make_config(epochs=2), 4), ShardStore(None), alone=True), found)
 
 
-def test_the_cells_of_a_grid_run_on_the_cluster_with_the_same_figures(cluster, data_path, tmp_path):
-    """Workers write their lines into the file of results themselves, which all see."""
+def test_the_cells_of_a_grid_run_on_the_cluster_with_the_same_figures_also_if_a_worker_is_killed(
+    cluster, data_path, tmp_path
+):
+    """Workers write their lines into the file of results themselves, which all see; who takes over repeats none."""
     keys = {
         "protocol": "paper",
         "epochs": 1,
@@ -91,24 +94,39 @@ def test_the_cells_of_a_grid_run_on_the_cluster_with_the_same_figures(cluster, d
         "timing_runs": 1,
         "parallel_jobs": 1,
     }
-    content = {
-        "datasets": ["tiny"],
-        "seeds": 2,
-        "methods": ["SCIF", "Retrain"],
-        "config": {**keys, "data_path": data_path},
-    }
-    found, dead = [], cluster[1][0].popen
+    content = {"datasets": ["tiny"], "seeds": 2, "methods": ["SCIF", "Retrain"], "requests": ["rand@5", "rand@10"]}
+    results = tmp_path / "results" / "cluster.jsonl"
+
+    def kill():
+        until = time.monotonic() + 120
+        while not results.exists() and time.monotonic() < until:
+            time.sleep(0.005)
+        cluster[1][0].popen.send_signal(signal.SIGKILL)
+
+    found = []
+    threading.Thread(target=kill, daemon=True).start()
     for name, more in (("here", {}), ("cluster", {"parallel_backend": "dask", "parallel_scheduler": cluster[0]})):
         path = tmp_path / f"{name}.yaml"
-        path.write_text(yaml.safe_dump({**content, "config": {**content["config"], **more}}))
+        path.write_text(yaml.safe_dump({**content, "config": {**keys, "data_path": data_path, **more}}))
         assert run_benchmark(str(path), 1 if name == "here" else None) == 0
-        found.append(sorted(read_lines(tmp_path / "results" / f"{name}.jsonl"), key=lambda line: line["cell"]["seed"]))
-        dead.send_signal(signal.SIGKILL)  # also with one worker less
+        found.append(sorted(read_lines(results.with_name(f"{name}.jsonl")), key=lambda line: str(line["cell"])))
+    assert cluster[1][0].popen.poll() is not None
     assert [line["cell"] for line in found[0]] == [line["cell"] for line in found[1]]
+    assert len(found[0]) == 4
     for here, there in zip(*found, strict=True):
         assert here["provenance"] == there["provenance"]
         for method in ("Retrain", "SCIF"):
             assert here["methods"][method]["utility"] == there["methods"][method]["utility"]
+
+
+def test_workers_of_several_threads_are_refused(make_config):
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(1, threads_per_worker=2, processes=False, dashboard_address=None) as local,
+        distributed.Client(local),
+        pytest.raises(ConfigError, match=r"a worker has several threads, .*: start it with --nthreads 1"),
+    ):
+        train_shards(make_jobs(make_config(parallel_backend="dask"), 2), ShardStore(None), alone=False)
 
 
 def test_the_client_of_the_process_is_enough(make_config, cluster):
