@@ -10,13 +10,12 @@ import argparse
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from benchmarks.measure import speed
 from benchmarks.measure.one_person import timed as person
 from benchmarks.measure.quiet import check_quiet
-from benchmarks.measure.whole_call import command
+from benchmarks.measure.whole_call import calls, command
 from recbole_unlearn import Config, WithdrawalRequest, train_model
 from recbole_unlearn.data import create_dataset
 
@@ -52,22 +51,13 @@ def ratios():
         )
         original, tokens = train_model(config, dataset), dataset.field2id_token["user_id"]
         few = WithdrawalRequest.users(tokens[1 : 1 + len(tokens) // 20])
-        retrain, scif = (_median(original, [few] * 3, method) for method in ("Retrain", "SCIF"))
+        retrain, scif = (calls(original, [few] * 3, method)["seconds"]["median"] for method in ("Retrain", "SCIF"))
         yield "NeuMF: Retrain of 2 epochs / SCIF, rand@5", retrain / scif
         unlearner = original.copy()
-        calls = [person(unlearner, dataset, token)[0] for token in tokens[100:111]]
-        yield "NeuMF: Retrain of 2 epochs / one person", retrain / statistics.median(calls[1:])
+        persons = [person(unlearner, dataset, token)[1] for token in tokens[100:111]]
+        yield "NeuMF: Retrain of 2 epochs / one person", retrain / statistics.median(persons[1:])
         took = command(original, Path(folder))
         yield "imports / withdraw, command line", took["imports"]["median"] / took["seconds"]["median"]
-
-
-def _median(original, requests, method):
-    seconds = []
-    for request in requests:
-        unlearner, start = original.copy(), time.perf_counter()
-        unlearner.unlearn(request, method)
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
 
 
 def verdict(found):

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from recbole.utils import init_seed
 
-from recbole_unlearn.benchmark.grid import read_request
+from recbole_unlearn.benchmark.grid import Cell, read_request
 from recbole_unlearn.compare.assessment import Assessment, facts_of, unlearn_and_assess, unlearn_timed
 from recbole_unlearn.config import RunConfig, with_seed
 from recbole_unlearn.data.utils import create_dataset
@@ -86,9 +86,11 @@ def _run(group: Group) -> None:
     learned = functools.cache(lambda method: train_for_method(config, data, method, saved=False))
     baseline = _other_models(config, data) if group.measure == "cka" else []
     shared = (time.perf_counter() - start) / len(group.requests)
-    written = [line["cell"] for line in read_lines(group.results)]  # by a worker that died, before it could say so
+    written = [
+        Cell(**line["cell"]) for line in read_lines(group.results)
+    ]  # by a worker that died before it could say so
     for request in group.requests:
-        cell = {"dataset": group.dataset, "model": group.model, "seed": group.seed, "request": request}
+        cell = Cell(group.dataset, group.model, group.seed, request)
         if cell in written:
             continue
         start = time.perf_counter()
@@ -99,7 +101,7 @@ def _run(group: Group) -> None:
         else:
             line = _principles(original, withdrawal, group.methods, assessment, learned)
         line["training_seconds"] = training_seconds
-        line["cell"] = cell
+        line["cell"] = cell._asdict()
         line["provenance"] = provenance
         line["cell_seconds"] = shared + time.perf_counter() - start
         append_line(group.results, line)

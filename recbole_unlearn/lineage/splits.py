@@ -56,9 +56,9 @@ class KeptSplit:
         """
         kept = np.flatnonzero(self.part != FILTERED)
         kept_pairs, pairs = _numbered((self.users[kept], self.items[kept]), (users, items))
-        kept = kept[np.argsort(kept_pairs, kind="stable")]
+        order = np.argsort(kept_pairs, kind="stable")
         in_file = np.argsort(pairs, kind="stable")  # rows of one pair stand in the order of the file
-        theirs = in_file[_known(pairs[in_file], np.sort(kept_pairs))]
+        kept, theirs = kept[order], in_file[_known(pairs[in_file], kept_pairs[order])]
         if len(theirs) < len(kept):
             return None
         theirs = theirs[by_pair(pairs[theirs], [column[theirs] for column in content])]

@@ -53,10 +53,7 @@ def raw_lines(stream: IO[bytes], head: bytes, encoding: str | None) -> Iterator[
         yield from _wide(stream, wide)
         return
     for raw in bounded(stream):
-        if b"\r" not in raw:
-            yield _decoded(raw, encoding).removesuffix("\n"), raw
-            continue
-        for part in _parts(raw):
+        for part in _parts(raw) if b"\r" in raw else (raw,):
             yield _decoded(part, encoding).removesuffix("\n").removesuffix("\r"), part
 
 
