@@ -40,10 +40,12 @@ class NeuMF(RecBoleNeuMF):
         if not self.is_fast:
             return super().full_sort_predict(interaction)
         users = interaction[self.USER_ID]
-        blocks = NeuMFBlocks(self, torch.arange(self.n_items, device=users.device).unsqueeze(0))
+        pairs = _CHUNK_ENTRIES // max(self.mlp_hidden_size)
+        items = torch.arange(self.n_items, device=users.device).split(pairs)
+        tiles = [NeuMFBlocks(self, tile.unsqueeze(0)) for tile in items]
         vectors = torch.cat([table.weight[users] for table in _user_tables(self)], dim=-1)
-        chunk = max(1, _CHUNK_ENTRIES // (self.n_items * max(self.mlp_hidden_size)))
-        scores = [blocks.logits(part) for part in vectors.split(chunk)]
+        parts = vectors.split(max(1, pairs // self.n_items))
+        scores = [torch.cat([tile.logits(part) for tile in tiles], dim=1) for part in parts]
         return torch.cat(scores).sigmoid_().flatten()
 
 

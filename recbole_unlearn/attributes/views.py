@@ -1,0 +1,47 @@
+"""What a model tells of users, or items: their rows, and their scores with others that are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recbole_unlearn.attributes.groups import Groups
+from recbole_unlearn.influence.rows import LossRows
+from recbole_unlearn.model.adapter import InfluenceAdapter, Tensors, read_rows
+
+_OTHERS = 200  # more than most embeddings have dimensions: what a score tells, these tell
+_MEMBERS = 1024
+
+
+def others_of(adapter: InfluenceAdapter, groups: Groups, seed: int) -> Tensor:
+    """Return the ids, shape [others], of items (or users) whose scores with the members are looked at."""
+    table = (adapter.item_tables if groups.of_users else adapter.user_tables)[0]
+    known = np.arange(1, table.num_embeddings)
+    drawn = np.random.default_rng(seed).choice(known, min(_OTHERS, len(known)), replace=False)
+    return torch.from_numpy(np.sort(drawn)).to(table.weight.device)
+
+
+def scores(adapter: InfluenceAdapter, encoded: Tensors, members: Tensor, others: Tensor, of_users: bool) -> Tensor:
+    """Return the logit s of each member and each other, shape [members, others], differentiable in what is encoded."""
+    first, second = members.repeat_interleave(len(others)), others.repeat(len(members))
+    users, items = (first, second) if of_users else (second, first)
+    ones = torch.ones(len(users), device=users.device)
+    return adapter.score(encoded, LossRows(users, items, None, ones, ones)).view(len(members), len(others))
+
+
+@torch.no_grad()
+def read_views(adapter: InfluenceAdapter, groups: Groups, seed: int) -> Mapping[str, np.ndarray]:
+    """Return ``rows``, shape [members, dims], and ``scores``, shape [members, others], of a model as it is."""
+    adapter.model.eval()
+    tables = adapter.user_tables if groups.of_users else adapter.item_tables
+    members = torch.from_numpy(groups.ids).to(tables[0].weight.device)
+    encoded = adapter.encode({name: parameter.detach() for name, parameter in adapter.model.named_parameters()})
+    others = others_of(adapter, groups, seed)
+    found = [scores(adapter, encoded, part, others, groups.of_users) for part in members.split(_MEMBERS)]
+    return {
+        "rows": read_rows(tables, members).cpu().numpy(),
+        "scores": torch.cat(found).cpu().numpy(),
+    }
