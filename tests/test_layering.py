@@ -47,6 +47,7 @@ FLOORS = (
     "model",
     "shards",
     "methods",
+    "attributes",
     "evaluator",
     "leaderboard",
     "config",

@@ -4,7 +4,7 @@
 
 rand@5, protocol `paper`. One json line per seed is appended to benchmarks/results/refit-MODEL-DATASET.jsonl: for each method
 its looks, what it remembers over Retrain, utility and seconds; ``refit_seconds`` is one asking of the original
-with its control. Seeds that stand there already are not run again.
+with its control, ``cell_seconds`` all of it. Seeds that stand there already are not run again.
 """
 
 import time

@@ -1,7 +1,8 @@
 """Write the smaller tables of what is left into docs: python -m benchmarks.pages.looks
 
-Reads before_after-, nights-, parts- and ridge_choice-MODEL-DATASET.jsonl of benchmarks/results, and writes between marks of
-docs/production.md, docs/interactions.md and docs/withdrawn_row.md. Every figure there comes from these lines.
+Reads attributes-, before_after-, nights-, parts- and ridge_choice-MODEL-DATASET.jsonl of benchmarks/results, and writes
+between marks of docs/attributes.md, docs/production.md, docs/interactions.md and docs/withdrawn_row.md. Every figure there
+comes from these lines.
 """
 
 import numpy as np
@@ -134,11 +135,49 @@ def ridges(model, dataset):
     return titled(runs, model, dataset, table(rows, head))
 
 
+def fields(model, dataset):
+    """Return what the rows tell of a field, after each variant of attribute withdrawal."""
+    runs = lines_of("attributes", model, dataset)
+    if not runs:
+        return ""
+    rows = []
+    for name in runs[0]["variants"]:
+        own = [run["variants"][name] for run in runs]
+        read = [
+            mean([_read(one["attack"][view], which) for one in own]) for view in ("rows", "scores") for which in _READ
+        ]
+        kept = [
+            one["ndcg"] / run["variants"]["original"]["ndcg"]
+            for one, run in zip(own, runs, strict=True)
+            if "ndcg" in one
+        ]
+        seconds = [one["seconds"] for one in own if "seconds" in one]
+        rows.append([name, *read, mean(kept, 3) if kept else "", f"{np.median(seconds):.2f}" if seconds else ""])
+    head = [
+        "",
+        *(f"{view}: {which}" for view in ("rows", "scores") for which in _READ),
+        "NDCG@10 of the original's",
+        "seconds",
+    ]
+    groups = ", ".join(f"{number} {name}" for name, number in runs[0]["groups"].items())
+    trained = np.median([run["training_seconds"] for run in runs])
+    about = f", {runs[0]['field']}: {groups}; the training took {trained:.0f} s"
+    return titled(runs, model, dataset, table(rows, head), about)
+
+
+_READ = ("furthest", "linear")
+
+
+def _read(attack, which):
+    return attack[attack["strongest"] if which == "furthest" else which]["auc"]
+
+
 PLACES = {
     ("docs/production.md", "attackers"): attackers,
     ("docs/production.md", "nights"): nights,
     ("docs/interactions.md", "parts"): parts,
     ("docs/withdrawn_row.md", "ridges"): ridges,
+    ("docs/attributes.md", "table"): fields,
 }
 
 if __name__ == "__main__":

@@ -57,10 +57,11 @@ def attribute_attack(model: Any, groups: Groups, seed: int = 0) -> dict[str, dic
     Reference: Chen et al. (2024), Post-training attribute unlearning in recommender systems, section 5 (a network).
     """
     views = read_views(InfluenceAdapter.of(model), groups, seed)
-    return {name: _attacked(values, groups.labels, seed) for name, values in views.items()}
+    return {name: attacked(values, groups.labels, seed) for name, values in views.items()}
 
 
-def _attacked(values: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
+def attacked(values: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
+    """Return what each classifier predicts of the labels, shape [members], from values, shape [members, dims]."""
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     draws = np.random.default_rng(seed).integers(len(labels), size=(_RESAMPLES, len(labels)))
     told: dict[str, Any] = {}

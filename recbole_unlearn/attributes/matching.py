@@ -15,23 +15,18 @@ from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows, write_row
 def forget_attribute(model: Any, groups: Groups, rotations: int = 10, seed: int = 0) -> dict[str, float]:
     """Change the embeddings of users, or items, so that they no longer tell to which group these belong.
 
-    Use it where interactions may stay but a field such as gender must not be read from the model. Training on the rows, also
-    a relearning, brings the field back: call it after every training. ``Unlearner.save`` writes the model.
+    Use it after every training, which brings the field back, where interactions may stay and a field must not be told.
 
-    Formula: with z the members' rows, each dimension scaled to variance 1, and pi a random permutation of the members, the
-    group g is moved onto the points z_pi(u), u in g: for each of ``rotations`` orthogonal bases Q (the principal axes, then
-    random ones) and each axis q of it, q . z_u becomes the value of the same rank among q . z_pi(v), v in g, which is the
-    optimal transport of one dimension. A step moves all axes of a basis at once; the clouds become alike with the number of
-    bases (Pitie et al. 2007).
-    The aim is a random sample of all rows, and not a common mean or one common cloud: groups of like mean *to the last
-    digit* are further from each other than chance would put them, and who predicts the opposite is right then.
-    Cost: `rotations` sorts of members x dims numbers, no gradient and no pass over the data; milliseconds for thousands of
-    users.
+    Formula: with z the members' rows, each dimension scaled to variance 1, and pi a random permutation of the members, group
+    g is moved onto the points z_pi(u), u in g: for each of `rotations` orthogonal bases (the principal axes, then random
+    ones) and each axis q of it, q . z_u becomes the value of the same rank among q . z_pi(v), v in g: the optimal transport
+    of one dimension. The aim is a random sample of all rows, since groups that are more alike than that tell the field, too.
+    Cost: `rotations` sorts of members x dims numbers; no gradient, no pass over the data.
 
     Args:
         model: A trained model; its rows change in place.
         groups: The members and their groups, by ``groups_of``.
-        rotations: Bases; more hide more from classifiers that are not linear, and move rows further.
+        rotations: More hide more from classifiers that are not linear, and move rows further.
         seed: Seed of the permutation and the bases.
 
     Returns:
@@ -41,12 +36,8 @@ def forget_attribute(model: Any, groups: Groups, rotations: int = 10, seed: int 
         ConfigError: ``rotations`` is not a whole number above 0.
         UnsupportedModelError: The model has no embeddings that are known.
 
-    Deviations: the paper takes gradient steps on the maximum mean discrepancy with a Gaussian kernel and a weight that holds
-    the rows. That needs a rate, a number of steps and a kernel width, takes some hundred times as long, and ends in groups
-    that are more alike than chance (docs/attributes.md).
-
-    References: Chen et al. (2024), Post-training attribute unlearning in recommender systems (the task); Pitie, Kokaram and
-    Dahyot (2007), Automated colour grading using colour distribution transfer (the iteration).
+    References: Chen et al. (2024), Post-training attribute unlearning in recommender systems; Pitie, Kokaram and Dahyot
+    (2007), Automated colour grading. The first descends the maximum mean discrepancy; docs/attributes.md says why not here.
 
     Example:
         >>> from recbole_unlearn import Config, train_model
@@ -55,8 +46,7 @@ def forget_attribute(model: Any, groups: Groups, rotations: int = 10, seed: int 
         >>> keys = {"load_col": {"inter": ["user_id", "item_id"], "user": ["user_id", "gender"]}, "epochs": 1}
         >>> dataset = create_dataset(config := Config("BPR", "ml-100k", config_dict=keys))
         >>> unlearner = train_model(config, dataset)
-        >>> told = forget_attribute(unlearner.model, groups_of(dataset, "gender"))
-        >>> 0 < told["moved"] < 1
+        >>> 0 < forget_attribute(unlearner.model, groups_of(dataset, "gender"))["moved"] < 1
         True
     """
     if type(rotations) is not int or rotations < 1:
@@ -82,10 +72,13 @@ def matched(rows: np.ndarray, labels: np.ndarray, rotations: int, rng: np.random
         rng: Draws the sample and the bases.
     """
     mean, scale = rows.mean(axis=0), rows.std(axis=0)
-    scale[scale == 0] = 1.0  # a dimension that tells nothing
+    scale[scale == 0] = 1.0
     points = (rows - mean) / scale
+    variances, axes = np.linalg.eigh(points.T @ points)
+    axes = axes[:, variances > 1e-9 * variances[-1]]  # the space that the rows span: no row may leave it
+    points = points @ axes
     sample = points[rng.permutation(len(points))]
-    _, basis = np.linalg.eigh(points.T @ points)
+    basis = np.eye(points.shape[1])
     for _ in range(rotations):
         for group in np.unique(labels):
             mine = labels == group
@@ -93,4 +86,4 @@ def matched(rows: np.ndarray, labels: np.ndarray, rotations: int, rng: np.random
             aim = np.sort(sample[mine] @ basis, axis=0)
             points[mine] = np.take_along_axis(aim, ranks, axis=0) @ basis.T
         basis, _ = np.linalg.qr(rng.standard_normal(basis.shape))
-    return points * scale + mean
+    return points @ axes.T * scale + mean

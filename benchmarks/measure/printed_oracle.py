@@ -1,0 +1,90 @@
+"""The oracle as section 5.2.2 of the paper prints it, beside ours, which asks about no row that it learned from.
+
+    python -m benchmarks.measure.printed_oracle NeuMF ml-100k 5 [--key=value ...]
+
+As printed, the network learns on retained training rows (members) and, as many together, test rows and the withdrawn rows
+themselves (others), and is then asked about the withdrawn rows: it was told the answer. Both oracles have the features
+[e_u ; e_i] and the same network and schedule. One json line per seed is appended to
+benchmarks/results/printed_oracle-MODEL-DATASET.jsonl: for each method and oracle the AUC of withdrawn rows (1) against test
+rows of the same users (0), and the share of withdrawn rows that are taken for members. Seeds that stand there already are not
+run again.
+"""
+
+import copy
+
+import numpy as np
+import torch
+
+from benchmarks.measure.refit import config_of
+from benchmarks.measure.seeds import by_seed
+from benchmarks.measure.trained import assessed, trained
+from recbole_unlearn.evaluator.crossfit import Points, cross_fit
+from recbole_unlearn.evaluator.mio import SCHEDULES
+from recbole_unlearn.methods.plugins import get_method
+from recbole_unlearn.model.adapter import ScoringAdapter
+from recbole_unlearn.settings.revision import git_revision
+from recbole_unlearn.trainer import Unlearner
+
+METHODS = ("Retrain", "SCIF", "IF", "FineTune")
+NOBODY = -1  # the owner of a row that may train every network
+
+
+def run(model, dataset, seed, given):
+    """Return a line: what both oracles say of each method."""
+    config = config_of(model, dataset, seed, {"methods": ",".join(METHODS), **given})
+    data, withdrawal, assessment = assessed(config)
+    original, _ = trained(config, data, "original")
+    found = {"Original": both(original.model, assessment.membership, seed)}
+    for name in METHODS:
+        unlearner = Unlearner(config, copy.deepcopy(original.model), data)
+        unlearner.unlearn(withdrawal, get_method(config, name))
+        found[name] = both(unlearner.model, assessment.membership, seed)
+        print(seed, name, found[name], flush=True)
+    return {"seed": seed, "methods": found, "commit": git_revision()}
+
+
+def both(model, rows, seed):
+    """Return what the oracle says as it is printed, and apart from the rows that it is asked about."""
+    model.eval()
+    retained, withdrawn, tests = (points(model, part) for part in (rows.members, rows.withdrawn, rows.others))
+    asked = np.isin(tests.owners, rows.asked), np.isin(withdrawn.owners, rows.asked)
+    question = joined(taken(withdrawn, asked[1], 1), taken(tests, asked[0], 0))
+    rng = np.random.default_rng([seed, 1])
+    most = SCHEDULES["paper"].rows_per_class
+    found = {}
+    for name, others in (("as printed", joined(tests, withdrawn)), ("apart", tests)):
+        parts = [
+            taken(part, rng.permutation(len(part.owners))[:most], label) for part, label in ((retained, 1), (others, 0))
+        ]
+        training = joined(*parts)
+        if name == "as printed":
+            training = Points(np.full_like(training.owners, NOBODY), training.labels, training.features)
+        told = cross_fit(training, question, SCHEDULES["paper"], seed)
+        found[name] = {key: told[key] for key in ("auc", "auc_low", "auc_high", "acc")}
+    return found
+
+
+@torch.no_grad()
+def points(model, rows):
+    """Return the features of the paper, [e_u ; e_i]."""
+    user, item = ScoringAdapter.of(model).embeddings(torch.from_numpy(rows.users), torch.from_numpy(rows.items))
+    return Points(rows.users, np.zeros(len(rows.users), dtype=np.int64), torch.cat([user, item], dim=1).float())
+
+
+def taken(these, places, label):
+    """Return some of the points, with this label."""
+    owners = these.owners[places]
+    return Points(owners, np.full(len(owners), label), these.features[torch.from_numpy(places)])
+
+
+def joined(one, other):
+    """Return the points of both."""
+    return Points(
+        np.concatenate([one.owners, other.owners]),
+        np.concatenate([one.labels, other.labels]),
+        torch.cat([one.features, other.features]),
+    )
+
+
+if __name__ == "__main__":
+    by_seed("printed_oracle", run)
