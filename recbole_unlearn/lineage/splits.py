@@ -44,6 +44,7 @@ class KeptSplit:
     position: np.ndarray
     part: np.ndarray
     read: dict[str, int] = field(default_factory=dict)
+    _last: list[np.ndarray] = field(default_factory=list, repr=False)  # a data set asks twice about the same rows
 
     def places(self, users: np.ndarray, items: np.ndarray, content: Sequence[np.ndarray] = ()) -> np.ndarray | None:
         """Return which kept row each given row is, shape [rows], -1 for rows that came later; None if kept rows are missing.
@@ -54,17 +55,23 @@ class KeptSplit:
             content: Other columns, which tell equal (user, item) rows apart, each of shape [rows]. Of rows of one pair that
                 stand there more often than was kept, the first ones in the order of the file are the kept ones.
         """
-        kept = np.flatnonzero(self.part != FILTERED)
-        kept_pairs, pairs = _numbered((self.users[kept], self.items[kept]), (users, items))
-        order = np.argsort(kept_pairs, kind="stable")
-        in_file = np.argsort(pairs, kind="stable")  # rows of one pair stand in the order of the file
-        kept, theirs = kept[order], in_file[_known(pairs[in_file], kept_pairs[order])]
+        if not self._last or not all(map(np.array_equal, (users, items), self._last)):
+            self._last[:] = users, items, *self._match(users, items)
+        kept, theirs, pairs = self._last[2:]
         if len(theirs) < len(kept):
             return None
         theirs = theirs[by_pair(pairs[theirs], [column[theirs] for column in content])]
         places = np.full(len(users), -1, dtype=np.int64)
         places[theirs] = kept
         return places
+
+    def _match(self, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the kept rows, the given rows that hold their pairs, both by pair, and the number of each given pair."""
+        kept = np.flatnonzero(self.part != FILTERED)
+        kept_pairs, pairs = _numbered((self.users[kept], self.items[kept]), (users, items))
+        order = np.argsort(kept_pairs, kind="stable")
+        in_file = np.argsort(pairs, kind="stable")  # rows of one pair stand in the order of the file
+        return kept[order], in_file[_known(pairs[in_file], kept_pairs[order])], pairs
 
     def was_filtered(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Return which of the given (user, item) rows a filter had left out."""
