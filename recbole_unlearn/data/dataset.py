@@ -145,7 +145,7 @@ class WithdrawalDataset(RememberingDataset):
     def without_tokens(self) -> WithdrawalDataset:
         """Return this data set as a worker needs it: numbers stand for the tokens of users and items, and rows that are not
         loaded, of filters and later deliveries, are left out."""
-        fields = (self.uid_field, self.iid_field)
+        fields, gone = (self.uid_field, self.iid_field), self.withdrawn_users
         named = {token for field in fields for token in self.field2id_token[field][1:]}  # 0 is RecBole's padding
         numbers = {
             field: np.array([str(place) if token in named else token for place, token in enumerate(tokens)])
@@ -155,6 +155,7 @@ class WithdrawalDataset(RememberingDataset):
         index = {field: {token: place for place, token in enumerate(tokens)} for field, tokens in numbers.items()}
         parts = [part.copy(part.inter_feat) for part in self.build()]
         view = self.with_parts(parts)
+        view._gone = gone
         for one in (view, *parts):
             one.field2id_token = {**one.field2id_token, **numbers}
             one.field2token_id = {**one.field2token_id, **index}

@@ -81,12 +81,13 @@ class Audit:
                 f"role FORGET; it needs some hundred users, or another seed than {seed}"
             )
         asked = {ORIGINAL: len(roles), **dict(_method_of(given, len(roles)) for given in methods)}
+        nameless = data.without_tokens()  # here too, so that draws by tokens are the same wherever a world is made
         bank, tags = Bank(folder, _digest(config, data, targets)), {name: _tag(config, name) for name in asked}
         planned = [
             World(
                 number,
                 config,
-                data,
+                nameless,
                 question,
                 of_world,
                 bank,

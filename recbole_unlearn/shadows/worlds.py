@@ -37,7 +37,7 @@ class World:
     Args:
         number: Which world.
         config: A ``recbole_unlearn.Config``.
-        data: The full data set, split.
+        data: The full data set, split, with numbers in the place of tokens.
         question: What is asked.
         roles: The role of each target in this world, shape [targets].
         bank: Where it is kept.
@@ -53,6 +53,10 @@ class World:
     bank: Bank
     methods: Mapping[str, str]
     source: str
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what leaves this process: beside the question no training row of those who are OUT."""
+        return {**vars(self), "data": self.view, "view": self.view}
 
     @cached_property
     def own_config(self) -> Any:

@@ -11,12 +11,16 @@ import threading
 import time
 from contextlib import ExitStack
 
+import numpy as np
 import pytest
 import yaml
 
 from recbole_unlearn.benchmark.runner import run_benchmark
+from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.lines import read_lines
+from recbole_unlearn.shadows.audit import Audit
+from recbole_unlearn.shadows.roles import OUT
 from recbole_unlearn.shards.store import ShardStore
 from recbole_unlearn.shards.training import train_shards
 from recbole_unlearn.testing import write_inter
@@ -156,15 +160,38 @@ def named(data, token):
     return any(token.encode(code) in data for code in ("utf-8", "utf-16-le", "utf-32-le"))
 
 
-@pytest.mark.parametrize("slices", [1, 2])
-def test_what_travels_has_no_token_and_no_row_of_another_shard(make_config, tmp_path, slices):
+@pytest.fixture
+def with_names(make_config, tmp_path):
+    """Return the config of a data set whose tokens are found wherever they stand."""
     path = write_inter(tmp_path, "tiny")
     rows = path.read_text().splitlines(True)
     kept = "".join("someone-" + line.replace("\ti", "\tthing-i") for line in rows[1:])
     path.write_text(
         rows[0] + kept + "someone-filtered\tthing-rare\t3\t1\n" + "".join(f"{pair}\t3\t1\n" for pair in LOOK_ALIKES)
     )
-    config = make_config(data_path=str(tmp_path), epochs=1, user_inter_num_interval="[2,inf)")
+    return make_config(data_path=str(tmp_path), epochs=1, user_inter_num_interval="[2,inf)", seed=7)
+
+
+def test_the_world_of_an_audit_has_no_token_and_no_training_row_of_those_who_are_out(with_names, tmp_path):
+    data = create_dataset(with_names)
+    planned = Audit.plan(with_names, data, 9, ["SCIF"], tmp_path / "bank")
+    assert named(pickle.dumps(data), "someone-u3"), "the test would see it"
+    world = planned.worlds[0]
+    sent = pickle.dumps(world)
+    assert not named(sent, "someone")
+    assert not named(sent, "thing-")
+    there = pickle.loads(sent)
+    out = world.question.targets[world.roles == OUT]
+    assert len(out)
+    assert not np.isin(there.data.interactions().users, out).any()
+    assert there.view.withdrawn_users.tolist() == world.view.withdrawn_users.tolist() == out.tolist()
+    assert there.view.interactions().pair_keys().tolist() == world.view.interactions().pair_keys().tolist()
+    assert there.request == world.request
+
+
+@pytest.mark.parametrize("slices", [1, 2])
+def test_what_travels_has_no_token_and_no_row_of_another_shard(with_names, slices):
+    config = with_names
     whole, job, *_ = make_jobs(config, slices=slices)
     sent = pickle.dumps(job)
     assert named(pickle.dumps(whole.dataset), "someone-u3"), "the test would see it"
