@@ -3,11 +3,10 @@
     python -m benchmarks.measure.printed_oracle NeuMF ml-100k 5 [--key=value ...]
 
 As printed, the network learns on retained training rows (members) and, as many together, test rows and the withdrawn rows
-themselves (others), and is then asked about the withdrawn rows: it was told the answer. Both oracles have the features
-[e_u ; e_i] and the same network and schedule. One json line per seed is appended to
+themselves (others), and is then asked about the withdrawn rows: it was told the answer. Ours is the oracle ``paper`` of a
+report; both have the features [e_u ; e_i] and the same network and schedule. One json line per seed is appended to
 benchmarks/results/printed_oracle-MODEL-DATASET.jsonl: for each method and oracle the AUC of withdrawn rows (1) against test
-rows of the same users (0), and the share of withdrawn rows that are taken for members. Seeds that stand there already are not
-run again.
+rows of the same users (0), and its accuracy. Seeds that stand there already are not run again.
 """
 
 import copy
@@ -19,7 +18,7 @@ from benchmarks.measure.refit import config_of
 from benchmarks.measure.seeds import by_seed
 from benchmarks.measure.trained import assessed, trained
 from recbole_unlearn.evaluator.crossfit import Points, cross_fit
-from recbole_unlearn.evaluator.mio import SCHEDULES
+from recbole_unlearn.evaluator.mio import SCHEDULES, membership_oracle
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.model.adapter import ScoringAdapter
 from recbole_unlearn.settings.revision import git_revision
@@ -44,24 +43,22 @@ def run(model, dataset, seed, given):
 
 
 def both(model, rows, seed):
-    """Return what the oracle says as it is printed, and apart from the rows that it is asked about."""
+    """Return what the oracle says as it is printed, and what ours says."""
     model.eval()
-    retained, withdrawn, tests = (points(model, part) for part in (rows.members, rows.withdrawn, rows.others))
-    asked = np.isin(tests.owners, rows.asked), np.isin(withdrawn.owners, rows.asked)
-    question = joined(taken(withdrawn, asked[1], 1), taken(tests, asked[0], 0))
-    rng = np.random.default_rng([seed, 1])
-    most = SCHEDULES["paper"].rows_per_class
-    found = {}
-    for name, others in (("as printed", joined(tests, withdrawn)), ("apart", tests)):
-        parts = [
-            taken(part, rng.permutation(len(part.owners))[:most], label) for part, label in ((retained, 1), (others, 0))
-        ]
-        training = joined(*parts)
-        if name == "as printed":
-            training = Points(np.full_like(training.owners, NOBODY), training.labels, training.features)
-        told = cross_fit(training, question, SCHEDULES["paper"], seed)
-        found[name] = {key: told[key] for key in ("auc", "auc_low", "auc_high", "acc")}
-    return found
+    members, withdrawn, tests = (points(model, part) for part in (rows.members, rows.withdrawn, rows.others))
+    theirs, asked = np.isin(tests.owners, rows.asked), np.isin(withdrawn.owners, rows.asked)
+    question = joined(taken(withdrawn, asked, 1), taken(tests, theirs, 0))
+    rng, most = np.random.default_rng([seed, 1]), SCHEDULES["paper"].rows_per_class
+    further = rng.permutation(len(tests.owners))[: max(0, most - len(withdrawn.owners))]
+    others = joined(withdrawn, taken(tests, further, 0))  # every withdrawn row is among them
+    seen = taken(members, rng.permutation(len(members.owners))[: len(others.owners)], 1)
+    training = joined(seen, others)
+    training = Points(np.full_like(training.owners, NOBODY), training.labels, training.features)
+    told = {
+        "as printed": cross_fit(training, question, SCHEDULES["paper"], seed),
+        "ours": membership_oracle(model, rows, "paper", seed),
+    }
+    return {name: {key: one[key] for key in ("auc", "auc_low", "auc_high", "acc")} for name, one in told.items()}
 
 
 @torch.no_grad()

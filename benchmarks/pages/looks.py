@@ -136,35 +136,30 @@ def ridges(model, dataset):
 
 
 def fields(model, dataset):
-    """Return what the rows tell of a field, after each variant of attribute withdrawal."""
+    """Return what the rows tell of each field, after each variant of attribute withdrawal."""
     runs = lines_of("attributes", model, dataset)
-    if not runs:
-        return ""
-    rows = []
-    for name in runs[0]["variants"]:
-        own = [run["variants"][name] for run in runs]
-        read = [
-            mean([_read(one["attack"][view], which) for one in own]) for view in ("rows", "scores") for which in _READ
-        ]
+    return "\n".join(_field(model, dataset, runs, field) for field in runs[0]["fields"]) if runs else ""
+
+
+def _field(model, dataset, runs, field):
+    of_field, rows = [run["fields"][field] for run in runs], []
+    for name in of_field[0]["variants"]:
+        own = [one["variants"][name] for one in of_field]
+        read = [mean([_read(one["attack"][view], which) for one in own]) for view in _VIEWS for which in _READ]
         kept = [
-            one["ndcg"] / run["variants"]["original"]["ndcg"]
-            for one, run in zip(own, runs, strict=True)
+            one["ndcg"] / all_["variants"]["original"]["ndcg"]
+            for one, all_ in zip(own, of_field, strict=True)
             if "ndcg" in one
         ]
         seconds = [one["seconds"] for one in own if "seconds" in one]
         rows.append([name, *read, mean(kept, 3) if kept else "", f"{np.median(seconds):.2f}" if seconds else ""])
-    head = [
-        "",
-        *(f"{view}: {which}" for view in ("rows", "scores") for which in _READ),
-        "NDCG@10 of the original's",
-        "seconds",
-    ]
-    groups = ", ".join(f"{number} {name}" for name, number in runs[0]["groups"].items())
-    trained = np.median([run["training_seconds"] for run in runs])
-    about = f", {runs[0]['field']}: {groups}; the training took {trained:.0f} s"
-    return titled(runs, model, dataset, table(rows, head), about)
+    columns = [f"{view}: {which}" for view in _VIEWS for which in _READ]
+    groups = ", ".join(f"{number} {name}" for name, number in of_field[0]["groups"].items())
+    about = f", {field}: {groups}; the training took {np.median([run['training_seconds'] for run in runs]):.0f} s"
+    return titled(runs, model, dataset, table(rows, ["", *columns, "NDCG@10 of the original's", "seconds"]), about)
 
 
+_VIEWS = ("rows", "scores")
 _READ = ("furthest", "linear")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -17,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from recbole_unlearn.attributes.groups import Groups
 from recbole_unlearn.attributes.views import read_views
+from recbole_unlearn.evaluator.crossfit import weighted_auc
 from recbole_unlearn.model.adapter import InfluenceAdapter
 
 FOLDS = 5
@@ -46,7 +48,8 @@ def attribute_attack(model: Any, groups: Groups, seed: int = 0) -> dict[str, dic
     Returns:
         For ``rows`` (the embeddings of the members) and ``scores`` (logits of them and items, or users, that are drawn by the
         seed): for each classifier ``auc``, the mean over groups of one against all others, .5 for no knowledge,
-        ``auc_low`` and ``auc_high``, the 95 % interval of a bootstrap over members, and ``bacc``, balanced accuracy, 1 /
+        ``auc_low`` and ``auc_high``, the 95 % interval of a bootstrap over the members who are asked (not of the
+        classifier's training), and ``bacc``, balanced accuracy, 1 /
         groups for no knowledge; and under ``strongest`` the name of the classifier whose AUC is furthest from .5: an AUC
         of .1 tells as much as one of .9, to whoever answers the opposite. The furthest of several is some hundredths from
         .5 where nothing is known.
@@ -62,17 +65,17 @@ def attribute_attack(model: Any, groups: Groups, seed: int = 0) -> dict[str, dic
 
 def attacked(values: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
     """Return what each classifier predicts of the labels, shape [members], from values, shape [members, dims]."""
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    draws = np.random.default_rng(seed).integers(len(labels), size=(_RESAMPLES, len(labels)))
+    folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(values, labels))
+    asked, rng = [part for _, part in folds], np.random.default_rng(seed)
+    draws = [[rng.choice(part, len(part)) for part in asked] for _ in range(_RESAMPLES)]
     told: dict[str, Any] = {}
     for name, classifier in attackers(seed).items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # a network of fixed length
             likely = cross_val_predict(classifier, values, labels, cv=folds, method="predict_proba")
-        resampled = [_auc(labels[draw], likely[draw]) for draw in draws]
-        low, high = np.nanquantile(resampled, [0.025, 0.975])
+        low, high = np.nanquantile([_auc(labels, likely, draw) for draw in draws], [0.025, 0.975])
         told[name] = {
-            "auc": _auc(labels, likely),
+            "auc": _auc(labels, likely, asked),
             "auc_low": float(low),
             "auc_high": float(high),
             "bacc": float(balanced_accuracy_score(labels, likely.argmax(axis=1))),
@@ -80,9 +83,15 @@ def attacked(values: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any
     return {**told, "strongest": max(told, key=lambda name: abs(told[name]["auc"] - 0.5))}
 
 
-def _auc(labels: np.ndarray, likely: np.ndarray) -> float:
-    """Return the mean over groups of the AUC of one against all others; NaN if a draw has one group only."""
-    of_groups = [labels == group for group in range(likely.shape[1])]
-    if not all(0 < member.sum() < len(labels) for member in of_groups):
-        return float("nan")
-    return float(np.mean([roc_auc_score(member, likely[:, group]) for group, member in enumerate(of_groups)]))
+def _auc(labels: np.ndarray, likely: np.ndarray, folds: Sequence[np.ndarray]) -> float:
+    """Return the mean over folds, each with a classifier of its own, and groups of the AUC of one against all others.
+
+    A group of which a fold has nobody, or nobody else, is left out of that fold.
+    """
+    found = [
+        weighted_auc(member, likely[fold, group], np.ones(len(fold)))
+        for fold in folds
+        for group in range(likely.shape[1])
+        if 0 < (member := labels[fold] == group).sum() < len(fold)
+    ]
+    return float(np.mean(found)) if found else float("nan")

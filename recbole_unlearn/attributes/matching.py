@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from recbole_unlearn.attributes.groups import Groups
+from recbole_unlearn.attributes.views import tables_of
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows, write_rows
 
@@ -52,7 +53,7 @@ def forget_attribute(model: Any, groups: Groups, rotations: int = 10, seed: int 
     if type(rotations) is not int or rotations < 1:
         raise ConfigError(f"rotations is {rotations!r}; allowed: a whole number above 0")
     adapter = InfluenceAdapter.of(model)
-    tables = adapter.user_tables if groups.of_users else adapter.item_tables
+    tables = tables_of(adapter, groups)
     ids = torch.from_numpy(groups.ids).to(tables[0].weight.device)
     rows = read_rows(tables, ids).double().cpu().numpy()
     moved = matched(rows, groups.labels, rotations, np.random.default_rng(seed))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recbole_unlearn.attributes.groups import Groups
 from recbole_unlearn.influence.rows import LossRows
@@ -16,12 +16,17 @@ _OTHERS = 200  # more than most embeddings have dimensions: what a score tells, 
 _MEMBERS = 1024
 
 
+def tables_of(adapter: InfluenceAdapter, groups: Groups) -> list[nn.Embedding]:
+    """Return the tables with a row for each member: also those that no score reads."""
+    return [*adapter.user_tables, *adapter.beside_tables] if groups.of_users else adapter.item_tables
+
+
 def others_of(adapter: InfluenceAdapter, groups: Groups, seed: int) -> Tensor:
     """Return the ids, shape [others], of items (or users) whose scores with the members are looked at."""
-    table = (adapter.item_tables if groups.of_users else adapter.user_tables)[0]
-    known = np.arange(1, table.num_embeddings)
+    number = adapter.model.n_items if groups.of_users else adapter.model.n_users
+    known = np.arange(1, number)
     drawn = np.random.default_rng(seed).choice(known, min(_OTHERS, len(known)), replace=False)
-    return torch.from_numpy(np.sort(drawn)).to(table.weight.device)
+    return torch.from_numpy(np.sort(drawn))
 
 
 def scores(adapter: InfluenceAdapter, encoded: Tensors, members: Tensor, others: Tensor, of_users: bool) -> Tensor:
@@ -36,10 +41,10 @@ def scores(adapter: InfluenceAdapter, encoded: Tensors, members: Tensor, others:
 def read_views(adapter: InfluenceAdapter, groups: Groups, seed: int) -> Mapping[str, np.ndarray]:
     """Return ``rows``, shape [members, dims], and ``scores``, shape [members, others], of a model as it is."""
     adapter.model.eval()
-    tables = adapter.user_tables if groups.of_users else adapter.item_tables
-    members = torch.from_numpy(groups.ids).to(tables[0].weight.device)
+    tables = tables_of(adapter, groups)
+    device = tables[0].weight.device
+    members, others = torch.from_numpy(groups.ids).to(device), others_of(adapter, groups, seed).to(device)
     encoded = adapter.encode({name: parameter.detach() for name, parameter in adapter.model.named_parameters()})
-    others = others_of(adapter, groups, seed)
     found = [scores(adapter, encoded, part, others, groups.of_users) for part in members.split(_MEMBERS)]
     return {
         "rows": read_rows(tables, members).cpu().numpy(),

@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
-from recbole.utils import FeatureSource
+from recbole.utils import FeatureSource, FeatureType
 
 from recbole_unlearn.data.atomic_file import check_fields, check_header, check_rows, not_converted
 from recbole_unlearn.data.redirect import redirected
@@ -90,6 +91,9 @@ def _refuse_repeated_names(path: str, table: pd.DataFrame) -> None:
 class CheckedDataset(Dataset):
     """RecBole's Dataset, the same field by field, from files that are read right; without ``fast: False`` it is faster."""
 
+    missing: Mapping[str, np.ndarray] = MappingProxyType({})
+    """Ids of the users, or items, without a value in their file, by field; of numbers only."""
+
     _load_in_c = redirected(Dataset._load_feat, pd=_Pandas(in_c=True))
     _load_as_recbole = redirected(Dataset._load_feat, pd=_Pandas(in_c=False))
 
@@ -112,6 +116,17 @@ class CheckedDataset(Dataset):
     def _load_feat(self, filepath: str, source: Any) -> Any:
         load = self._load_in_c if is_on(self.config) else self._load_as_recbole
         return load(filepath, source)
+
+    def _fill_nan(self) -> None:
+        """Fill missing values as RecBole does, numbers by their mean, and remember whose they are."""
+        self.missing = {
+            field: np.flatnonzero(feat[field].isna())  # a row for each id
+            for feat in (self.user_feat, self.item_feat)
+            if feat is not None
+            for field in feat.columns
+            if self.field2type[field] == FeatureType.FLOAT
+        }
+        super()._fill_nan()
 
     def _dataframe_to_interaction(self, data: pd.DataFrame) -> Interaction:
         rows = super()._dataframe_to_interaction(data)

@@ -40,7 +40,7 @@ class NeuMF(RecBoleNeuMF):
         if not self.is_fast:
             return super().full_sort_predict(interaction)
         users = interaction[self.USER_ID]
-        pairs = _CHUNK_ENTRIES // max(self.mlp_hidden_size)
+        pairs = _CHUNK_ENTRIES // max(self.mlp_hidden_size) if users.device.type == "cpu" else self.n_items
         items = torch.arange(self.n_items, device=users.device).split(pairs)
         tiles = [NeuMFBlocks(self, tile.unsqueeze(0)) for tile in items]
         vectors = torch.cat([table.weight[users] for table in _user_tables(self)], dim=-1)

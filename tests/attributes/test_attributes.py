@@ -1,5 +1,7 @@
 """Attribute withdrawal: groups, the matching against its closed form, the attack where the truth is known, and both."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,12 @@ from scipy.stats import ks_2samp
 
 from recbole_unlearn import Config, WithdrawalRequest
 from recbole_unlearn.attributes import attribute_attack, forget_attribute, groups_of
+from recbole_unlearn.attributes import groups as groups_module
 from recbole_unlearn.attributes.attack import attacked
 from recbole_unlearn.attributes.matching import matched
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.testing import write_inter
 from recbole_unlearn.trainer import train_model
 
@@ -104,41 +107,84 @@ def test_three_groups_and_a_dimension_that_tells_nothing():
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A data set in which the rows tell gender: half of the items are for one."""
+    """A data set of users with a gender and an age, and of items with a colour; of the first user nothing is known."""
     folder = tmp_path_factory.mktemp("dataset")
     write_inter(folder, "told")
-    lines = (folder / "told" / "told.inter").read_text().splitlines()[1:]
-    users = sorted({line.split("\t")[0] for line in lines})
-    genders = [
-        f"{user}\t{'FM'[place % 2]}\t{20 + place % 50}\t{'a b' if place else ''}" for place, user in enumerate(users)
-    ]
-    genders[0] = f"{users[0]}\t\t\t"  # of this user nothing is known
-    head = "user_id:token\tgender:token\tage:float\ttags:token_seq"
-    (folder / "told" / "told.user").write_text("\n".join([head, *genders]) + "\n")
+    lines = [line.split("\t") for line in (folder / "told" / "told.inter").read_text().splitlines()[1:]]
+    users, items = (sorted({line[column] for line in lines}) for column in (0, 1))
+    rows = [f"{user}\t{'FM'[place % 2]}\t{20 + place % 50}\t{place % 7}\ta b" for place, user in enumerate(users)]
+    rows[0] = f"{users[0]}\t\t\t\t"
+    head = "user_id:token\tgender:token\tage:float\tcode:token\ttags:token_seq"
+    (folder / "told" / "told.user").write_text("\n".join([head, *rows[:-1]]) + "\n")  # of the last one there is no row
+    of_items = [f"{item}\t{('red', 'blue')[place % 2]}" for place, item in enumerate(items)]
+    (folder / "told" / "told.item").write_text("\n".join(["item_id:token\tcolour:token", *of_items]) + "\n")
     return str(folder)
 
 
 def loaded(world, model="BPR", **keys):
-    fields = {"inter": ["user_id", "item_id"], "user": ["user_id", "gender", "age", "tags"]}
+    fields = {
+        "inter": ["user_id", "item_id"],
+        "user": ["user_id", "gender", "age", "code", "tags"],
+        "item": ["item_id", "colour"],
+    }
     given = {"data_path": world, "load_col": fields, "epochs": 2, "show_progress": False, **keys}
     config = Config(model, "told", config_dict=given, argv=())
     return config, create_dataset(config)
 
 
+def values_of(dataset, field):
+    """Return the value in the file of each user id that has one."""
+    lines = (line.split("\t") for line in Path(dataset.config["data_path"], "told.user").read_text().splitlines())
+    column = [name.split(":")[0] for name in next(lines)].index(field)
+    number = dataset.field2token_id["user_id"]
+    return {number[line[0]]: line[column] for line in lines if line[column] and line[0] in number}
+
+
+@pytest.mark.parametrize("field", ["gender", "age"])
+def test_members_are_those_with_rows_and_a_value_in_the_file(world, field):
+    _, dataset = loaded(world)
+    with_rows = set(np.unique(dataset.interactions().users).tolist())
+    known = values_of(dataset, field).keys() & with_rows
+    assert len(known) < len(with_rows)
+    assert groups_of(dataset, field).ids.tolist() == sorted(known)
+
+
 def test_groups_of_tokens_and_of_numbers(world):
     _, dataset = loaded(world)
-    groups = groups_of(dataset, "gender")
+    groups, genders = groups_of(dataset, "gender"), values_of(dataset, "gender")
     assert groups.names == ("F", "M")
-    assert groups.of_users
-    assert len(groups.ids) == len(groups.labels)
-    known = dict(zip(np.asarray(dataset.user_feat["user_id"]), np.asarray(dataset.user_feat["gender"]), strict=True))
-    names = dataset.field2id_token["gender"]
-    assert all(names[known[one]] == groups.names[label] for one, label in zip(groups.ids, groups.labels, strict=True))
-    ages = groups_of(dataset, "age", parts=2)
-    by_id = dict(zip(np.asarray(dataset.user_feat["user_id"]), np.asarray(dataset.user_feat["age"]), strict=True))
-    young, old = ([by_id[one] for one in ages.ids[ages.labels == label]] for label in (0, 1))
+    assert [groups.names[label] for label in groups.labels] == [genders[one] for one in groups.ids]
+    ages, by_id = groups_of(dataset, "age", parts=2), values_of(dataset, "age")
+    young, old = ([float(by_id[one]) for one in ages.ids[ages.labels == label]] for label in (0, 1))
     assert max(young) < min(old)
-    assert ages.names[0].startswith("-inf to ")
+    assert ages.names == (f"below {min(old):g}", f"{min(old):g} or more")
+
+
+def test_tokens_that_are_numbers_are_cut_if_parts_are_given(world):
+    _, dataset = loaded(world)
+    codes = groups_of(dataset, "code", parts=2)
+    by_id = values_of(dataset, "code")
+    low, high = ([int(by_id[one]) for one in codes.ids[codes.labels == label]] for label in (0, 1))
+    assert max(low) < min(high)
+    with pytest.raises(ConfigError, match="leave parts out"):
+        groups_of(dataset, "gender", parts=2)
+
+
+def test_small_groups_are_put_together(world, monkeypatch):
+    _, dataset = loaded(world)
+    counts = np.unique(list(values_of(dataset, "code").values()), return_counts=True)[1]
+    monkeypatch.setattr(groups_module, "LEAST_MEMBERS", int(counts.max()))
+    together = groups_of(dataset, "code")
+    assert together.names[-1] == "others"
+    assert np.count_nonzero(together.labels == len(together.names) - 1) == counts[counts < counts.max()].sum()
+
+
+def test_who_belongs_to_no_group_is_said(caplog):
+    numbers = np.repeat([0.0, 1.0, 2.0], [45, 45, 9])
+    found = groups_module._grouped("f", True, np.arange(1, 100), numbers, ["a", "b", "c"])
+    assert found.names == ("a", "b")
+    assert len(found.ids) == 90
+    assert "9 have a f that fewer than 10 share" in caplog.text
 
 
 def test_who_left_is_no_member(world):
@@ -158,6 +204,12 @@ def test_a_field_that_cannot_be_withdrawn_is_refused(world, field, said):
         groups_of(loaded(world)[1], field)
 
 
+@pytest.mark.parametrize("parts", [1, 0, -3, 2.0, True])
+def test_parts_are_checked(world, parts):
+    with pytest.raises(ConfigError, match="parts is"):
+        groups_of(loaded(world)[1], "age", parts)
+
+
 @pytest.mark.parametrize("rotations", [0, -1, 2.5, True, "3"])
 def test_rotations_are_checked_before_anything_changes(world, rotations):
     config, dataset = loaded(world)
@@ -169,25 +221,24 @@ def test_rotations_are_checked_before_anything_changes(world, rotations):
 
 
 @pytest.mark.parametrize("model", ["BPR", "NeuMF", "LightGCN"])
-def test_only_the_rows_of_members_change_and_the_file_holds_them(world, model, tmp_path):
+@pytest.mark.parametrize("field", ["gender", "colour"])
+def test_only_the_rows_of_members_change_and_the_file_holds_them(world, model, field, tmp_path):
     config, dataset = loaded(world, model, checkpoint_dir=str(tmp_path), ledger_dir=str(tmp_path / "ledger"))
     unlearner = train_model(config, dataset)
-    groups = groups_of(dataset, "gender")
-    adapter = InfluenceAdapter.of(unlearner.model)
-    every = torch.arange(adapter.user_tables[0].num_embeddings)
-    before = read_rows(adapter.user_tables, every).clone()
-    items = read_rows(adapter.item_tables, torch.arange(adapter.item_tables[0].num_embeddings)).clone()
+    groups, adapter = groups_of(dataset, field), InfluenceAdapter.of(unlearner.model)
+    assert groups.of_users == (field == "gender")
+    before = {name: value.clone() for name, value in unlearner.model.state_dict().items()}
     told = forget_attribute(unlearner.model, groups, seed=4)
-    after = read_rows(adapter.user_tables, every)
-    others = np.setdiff1d(every.numpy(), groups.ids)
-    assert len(others) > 1
-    assert torch.equal(before[others], after[others])
-    assert not torch.equal(before[groups.ids], after[groups.ids])
+    after = unlearner.model.state_dict()
+    theirs = adapter.names(adapter.user_tables if groups.of_users else adapter.item_tables)
+    for name, value in before.items():
+        others = np.setdiff1d(np.arange(len(value)), groups.ids) if name in theirs else np.arange(len(value))
+        assert torch.equal(value[others], after[name][others]), name
+        assert name not in theirs or (value[groups.ids] != after[name][groups.ids]).any(dim=1).all()
     assert 0 < told["moved"] < 2
-    assert torch.equal(items, read_rows(adapter.item_tables, torch.arange(len(items))))
     unlearner.save(tmp_path / "model.pth")
     saved = torch.load(tmp_path / "model.pth", weights_only=True)["state_dict"]
-    assert all(torch.equal(saved[name], value) for name, value in unlearner.model.state_dict().items() if name in saved)
+    assert all(torch.equal(saved[name], after[name]) for name in theirs)
 
 
 def test_the_same_seed_gives_the_same_rows(world):
@@ -208,7 +259,7 @@ def test_rows_and_scores_of_a_planted_world_tell_gender_before_and_not_after(wor
         model.user_embedding.weight[torch.from_numpy(groups.ids), 0] += 2.0 * torch.from_numpy(groups.labels)
         model.item_embedding.weight[:, 0] += 1.0
     before = attribute_attack(model, groups)
-    forget_attribute(model, groups, rotations=20)
+    forget_attribute(model, groups)
     after = attribute_attack(model, groups)
     for view in ("rows", "scores"):
         assert strongest(before[view]) > 0.9, view

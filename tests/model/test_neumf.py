@@ -10,6 +10,7 @@ from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.influence.blocks import LogisticBlocks
 from recbole_unlearn.influence.rows import LossRows
+from recbole_unlearn.model import neumf
 from recbole_unlearn.model.adapter import InfluenceAdapter, ScoringAdapter, read_rows, write_rows
 from recbole_unlearn.model.neumf import NeuMF
 
@@ -38,7 +39,9 @@ def pairs(model, count=50):
     return torch.from_numpy(users), torch.from_numpy(items)
 
 
-def test_full_sort_scores_are_predict_on_every_pair(model):
+@pytest.mark.parametrize("entries", [neumf._CHUNK_ENTRIES, 100, 1000], ids=["one tile", "many tiles", "many users"])
+def test_full_sort_scores_are_predict_on_every_pair(model, entries, monkeypatch):
+    monkeypatch.setattr(neumf, "_CHUNK_ENTRIES", entries)
     users = torch.arange(model.n_users)
     scores = model.full_sort_predict({"user_id": users}).view(model.n_users, model.n_items)
     every_user, every_item = users.repeat_interleave(model.n_items), torch.arange(model.n_items).repeat(model.n_users)
