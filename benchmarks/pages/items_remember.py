@@ -11,6 +11,7 @@ from tabulate import tabulate
 
 from benchmarks.pages.records import RESULTS, half_interval, read_lines, write_between
 from benchmarks.pages.tables import commits, seeds_of
+from recbole_unlearn.leaderboard.standings import within
 
 CELLS = [
     (model, data)
@@ -108,10 +109,8 @@ def aim(runs, method, look):
     gaps = above(method)
     low, high = gaps.mean() - half_interval(gaps), gaps.mean() + half_interval(gaps)
     margin = 0.01 if look == "strong" else min(0.02, above("Original").mean() / 10)
-    inside, outside = -margin <= low and high <= margin, low > margin or high < -margin
-    return (
-        f"{low:+.4f} to {high:+.4f}: {'inside' if inside else 'outside' if outside else 'cannot tell'} ({margin:.4f})"
-    )
+    told = {True: "inside", False: "outside", None: "cannot tell"}[within((low, high), margin)]
+    return f"{low:+.4f} to {high:+.4f}: {told} ({margin:.4f})"
 
 
 def complete(runs, name):

@@ -167,12 +167,39 @@ def _read(attack, which):
     return attack[attack["strongest"] if which == "furthest" else which]["auc"]
 
 
+def printed(model, dataset):
+    """Return what the oracle says as the paper prints it, beside ours."""
+    runs = lines_of("printed_oracle", model, dataset)
+    if not runs:
+        return ""
+    told = [
+        [name, *(mean([run["methods"][name][one]["auc"] for run in runs], 3) for one in ("as printed", "ours"))]
+        for name in runs[0]["methods"]
+    ]
+    return titled(runs, model, dataset, table(told, ["", "AUC, as printed", "AUC, ours"]))
+
+
+def ratings(model, dataset):
+    """Return the looks where ratings are the labels."""
+    runs = lines_of("ratings", model, dataset)
+    if not runs:
+        return ""
+    rows = [
+        [row[0], row[2], strong_gap(runs, row[0]), row[6]]
+        for row in (figures(runs, name) for name in runs[0]["methods"])
+    ]
+    head = ["", "refit AUC minus Retrain", "strong AUC minus Retrain", "NDCG@10 of Retrain's"]
+    return titled(runs, model, dataset, table(rows, head))
+
+
 PLACES = {
     ("docs/production.md", "attackers"): attackers,
     ("docs/production.md", "nights"): nights,
     ("docs/interactions.md", "parts"): parts,
     ("docs/withdrawn_row.md", "ridges"): ridges,
+    ("docs/withdrawn_row.md", "ratings"): ratings,
     ("docs/attributes.md", "table"): fields,
+    ("docs/protocol.md", "printed"): printed,
 }
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from scipy.stats import t
+
+from recbole_unlearn.leaderboard.standings import half_interval as half_interval
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -197,13 +198,6 @@ def average(rows, name, **where):
 def deviation(values):
     """Return the standard deviation over seeds; 0 for one."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-
-
-def half_interval(values):
-    """Return half of the 95 % interval of a mean over seeds (Student's t), None for one seed."""
-    if len(values) < 2:
-        return None
-    return float(t.ppf(0.975, len(values) - 1) * deviation(values) / np.sqrt(len(values)))
 
 
 def shown(values, digits=3):

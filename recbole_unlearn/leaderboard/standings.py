@@ -56,8 +56,8 @@ class Standing:
     def interval(self, look: str) -> tuple[float, float] | None:
         """Return the 95 % interval of the excess over Retrain: over seeds by Student's t; of one seed, that of its report."""
         values = self._values("excess", look)
-        if len(values) > 2:
-            half = float(stats.t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
+        half = half_interval(values)
+        if half is not None and len(values) > 2:
             return statistics.fmean(values) - half, statistics.fmean(values) + half
         lows, highs = self._values("low", look), self._values("high", look)
         return (min(lows), max(highs)) if lows and highs else None
@@ -67,15 +67,12 @@ class Standing:
 
         False if an interval lies outside it, or that of the shadow audit above .5; None if that cannot be told.
         """
-        intervals = [self.interval(look) for look in LOOKS]
         if self.method == "Retrain":
             return True
-        if self.shadow and self.shadow[1] > 0.5 + margin:
+        found = [within(self.interval(look), margin) for look in LOOKS]
+        if False in found or (self.shadow and self.shadow[1] > 0.5 + margin):
             return False
-        if any(found and (found[0] > margin or found[1] < -margin) for found in intervals):
-            return False
-        inside = [found is not None and -margin <= found[0] and found[1] <= margin for found in intervals]
-        return True if all(inside) else None
+        return True if all(found) else None
 
     @property
     def cells(self) -> list[str]:
@@ -100,6 +97,31 @@ class Standing:
     def _values(self, key: str, look: str) -> list[float]:
         found = [(entry["looks"].get(look) or {}).get(key) if look else entry[key] for entry in self.entries]
         return [value for value in found if value is not None]
+
+
+def half_interval(values: Sequence[float]) -> float | None:
+    """Return half of the 95 % interval of a mean over seeds, by Student's t; None for one seed.
+
+    >>> round(half_interval([0.01, 0.02, 0.03]), 4)
+    0.0248
+    """
+    if len(values) < 2:
+        return None
+    return float(stats.t.ppf(0.975, len(values) - 1)) * statistics.stdev(map(float, values)) / len(values) ** 0.5
+
+
+def within(interval: tuple[float, float] | None, margin: float) -> bool | None:
+    """Return whether a whole interval is inside -margin to margin (True) or outside it (False); None if it cannot be told.
+
+    >>> [within(interval, 0.02) for interval in ((-0.01, 0.02), (0.03, 0.05), (0.01, 0.03), None)]
+    [True, False, None, None]
+    """
+    if interval is None:
+        return None
+    low, high = interval
+    if -margin <= low and high <= margin:
+        return True
+    return False if low > margin or high < -margin else None
 
 
 def standings(
