@@ -3,13 +3,14 @@
     python -m benchmarks.measure.printed_oracle NeuMF ml-100k 5 [--key=value ...]
 
 As printed, the network learns on retained training rows (members) and, as many together, test rows and the withdrawn rows
-themselves (others), and is then asked about the withdrawn rows: it was told the answer. Ours is the oracle ``paper`` of a
-report; both have the features [e_u ; e_i] and the same network and schedule. One json line per seed is appended to
-benchmarks/results/printed_oracle-MODEL-DATASET.jsonl: for each method and oracle the AUC of withdrawn rows (1) against test
-rows of the same users (0), and its accuracy. Seeds that stand there already are not run again.
+themselves (others), and is then asked about the withdrawn rows: it was told the answer. Each is asked with the features,
+network and schedule of both protocols of a report, ``paper`` and ``strong``. One json line per seed is appended to
+benchmarks/results/printed_oracle-MODEL-DATASET.jsonl: for each method, protocol and oracle the AUC of withdrawn rows (1)
+against test rows of the same users (0), and its accuracy. Seeds that stand there already are not run again.
 """
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,9 +19,8 @@ from benchmarks.measure.refit import config_of
 from benchmarks.measure.seeds import by_seed
 from benchmarks.measure.trained import assessed, trained
 from recbole_unlearn.evaluator.crossfit import Points, cross_fit
-from recbole_unlearn.evaluator.mio import SCHEDULES, membership_oracle
+from recbole_unlearn.evaluator.mio import SCHEDULES, _Features, membership_oracle
 from recbole_unlearn.methods.plugins import get_method
-from recbole_unlearn.model.adapter import ScoringAdapter
 from recbole_unlearn.settings.revision import git_revision
 from recbole_unlearn.trainer import Unlearner
 
@@ -38,34 +38,40 @@ def run(model, dataset, seed, given):
         unlearner = Unlearner(config, copy.deepcopy(original.model), data)
         unlearner.unlearn(withdrawal, get_method(config, name))
         found[name] = both(unlearner.model, assessment.membership, seed)
-        print(seed, name, found[name], flush=True)
+        print(seed, name, {look: told["as printed"]["auc"] for look, told in found[name].items()}, flush=True)
     return {"seed": seed, "methods": found, "commit": git_revision()}
 
 
 def both(model, rows, seed):
-    """Return what the oracle says as it is printed, and what ours says."""
+    """Return what the oracle says as it is printed, and what ours says, by protocol."""
     model.eval()
-    members, withdrawn, tests = (points(model, part) for part in (rows.members, rows.withdrawn, rows.others))
+    return {
+        protocol: {
+            name: {key: told[key] for key in ("auc", "auc_low", "auc_high", "acc")}
+            for name, told in (
+                ("as printed", as_printed(model, rows, protocol, seed)),
+                ("ours", membership_oracle(model, rows, protocol, seed)),
+            )
+        }
+        for protocol in ("paper", "strong")
+    }
+
+
+def as_printed(model, rows, protocol, seed):
+    """Return what a network says of the withdrawn rows that learned from them that they are no members."""
+    features, schedule = _Features(model, protocol), SCHEDULES[protocol]
+    members, withdrawn, tests = (
+        Points(part.users, np.zeros(len(part.users), dtype=np.int64), features(part))
+        for part in (rows.members, rows.withdrawn, rows.others)
+    )
     theirs, asked = np.isin(tests.owners, rows.asked), np.isin(withdrawn.owners, rows.asked)
     question = joined(taken(withdrawn, asked, 1), taken(tests, theirs, 0))
-    rng, most = np.random.default_rng([seed, 1]), SCHEDULES["paper"].rows_per_class
+    rng, most = np.random.default_rng([seed, 1]), schedule.rows_of(len(members.owners))
     further = rng.permutation(len(tests.owners))[: max(0, most - len(withdrawn.owners))]
     others = joined(withdrawn, taken(tests, further, 0))  # every withdrawn row is among them
     seen = taken(members, rng.permutation(len(members.owners))[: len(others.owners)], 1)
     training = joined(seen, others)
-    training = Points(np.full_like(training.owners, NOBODY), training.labels, training.features)
-    told = {
-        "as printed": cross_fit(training, question, SCHEDULES["paper"], seed),
-        "ours": membership_oracle(model, rows, "paper", seed),
-    }
-    return {name: {key: one[key] for key in ("auc", "auc_low", "auc_high", "acc")} for name, one in told.items()}
-
-
-@torch.no_grad()
-def points(model, rows):
-    """Return the features of the paper, [e_u ; e_i]."""
-    user, item = ScoringAdapter.of(model).embeddings(torch.from_numpy(rows.users), torch.from_numpy(rows.items))
-    return Points(rows.users, np.zeros(len(rows.users), dtype=np.int64), torch.cat([user, item], dim=1).float())
+    return cross_fit(replace(training, owners=np.full_like(training.owners, NOBODY)), question, schedule, seed)
 
 
 def taken(these, places, label):

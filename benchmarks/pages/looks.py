@@ -172,11 +172,12 @@ def printed(model, dataset):
     runs = lines_of("printed_oracle", model, dataset)
     if not runs:
         return ""
+    both = [(look, which) for look in ("paper", "strong") for which in ("as printed", "ours")]
     told = [
-        [name, *(mean([run["methods"][name][one]["auc"] for run in runs], 3) for one in ("as printed", "ours"))]
+        [name, *(mean([run["methods"][name][look][which]["auc"] for run in runs], 3) for look, which in both)]
         for name in runs[0]["methods"]
     ]
-    return titled(runs, model, dataset, table(told, ["", "AUC, as printed", "AUC, ours"]))
+    return titled(runs, model, dataset, table(told, ["", *(f"{look}: {which}" for look, which in both)]))
 
 
 def ratings(model, dataset):

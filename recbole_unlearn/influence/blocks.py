@@ -68,6 +68,28 @@ class LogisticBlocks:
         return (jacobian.mT @ slope.unsqueeze(-1)).squeeze(-1).double() + self.ridge.unsqueeze(1) * vectors.double()
 
 
+class DotBlocks:
+    """x = q . e for fixed vectors q: the score of an item for user embedding e, or the difference of two items.
+
+    Args:
+        vectors: q, shape [users, rows, dims].
+    """
+
+    def __init__(self, vectors: Tensor) -> None:
+        self.vectors = vectors
+
+    def __getitem__(self, index: Tensor) -> DotBlocks:
+        return DotBlocks(self.vectors[index])
+
+    def logits(self, vectors: Tensor) -> Tensor:
+        """Return x, shape [users, rows]."""
+        return (self.vectors @ vectors.unsqueeze(-1)).squeeze(-1)
+
+    def logits_and_jacobian(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Return x and q."""
+        return self.logits(vectors), self.vectors
+
+
 _CHUNK_ENTRIES = 1 << 23  # Jacobian entries at a time: 32 MB of float32
 
 

@@ -11,31 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from recbole_unlearn.exceptions import UnsupportedModelError
+from recbole_unlearn.influence.blocks import DotBlocks
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.model.adapter import InfluenceAdapter, RowPenalty, Tensors
 from recbole_unlearn.model.lightgcn import LightGCN
-
-
-class DotBlocks:
-    """x = q . e for fixed vectors q: the score of an item for user embedding e, or the difference of two items.
-
-    Args:
-        vectors: q, shape [users, rows, dims].
-    """
-
-    def __init__(self, vectors: Tensor) -> None:
-        self.vectors = vectors
-
-    def __getitem__(self, index: Tensor) -> DotBlocks:
-        return DotBlocks(self.vectors[index])
-
-    def logits(self, vectors: Tensor) -> Tensor:
-        """Return x, shape [users, rows]."""
-        return (self.vectors @ vectors.unsqueeze(-1)).squeeze(-1)
-
-    def logits_and_jacobian(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return x and q."""
-        return self.logits(vectors), self.vectors
 
 
 class BPRAdapter(InfluenceAdapter):

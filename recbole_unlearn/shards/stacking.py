@@ -5,8 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from recbole_unlearn.influence.blocks import DotBlocks, LogisticBlocks
+from recbole_unlearn.influence.newton import newton
+
 _STEPS = 100
-_CONVERGED = 1e-12  # as a share of the objective: what the next Newton step would gain
+_CONVERGED = 1e-12  # as a share of the objective: what a Newton step gained
 
 
 class Stacking(nn.Module):
@@ -41,27 +44,12 @@ def logistic_regression(features: Tensor, labels: Tensor) -> Tensor:
     """Return the w that minimises sum_n [log(1 + exp(x_n.w)) - y_n x_n.w] + |w|^2 / 2, float64, shape [features].
 
     The loss is a sum over rows, against which the ridge of 1 is small; with it there is one solution also where the
-    labels can be separated. Newton's method, with a step that is halved until the objective falls.
+    labels can be separated.
 
     Args:
         features: x, shape [rows, features].
         labels: y in [0, 1], shape [rows].
     """
-    x, y = features.double(), labels.double()
-    w = torch.zeros(x.shape[1], dtype=x.dtype, device=x.device)
-
-    def objective(w: Tensor) -> Tensor:
-        return (nn.functional.softplus(x @ w) - y * (x @ w)).sum() + w @ w / 2
-
-    for _ in range(_STEPS):
-        chance = torch.sigmoid(x @ w)
-        gradient = x.T @ (chance - y) + w
-        hessian = (x * (chance * (1 - chance)).unsqueeze(1)).T @ x + torch.eye(len(w), dtype=x.dtype, device=x.device)
-        step = torch.linalg.solve(hessian, gradient)
-        now = objective(w)
-        if gradient @ step <= _CONVERGED * now:
-            break
-        while objective(w - step) > now:
-            step = step / 2
-        w = w - step
-    return w
+    x, y = features.double().unsqueeze(0), labels.double().unsqueeze(0)
+    rows = LogisticBlocks(DotBlocks(x), y, torch.ones_like(y), ridge=y.new_ones(1))
+    return newton(rows, x.new_zeros(1, x.shape[2]), _STEPS, _CONVERGED).solution[0]
