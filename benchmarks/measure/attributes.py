@@ -46,7 +46,11 @@ def run(model, dataset, seed, given):
             "groups": dict(zip(groups.names, np.bincount(groups.labels).tolist(), strict=True)),
             "variants": dict(of_field(config, original.model, groups, test)),
         }
-    about = {"training_seconds": cost["seconds"], "environment": environment(config["device"]), "commit": git_revision()}
+    about = {
+        "training_seconds": cost["seconds"],
+        "environment": environment(config["device"]),
+        "commit": git_revision(),
+    }
     return {"seed": seed, "fields": fields, **about}
 
 

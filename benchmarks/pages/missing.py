@@ -1,0 +1,47 @@
+"""Says which cells of the frozen grid are not measured, and on which states of the code the others were.
+
+    python -m benchmarks.pages.missing [grid.yaml]
+
+Exit code 0 if nothing is missing and all lines have one commit, else 1.
+"""
+
+import sys
+from pathlib import Path
+
+import yaml
+from tabulate import tabulate
+
+from benchmarks.pages.records import RESULTS, ROOT, read_lines
+
+GRID = ROOT / "benchmarks" / "frozen.yaml"
+
+
+def cells(grid, folder=RESULTS):
+    """Yield kind, model, data set, number of seeds wanted, the missing ones, and the commits, of each cell of a grid."""
+    for kind, wanted in grid.items():
+        for name, seeds in wanted.items():
+            model, dataset = name.split(", ")
+            lines = read_lines(f"{kind}-{model}-{dataset}", folder)
+            missing = sorted(set(range(1, seeds + 1)) - {line["seed"] for line in lines})
+            commits = {line.get("commit") or "unknown" for line in lines if line["seed"] <= seeds}
+            yield kind, model, dataset, seeds, missing, sorted(commit[:12] for commit in commits)
+
+
+def main(argv):
+    """Write the table and return the exit code."""
+    found = list(cells(yaml.safe_load(Path(argv[0] if argv else GRID).read_text(encoding="utf-8"))))
+    rows = [
+        [kind, model, dataset, seeds, " ".join(map(str, missing)), len(commits)]
+        for kind, model, dataset, seeds, missing, commits in found
+    ]
+    print(tabulate(rows, ["benchmark", "model", "data set", "seeds", "missing", "commits"]))
+    lacking = sum(len(missing) for *_, missing, _ in found)
+    states = {commit for *_, commits in found for commit in commits}
+    print(
+        f"{lacking} of {sum(seeds for *_, seeds, _, _ in found)} lines are missing; the others have {len(states)} commits"
+    )
+    return int(bool(lacking) or len(states) > 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
