@@ -8,7 +8,7 @@ import logging
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,16 +79,15 @@ def _run(group: Group) -> None:
     init_seed(config["seed"], config["reproducibility"])
     data = create_dataset(config)
     provenance = {**group.provenance, "rows": rows_digest(data)}
-    _refuse_other(group, provenance, str(config["device"]))
+    known = read_lines(group.results)
+    _refuse_other(group, known, provenance, str(config["device"]))
     start = time.perf_counter()
     original = train_model(config, data)
     training_seconds = time.perf_counter() - start
     learned = functools.cache(lambda method: train_for_method(config, data, method, saved=False))
     baseline = _other_models(config, data) if group.measure == "cka" else []
     shared = (time.perf_counter() - start) / len(group.requests)
-    written = [
-        Cell(**line["cell"]) for line in read_lines(group.results)
-    ]  # by a worker that died before it could say so
+    written = [Cell(**line["cell"]) for line in known]  # by a worker that died before it could say so
     for request in group.requests:
         cell = Cell(group.dataset, group.model, group.seed, request)
         if cell in written:
@@ -113,9 +112,9 @@ def rows_digest(data: Any) -> str:
     return digest(["\t".join(data.id2token(field, column)) for field, column in ids.items()])
 
 
-def _refuse_other(group: Group, provenance: Mapping[str, Any], device: str) -> None:
+def _refuse_other(group: Group, lines: Iterable[Mapping[str, Any]], provenance: Mapping[str, Any], device: str) -> None:
     """Raise ConfigError if the file has lines of this data set with other rows, or of another device."""
-    for line in read_lines(group.results):
+    for line in lines:
         theirs = line["provenance"].get("rows")
         if line["cell"]["dataset"] == group.dataset and theirs != provenance["rows"]:
             raise ConfigError(

@@ -11,7 +11,7 @@ import torch
 from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
 from recbole.data.interaction import Interaction
 
-from recbole_unlearn.arrays.sets import distinct, is_among
+from recbole_unlearn.arrays.sets import distinct
 from recbole_unlearn.fast.sampler import UsedItems
 
 
@@ -66,10 +66,10 @@ class FullSortLoader(FullSortEvalDataLoader):
 
 def _without(keys: np.ndarray, fewer: np.ndarray) -> np.ndarray:
     """Return keys less some others, both ascending and distinct; temporary arrays have the length of the fewer ones."""
-    stay = np.ones(len(keys), dtype=bool)
-    fewer = fewer[is_among(fewer, keys)]
-    stay[np.searchsorted(keys, fewer)] = False
-    return keys[stay]
+    stay = np.ones(len(keys) + 1, dtype=bool)
+    place = np.searchsorted(keys, fewer)
+    stay[place[np.append(keys, -1)[place] == fewer]] = False
+    return keys[stay[:-1]]
 
 
 def _lists(keys: np.ndarray, users: np.ndarray, used: UsedItems) -> np.ndarray:
