@@ -17,9 +17,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from recbole_unlearn.attributes.groups import Groups
-from recbole_unlearn.attributes.views import read_views
+from recbole_unlearn.attributes.views import check_seed, read_views
 from recbole_unlearn.evaluator.crossfit import weighted_auc
-from recbole_unlearn.model.adapter import InfluenceAdapter
 
 FOLDS = 5
 _RESAMPLES = 200
@@ -55,11 +54,13 @@ def attribute_attack(model: Any, groups: Groups, seed: int = 0) -> dict[str, dic
         .5 where nothing is known.
 
     Raises:
+        ConfigError: The groups are of another data set than the model.
         UnsupportedModelError: The model has no embeddings that are known.
 
     Reference: Chen et al. (2024), Post-training attribute unlearning in recommender systems, section 5 (a network).
     """
-    views = read_views(InfluenceAdapter.of(model), groups, seed)
+    check_seed(seed)
+    views = read_views(groups.adapter_of(model), groups, seed)
     return {name: attacked(values, groups.labels, seed) for name, values in views.items()}
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from recbole.utils import FeatureType
 
 from recbole_unlearn.data.dataset import WithdrawalDataset, withdrawable
-from recbole_unlearn.exceptions import ConfigError, suggest
+from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError, suggest
+from recbole_unlearn.model.adapter import InfluenceAdapter
 
 LEAST_MEMBERS = 10  # five folds of an attack, two members in each
 
@@ -26,6 +28,10 @@ class Groups:
         ids: Their ids, ascending, shape [members].
         labels: The number of the group of each, from 0, shape [members].
         names: What the groups are called, shape [groups].
+        size: How many users, or items, the data set has, RecBole's padding with them.
+
+    Raises:
+        ConfigError: There are fewer than two groups, or one has fewer than 10 members.
     """
 
     field: str
@@ -33,13 +39,44 @@ class Groups:
     ids: np.ndarray
     labels: np.ndarray
     names: tuple[str, ...]
+    size: int
+
+    def __post_init__(self) -> None:
+        counts = np.bincount(self.labels, minlength=len(self.names))
+        if len(counts) < 2 or len(counts) > len(self.names) or counts.min() < LEAST_MEMBERS:
+            raise ConfigError(
+                f"{self.field!r} has groups of {', '.join(map(str, counts))} members; an attribute can be told from two "
+                f"groups on, of {LEAST_MEMBERS} members or more each: name another field, or other parts"
+            )
+
+    def adapter_of(self, model: Any) -> InfluenceAdapter:
+        """Return the adapter of a model that was trained on the data set of these groups.
+
+        Raises:
+            ConfigError: It was trained on another one.
+            UnsupportedModelError: It has no embeddings of users and items that are known.
+        """
+        try:
+            adapter = InfluenceAdapter.of(model)
+        except UnsupportedModelError as error:
+            raise UnsupportedModelError(
+                f"{type(model).__name__} has no embeddings of users and items that are known, so there are none to move or "
+                f"to attack"
+            ) from error
+        known = model.n_users if self.of_users else model.n_items
+        if known != self.size:
+            raise ConfigError(
+                f"the model knows {known} {'users' if self.of_users else 'items'} and the groups are of a data set with "
+                f"{self.size}: take the groups of the data set that the model was trained on"
+            )
+        return adapter
 
 
 def groups_of(dataset: WithdrawalDataset, field: str, parts: int | None = None) -> Groups:
     """Return the users, or items, of a data set by a field of the ``.user`` or ``.item`` file.
 
-    Members have training rows and a known value. Groups of fewer than 10 members are put together as ``others``; if these are
-    fewer than 10 themselves, they are no members, and a warning says how many.
+    Members have training rows and a known value. Groups of fewer than 10 members are put together as ``(others)``; if these
+    are fewer than 10 themselves, they are no members, and a warning says how many.
 
     Args:
         dataset: The data set; its ``load_col`` names the field.
@@ -61,7 +98,7 @@ def groups_of(dataset: WithdrawalDataset, field: str, parts: int | None = None) 
         >>> groups_of(dataset, "age", parts=2).names
         ('below 31', '31 or more')
     """
-    if parts is not None and (type(parts) is not int or parts < 2):
+    if parts is not None and (not isinstance(parts, int | np.integer) or isinstance(parts, bool) or parts < 2):
         raise ConfigError(f"parts is {parts!r}; allowed: a whole number above 1")
     feat, of_users = _table_of(withdrawable(dataset), field)
     owner = dataset.uid_field if of_users else dataset.iid_field
@@ -74,15 +111,15 @@ def groups_of(dataset: WithdrawalDataset, field: str, parts: int | None = None) 
     if is_token and parts is not None:
         by_id = _as_numbers(field, tokens)[np.nan_to_num(by_id).astype(np.int64)]
     if is_token and parts is None:
-        unique, place = np.unique(tokens[1:].astype(str), return_inverse=True)
+        unique, place = np.unique(np.char.strip(tokens[1:].astype(str)), return_inverse=True)
         names = unique.tolist()
         numbers = np.array([np.nan, *place])[by_id[ids].astype(np.int64)]  # 0 is RecBole's for unknown
     else:
         numbers, names = _cut(by_id[ids], parts or 3)
-    return _grouped(field, of_users, ids, numbers, names)
+    return _grouped(field, of_users, ids, numbers, names, len(by_id))
 
 
-def _grouped(field: str, of_users: bool, ids: np.ndarray, numbers: np.ndarray, names: list[str]) -> Groups:
+def _grouped(field: str, of_users: bool, ids: np.ndarray, numbers: np.ndarray, names: list[str], size: int) -> Groups:
     """Return the groups of those whose number is known, small ones together."""
     ids, numbers = ids[~np.isnan(numbers)], numbers[~np.isnan(numbers)].astype(np.int64)
     counts = np.bincount(numbers, minlength=len(names))
@@ -93,23 +130,20 @@ def _grouped(field: str, of_users: bool, ids: np.ndarray, numbers: np.ndarray, n
     labels = place[numbers]
     few = np.count_nonzero(labels == len(large))
     if few >= LEAST_MEMBERS:
-        named.append("others")
+        named.append("(others)")
     elif few:
         logging.getLogger(__name__).warning(
             f"{few} have a {field} that fewer than {LEAST_MEMBERS} share: their rows are left as they are, and may tell it"
         )
         ids, labels = ids[labels < len(large)], labels[labels < len(large)]
-    if len(named) < 2:
-        raise ConfigError(
-            f"{field!r} has {len(named)} groups of {LEAST_MEMBERS} members or more; an attribute can be told from two groups "
-            f"on: name another field"
-        )
-    return Groups(field, of_users, ids, labels, tuple(named))
+    return Groups(field, of_users, ids, labels, tuple(named), size)
 
 
 def _table_of(dataset: WithdrawalDataset, field: str) -> tuple[Any, bool]:
     """Return the table of users or items that has a field, and whether it is that of users."""
     owners = (dataset.uid_field, dataset.iid_field)
+    if not isinstance(field, str):
+        raise ConfigError(f"field is {field!r}; allowed: the name of one field")
     for feat, of_users in ((dataset.user_feat, True), (dataset.item_feat, False)):
         if feat is not None and field in feat and field not in owners:
             kind = dataset.field2type[field]
@@ -126,6 +160,11 @@ def _table_of(dataset: WithdrawalDataset, field: str) -> tuple[Any, bool]:
         for name in feat.columns
         if name not in owners
     ]
+    if field in dataset.inter_feat:
+        raise ConfigError(
+            f"{field!r} is a field of interactions, or names users or items themselves; allowed: fields of the .user or "
+            f".item file{': ' * bool(known)}{', '.join(known)}"
+        )
     raise ConfigError(
         f"{field!r} is no field of the users or items that are loaded;{suggest(field, known)} allowed: "
         f"{', '.join(known) or 'none'}; name it in load_col, as in load_col: {{inter: [user_id, item_id], user: [user_id, "
@@ -134,23 +173,28 @@ def _table_of(dataset: WithdrawalDataset, field: str) -> tuple[Any, bool]:
 
 
 def _as_numbers(field: str, tokens: np.ndarray) -> np.ndarray:
-    """Return the numbers that tokens are, NaN for RecBole's padding."""
-    try:
-        return np.array([np.nan, *map(float, tokens[1:])])
-    except ValueError as error:
-        raise ConfigError(f"parts cuts numbers, and a token of {field!r} is none ({error}); leave parts out") from error
+    """Return the numbers that tokens are, NaN for RecBole's padding and for those that are none, which are told."""
+    numbers = pd.to_numeric(pd.Series(tokens[1:].astype(str)), errors="coerce").to_numpy(dtype=np.float64)
+    none = [str(token) for token in tokens[1:][np.isnan(numbers)]]
+    if len(none) == len(numbers):
+        raise ConfigError(f"parts cuts numbers, and no token of {field!r} is one; leave parts out")
+    if none:
+        logging.getLogger(__name__).warning(f"tokens of {field} that are no numbers count as unknown: {len(none)}")
+    return np.array([np.nan, *numbers])
 
 
 def _cut(values: np.ndarray, parts: int) -> tuple[np.ndarray, list[str]]:
     """Return the number of the part of each value, NaN where there is none, and the names of the parts."""
     known = values[~np.isnan(values)]
-    edges = (
-        np.unique(np.quantile(known, np.linspace(0, 1, parts + 1)[1:-1], method="higher"))
-        if len(known)
-        else np.zeros(0)
-    )
+    distinct = np.unique(known)
+    edges = distinct[1:]
+    if len(distinct) > parts:
+        edges = np.unique(np.quantile(known, np.linspace(0, 1, parts + 1)[1:-1], method="higher"))
+        edges = (
+            edges[edges > distinct[0]] if edges[-1] > distinct[0] else distinct[1:2]
+        )  # nobody is below the least one
     numbers = np.where(np.isnan(values), np.nan, np.searchsorted(edges, values, side="right"))
     if not len(edges):
         return numbers, ["all"]
-    between = [f"{low:g} to below {high:g}" for low, high in itertools.pairwise(edges)]
-    return numbers, [f"below {edges[0]:g}", *between, f"{edges[-1]:g} or more"]
+    between = [f"{low:.10g} to below {high:.10g}" for low, high in itertools.pairwise(edges)]
+    return numbers, [f"below {edges[0]:.10g}", *between, f"{edges[-1]:.10g} or more"]

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from recbole_unlearn.attributes.groups import Groups
-from recbole_unlearn.attributes.views import tables_of
+from recbole_unlearn.attributes.views import check_seed, member_rows, tables_of
 from recbole_unlearn.exceptions import ConfigError
-from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows, write_rows
+from recbole_unlearn.model.adapter import write_rows
 
 
 def forget_attribute(model: Any, groups: Groups, rotations: int = 10, seed: int = 0) -> dict[str, float]:
@@ -34,7 +34,7 @@ def forget_attribute(model: Any, groups: Groups, rotations: int = 10, seed: int 
         ``moved``: the root mean square of the members' changes over that of their distances from the mean.
 
     Raises:
-        ConfigError: ``rotations`` is not a whole number above 0.
+        ConfigError: An argument is out of its range, or the groups are of another data set.
         UnsupportedModelError: The model has no embeddings that are known.
 
     References: Chen et al. (2024), Post-training attribute unlearning in recommender systems; Pitie, Kokaram and Dahyot
@@ -50,14 +50,15 @@ def forget_attribute(model: Any, groups: Groups, rotations: int = 10, seed: int 
         >>> 0 < forget_attribute(unlearner.model, groups_of(dataset, "gender"))["moved"] < 1
         True
     """
-    if type(rotations) is not int or rotations < 1:
+    check_seed(seed)
+    if not isinstance(rotations, int | np.integer) or isinstance(rotations, bool) or rotations < 1:
         raise ConfigError(f"rotations is {rotations!r}; allowed: a whole number above 0")
-    adapter = InfluenceAdapter.of(model)
-    tables = tables_of(adapter, groups)
-    ids = torch.from_numpy(groups.ids).to(tables[0].weight.device)
-    rows = read_rows(tables, ids).double().cpu().numpy()
+    adapter = groups.adapter_of(model)
+    rows = member_rows(adapter, groups)
     moved = matched(rows, groups.labels, rotations, np.random.default_rng(seed))
-    write_rows(tables, ids, torch.from_numpy(moved).to(ids.device))
+    tables = tables_of(adapter, groups)
+    device = tables[0].weight.device
+    write_rows(tables, torch.from_numpy(groups.ids).to(device), torch.from_numpy(moved).to(device))
     adapter.parameters_changed()
     spread = np.square(rows - rows.mean(axis=0)).sum()
     return {"moved": float(np.sqrt(np.square(moved - rows).sum() / spread)) if spread else 0.0}

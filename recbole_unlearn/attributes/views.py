@@ -9,11 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from recbole_unlearn.attributes.groups import Groups
+from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.model.adapter import InfluenceAdapter, Tensors, read_rows
 
 _OTHERS = 200  # more than most embeddings have dimensions: what a score tells, these tell
 _MEMBERS = 1024
+
+
+def check_seed(seed: int) -> None:
+    """Raise ConfigError for what is no seed of numpy and scikit-learn."""
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 1 << 32:
+        raise ConfigError(f"seed is {seed!r}; allowed: a whole number from 0 to {(1 << 32) - 1}")
 
 
 def tables_of(adapter: InfluenceAdapter, groups: Groups) -> list[nn.Embedding]:
@@ -41,12 +48,25 @@ def scores(adapter: InfluenceAdapter, encoded: Tensors, members: Tensor, others:
 def read_views(adapter: InfluenceAdapter, groups: Groups, seed: int) -> Mapping[str, np.ndarray]:
     """Return ``rows``, shape [members, dims], and ``scores``, shape [members, others], of a model as it is."""
     adapter.model.eval()
-    tables = tables_of(adapter, groups)
-    device = tables[0].weight.device
+    rows = member_rows(adapter, groups)
+    device = adapter.user_tables[0].weight.device
     members, others = torch.from_numpy(groups.ids).to(device), others_of(adapter, groups, seed).to(device)
     encoded = adapter.encode({name: parameter.detach() for name, parameter in adapter.model.named_parameters()})
     found = [scores(adapter, encoded, part, others, groups.of_users) for part in members.split(_MEMBERS)]
-    return {
-        "rows": read_rows(tables, members).cpu().numpy(),
-        "scores": torch.cat(found).cpu().numpy(),
-    }
+    return {"rows": rows, "scores": torch.cat(found).cpu().numpy()}
+
+
+def member_rows(adapter: InfluenceAdapter, groups: Groups) -> np.ndarray:
+    """Return the embeddings of the members, their tables side by side, shape [members, dims].
+
+    Raises:
+        ConfigError: One of them is no finite number.
+    """
+    tables = tables_of(adapter, groups)
+    rows = read_rows(tables, torch.from_numpy(groups.ids).to(tables[0].weight.device)).double().cpu().numpy()
+    broken = int((~np.isfinite(rows)).any(axis=1).sum())
+    if broken:
+        raise ConfigError(
+            f"{broken} of {len(rows)} embeddings hold values that are no finite numbers; train the model anew"
+        )
+    return rows

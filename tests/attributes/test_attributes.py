@@ -13,7 +13,7 @@ from recbole_unlearn.attributes import groups as groups_module
 from recbole_unlearn.attributes.attack import attacked
 from recbole_unlearn.attributes.matching import matched
 from recbole_unlearn.data import create_dataset
-from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError
 from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.testing import write_inter
 from recbole_unlearn.trainer import train_model
@@ -166,6 +166,7 @@ def test_tokens_that_are_numbers_are_cut_if_parts_are_given(world):
     by_id = values_of(dataset, "code")
     low, high = ([int(by_id[one]) for one in codes.ids[codes.labels == label]] for label in (0, 1))
     assert max(low) < min(high)
+    assert groups_module._as_numbers("year", np.array(["[PAD]", "7", "unknown"]))[1] == 7
     with pytest.raises(ConfigError, match="leave parts out"):
         groups_of(dataset, "gender", parts=2)
 
@@ -175,13 +176,13 @@ def test_small_groups_are_put_together(world, monkeypatch):
     counts = np.unique(list(values_of(dataset, "code").values()), return_counts=True)[1]
     monkeypatch.setattr(groups_module, "LEAST_MEMBERS", int(counts.max()))
     together = groups_of(dataset, "code")
-    assert together.names[-1] == "others"
+    assert together.names[-1] == "(others)"
     assert np.count_nonzero(together.labels == len(together.names) - 1) == counts[counts < counts.max()].sum()
 
 
 def test_who_belongs_to_no_group_is_said(caplog):
     numbers = np.repeat([0.0, 1.0, 2.0], [45, 45, 9])
-    found = groups_module._grouped("f", True, np.arange(1, 100), numbers, ["a", "b", "c"])
+    found = groups_module._grouped("f", True, np.arange(1, 100), numbers, ["a", "b", "c"], 100)
     assert found.names == ("a", "b")
     assert len(found.ids) == 90
     assert "9 have a f that fewer than 10 share" in caplog.text
@@ -197,11 +198,64 @@ def test_who_left_is_no_member(world):
 
 @pytest.mark.parametrize(
     ("field", "said"),
-    [("gendre", "did you mean 'gender'"), ("tags", "token_seq"), ("user_id", "no field of the users")],
+    [
+        ("gendre", "did you mean 'gender'"),
+        ("tags", "token_seq"),
+        ("user_id", "names users or items themselves"),
+        (None, "the name of one field"),
+        (["gender"], "the name of one field"),
+    ],
 )
 def test_a_field_that_cannot_be_withdrawn_is_refused(world, field, said):
     with pytest.raises(ConfigError, match=said):
         groups_of(loaded(world)[1], field)
+
+
+@pytest.mark.parametrize("zeros", [20, 50, 80])
+@pytest.mark.parametrize("parts", [2, 3, 5])
+def test_two_values_are_two_groups_whatever_their_shares(zeros, parts):
+    numbers, names = groups_module._cut(np.repeat([0.0, 1.0], [zeros, 100 - zeros]), parts)
+    assert names == ["below 1", "1 or more"]
+    assert np.bincount(numbers.astype(int)).tolist() == [zeros, 100 - zeros]
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_many_equal_values_leave_two_parts(parts):
+    numbers, names = groups_module._cut(np.repeat([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [90, 2, 2, 2, 2, 2]), parts)
+    assert np.bincount(numbers.astype(int)).tolist() == [90, 10]
+    assert names == ["below 1", "1 or more"]
+
+
+def test_groups_of_another_data_set_move_nobody(world):
+    config, dataset = loaded(world)
+    groups = groups_of(dataset, "gender")
+    other, smaller = loaded(world, user_inter_num_interval="[15,inf)")
+    model = config.model_class(config, dataset.build()[0])
+    with pytest.raises(ConfigError, match="take the groups of the data set"):
+        forget_attribute(model, groups_of(smaller, "gender"))
+    with pytest.raises(ConfigError, match="take the groups of the data set"):
+        attribute_attack(other.model_class(other, smaller.build()[0]), groups)
+
+
+def test_a_broken_row_is_said_before_any_moves(world):
+    config, dataset = loaded(world)
+    model = config.model_class(config, dataset.build()[0])
+    groups = groups_of(dataset, "gender")
+    with torch.no_grad():
+        model.user_embedding.weight[int(groups.ids[0]), 0] = float("nan")
+    before = model.user_embedding.weight.detach().clone()
+    for call in (forget_attribute, attribute_attack):
+        with pytest.raises(ConfigError, match=r"1 of \d+ embeddings"):
+            call(model, groups)
+    assert torch.equal(before.nan_to_num(7), model.user_embedding.weight.nan_to_num(7))
+
+
+@pytest.mark.parametrize("model", ["Pop", "EASE", "MultiVAE"])
+def test_a_model_without_rows_is_refused_in_words_that_help(world, model):
+    config, dataset = loaded(world, model, train_neg_sample_args=None)
+    groups = groups_of(dataset, "gender")
+    with pytest.raises(UnsupportedModelError, match="none to move or to attack"):
+        forget_attribute(config.model_class(config, dataset.build()[0]), groups)
 
 
 @pytest.mark.parametrize("parts", [1, 0, -3, 2.0, True])
