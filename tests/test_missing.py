@@ -29,7 +29,16 @@ def test_seeds_that_are_not_there_and_states_of_the_code_are_told(tmp_path, of_s
     assert (found, states) == (lacking, commits)
 
 
-@pytest.mark.parametrize(("of_seeds", "code"), [(["a", "a", "a"], 0), (["a", "a", "b"], 1), (["a", "a"], 1)])
+def test_a_seed_without_a_method_that_others_have_is_missing(tmp_path):
+    whole = [{"seed": seed, "commit": "a", "methods": {"Retrain": {}, "SCIF": {}}} for seed in (1, 2)]
+    part = {"seed": 3, "commit": "a", "methods": {"Retrain": {}}}
+    (tmp_path / "refit-NeuMF-ml-100k.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [*whole, part]))
+    assert next(missing.cells(GRID, tmp_path))[4] == [3]
+
+
+@pytest.mark.parametrize(
+    ("of_seeds", "code"), [(["a"] * 3, 0), (["a", "a", "b"], 1), (["a", "a"], 1), (["a-dirty"] * 3, 1), ([None] * 3, 1)]
+)
 def test_only_a_whole_grid_of_one_commit_is_fine(tmp_path, monkeypatch, capsys, of_seeds, code):
     lines(tmp_path, *enumerate(of_seeds, start=1))
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(GRID))

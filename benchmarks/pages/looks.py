@@ -1,8 +1,8 @@
 """Write the smaller tables of what is left into docs: python -m benchmarks.pages.looks
 
-Reads attributes-, before_after-, nights-, parts- and ridge_choice-MODEL-DATASET.jsonl of benchmarks/results, and writes
-between marks of docs/attributes.md, docs/production.md, docs/interactions.md and docs/withdrawn_row.md. Every figure there
-comes from these lines.
+Reads the lines of benchmarks/results that are named below, and writes between marks of docs/attributes.md,
+docs/production.md, docs/protocol.md, docs/interactions.md and docs/withdrawn_row.md. Every figure there comes from these
+lines.
 """
 
 import numpy as np

@@ -2,7 +2,7 @@
 
     python -m benchmarks.pages.missing [grid.yaml]
 
-Exit code 0 if nothing is missing and all lines have one commit, else 1.
+Exit code 0 if nothing is missing and all lines have one clean commit, else 1.
 """
 
 import sys
@@ -17,14 +17,19 @@ GRID = ROOT / "benchmarks" / "frozen.yaml"
 
 
 def cells(grid, folder=RESULTS):
-    """Yield kind, model, data set, number of seeds wanted, the missing ones, and the commits, of each cell of a grid."""
+    """Yield kind, model, data set, number of seeds wanted, the missing ones, and the commits, of each cell of a grid.
+
+    A seed without a method that another one has is missing, too.
+    """
     for kind, wanted in grid.items():
         for name, seeds in wanted.items():
             model, dataset = name.split(", ")
             lines = read_lines(f"{kind}-{model}-{dataset}", folder)
-            missing = sorted(set(range(1, seeds + 1)) - {line["seed"] for line in lines})
-            commits = {line.get("commit") or "unknown" for line in lines if line["seed"] <= seeds}
-            yield kind, model, dataset, seeds, missing, sorted(commit[:12] for commit in commits)
+            lines = [line for line in lines if line["seed"] <= seeds]
+            every = {method for line in lines for method in line.get("methods", {})}
+            whole = [line for line in lines if set(line.get("methods", {})) == every]
+            missing = sorted(set(range(1, seeds + 1)) - {line["seed"] for line in whole})
+            yield kind, model, dataset, seeds, missing, sorted({line.get("commit") or "unknown" for line in lines})
 
 
 def main(argv):
@@ -40,7 +45,8 @@ def main(argv):
     print(
         f"{lacking} of {sum(seeds for *_, seeds, _, _ in found)} lines are missing; the others have {len(states)} commits"
     )
-    return int(bool(lacking) or len(states) > 1)
+    unclear = any("dirty" in commit or commit == "unknown" for commit in states)
+    return int(bool(lacking) or len(states) > 1 or unclear)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class Groups:
         """Return the adapter of a model that was trained on the data set of these groups.
 
         Raises:
-            ConfigError: It was trained on another one.
+            ConfigError: It was trained on another one, which is told by the number of users or items.
             UnsupportedModelError: It has no embeddings of users and items that are known.
         """
         try:
@@ -105,7 +105,9 @@ def groups_of(dataset: WithdrawalDataset, field: str, parts: int | None = None) 
     rows = dataset.interactions()
     ids = np.unique(rows.users if of_users else rows.items)
     by_id = np.full(len(dataset.field2id_token[owner]), np.nan)
-    by_id[np.asarray(feat[owner])] = np.asarray(feat[field], dtype=np.float64)
+    by_id[np.asarray(feat[owner])] = np.asarray(feat[field])
+    if dataset.field2type[field] == FeatureType.FLOAT:
+        by_id = by_id.astype(np.float32).astype(np.float64)  # as RecBole keeps them once the data set is split
     by_id[dataset.missing.get(field, [])] = np.nan  # RecBole puts the mean there
     is_token, tokens = dataset.field2type[field] == FeatureType.TOKEN, dataset.field2id_token.get(field)
     if is_token and parts is not None:
@@ -115,7 +117,7 @@ def groups_of(dataset: WithdrawalDataset, field: str, parts: int | None = None) 
         names = unique.tolist()
         numbers = np.array([np.nan, *place])[by_id[ids].astype(np.int64)]  # 0 is RecBole's for unknown
     else:
-        numbers, names = _cut(by_id[ids], parts or 3)
+        numbers, names = _cut(by_id[ids], parts or 3, digits=10 if is_token else 7)
     return _grouped(field, of_users, ids, numbers, names, len(by_id))
 
 
@@ -183,7 +185,7 @@ def _as_numbers(field: str, tokens: np.ndarray) -> np.ndarray:
     return np.array([np.nan, *numbers])
 
 
-def _cut(values: np.ndarray, parts: int) -> tuple[np.ndarray, list[str]]:
+def _cut(values: np.ndarray, parts: int, digits: int) -> tuple[np.ndarray, list[str]]:
     """Return the number of the part of each value, NaN where there is none, and the names of the parts."""
     known = values[~np.isnan(values)]
     distinct = np.unique(known)
@@ -196,5 +198,5 @@ def _cut(values: np.ndarray, parts: int) -> tuple[np.ndarray, list[str]]:
     numbers = np.where(np.isnan(values), np.nan, np.searchsorted(edges, values, side="right"))
     if not len(edges):
         return numbers, ["all"]
-    between = [f"{low:.10g} to below {high:.10g}" for low, high in itertools.pairwise(edges)]
-    return numbers, [f"below {edges[0]:.10g}", *between, f"{edges[-1]:.10g} or more"]
+    between = [f"{low:.{digits}g} to below {high:.{digits}g}" for low, high in itertools.pairwise(edges)]
+    return numbers, [f"below {edges[0]:.{digits}g}", *between, f"{edges[-1]:.{digits}g} or more"]

@@ -116,7 +116,8 @@ class WithdrawalDataset(RememberingDataset):
     def where(self, masks: list[np.ndarray]) -> WithdrawalDataset:
         """Return this data set with only some rows of each part, from one mask of shape [rows] per part."""
         view = self.with_parts([_keep(part, mask) for part, mask in zip(self.build(), masks, strict=True)])
-        view._gone = np.setdiff1d(self.interactions().users, view.interactions().users)
+        gone = np.setdiff1d(self.interactions().users, view.interactions().users)
+        view._gone = np.union1d(self.withdrawn_users, gone)
         return view
 
     def with_parts(self, parts: list[Dataset]) -> WithdrawalDataset:

@@ -120,8 +120,8 @@ class CheckedDataset(Dataset):
     def _fill_nan(self) -> None:
         """Fill missing values as RecBole does, numbers by their mean, and remember whose they are."""
         self.missing = {
-            field: np.flatnonzero(feat[field].isna())  # a row for each id
-            for feat in (self.user_feat, self.item_feat)
+            field: feat.loc[feat[field].isna(), owner].to_numpy()
+            for feat, owner in ((self.user_feat, self.uid_field), (self.item_feat, self.iid_field))
             if feat is not None
             for field in feat.columns
             if self.field2type[field] == FeatureType.FLOAT

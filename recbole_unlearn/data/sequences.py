@@ -41,7 +41,8 @@ class SequenceDataset(WithdrawalDataset, SequentialDataset):
         parts = super().build()
         if self._firsts is not None:
             train, firsts = parts[0], self._firsts
-            self._firsts = None
+            for one in (self, *parts):  # the parts are copies of this data set
+                one._firsts = None
             columns = list(train.inter_feat.interaction)
             train.inter_feat = _joined([train.inter_feat, Interaction({name: firsts[name] for name in columns})])
         return parts

@@ -66,10 +66,12 @@ class FullSortLoader(FullSortEvalDataLoader):
 
 def _without(keys: np.ndarray, fewer: np.ndarray) -> np.ndarray:
     """Return keys less some others, both ascending and distinct; temporary arrays have the length of the fewer ones."""
-    stay = np.ones(len(keys) + 1, dtype=bool)
+    stay = np.ones(len(keys), dtype=bool)
     place = np.searchsorted(keys, fewer)
-    stay[place[np.append(keys, -1)[place] == fewer]] = False
-    return keys[stay[:-1]]
+    among = place < len(keys)
+    among[among] = keys[place[among]] == fewer[among]
+    stay[place[among]] = False
+    return keys[stay]
 
 
 def _lists(keys: np.ndarray, users: np.ndarray, used: UsedItems) -> np.ndarray:

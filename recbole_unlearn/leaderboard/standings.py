@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from scipy import stats
 
 from recbole_unlearn.leaderboard.entries import LOOKS
@@ -107,7 +108,7 @@ def half_interval(values: Sequence[float]) -> float | None:
     """
     if len(values) < 2:
         return None
-    return float(stats.t.ppf(0.975, len(values) - 1)) * statistics.stdev(map(float, values)) / len(values) ** 0.5
+    return float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / len(values) ** 0.5
 
 
 def within(interval: tuple[float, float] | None, margin: float) -> bool | None:

@@ -40,8 +40,9 @@ class NeuMF(RecBoleNeuMF):
         if not self.is_fast:
             return super().full_sort_predict(interaction)
         users = interaction[self.USER_ID]
-        pairs = _CHUNK_ENTRIES // max(self.mlp_hidden_size) if users.device.type == "cpu" else self.n_items
-        items = torch.arange(self.n_items, device=users.device).split(pairs)
+        pairs = _CHUNK_ENTRIES // max(self.mlp_hidden_size)
+        items = torch.arange(self.n_items, device=users.device)
+        items = items.split(pairs if users.device.type == "cpu" else self.n_items)
         tiles = [NeuMFBlocks(self, tile.unsqueeze(0)) for tile in items]
         vectors = torch.cat([table.weight[users] for table in _user_tables(self)], dim=-1)
         parts = vectors.split(max(1, pairs // self.n_items))

@@ -56,7 +56,8 @@ class World:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what leaves this process: beside the question no training row of those who are OUT."""
-        return {**vars(self), "data": self.view, "view": self.view}
+        view = self._made()  # not kept here: there are as many as worlds
+        return {**vars(self), "data": view, "view": view}
 
     @cached_property
     def own_config(self) -> Any:
@@ -68,6 +69,9 @@ class World:
     @cached_property
     def view(self) -> WithdrawalDataset:
         """The data set without the training rows of those who are OUT; held-out rows are the same in all worlds."""
+        return self._made()
+
+    def _made(self) -> WithdrawalDataset:
         rows = self.data.interactions()
         out = rows.of_users(self.question.targets[self.roles == OUT])
         held_out = [np.ones(len(self.data.interactions(part).users), dtype=bool) for part in (1, 2)]

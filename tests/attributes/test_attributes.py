@@ -214,14 +214,14 @@ def test_a_field_that_cannot_be_withdrawn_is_refused(world, field, said):
 @pytest.mark.parametrize("zeros", [20, 50, 80])
 @pytest.mark.parametrize("parts", [2, 3, 5])
 def test_two_values_are_two_groups_whatever_their_shares(zeros, parts):
-    numbers, names = groups_module._cut(np.repeat([0.0, 1.0], [zeros, 100 - zeros]), parts)
+    numbers, names = groups_module._cut(np.repeat([0.0, 1.0], [zeros, 100 - zeros]), parts, 7)
     assert names == ["below 1", "1 or more"]
     assert np.bincount(numbers.astype(int)).tolist() == [zeros, 100 - zeros]
 
 
 @pytest.mark.parametrize("parts", [2, 3])
 def test_many_equal_values_leave_two_parts(parts):
-    numbers, names = groups_module._cut(np.repeat([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [90, 2, 2, 2, 2, 2]), parts)
+    numbers, names = groups_module._cut(np.repeat([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [90, 2, 2, 2, 2, 2]), parts, 7)
     assert np.bincount(numbers.astype(int)).tolist() == [90, 10]
     assert names == ["below 1", "1 or more"]
 

@@ -73,6 +73,7 @@ def test_every_row_lies_in_one_part(folder):
         rows = dataset.interactions(part)
         found += zip(rows.user_tokens[rows.users], rows.item_tokens[rows.items], strict=True)
     assert sorted(found) == expected
+    assert all(part._firsts is None for part in dataset.build()), "a shard's part would carry rows of others"
 
 
 @pytest.mark.parametrize("scope", ["train", "all"])

@@ -173,18 +173,21 @@ def with_names(make_config, tmp_path):
 
 
 def test_the_world_of_an_audit_has_no_token_and_no_training_row_of_those_who_are_out(with_names, tmp_path):
-    data = create_dataset(with_names)
+    whole = create_dataset(with_names)
+    user = int(whole.interactions().users[0])  # withdrew before
+    data = whole.where([whole.interactions(part).users != user for part in range(3)])
     planned = Audit.plan(with_names, data, 9, ["SCIF"], tmp_path / "bank")
     assert named(pickle.dumps(data), "someone-u3"), "the test would see it"
     world = planned.worlds[0]
     sent = pickle.dumps(world)
     assert not named(sent, "someone")
     assert not named(sent, "thing-")
+    assert "view" not in vars(world), "as many data sets as worlds would be kept"
     there = pickle.loads(sent)
     out = world.question.targets[world.roles == OUT]
     assert len(out)
     assert not np.isin(there.data.interactions().users, out).any()
-    assert there.view.withdrawn_users.tolist() == world.view.withdrawn_users.tolist() == out.tolist()
+    assert there.view.withdrawn_users.tolist() == world.view.withdrawn_users.tolist() == sorted([user, *out])
     assert there.view.interactions().pair_keys().tolist() == world.view.interactions().pair_keys().tolist()
     assert there.request == world.request
 
