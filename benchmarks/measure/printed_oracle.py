@@ -13,13 +13,12 @@ import copy
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from benchmarks.measure.refit import config_of
 from benchmarks.measure.seeds import by_seed
 from benchmarks.measure.trained import assessed, trained
-from recbole_unlearn.evaluator.crossfit import Points, cross_fit
-from recbole_unlearn.evaluator.mio import SCHEDULES, _Features, membership_oracle
+from recbole_unlearn.evaluator.crossfit import cross_fit
+from recbole_unlearn.evaluator.mio import SCHEDULES, _Features, _join, _points, membership_oracle
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.settings.revision import git_revision
 from recbole_unlearn.trainer import Unlearner
@@ -60,33 +59,18 @@ def both(model, rows, seed):
 def as_printed(model, rows, protocol, seed):
     """Return what a network says of the withdrawn rows that learned from them that they are no members."""
     features, schedule = _Features(model, protocol), SCHEDULES[protocol]
-    members, withdrawn, tests = (
-        Points(part.users, np.zeros(len(part.users), dtype=np.int64), features(part))
-        for part in (rows.members, rows.withdrawn, rows.others)
-    )
-    theirs, asked = np.isin(tests.owners, rows.asked), np.isin(withdrawn.owners, rows.asked)
-    question = joined(taken(withdrawn, asked, 1), taken(tests, theirs, 0))
-    rng, most = np.random.default_rng([seed, 1]), schedule.rows_of(len(members.owners))
-    further = rng.permutation(len(tests.owners))[: max(0, most - len(withdrawn.owners))]
-    others = joined(withdrawn, taken(tests, further, 0))  # every withdrawn row is among them
-    seen = taken(members, rng.permutation(len(members.owners))[: len(others.owners)], 1)
-    training = joined(seen, others)
+    members, withdrawn, tests = rows.members, rows.withdrawn, rows.others
+
+    def points(*parts):
+        return _join([_points(features, rows, part, label) for part, label in parts])
+
+    asked = [part.where(np.isin(part.users, rows.asked)) for part in (withdrawn, tests)]
+    question = points((asked[0], 1), (asked[1], 0))
+    rng, most = np.random.default_rng([seed, 1]), schedule.rows_of(len(members.users))
+    further = rng.permutation(len(tests.users))[: max(0, most - len(withdrawn.users))]
+    seen = rng.permutation(len(members.users))[: len(withdrawn.users) + len(further)]
+    training = points((members.where(seen), 1), (withdrawn, 0), (tests.where(further), 0))
     return cross_fit(replace(training, owners=np.full_like(training.owners, NOBODY)), question, schedule, seed)
-
-
-def taken(these, places, label):
-    """Return some of the points, with this label."""
-    owners = these.owners[places]
-    return Points(owners, np.full(len(owners), label), these.features[torch.from_numpy(places)])
-
-
-def joined(one, other):
-    """Return the points of both."""
-    return Points(
-        np.concatenate([one.owners, other.owners]),
-        np.concatenate([one.labels, other.labels]),
-        torch.cat([one.features, other.features]),
-    )
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ import json
 import numpy as np
 from tabulate import tabulate
 
-from benchmarks.pages.records import RESULTS, half_interval, read_lines, write_between
+from benchmarks.pages.records import RESULTS, read_lines, write_between
 from benchmarks.pages.tables import commits, seeds_of
-from recbole_unlearn.leaderboard.standings import within
+from recbole_unlearn.leaderboard.standings import mean_interval, within
 
 CELLS = [
     (model, data)
@@ -38,8 +38,8 @@ def lines_of(kind, model, dataset):
 
 def interval(values):
     """Return the 95 % interval of a mean over seeds; one value, or the same again, has none."""
-    mean, half = np.mean(values), half_interval(values)
-    return f"{mean - half:+.3f} to {mean + half:+.3f}" if half else ""
+    low, high = mean_interval(values) or (0, 0)
+    return f"{low:+.3f} to {high:+.3f}" if low < high else ""
 
 
 def figures(runs, name):
@@ -106,8 +106,7 @@ def aim(runs, method, look):
         aucs = [[run["methods"][one]["mio"][look]["auc"] for one in (name, "Retrain")] for run in runs]
         return np.array([one - two for one, two in aucs])
 
-    gaps = above(method)
-    low, high = gaps.mean() - half_interval(gaps), gaps.mean() + half_interval(gaps)
+    low, high = mean_interval(above(method))
     margin = 0.01 if look == "strong" else min(0.02, above("Original").mean() / 10)
     told = {True: "inside", False: "outside", None: "cannot tell"}[within((low, high), margin)]
     return f"{low:+.4f} to {high:+.4f}: {told} ({margin:.4f})"

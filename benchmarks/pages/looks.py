@@ -96,18 +96,18 @@ def parts(model, dataset):
     lines, found = lines_of("parts", model, dataset), []
     for request in ("interactions", "items") if lines else ():
         runs = [line["requests"][request] for line in lines]
-        rows = [figures(runs, name) for name in runs[0]["methods"]]
-        rows = [[row[0], row[2], strong_gap(runs, row[0]), *row[6:]] for row in rows]
-        head = [
-            "",
-            "refit AUC minus Retrain",
-            "strong AUC minus Retrain",
-            "NDCG@10 of Retrain's",
-            "seconds",
-            "times faster",
-        ]
-        found.append(f"**5 % of the {request}; {titled(runs, model, dataset, table(rows, head))[2:]}")
+        found.append(f"**5 % of the {request}; {titled(runs, model, dataset, beside_retrain(runs, _BESIDE))[2:]}")
     return "\n".join(found)
+
+
+_BESIDE = ("refit AUC minus Retrain", "strong AUC minus Retrain", "NDCG@10 of Retrain's", "seconds", "times faster")
+
+
+def beside_retrain(runs, columns):
+    """Return the table of every method beside Retrain, with the first of the columns of ``_BESIDE``."""
+    rows = [figures(runs, name) for name in runs[0]["methods"]]
+    rows = [[row[0], row[2], strong_gap(runs, row[0]), *row[6:]][: 1 + len(columns)] for row in rows]
+    return table(rows, ["", *columns])
 
 
 def strong_gap(runs, name):
@@ -188,12 +188,7 @@ def ratings(model, dataset):
     runs = lines_of("ratings", model, dataset)
     if not runs:
         return ""
-    rows = [
-        [row[0], row[2], strong_gap(runs, row[0]), row[6]]
-        for row in (figures(runs, name) for name in runs[0]["methods"])
-    ]
-    head = ["", "refit AUC minus Retrain", "strong AUC minus Retrain", "NDCG@10 of Retrain's"]
-    return titled(runs, model, dataset, table(rows, head))
+    return titled(runs, model, dataset, beside_retrain(runs, _BESIDE[:3]))
 
 
 PLACES = {

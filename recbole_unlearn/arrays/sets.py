@@ -19,16 +19,25 @@ def distinct(values: np.ndarray) -> np.ndarray:
     return ordered[first]
 
 
+def places_among(values: np.ndarray, ascending: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where each value stands in an ascending array, or would stand, and whether it is there, shape [values] each.
+
+    >>> places_among(np.array([4, 1]), np.array([1, 3]))
+    (array([2, 0]), array([False,  True]))
+    """
+    place = np.searchsorted(ascending, values)
+    inside = place < len(ascending)
+    inside[inside] = ascending[place[inside]] == values[inside]
+    return place, inside
+
+
 def is_among(values: np.ndarray, ascending: np.ndarray) -> np.ndarray:
     """Return for each value whether it is in an ascending array, bool, shape [values].
 
     >>> is_among(np.array([4, 1]), np.array([1, 3]))
     array([False,  True])
     """
-    place = np.searchsorted(ascending, values)
-    inside = place < len(ascending)
-    inside[inside] = ascending[place[inside]] == values[inside]
-    return inside
+    return places_among(values, ascending)[1]
 
 
 class Taken:

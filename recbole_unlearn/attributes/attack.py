@@ -16,8 +16,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from recbole_unlearn.attributes.groups import Groups
-from recbole_unlearn.attributes.views import check_seed, read_views
+from recbole_unlearn.attributes.groups import Groups, check_whole
+from recbole_unlearn.attributes.views import LARGEST_SEED, read_views
 from recbole_unlearn.evaluator.crossfit import weighted_auc
 
 FOLDS = 5
@@ -59,7 +59,7 @@ def attribute_attack(model: Any, groups: Groups, seed: int = 0) -> dict[str, dic
 
     Reference: Chen et al. (2024), Post-training attribute unlearning in recommender systems, section 5 (a network).
     """
-    check_seed(seed)
+    check_whole("seed", seed, above=-1, most=LARGEST_SEED)
     views = read_views(groups.adapter_of(model), groups, seed)
     return {name: attacked(values, groups.labels, seed) for name, values in views.items()}
 

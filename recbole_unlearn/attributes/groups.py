@@ -85,7 +85,7 @@ def groups_of(dataset: WithdrawalDataset, field: str, parts: int | None = None) 
 
     Raises:
         ConfigError: There is no such field, it has several values for each, or fewer than two groups are found; ``parts`` is
-            no whole number above 1, or the field has tokens that are no numbers.
+            no whole number above 1, or no token of the field is a number.
 
     Example:
         >>> from recbole_unlearn import Config
@@ -98,8 +98,8 @@ def groups_of(dataset: WithdrawalDataset, field: str, parts: int | None = None) 
         >>> groups_of(dataset, "age", parts=2).names
         ('below 31', '31 or more')
     """
-    if parts is not None and (not isinstance(parts, int | np.integer) or isinstance(parts, bool) or parts < 2):
-        raise ConfigError(f"parts is {parts!r}; allowed: a whole number above 1")
+    if parts is not None:
+        check_whole("parts", parts, above=1)
     feat, of_users = _table_of(withdrawable(dataset), field)
     owner = dataset.uid_field if of_users else dataset.iid_field
     rows = dataset.interactions()
@@ -119,6 +119,14 @@ def groups_of(dataset: WithdrawalDataset, field: str, parts: int | None = None) 
     else:
         numbers, names = _cut(by_id[ids], parts or 3, digits=10 if is_token else 7)
     return _grouped(field, of_users, ids, numbers, names, len(by_id))
+
+
+def check_whole(name: str, value: Any, above: int, most: int | None = None) -> None:
+    """Raise ConfigError for what is no whole number above one, and at most another."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value <= above or (most is not None and value > most):
+        allowed = f"above {above}" if most is None else f"from {above + 1} to {most}"
+        raise ConfigError(f"{name} is {value!r}; allowed: a whole number {allowed}")
 
 
 def _grouped(field: str, of_users: bool, ids: np.ndarray, numbers: np.ndarray, names: list[str], size: int) -> Groups:
@@ -191,10 +199,9 @@ def _cut(values: np.ndarray, parts: int, digits: int) -> tuple[np.ndarray, list[
     distinct = np.unique(known)
     edges = distinct[1:]
     if len(distinct) > parts:
-        edges = np.unique(np.quantile(known, np.linspace(0, 1, parts + 1)[1:-1], method="higher"))
-        edges = (
-            edges[edges > distinct[0]] if edges[-1] > distinct[0] else distinct[1:2]
-        )  # nobody is below the least one
+        cuts = np.unique(np.quantile(known, np.linspace(0, 1, parts + 1)[1:-1], method="higher"))
+        cuts = cuts[cuts > distinct[0]]  # nobody is below the least one
+        edges = cuts if len(cuts) else distinct[1:2]
     numbers = np.where(np.isnan(values), np.nan, np.searchsorted(edges, values, side="right"))
     if not len(edges):
         return numbers, ["all"]

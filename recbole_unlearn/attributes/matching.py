@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from recbole_unlearn.attributes.groups import Groups
-from recbole_unlearn.attributes.views import check_seed, member_rows, tables_of
-from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.attributes.groups import Groups, check_whole
+from recbole_unlearn.attributes.views import LARGEST_SEED, member_rows, tables_of
 from recbole_unlearn.model.adapter import write_rows
 
 
@@ -50,9 +49,8 @@ def forget_attribute(model: Any, groups: Groups, rotations: int = 10, seed: int 
         >>> 0 < forget_attribute(unlearner.model, groups_of(dataset, "gender"))["moved"] < 1
         True
     """
-    check_seed(seed)
-    if not isinstance(rotations, int | np.integer) or isinstance(rotations, bool) or rotations < 1:
-        raise ConfigError(f"rotations is {rotations!r}; allowed: a whole number above 0")
+    check_whole("seed", seed, above=-1, most=LARGEST_SEED)
+    check_whole("rotations", rotations, above=0)
     adapter = groups.adapter_of(model)
     rows = member_rows(adapter, groups)
     moved = matched(rows, groups.labels, rotations, np.random.default_rng(seed))

@@ -14,13 +14,8 @@ from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.model.adapter import InfluenceAdapter, Tensors, read_rows
 
 _OTHERS = 200  # more than most embeddings have dimensions: what a score tells, these tell
-_MEMBERS = 1024
-
-
-def check_seed(seed: int) -> None:
-    """Raise ConfigError for what is no seed of numpy and scikit-learn."""
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 1 << 32:
-        raise ConfigError(f"seed is {seed!r}; allowed: a whole number from 0 to {(1 << 32) - 1}")
+_MEMBERS = 1024  # whose scores are computed at a time
+LARGEST_SEED = (1 << 32) - 1  # that scikit-learn takes
 
 
 def tables_of(adapter: InfluenceAdapter, groups: Groups) -> list[nn.Embedding]:
@@ -37,7 +32,7 @@ def others_of(adapter: InfluenceAdapter, groups: Groups, seed: int) -> Tensor:
 
 
 def scores(adapter: InfluenceAdapter, encoded: Tensors, members: Tensor, others: Tensor, of_users: bool) -> Tensor:
-    """Return the logit s of each member and each other, shape [members, others], differentiable in what is encoded."""
+    """Return the logit s of each member and each other, shape [members, others]."""
     first, second = members.repeat_interleave(len(others)), others.repeat(len(members))
     users, items = (first, second) if of_users else (second, first)
     ones = torch.ones(len(users), device=users.device)

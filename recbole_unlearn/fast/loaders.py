@@ -11,7 +11,7 @@ import torch
 from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
 from recbole.data.interaction import Interaction
 
-from recbole_unlearn.arrays.sets import distinct
+from recbole_unlearn.arrays.sets import distinct, places_among
 from recbole_unlearn.fast.sampler import UsedItems
 
 
@@ -67,9 +67,7 @@ class FullSortLoader(FullSortEvalDataLoader):
 def _without(keys: np.ndarray, fewer: np.ndarray) -> np.ndarray:
     """Return keys less some others, both ascending and distinct; temporary arrays have the length of the fewer ones."""
     stay = np.ones(len(keys), dtype=bool)
-    place = np.searchsorted(keys, fewer)
-    among = place < len(keys)
-    among[among] = keys[place[among]] == fewer[among]
+    place, among = places_among(fewer, keys)
     stay[place[among]] = False
     return keys[stay]
 

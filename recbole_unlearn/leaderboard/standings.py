@@ -57,9 +57,8 @@ class Standing:
     def interval(self, look: str) -> tuple[float, float] | None:
         """Return the 95 % interval of the excess over Retrain: over seeds by Student's t; of one seed, that of its report."""
         values = self._values("excess", look)
-        half = half_interval(values)
-        if half is not None and len(values) > 2:
-            return statistics.fmean(values) - half, statistics.fmean(values) + half
+        if len(values) > 2:
+            return mean_interval(values)
         lows, highs = self._values("low", look), self._values("high", look)
         return (min(lows), max(highs)) if lows and highs else None
 
@@ -109,6 +108,12 @@ def half_interval(values: Sequence[float]) -> float | None:
     if len(values) < 2:
         return None
     return float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / len(values) ** 0.5
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Return the 95 % interval of a mean over seeds, see ``half_interval``; None for one seed."""
+    mean, half = float(np.mean(values)), half_interval(values)
+    return None if half is None else (mean - half, mean + half)
 
 
 def within(interval: tuple[float, float] | None, margin: float) -> bool | None:

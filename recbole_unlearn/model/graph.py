@@ -11,7 +11,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from recbole_unlearn.arrays.sets import distinct
+from recbole_unlearn.arrays.sets import distinct, places_among
 
 _EPSILON = 1e-7  # RecBole adds it to every degree, so that a node without edges does not divide by zero
 
@@ -70,8 +70,8 @@ class BipartiteGraph:
     def without(self, users: np.ndarray, items: np.ndarray) -> BipartiteGraph:
         """Return the graph without these edges; degrees and values are those of a graph that never had them."""
         gone = distinct(np.asarray(users, dtype=np.int64) * self.n_items + items)
-        place = np.searchsorted(self._pairs, gone)
-        place = place[np.append(self._pairs, -1)[place] == gone]
+        place, known = places_among(gone, self._pairs)
+        place = place[known]
         graph = copy.copy(self)
         if self.device.type == "cpu":
             graph._drop(place)
