@@ -2,11 +2,13 @@
 
 import ctypes
 import gc
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 import psutil
@@ -47,7 +49,7 @@ def measure(call: Callable[[], _Result], device: Any = "cpu", fresh_memory: bool
     device = torch.device(device)
     if fresh_memory:
         _give_back_free_memory()
-    process = psutil.Process()
+    process = _process(os.getpid())
     before = peak = process.memory_info().rss
     done = threading.Event()
 
@@ -71,6 +73,11 @@ def measure(call: Callable[[], _Result], device: Any = "cpu", fresh_memory: bool
     peak = max(peak, process.memory_info().rss)
     gpu = torch.cuda.max_memory_allocated(device) - on_gpu if device.type == "cuda" else 0
     return result, Cost(seconds, (peak - before + gpu) / 1e6, cpu)
+
+
+@cache
+def _process(pid: int) -> psutil.Process:
+    return psutil.Process(pid)
 
 
 def _give_back_free_memory() -> None:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from recbole_unlearn.data.frozen import token_uniforms
 from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.data.request import Withdrawal
 from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError, suggest
@@ -70,6 +71,10 @@ class UnlearnContext:
     def retained_item_counts(self) -> np.ndarray:
         """Retained rows of each item id, shape [items]."""
         return _counts_without(self.rows.items, self.withdrawal.forget, len(self.rows.item_tokens))
+
+    def item_uniforms(self, seed: int) -> np.ndarray:
+        """Return a number in (0, 1) for each item id, a hash of its token and a seed; shape [items]."""
+        return token_uniforms(self.rows.item_tokens, seed)
 
     @cached_property
     def n_retained(self) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.frozen import token_uniforms
 from recbole_unlearn.data.index import RowIndex
 from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.data.request import Withdrawal, WithdrawalRequest, nothing_withdrawn
@@ -25,6 +26,11 @@ class IndexedContext(UnlearnContext):
     """
 
     index: RowIndex = field(kw_only=True)
+    hashes_of_items: Callable[[int], np.ndarray] = field(kw_only=True)
+
+    def item_uniforms(self, seed: int) -> np.ndarray:
+        """Return a number in (0, 1) for each item id, a hash of its token and a seed; shape [items]."""
+        return self.hashes_of_items(seed)
 
     @property
     def retained_counts(self) -> np.ndarray:
@@ -97,12 +103,15 @@ class RowsByUser:
     def __init__(self, dataset: WithdrawalDataset) -> None:
         self.dataset, self._rows = dataset, dataset.interactions()
         self._index = dataset.row_index().copy()
+        self._hashes = cache(
+            partial(token_uniforms, self._rows.item_tokens)
+        )  # tokens keep theirs from request to request
         self._taken: WithdrawalRequest | None = None
 
     @property
     def context(self) -> Callable[..., UnlearnContext]:
         """Makes what a method works with."""
-        return partial(IndexedContext, index=self._index)
+        return partial(IndexedContext, index=self._index, hashes_of_items=self._hashes)
 
     def can_take(self, request: WithdrawalRequest | Withdrawal, scope: str | None) -> bool:
         """Return whether a request can be joined to those that were taken; of another scope it cannot."""
@@ -212,6 +221,7 @@ def withdraw(
         epochs=0,
         train_until_best=_cannot_train,
         index=index,
+        hashes_of_items=lambda seed: token_uniforms(item_tokens[np.arange(len(item_tokens))], seed),
     )
 
 

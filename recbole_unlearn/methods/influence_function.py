@@ -76,7 +76,10 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
             shared = {}
             results += user_rows.solve(context.partial)
         results += [] if self.is_joint else user_rows.solve_gone()
-        adapter.parameters_changed()
+        if update or len(context.partial):
+            adapter.parameters_changed()
+        else:
+            adapter.isolated_changed(user_rows.ids(context.gone))
         options = {"select": self.select, "collaborate": self.collaborate, "ridge": self.ridge}
         diagnostics = {**options, "damping": self.damping or 0.0, **merged(results, shared)}
         if approximate:

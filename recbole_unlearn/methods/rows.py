@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recbole_unlearn.arrays.sets import Taken
-from recbole_unlearn.data.frozen import frozen_negatives, row_keys, token_keys, token_uniforms
+from recbole_unlearn.data.frozen import frozen_negatives, row_keys, token_keys
 from recbole_unlearn.influence.collaboration import (
     average_ratings,
     catalogue_weights,
@@ -153,11 +153,11 @@ class RequestRows:
         if not self.pairwise:
             weights = catalogue_weights(positives, self.negatives_per_item, rows_per_user)
             labels = item_rates(positives, self.negatives_per_item)
-            chosen, weights = priority_sample(weights, token_uniforms(tokens[items], self.seed), _CATALOGUE)
+            chosen, weights = priority_sample(weights, self.context.item_uniforms(self.seed)[items], _CATALOGUE)
             items = items[chosen]
             return self._rows(np.zeros_like(items), items, None, labels[chosen], weights)
         weights = catalogue_weights(positives, 0.0, rows_per_user)
-        chosen, weights = priority_sample(weights, token_uniforms(tokens[items], self.seed), _CATALOGUE)
+        chosen, weights = priority_sample(weights, self.context.item_uniforms(self.seed)[items], _CATALOGUE)
         items = items[chosen]
         others = frozen_negatives(
             token_keys(tokens[items], self.seed), items, self._taken(items, items), _OTHERS_PER_ITEM

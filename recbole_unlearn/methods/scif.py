@@ -58,7 +58,7 @@ class UserRows:
         """Solve the embedding that all fully withdrawn users share: a function of retained rows, seed and model only."""
         rows = self.rows.catalogue()
         if self.options.start == "trained":
-            start = read_rows(self.tables, self._ids(gone)).mean(dim=0, keepdim=True)
+            start = read_rows(self.tables, self.ids(gone)).mean(dim=0, keepdim=True)
         else:
             start = draw_rows(self.adapter, self.tables, [_SHARED_DRAW], self.context.seed)
         lists = by_user(rows, torch.zeros(1, dtype=torch.long, device=rows.users.device))
@@ -90,7 +90,7 @@ class UserRows:
             replaced = self.rows.relabelled(withdrawn)
         else:
             replaced = replace(withdrawn, weights=torch.zeros_like(withdrawn.weights))
-        ids = self._ids(users)
+        ids = self.ids(users)
         return by_user(retained + withdrawn, ids), by_user(retained + replaced, ids)
 
     @cached_property
@@ -112,7 +112,7 @@ class UserRows:
         return LogisticBlocks(blocks, labels.targets, labels.weights, penalty + total)
 
     def _start(self, users: np.ndarray) -> Tensor:
-        start = read_rows(self.tables, self._ids(users))
+        start = read_rows(self.tables, self.ids(users))
         fresh = np.full(len(users), self.options.start == "fresh")
         if self.options.start == "auto":
             fresh = self.context.retained_counts[users] == 0
@@ -135,9 +135,10 @@ class UserRows:
 
     def _write(self, users: np.ndarray, rows: Tensor) -> None:
         if len(users):
-            write_rows(self.tables, self._ids(users), rows)
+            write_rows(self.tables, self.ids(users), rows)
 
-    def _ids(self, users: np.ndarray) -> Tensor:
+    def ids(self, users: np.ndarray) -> Tensor:
+        """Return ids as a tensor where the tables are."""
         return torch.from_numpy(users).to(self.tables[0].weight.device)
 
     @property

@@ -238,6 +238,11 @@ class InfluenceAdapter(ScoringAdapter):
         """
         return self.user_blocks(items)
 
+    def isolated_changed(self, users: Tensor) -> None:
+        """As ``parameters_changed``, where no embedding but those of these users, who have no rows, changed since
+        ``user_blocks``."""
+        self.parameters_changed()
+
     def item_blocks(self, users: Tensor) -> UserBlocks:
         """Return x of padded rows, shape [items, rows], as a function of the item embeddings."""
         raise NotImplementedError
@@ -260,8 +265,11 @@ class InfluenceAdapter(ScoringAdapter):
 
     def names(self, tables: Sequence[nn.Embedding]) -> list[str]:
         """Return the parameter names of embedding tables."""
-        of_weight = {id(parameter): name for name, parameter in self.model.named_parameters()}
-        return [of_weight[id(table.weight)] for table in tables]
+        return [self._name_of[id(table.weight)] for table in tables]
+
+    @cached_property
+    def _name_of(self) -> dict[int, str]:
+        return {id(parameter): name for name, parameter in self.model.named_parameters()}
 
     def shared_names(self) -> list[str]:
         """Return the names of ``shared_parameters``."""

@@ -53,7 +53,7 @@ class BPRAdapter(InfluenceAdapter):
 
     def user_blocks(self, items: Tensor, others: Tensor | None = None) -> DotBlocks:
         """Return x of padded rows as a function of the user embeddings."""
-        _, table = self._encoded()
+        table = self._item_vectors()
         vectors = table[items] if others is None else table[items] - table[others]
         return DotBlocks(vectors * self.isolated_scale)
 
@@ -68,6 +68,9 @@ class BPRAdapter(InfluenceAdapter):
         return user[users], item[items]
 
     isolated_scale = 1.0
+
+    def _item_vectors(self) -> Tensor:
+        return self._encoded()[1]
 
     @torch.no_grad()
     def _encoded(self) -> Tensors:
@@ -106,6 +109,17 @@ class LightGCNAdapter(BPRAdapter):
     def isolated_scale(self) -> float:  # type: ignore[override]
         """A user without edges scores with e_u / (K + 1): the layers above 0 are empty."""
         return 1.0 / (self.model.n_layers + 1)
+
+    def _item_vectors(self) -> Tensor:
+        """Return the propagated items; the model keeps all vectors, as when it serves, until it is told of a change."""
+        self.model.restore_user_e, self.model.restore_item_e = self._encoded()
+        return self.model.restore_item_e
+
+    @torch.no_grad()
+    def isolated_changed(self, users: Tensor) -> None:
+        """Write the new vectors of users without edges to those that the model keeps; nobody else's depend on them."""
+        if self.model.restore_user_e is not None:
+            self.model.restore_user_e[users] = self.model.user_embedding.weight[users] / (self.model.n_layers + 1)
 
     def fresh_blocks(self, items: Tensor) -> DotBlocks:
         """Return q . e with q the item embeddings before propagation, which depend on no user's edges."""

@@ -112,41 +112,41 @@ class BipartiteGraph:
             place: Positions of the edges in ``_pairs``, ascending. The matrix holds the edges of users in that order, and
                 then those of items, by item and user.
         """
-        half, n_users = len(self._pairs), self.n_users
         crow, col, values = (part.numpy() for part in _parts(self.matrix))
         users, items = np.divmod(self._pairs[place], self.n_items)
-        mirror = half + np.searchsorted(_by_item(crow, col, n_users), items * n_users + users)
-        lost = np.bincount(np.concatenate([users, n_users + items]), minlength=len(crow) - 1)
+        rows, entries = _entries(crow, self.n_users + distinct(items))
+        wanted = (self.n_users + items) * len(crow) + users
+        mirror = entries[np.searchsorted(rows * len(crow) + col[entries], wanted)]
+        lost = np.bincount(np.concatenate([users, self.n_users + items]), minlength=len(crow) - 1)
         keep = np.ones(len(col), dtype=bool)
         keep[place] = keep[mirror] = False
-        col, values = col[keep], values[keep]
+        self._pairs, col, values = self._pairs[keep[: len(self._pairs)]], col[keep], values[keep]
         crow = crow - np.append(0, lost.cumsum()).astype(np.int32)
-        self._pairs = np.delete(self._pairs, place)
-        scale = (np.diff(crow) + _EPSILON) ** -0.5
-        nodes = np.flatnonzero(lost)
-        sizes = np.diff(crow)[nodes]
-        rows = np.repeat(nodes, sizes)
-        entries = np.repeat(crow[nodes] - np.cumsum(sizes) + sizes, sizes) + np.arange(len(rows))
-        fresh = scale[rows] * scale[col[entries]]
-        values[entries] = fresh
-        of_user = rows < n_users
-        upper = np.searchsorted(self._pairs, col[entries][~of_user] * np.int64(self.n_items) + rows[~of_user] - n_users)
-        values[upper] = fresh[~of_user]
-        if of_user.any():
-            keys = (col[entries][of_user] - n_users) * np.int64(n_users) + rows[of_user]
-            values[len(self._pairs) + np.searchsorted(_by_item(crow, col, n_users), keys)] = fresh[of_user]
+        self._scale(crow, col, values, changed=(lost > 0) & (np.diff(crow) > 0))
         parts = [torch.from_numpy(part) for part in (crow, col, values)]
         self.matrix = _csr(parts[0], parts[1], parts[2], self.matrix.shape)
+
+    def _scale(self, crow: np.ndarray, col: np.ndarray, values: np.ndarray, changed: np.ndarray) -> None:
+        """Write the values in the rows and columns of the nodes whose degree has changed, bool, shape [nodes]."""
+        scale = (np.diff(crow) + _EPSILON) ** -0.5
+        rows, entries = _entries(crow, np.flatnonzero(changed))
+        values[entries] = scale[rows] * scale[col[entries]]
+        # The columns of items stand in the first half, the rows of users. Who left as a whole has no column.
+        half = len(col) if changed[: self.n_users].any() else len(col) // 2
+        entries = np.flatnonzero(changed.take(col[:half]))
+        rows = np.searchsorted(crow, entries, side="right") - 1
+        values[entries] = scale[rows] * scale[col[entries]]
 
 
 def _parts(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return matrix.crow_indices(), matrix.col_indices(), matrix.values()
 
 
-def _by_item(crow: np.ndarray, col: np.ndarray, n_users: int) -> np.ndarray:
-    """Return item * n_users + user of the matrix's entries in the rows of items, ascending."""
-    items = np.repeat(np.arange(len(crow) - 1 - n_users), np.diff(crow[n_users:]))
-    return items * n_users + col[crow[n_users] :]
+def _entries(crow: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row and the position of each entry in some rows of a matrix, in their order; shape [entries]."""
+    sizes = np.diff(crow)[rows]
+    shift = np.repeat(crow[rows] - np.cumsum(sizes) + sizes, sizes)
+    return np.repeat(rows, sizes), shift + np.arange(len(shift))
 
 
 def _csr(crow: Tensor, col: Tensor, values: Tensor, shape: Any) -> Tensor:

@@ -19,7 +19,7 @@ def resident(monkeypatch):
         told.read.set()
         return SimpleNamespace(rss=told.rss)
 
-    monkeypatch.setattr(efficiency.psutil, "Process", lambda: SimpleNamespace(memory_info=memory_info))
+    monkeypatch.setattr(efficiency, "_process", lambda pid: SimpleNamespace(memory_info=memory_info))
     return told
 
 

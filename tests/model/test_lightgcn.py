@@ -201,3 +201,23 @@ def test_rows_are_drawn_by_the_tables_own_law(lightgcn):
     drawn = torch.stack([adapter.draw_rows([table], torch.Generator().manual_seed(s)) for s in range(200)])
     assert float(drawn.std()) == pytest.approx(float(table.weight.std()), rel=0.03)  # 12,800 entries: 0.5 %
     assert float(drawn.abs().max()) <= float(table.weight.abs().max()) * 1.001
+
+
+def test_after_a_whole_user_left_it_serves_from_the_vectors_of_the_solve(lightgcn):
+    unlearner = lightgcn.copy()
+    unlearner.model.full_sort_predict({"user_id": torch.tensor([1])})
+    for user in ("u3", "u8"):
+        unlearner.unlearn(WithdrawalRequest.users([user]), "SCIF", "all")
+        model = unlearner.model
+        kept = (model.restore_user_e, model.restore_item_e)
+        assert kept[0] is not None
+        assert all(torch.equal(mine, new) for mine, new in zip(kept, model.forward(), strict=True))
+
+
+def test_after_some_rows_of_a_user_left_nothing_is_kept(lightgcn):
+    unlearner = lightgcn.copy()
+    rows = unlearner.dataset.interactions()
+    item = rows.item_tokens[rows.items[rows.users == rows.user_ids(["u5"])[0]][0]]
+    unlearner.unlearn(WithdrawalRequest.users(["u3"]), "SCIF", "all")
+    unlearner.unlearn(WithdrawalRequest.interactions([("u5", item)]), "SCIF", "all")
+    assert unlearner.model.restore_user_e is None
