@@ -22,6 +22,7 @@ from recbole_unlearn.data.dataset import WithdrawalDataset, withdrawable
 from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.data.ledgers import LedgerSession
 from recbole_unlearn.data.matching import in_tokens
+from recbole_unlearn.data.named import Named
 from recbole_unlearn.data.request import Withdrawal, WithdrawalRequest
 from recbole_unlearn.data.utils import data_preparation
 from recbole_unlearn.evaluator.efficiency import Cost, measure
@@ -68,7 +69,7 @@ class Unlearner(CheckpointTrainer):
         self._by_user: RowsByUser | None = None
         self.digest = DigestOfModel()
         self.unsaved: list[Unsaved] = []
-        self.carried_out = WithdrawalRequest(scope="all")  # of scope all: what is named again is recorded once
+        self.carried_out = Named()  # by requests of scope all: what is named again is recorded once
         self.source: SeenFile | None = getattr(dataset, "model_source", None)
         self.last_cost: Cost | None = None
 
@@ -124,10 +125,10 @@ class Unlearner(CheckpointTrainer):
         withdrawal, outcome, before = self._unlearn_timed(rows, request, method, scope, alone, for_memory)
         if withdrawal.scope == "train" and withdrawal.forget.any():
             self.compared = self.compared or dataset
-        elif withdrawal.scope == "all" and (new := withdrawal.request.minus(self.carried_out)):
+        elif withdrawal.scope == "all" and (new := self.carried_out.new_in(withdrawal.request)):
             number = int(withdrawal.forget.sum())
             self.unsaved.append(carried_out(self, dataset, new, number, method.name, outcome, before))
-            self.carried_out |= new
+            self.carried_out.add(new)
         return outcome
 
     @taking_turns

@@ -5,11 +5,13 @@ docs/production.md, docs/protocol.md, docs/interactions.md and docs/withdrawn_ro
 lines.
 """
 
+import json
+
 import numpy as np
 from tabulate import tabulate
 
 from benchmarks.pages.items_remember import CELLS, figures, lines_of
-from benchmarks.pages.records import write_between
+from benchmarks.pages.records import RESULTS, write_between
 from benchmarks.pages.tables import commits, seeds_of
 
 _NIGHTS = (0, 1, 10, 20, 30)
@@ -191,6 +193,22 @@ def ratings(model, dataset):
     return titled(runs, model, dataset, beside_retrain(runs, _BESIDE[:3]))
 
 
+def definitions(model, dataset):
+    """Return how far the models of several seeds are from Retrain's, by group, and whether seeds alone explain it."""
+    path = RESULTS / f"definition-{model}-{dataset}.json"
+    if not path.exists():
+        return ""
+    told = json.loads(path.read_text())
+    groups = list(next(iter(told["methods"].values())))
+    rows = [
+        [name, *(f"{of[group]['energy']:.3f} ({of[group]['p']:.4f})" for group in groups)]
+        for name, of in told["methods"].items()
+    ]
+    head = ["", *(group.replace("parameters: ", "").replace("_", " ") for group in groups)]
+    title = f"**{model}, {dataset}** ({told['seeds']} seeds each, commit {told['commit'][:7]})"
+    return f"{title}\n\n{table(rows, head)}"
+
+
 PLACES = {
     ("docs/production.md", "attackers"): attackers,
     ("docs/production.md", "nights"): nights,
@@ -199,6 +217,7 @@ PLACES = {
     ("docs/withdrawn_row.md", "ratings"): ratings,
     ("docs/attributes.md", "table"): fields,
     ("docs/protocol.md", "printed"): printed,
+    ("docs/protocol.md", "definitions"): definitions,
 }
 
 if __name__ == "__main__":

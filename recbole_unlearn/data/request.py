@@ -157,17 +157,6 @@ class WithdrawalRequest:
             items_match=self.items_match or other.items_match,
         )
 
-    def minus(self, other: WithdrawalRequest) -> WithdrawalRequest:
-        """Return this request without the users, items and interactions that another one names."""
-        users, items, pairs = set(other.user_tokens), set(other.item_tokens), set(other.pair_tokens)
-        return replace(
-            self,
-            sample=None,
-            user_tokens=tuple(user for user in self.user_tokens if user not in users),
-            item_tokens=tuple(item for item in self.item_tokens if item not in items),
-            pair_tokens=tuple(pair for pair in self.pair_tokens if pair not in pairs),
-        )
-
     def __bool__(self) -> bool:
         return self._named or self.has_conditions or self.sample is not None
 

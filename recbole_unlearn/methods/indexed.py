@@ -13,6 +13,7 @@ from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.frozen import token_uniforms
 from recbole_unlearn.data.index import RowIndex
 from recbole_unlearn.data.interactions import Interactions
+from recbole_unlearn.data.named import Named
 from recbole_unlearn.data.request import Withdrawal, WithdrawalRequest, nothing_withdrawn
 from recbole_unlearn.methods.base import UnlearnContext, UnlearnMethod
 
@@ -106,7 +107,7 @@ class RowsByUser:
         self._hashes = cache(
             partial(token_uniforms, self._rows.item_tokens)
         )  # tokens keep theirs from request to request
-        self._taken: WithdrawalRequest | None = None
+        self._taken: tuple[WithdrawalRequest, ...] = ()
 
     @property
     def context(self) -> Callable[..., UnlearnContext]:
@@ -116,7 +117,7 @@ class RowsByUser:
     def can_take(self, request: WithdrawalRequest | Withdrawal, scope: str | None) -> bool:
         """Return whether a request can be joined to those that were taken; of another scope it cannot."""
         scope = scope or request.scope or "all"
-        return self._rows.labels is None and (self._taken is None or self._taken.scope == scope)
+        return self._rows.labels is None and (not self._taken or self._taken[0].scope == scope)
 
     def resolve(self, request: WithdrawalRequest, scope: str | None) -> tuple[Interactions, Withdrawal]:
         """Find the rows of a request without items and draws, as ``AllRows.resolve``; the rows are those of its users."""
@@ -129,13 +130,13 @@ class RowsByUser:
         """Take the rows that ``resolve`` has found."""
         positions, _ = self._index.of_users(np.unique(rows.users))
         self._index.drop(positions[withdrawal.forget])
-        self._taken = withdrawal.request if self._taken is None else self._taken | withdrawal.request
+        self._taken = (*self._taken, withdrawal.request)
 
     def left(self) -> WithdrawalDataset:
         """Return the data set without all rows that were taken; it is made when it is asked for, by a pass over all rows."""
-        if self._taken is not None:
-            gone = self._taken.resolve(self.dataset.interactions())
-            self.dataset, self._taken = self.dataset.without(gone), None
+        if self._taken:
+            gone = Named(*self._taken).as_request(self._taken[0].scope).resolve(self.dataset.interactions())
+            self.dataset, self._taken = self.dataset.without(gone), ()
         return self.dataset
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.hashes import named_by, request_hashes, without_named, without_tombstones
 from recbole_unlearn.data.matching import in_tokens, known
+from recbole_unlearn.data.named import Named
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.exceptions import RequestError
 from recbole_unlearn.lineage.key import KINDS
@@ -37,16 +38,16 @@ class Job:
 
 def earlier_jobs(ledger: Ledger, dataset: WithdrawalDataset, model_file: str | Path) -> list[Job]:
     """Return what a model still has to forget: later withdrawals from its data set, and requests cut off by a crash."""
-    named = named_by(ledger, dataset, ledger.tombstones(after=dataset.anchor["count"]))
-    jobs = [job_of(dataset, named, ledger, "ledger")] if named else []
+    later = named_by(ledger, dataset, ledger.tombstones(after=dataset.anchor["count"]))
+    jobs, named = [job_of(dataset, later, ledger, "ledger")] if later else [], Named(later)
     for kinds in owed(ledger, model_file):
         whole = named_by(ledger, dataset, _tombstones(ledger, kinds))
-        request = whole.minus(named)  # each is withdrawn once
+        request = named.new_in(whole)  # each is withdrawn once
         there = request_hashes(ledger.key, whole)
         unnamed = {kind: [digest for digest in kinds[kind] if digest not in there[kind]] for kind in kinds}
         if request or any(unnamed.values()):
             jobs.append(replace(job_of(dataset, request, ledger, "owed"), unnamed=unnamed))
-        named |= request
+        named.add(request)
     return jobs
 
 
@@ -67,7 +68,7 @@ def read_request(
         )
 
     def concerned(matched: WithdrawalRequest) -> WithdrawalRequest:
-        gone = WithdrawalRequest() if ledger is None else matched.minus(without_tombstones(matched, ledger))
+        gone = WithdrawalRequest() if ledger is None else Named(without_tombstones(matched, ledger)).new_in(matched)
         return present(dataset, matched, ledger) | gone
 
     return in_tokens(request, dataset, concerned, strict)
@@ -77,8 +78,8 @@ def job_of(
     dataset: WithdrawalDataset, request: WithdrawalRequest, ledger: Ledger | None = None, origin: str = "given"
 ) -> Job:
     """Return the job of a request; what nobody knows stays in its known part, which then cannot be resolved."""
-    only_outside = _outside(dataset, request, ledger).minus(known(dataset, request))
-    return Job(request, request.minus(only_outside), origin)
+    only_outside = Named(known(dataset, request)).new_in(_outside(dataset, request, ledger))
+    return Job(request, Named(only_outside).new_in(request), origin)
 
 
 def without_owed(request: WithdrawalRequest, ledger: Ledger, model_file: str | Path) -> WithdrawalRequest:
