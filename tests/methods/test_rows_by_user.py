@@ -6,6 +6,7 @@ import torch
 
 from recbole_unlearn import WithdrawalRequest, train_model, trainer
 from recbole_unlearn.data import create_dataset
+from recbole_unlearn.data import request as requests
 from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.exceptions import RequestError
 from recbole_unlearn.methods import indexed
@@ -101,6 +102,17 @@ def test_no_request_passes_over_all_rows_after_the_first(originals, monkeypatch)
         unlearner.unlearn(request, "SCIF", "all")
     assert len(asked) == 2
     assert max(asked) < rows / 5
+
+
+def test_a_request_does_not_read_the_tokens_of_those_who_left_before(originals, monkeypatch):
+    unlearner, read, tokens_of = originals["NeuMF"].copy(), [], requests.tokens_of
+    monkeypatch.setattr(requests, "tokens_of", lambda given, *what: read.append(len(given)) or tokens_of(given, *what))
+    for number in range(3, 15):
+        read.clear()
+        unlearner.unlearn(WithdrawalRequest.users([f"u{number}"]), "SCIF", "all")
+        assert sum(read) <= 5, "one token, checked whenever a request is made of it"
+    left = unlearner.dataset.interactions()
+    assert not {f"u{number}" for number in range(3, 15)} & set(left.user_tokens[left.users])
 
 
 def test_a_request_of_another_scope_starts_from_the_rows_that_are_left(originals):
