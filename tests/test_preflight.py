@@ -60,3 +60,11 @@ def test_an_interval_keeps_its_brackets(make_config):
     assert make_config(user_inter_num_interval="(5,10)")["user_inter_num_interval"] == "(5,10)"
     assert make_config(user_inter_num_interval="[0,2];[5,inf)")["user_inter_num_interval"] == "[0,2];[5,inf)"
     assert make_config(user_inter_num_interval=[5, 10])["user_inter_num_interval"] == [5, 10]
+
+
+@pytest.mark.parametrize("shards", [["--methods=Retrain,SISA"], ["--methods=SCIF", "--shadows=9"]])
+def test_a_cluster_that_is_not_there_is_named_before_anything_is_trained(tiny, shards, capsys):
+    assert main([*tiny, *shards, "--parallel_backend=dask"]) == 2
+    assert "parallel_backend is dask, but there is no cluster" in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not Path("output").exists()
+    assert not Path("saved").exists()

@@ -83,6 +83,20 @@ def test_saved_files_hold_no_optimizer_and_load_safely(fresh_copy, tmp_path):
     assert fresh_copy.model.user_mf_embedding.weight.any()
 
 
+def test_a_loaded_graph_model_does_not_serve_the_vectors_of_before(make_config, tmp_path):
+    config = make_config("NGCF", embedding_size=8, hidden_size_list=[8], epochs=1)
+    unlearner = train_model(config, create_dataset(config))
+    model, asked = unlearner.model.eval(), {"user_id": torch.tensor([1, 2])}
+    unlearner.save(tmp_path / "model.pth")
+    expected = model.full_sort_predict(asked)
+    with torch.no_grad():
+        model.item_embedding.weight.mul_(3.0)
+    model.restore_user_e = None
+    assert not torch.allclose(model.full_sort_predict(asked), expected)
+    unlearner.load(tmp_path / "model.pth")
+    assert torch.equal(model.full_sort_predict(asked), expected)
+
+
 def test_a_copy_unlearns_and_the_original_stays(trained):
     before = copy.deepcopy(trained.model.state_dict())
     twin = trained.copy()

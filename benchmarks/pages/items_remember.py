@@ -9,7 +9,7 @@ import json
 import numpy as np
 from tabulate import tabulate
 
-from benchmarks.pages.records import RESULTS, read_lines, write_between
+from benchmarks.pages.records import RESULTS, commit_of, read_lines, write_between
 from benchmarks.pages.tables import commits, seeds_of
 from recbole_unlearn.leaderboard.standings import mean_interval, within
 
@@ -186,7 +186,7 @@ def shadows(model, dataset):
         "served, rows untouched: withdrawn or never trained",
     ]
     table = tabulate(rows, head, tablefmt="github", disable_numparse=True)
-    where = f"{told['targets']} people, commit {told['commit'][:7]}"
+    where = f"{told['targets']} people, commit {commit_of(told)}"
     return f"**{model}, {dataset}** ({where})\n\n{table}\n"
 
 

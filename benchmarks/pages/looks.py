@@ -11,7 +11,7 @@ import numpy as np
 from tabulate import tabulate
 
 from benchmarks.pages.items_remember import CELLS, figures, lines_of
-from benchmarks.pages.records import RESULTS, write_between
+from benchmarks.pages.records import RESULTS, commit_of, write_between
 from benchmarks.pages.tables import commits, seeds_of
 
 _NIGHTS = (0, 1, 10, 20, 30)
@@ -205,7 +205,7 @@ def definitions(model, dataset):
         for name, of in told["methods"].items()
     ]
     head = ["", *(group.replace("parameters: ", "").replace("_", " ") for group in groups)]
-    title = f"**{model}, {dataset}** ({told['seeds']} seeds each, commit {told['commit'][:7]})"
+    title = f"**{model}, {dataset}** ({told['seeds']} seeds each, commit {commit_of(told)})"
     return f"{title}\n\n{table(rows, head)}"
 
 

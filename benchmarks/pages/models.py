@@ -4,7 +4,7 @@ import json
 import math
 
 from benchmarks.pages.paper_parts import markdown
-from benchmarks.pages.records import RESULTS, write_between
+from benchmarks.pages.records import RESULTS, commit_of, write_between
 from recbole_unlearn.evaluator.verdict import score_attack_of
 
 METHODS = (
@@ -92,7 +92,7 @@ def exact():
     users = (
         f"{part['withdrawn_users']} of {part['users']:,} users out of {part['rows']:,} rows of {part['items']:,} items"
     )
-    machine = f"{part['threads']} thread, commit {part['commit'][:7]}"
+    machine = f"{part['threads']} thread, commit {commit_of(part)}"
     moved = f"The withdrawal moves the weights by up to {part['moved']:.3f}"
     loaded = f"To load RecBole's checkpoint takes {part['load_stock_checkpoint']:.1f} s"
     return f"{table}\n\n{users}; {machine}. {moved}. {loaded}.\n"

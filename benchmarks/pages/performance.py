@@ -5,7 +5,7 @@ import json
 import tabulate
 
 from benchmarks.pages.paper_figures import FOLDER, plt, save
-from benchmarks.pages.records import RESULTS, write_between
+from benchmarks.pages.records import RESULTS, commit_of, write_between
 
 # What the project aims at, as a ratio to stock.
 GOALS = {"loading": 4, "batches": 3, "neumf_epoch": 2.5, "neumf_evaluation": 12, "lightgcn_epoch": 12}
@@ -65,7 +65,7 @@ def one_person(path):
         [
             line["model"],
             line["dataset"],
-            line["commit"][:7],
+            commit_of(line),
             f"{1e3 * line['first']:.0f}",
             milliseconds(line["sequence"]),
             milliseconds(line["whole"]),
@@ -81,7 +81,7 @@ def where(parts):
     some = next(iter(parts.values()))
     loads = [part["load"] for part in parts.values()]
     return (
-        f"torch {some['torch']}, {some['threads']} threads on {some['cores']} cores, commit {some['commit'][:7]}, "
+        f"torch {some['torch']}, {some['threads']} threads on {some['cores']} cores, commit {commit_of(some)}, "
         f"load {min(loads)} to {max(loads)} while it ran"
     )
 
@@ -181,7 +181,7 @@ def many_rows(path):
     rows = [[step, *(cell for size in sizes for cell in of_step(parts, size, step))] for step in steps]
     head = ["", *(f"{size // 10**6} M rows: {what}" for size in sizes for what in ("s", "peak, MB", "bytes a row"))]
     others = sorted({part["others"] for part in parts.values()})
-    states = sorted({part["commit"][:7] for part in parts.values()})
+    states = sorted({commit_of(part) for part in parts.values()})
     told = f"{where(parts)}, {others[0]} to {others[-1]} cores in use by others"
     told += f"; the parts are of commits {', '.join(states)}" * (len(states) > 1)
     return f"{told}\n\n{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
@@ -195,7 +195,7 @@ def command(path):
         rows.append([name, "floor", seconds(part["floor"]), "", ""])
         for one in part["checkouts"]:
             ratio = f"{one['later']['median'] / floor:.2f}"
-            rows.append([name, f"commit {one['commit'][:7]}", seconds(one["later"]), f"{one['first']:.3g}", ratio])
+            rows.append([name, f"commit {commit_of(one)}", seconds(one["later"]), f"{one['first']:.3g}", ratio])
     head = ["model, data", "", "s a command", "the first from a data set", "of the floor"]
     return tabulate.tabulate(rows, head, tablefmt="github", disable_numparse=True) + "\n"
 
@@ -223,7 +223,7 @@ def on_card(path):
         rows.append([name, *(taken(part) for part in (card, cpu))])
     head = ["seconds, median (least to greatest)", "card", "CPU"]
     return (
-        f"**{some['card']}** and {some['cores']} cores of its machine, torch {some['torch']}, commit {some['commit'][:7]}\n\n"
+        f"**{some['card']}** and {some['cores']} cores of its machine, torch {some['torch']}, commit {commit_of(some)}\n\n"
         f"{tabulate.tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n"
     )
 

@@ -22,6 +22,11 @@ GROUP_METRICS = ("ndcg@10", "precision@10", "recall@10")
 POWER = 0.75  # AUC on the model before the withdrawal under which the oracle is not informative
 
 
+def commit_of(line):
+    """Return the commit of a line or part, and whether it was measured with changes that were not committed."""
+    return line["commit"][:7] + " and changes" * line["commit"].endswith("-dirty")
+
+
 def read_lines(name, folder=RESULTS):
     path = folder / f"{name}.jsonl"
     if not path.exists():

@@ -7,7 +7,16 @@ import numpy as np
 import tabulate
 
 from benchmarks.pages.in_short import in_short
-from benchmarks.pages.records import RESULTS, ROOT, complete, read_lines, retained_shares, shown, write_between
+from benchmarks.pages.records import (
+    RESULTS,
+    ROOT,
+    commit_of,
+    complete,
+    read_lines,
+    retained_shares,
+    shown,
+    write_between,
+)
 from recbole_unlearn.evaluator.report import notes_of
 from recbole_unlearn.evaluator.text import tables_of, title_of
 
@@ -63,7 +72,7 @@ def shards(path):
 
 def commits(lines):
     """Return every commit that the lines were measured at."""
-    return ", ".join(dict.fromkeys(line["commit"][:7] for line in lines))
+    return ", ".join(dict.fromkeys(commit_of(line) for line in lines))
 
 
 def seeds_of(runs):
@@ -167,6 +176,7 @@ def one_user(runs):
         "from request to model": "one_user_ms",
         "the view when it is next needed": "one_view_ms",
         "the propagated vectors when they are next needed": "one_user_vectors_ms",
+        "the next user served": "one_served_ms",
     }
     shown = {name: [run[clock] for run in runs if run.get(clock)] for name, clock in clocks.items()}
     return ", ".join(f"{name} {np.median(times):.1f}" for name, times in shown.items() if times)

@@ -13,6 +13,7 @@ from recbole_unlearn.checkpoints.trainer import CheckpointTrainer
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.held_out import HeldOut
 from recbole_unlearn.data.utils import data_preparation
+from recbole_unlearn.model.renew import clear_caches
 from recbole_unlearn.model.untrained import Untrained
 
 
@@ -83,5 +84,6 @@ def train_until_best(
     best.fit(train_data, held_out, verbose=False, saved=False, show_progress=config["show_progress"])
     epoch, state = best.best
     model.load_state_dict(state)
+    clear_caches(model)
     model.eval()
     return model, {"epochs": epoch, "epochs_trained": best.trained, "held_out_rows": len(held_out)}

@@ -21,6 +21,7 @@ from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.fast import is_on
 from recbole_unlearn.fast.anomaly import undo_anomaly_detection
 from recbole_unlearn.lineage.store import write_atomically
+from recbole_unlearn.model.renew import clear_caches
 from recbole_unlearn.model.trainers import is_made_in_one_pass, trained_as_recbole
 from recbole_unlearn.model.weights import split_weights
 
@@ -148,6 +149,7 @@ class CheckpointTrainer(Trainer):
                 f"checkpoint {str(path)!r} does not fit this {type(self.model).__name__}: {' '.join(str(error).split())}; "
                 f"use the model, data set and sizes that it was trained with"
             ) from error
+        clear_caches(self.model)  # made of the parameters of before
         self.model.load_other_parameter({**(checkpoint.get("other_parameter") or {}), **other})
 
     def forget_the_way_here(self) -> None:

@@ -32,6 +32,7 @@ from recbole_unlearn.model.own import check_own_model
 from recbole_unlearn.model.renew import copied
 from recbole_unlearn.model.trainers import batches, check_trainer, first_loss
 from recbole_unlearn.model.untrained import Untrained
+from recbole_unlearn.shards.training import check_cluster
 from recbole_unlearn.terminal.progress import telling
 
 _PACKAGES = {"faiss": "faiss-cpu"}  # where a package has another name than what it installs
@@ -96,6 +97,8 @@ def prepare(config: Config, session: LedgerSession) -> Prepared:
     withdrawal = _resolved(config, data, session.find(config))
     methods = _methods(config, data)
     _check_shadows(config, withdrawal.scope)
+    if config["shadows"] or any(method.parts > 1 for method in methods.values()):
+        check_cluster(config)
     if config["report_plots"]:
         check_matplotlib()
     _check_folders(config, withdrawal.scope)

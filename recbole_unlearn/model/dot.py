@@ -83,6 +83,7 @@ class LightGCNAdapter(BPRAdapter):
     model_name = "LightGCN"
     has_graph = True
     has_convex_users = False  # a user's embedding is in the scores of others
+    _propagated: Tensors | None = None
 
     def draw_rows(self, tables: Sequence[nn.Embedding], generator: torch.Generator) -> Tensor:
         """Draw an embedding from Xavier's uniform distribution, whose fan is the table's."""
@@ -111,15 +112,20 @@ class LightGCNAdapter(BPRAdapter):
         return 1.0 / (self.model.n_layers + 1)
 
     def _item_vectors(self) -> Tensor:
-        """Return the propagated items; the model keeps all vectors, as when it serves, until it is told of a change."""
-        self.model.restore_user_e, self.model.restore_item_e = self._encoded()
-        return self.model.restore_item_e
+        self._propagated = self._encoded()
+        return self._propagated[1]
 
     @torch.no_grad()
     def isolated_changed(self, users: Tensor) -> None:
-        """Write the new vectors of users without edges to those that the model keeps; nobody else's depend on them."""
-        if self.model.restore_user_e is not None:
-            self.model.restore_user_e[users] = self.model.user_embedding.weight[users] / (self.model.n_layers + 1)
+        """Let the model serve from what ``user_blocks`` propagated, as nobody else's vectors depend on those of these users.
+
+        A model or adapter that extends these may keep or make its vectors in another way: there all is made anew.
+        """
+        self.parameters_changed()
+        if self._propagated is not None and type(self) is LightGCNAdapter and type(self.model) is LightGCN:
+            (kept_users, kept_items), self._propagated = self._propagated, None
+            kept_users[users] = self.model.user_embedding.weight[users] / (self.model.n_layers + 1)
+            self.model.restore_user_e, self.model.restore_item_e = kept_users, kept_items
 
     def fresh_blocks(self, items: Tensor) -> DotBlocks:
         """Return q . e with q the item embeddings before propagation, which depend on no user's edges."""

@@ -38,6 +38,8 @@ class LightGCN(RecBoleLightGCN):
     """
 
     soft_labels = True
+    restore_user_e: Tensor | None
+    restore_item_e: Tensor | None
 
     def __init__(self, config: Any, dataset: Any) -> None:
         self.norm_adj_matrix: BipartiteGraph
@@ -88,6 +90,15 @@ class LightGCN(RecBoleLightGCN):
         """Take edges out of the graph that trains, scores and is saved."""
         self.norm_adj_matrix = self.norm_adj_matrix.without(users, items)
         self.clear_cache()
+
+    def load_state_dict(self, *args: Any, **keys: Any) -> Any:
+        """Load parameters as torch does; what was propagated from the old ones is forgotten."""
+        self.clear_cache()
+        return super().load_state_dict(*args, **keys)
+
+    def _apply(self, *args: Any, **keys: Any) -> Any:
+        self.clear_cache()  # it is not moved with the parameters
+        return super()._apply(*args, **keys)
 
     def clear_cache(self) -> None:
         """Forget the propagated embeddings; call it after every change of parameters."""

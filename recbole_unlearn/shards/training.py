@@ -214,6 +214,16 @@ def side_by_side(
         yield from parallel(joblib.delayed(work)(job) for job in jobs)
 
 
+def check_cluster(config: Any) -> None:
+    """Refuse a cluster that the config names and that is not there.
+
+    Raises:
+        ConfigError: As ``side_by_side``.
+    """
+    if config["parallel_backend"] != "loky" and config["parallel_jobs"] != 1:
+        _backend(config)
+
+
 def _backend(config: Any) -> dict[str, Any]:
     """Return the keys of ``joblib.parallel_config``, or say what is missing before any job is sent."""
     name, address = config["parallel_backend"], config["parallel_scheduler"]

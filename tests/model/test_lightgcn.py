@@ -221,3 +221,45 @@ def test_after_some_rows_of_a_user_left_nothing_is_kept(lightgcn):
     unlearner.unlearn(WithdrawalRequest.users(["u3"]), "SCIF", "all")
     unlearner.unlearn(WithdrawalRequest.interactions([("u5", item)]), "SCIF", "all")
     assert unlearner.model.restore_user_e is None
+
+
+@pytest.mark.parametrize("how", ["load", "load_state_dict", "double"])
+def test_what_was_propagated_from_other_parameters_is_not_served(lightgcn, tmp_path, how):
+    asked = {"user_id": torch.tensor([1, 2])}
+    unlearner = lightgcn.copy()
+    unlearner.save(tmp_path / "model.pth")
+    expected, state = unlearner.model.full_sort_predict(asked), copy.deepcopy(unlearner.model.state_dict())
+    with torch.no_grad():
+        unlearner.model.item_embedding.weight.mul_(2.0)
+    unlearner.model.clear_cache()
+    assert not torch.allclose(unlearner.model.full_sort_predict(asked), expected)
+    if how == "load":
+        unlearner.load(tmp_path / "model.pth")
+    elif how == "load_state_dict":
+        unlearner.model.load_state_dict(state)
+    else:
+        unlearner.model.double()
+        assert unlearner.model.restore_user_e is None
+        return
+    assert torch.equal(unlearner.model.full_sort_predict(asked), expected)
+
+
+class Doubled(LightGCN):
+    """Serves from vectors that it keeps in a way of its own."""
+
+    def full_sort_predict(self, interaction):
+        if self.restore_user_e is None:
+            users, items = self.forward()
+            self.restore_user_e, self.restore_item_e = users, items.T.contiguous()
+        return (self.restore_user_e[interaction["user_id"]] @ self.restore_item_e).flatten()
+
+
+def test_a_model_that_extends_it_makes_its_vectors_itself(make_config):
+    config = make_config("LightGCN", embedding_size=8, epochs=1)
+    unlearner = train_model(config, dataset := create_dataset(config))
+    own = Doubled(config, dataset.of_models())
+    own.load_state_dict(unlearner.model.state_dict())
+    unlearner.model = own
+    unlearner.unlearn(WithdrawalRequest.users(["u3"]), "SCIF", "all")
+    assert own.restore_user_e is None
+    assert own.full_sort_predict({"user_id": torch.tensor([1])}).shape == (own.n_items,)
