@@ -63,7 +63,7 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
     first_norm = torch.zeros(len(start), dtype=torch.float64, device=start.device)
     value = blocks.objective(solution)
     for _ in range(steps):
-        part, here, before = blocks[active], solution[active], value[active]
+        part, here, before = _of(blocks, active, len(start)), solution[active], value[active]
         gradient, hessian = part.derivatives(here)
         hessian.diagonal(dim1=-2, dim2=-1).add_(damping)
         solved = solve_blocks(hessian, -gradient)
@@ -83,6 +83,11 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
     return NewtonResult(solution, taken, first_norm, residual, converged, blocks.rank, added)
 
 
+def _of(blocks: Any, chosen: Tensor, number: int) -> Any:
+    """Return the objective of the chosen users, of whom nobody is chosen twice; of all of them without a copy."""
+    return blocks if len(chosen) == number else blocks[chosen]
+
+
 def _backtrack(
     blocks: Any, here: Tensor, before: Tensor, gradient: Tensor, direction: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -93,7 +98,7 @@ def _backtrack(
     waiting = torch.arange(len(here), device=here.device)
     for _ in range(_HALVINGS):
         trial = here[waiting] + (length[waiting].unsqueeze(1) * direction[waiting]).to(here.dtype)
-        value = blocks[waiting].objective(trial)
+        value = _of(blocks, waiting, len(here)).objective(trial)
         good = value <= before[waiting] + _ARMIJO * length[waiting] * slope[waiting]
         there[waiting[good]], after[waiting[good]] = trial[good], value[good]
         length[waiting] /= 2

@@ -131,11 +131,12 @@ class BipartiteGraph:
         scale = (np.diff(crow) + _EPSILON) ** -0.5
         rows, entries = _entries(crow, np.flatnonzero(changed))
         values[entries] = scale[rows] * scale[col[entries]]
-        # The columns of items stand in the first half, the rows of users. Who left as a whole has no column.
-        half = len(col) if changed[: self.n_users].any() else len(col) // 2
+        half = len(col) // 2  # the rows of users, whose columns are items
         entries = np.flatnonzero(changed.take(col[:half]))
-        rows = np.searchsorted(crow, entries, side="right") - 1
-        values[entries] = scale[rows] * scale[col[entries]]
+        values[entries] = scale[self._pairs[entries] // self.n_items] * scale[col[entries]]
+        if changed[: self.n_users].any():  # who left as a whole has no column
+            entries = half + np.flatnonzero(changed.take(col[half:]))
+            values[entries] = scale[np.searchsorted(crow, entries, side="right") - 1] * scale[col[entries]]
 
 
 def _parts(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
