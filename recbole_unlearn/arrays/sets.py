@@ -40,6 +40,21 @@ def is_among(values: np.ndarray, ascending: np.ndarray) -> np.ndarray:
     return places_among(values, ascending)[1]
 
 
+def spans(begins: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions in some spans of an array, one span after the other, and the number of each one's span.
+
+    Args:
+        begins: First position of each span, shape [spans].
+        sizes: Number of positions of each, shape [spans].
+
+    Example:
+        >>> spans(np.array([7, 2]), np.array([2, 1]))
+        (array([7, 8, 2]), array([0, 0, 1]))
+    """
+    owners = np.repeat(np.arange(len(sizes)), sizes)
+    return np.arange(len(owners)) + (begins - np.cumsum(sizes) + sizes)[owners], owners
+
+
 class Taken:
     """The items that may not be drawn as negatives of a user: the user's own, and withdrawn items.
 

@@ -7,6 +7,7 @@ import copy
 import numpy as np
 from scipy.sparse import coo_array
 
+from recbole_unlearn.arrays.sets import spans
 from recbole_unlearn.exceptions import RequestError
 
 
@@ -52,11 +53,10 @@ class RowIndex:
 
     def of_users(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the positions of the rows of users, and the user of each; shapes [rows of these users]."""
-        begin, sizes = self._starts[users], self._starts[users + 1] - self._starts[users]
-        shift = np.repeat(begin - np.cumsum(sizes) + sizes, sizes)
-        positions = shift + np.arange(len(shift))
+        begins = self._starts[users]
+        positions, owners = spans(begins, self._starts[users + 1] - begins)
         alive = self._alive[positions]
-        return positions[alive], np.repeat(users, sizes)[alive]
+        return positions[alive], users[owners[alive]]
 
     def drop(self, positions: np.ndarray) -> None:
         """Drop rows for good.

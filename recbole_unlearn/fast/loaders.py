@@ -11,8 +11,9 @@ import torch
 from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
 from recbole.data.interaction import Interaction
 
-from recbole_unlearn.arrays.sets import distinct, places_among
+from recbole_unlearn.arrays.sets import distinct
 from recbole_unlearn.fast.sampler import UsedItems
+from recbole_unlearn.fast.user_items import HistoryItems, PositiveItems
 
 
 class TrainLoader(TrainDataLoader):
@@ -38,7 +39,7 @@ class TrainLoader(TrainDataLoader):
 
 
 class FullSortLoader(FullSortEvalDataLoader):
-    """RecBole's FullSortEvalDataLoader, whose lists of each user are slices of sorted arrays."""
+    """RecBole's FullSortEvalDataLoader, which makes the lists of users from sorted arrays when they are ranked."""
 
     def __init__(self, config: Any, dataset: Any, sampler: Any, shuffle: bool = False) -> None:
         if not isinstance(getattr(sampler, "used_ids", None), UsedItems):
@@ -50,33 +51,12 @@ class FullSortLoader(FullSortEvalDataLoader):
         used: UsedItems = sampler.used_ids
         rows = dataset.inter_feat
         positive = distinct(rows[self.uid_field].numpy() * used.n_items + rows[self.iid_field].numpy())
-        users = distinct(positive // used.n_items)
-        seen = used.of_each(users)
-        history = _without(seen, positive)
-        self.uid_list = torch.from_numpy(users)
+        self.uid_list = torch.from_numpy(distinct(positive // used.n_items))
         self.uid2items_num = np.bincount(positive // used.n_items, minlength=used.n_users)
-        self.uid2positive_item = _lists(positive, users, used)
-        self.uid2history_item = _lists(history, users, used)
+        self.uid2positive_item = PositiveItems(positive, used.n_users, used.n_items)
+        self.uid2history_item = HistoryItems(self.uid2positive_item, used)
         self.user_df = dataset.join(Interaction({self.uid_field: self.uid_list}))
         self.sample_size = len(self.user_df)
         if shuffle:
             self.logger.warning("FullSortEvalDataLoader can't shuffle")
         super(FullSortEvalDataLoader, self).__init__(config, dataset, sampler, shuffle=False)
-
-
-def _without(keys: np.ndarray, fewer: np.ndarray) -> np.ndarray:
-    """Return keys less some others, both ascending and distinct; temporary arrays have the length of the fewer ones."""
-    stay = np.ones(len(keys), dtype=bool)
-    place, among = places_among(fewer, keys)
-    stay[place[among]] = False
-    return keys[stay]
-
-
-def _lists(keys: np.ndarray, users: np.ndarray, used: UsedItems) -> np.ndarray:
-    """Return the items of each user id as a tensor, None for other ids, from ascending pair keys."""
-    sizes = np.searchsorted(keys, (users + 1) * used.n_items) - np.searchsorted(keys, users * used.n_items)
-    items = keys % used.n_items
-    lists = np.full(used.n_users, None, dtype=object)
-    for user, part in zip(users.tolist(), torch.from_numpy(items).split(sizes.tolist()), strict=True):
-        lists[user] = part
-    return lists

@@ -58,15 +58,10 @@ class UsedItems(Taken):
         begin, end = np.searchsorted(self._pairs, [user * self.n_items, (user + 1) * self.n_items])
         return self._pairs[begin:end] - user * self.n_items
 
-    def of_each(self, users: np.ndarray) -> np.ndarray:
-        """Return the keys of all pairs that these users may not draw, ascending; users must ascend."""
-        chosen = np.zeros(self.n_users, dtype=bool)
-        chosen[users] = True
-        ends = np.searchsorted(self._pairs, np.arange(self.n_users + 1) * self.n_items)
-        pairs = self._pairs[np.repeat(chosen, np.diff(ends))]
-        if not len(self.banned):
-            return pairs
-        return distinct(np.concatenate([pairs, (users[:, None] * self.n_items + self.banned).ravel()]))
+    @property
+    def pairs(self) -> np.ndarray:
+        """Keys of the pairs that are used, without those of items that may not be drawn for anybody; ascending."""
+        return self._pairs
 
     def _bitmap(self) -> np.ndarray:
         bits = np.zeros(self.n_users * self.n_items // 8 + 1, dtype=np.uint8)

@@ -11,7 +11,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from recbole_unlearn.arrays.sets import distinct, places_among
+from recbole_unlearn.arrays.sets import distinct, places_among, spans
 
 _EPSILON = 1e-7  # RecBole adds it to every degree, so that a node without edges does not divide by zero
 
@@ -145,9 +145,8 @@ def _parts(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _entries(crow: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the row and the position of each entry in some rows of a matrix, in their order; shape [entries]."""
-    sizes = np.diff(crow)[rows]
-    shift = np.repeat(crow[rows] - np.cumsum(sizes) + sizes, sizes)
-    return np.repeat(rows, sizes), shift + np.arange(len(shift))
+    entries, owners = spans(crow[rows], crow[rows + 1] - crow[rows])
+    return rows[owners], entries
 
 
 def _csr(crow: Tensor, col: Tensor, values: Tensor, shape: Any) -> Tensor:

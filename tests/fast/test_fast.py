@@ -105,6 +105,23 @@ def test_evaluation_batches_are_recboles(make_config, keys):
             assert pairs(*mine[2:]) == pairs(*theirs[2:])
 
 
+@pytest.mark.parametrize("keys", [CONFIGS["by user"], CONFIGS["leave one out"]])
+def test_lists_of_users_are_recboles_and_no_second_copy_of_the_rows(make_config, keys):
+    (_, loaders), (_, stock_loaders) = pair_of(make_config, keys)
+    for loader, stock in zip(loaders[1:], stock_loaders[1:], strict=True):
+        for name in ("uid2history_item", "uid2positive_item"):
+            mine, theirs = getattr(loader, name), getattr(stock, name)
+            assert len(mine) == len(theirs)
+            for one, other in zip((mine[user] for user in range(len(mine))), theirs, strict=True):
+                assert (one is None) == (other is None)
+                assert one is None or sorted(one.tolist()) == sorted(other.tolist())
+            users = list(loader.uid_list[[2, 0]])
+            assert [one.tolist() for one in mine[users]] == [mine[int(user)].tolist() for user in users]
+            with pytest.raises(IndexError):
+                mine[len(mine)]
+        assert loader.uid2history_item._keys is loader._sampler.used_ids.pairs
+
+
 def pairs(rows, items):
     return set(zip(rows.tolist(), items.tolist(), strict=True))
 
