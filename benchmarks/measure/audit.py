@@ -20,8 +20,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure.timing import environment
-from recbole_unlearn.lineage.store import write_atomically
+from benchmarks.measure.timing import environment, write_json
 from recbole_unlearn.production.search import Searched, search
 from recbole_unlearn.production.spec import Spec
 from recbole_unlearn.production.trace import CHECK, MUST_FIX, NOT_INSPECTED
@@ -234,7 +233,7 @@ def main() -> int:
             result[name] = part(inside)
         print(name, json.dumps(result[name]), flush=True)
     result |= {"wrong": wrong(result), "environment": environment()}
-    write_atomically(options.out, lambda file: file.write((json.dumps(result, indent=1) + "\n").encode()), mode=0o644)
+    write_json(options.out, result)
     return int(bool(result["wrong"]))
 
 

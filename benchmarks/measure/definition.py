@@ -12,7 +12,6 @@ Trained models are kept in benchmarks/cache, so that a run that was cut off goes
 """
 
 import copy
-import json
 import sys
 
 import numpy as np
@@ -21,10 +20,10 @@ from scipy.spatial.distance import cdist
 
 from benchmarks.measure.refit import config_of
 from benchmarks.measure.seeds import RESULTS
+from benchmarks.measure.timing import write_json
 from benchmarks.measure.trained import assessed, retrained, trained
 from recbole_unlearn.config import with_seed
 from recbole_unlearn.evaluator.closeness import parameter_groups
-from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.model.adapter import ScoringAdapter
 from recbole_unlearn.settings.arguments import read_arguments
@@ -109,5 +108,4 @@ def energy(distances, first):
 if __name__ == "__main__":
     model, dataset, number, *rest = sys.argv[1:]
     told = run(model, dataset, int(number), read_arguments(rest))
-    path = RESULTS / f"definition-{model}-{dataset}.json"
-    write_atomically(path, lambda file: file.write((json.dumps(told, indent=1) + "\n").encode()), mode=0o644)
+    write_json(RESULTS / f"definition-{model}-{dataset}.json", told)

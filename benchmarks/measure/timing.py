@@ -29,9 +29,14 @@ def save_part(path, name, part=None):
         WATCH.restart()  # what follows is measured
         return None if name in parts else parts
     parts[name] = {**part, **environment(), "others": check_quiet()}
-    write_atomically(path, lambda file: file.write((json.dumps(parts, indent=1) + "\n").encode()))
+    write_json(path, parts)
     print(name, {key: value for key, value in part.items() if key != "diagnostics"}, flush=True)
     return parts
+
+
+def write_json(path, content):
+    """Write a json file, whole or not at all."""
+    write_atomically(path, lambda file: file.write((json.dumps(content, indent=1) + "\n").encode()), mode=0o644)
 
 
 def commit():
