@@ -184,7 +184,8 @@ class RememberingDataset(CheckedDataset):
         if newer.any():
             self.newer_rows = self.inter_feat.loc[newer, [self.uid_field, self.iid_field]]
         self._places = self.inter_feat.index[loaded]
-        self.inter_feat = self.inter_feat[loaded].reset_index(drop=True)
+        self.inter_feat = self.inter_feat if loaded.all() else self.inter_feat[loaded]
+        self.inter_feat.reset_index(drop=True, inplace=True)
         for name, field, digest in (
             ("user", self.uid_field, history.key.user),
             ("item", self.iid_field, history.key.item),

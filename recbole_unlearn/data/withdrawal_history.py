@@ -159,7 +159,7 @@ def keep_split_of(dataset: Any, ledger: Ledger, settings: str) -> None:
     }
     feats = [rows.inter_feat for rows in dataset.build()]
     owner, item = (np.concatenate([np.asarray(feat[field]) for feat in feats]) for field in (users, items))
-    part = np.repeat(np.arange(len(feats)), [len(feat) for feat in feats])
+    part = np.repeat(np.arange(len(feats), dtype=np.uint8), [len(feat) for feat in feats])
     content = [np.concatenate(columns) for columns in zip(*map(content_of, feats), strict=True)]
     # Rows of one (user, item) pair stand in the order of their content, by which they are recognised.
     order = by_pair(owner.astype(np.int64) * len(dataset.field2id_token[items]) + item, content)
@@ -168,7 +168,8 @@ def keep_split_of(dataset: Any, ledger: Ledger, settings: str) -> None:
     left_out = [(number.setdefault(user, len(number)), item) for user, item in dataset.filtered_rows(key)]
     if left_out:
         owners, item_hashes = zip(*left_out, strict=True)
-        more = (owners, short(item_hashes), np.full(len(owners), -1), np.full(len(owners), FILTERED))
+        filtered = np.full(len(owners), FILTERED, dtype=np.uint8)
+        more = (owners, short(item_hashes), np.full(len(owners), -1), filtered)
         columns = [np.concatenate([np.asarray(column) for column in pair]) for pair in zip(columns, more, strict=True)]
     rows = (columns[0], columns[1], columns[2], columns[3])
     keep_split(ledger, settings, hashes, list(number), rows, dataset.rows_read)

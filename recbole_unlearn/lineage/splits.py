@@ -55,9 +55,12 @@ class KeptSplit:
             content: Other columns, which tell equal (user, item) rows apart, each of shape [rows]. Of rows of one pair that
                 stand there more often than was kept, the first ones in the order of the file are the kept ones.
         """
-        if not self._last or not all(map(np.array_equal, (users, items), self._last)):
-            self._last[:] = users, items, *self._match(users, items)
-        kept, theirs, pairs = self._last[2:]
+        if self._last and all(map(np.array_equal, (users, items), self._last)):
+            kept, theirs, pairs = self._last[2:]
+            self._last.clear()  # nobody asks a third time
+        else:
+            kept, theirs, pairs = self._match(users, items)
+            self._last[:] = users, items, kept, theirs, pairs
         if len(theirs) < len(kept):
             return None
         theirs = theirs[by_pair(pairs[theirs], [column[theirs] for column in content])]
@@ -84,8 +87,11 @@ class KeptSplit:
 
 def _numbered(*parts: tuple[np.ndarray, np.ndarray]) -> list[np.ndarray]:
     """Return a number for each (user, item) row, the same for the same pair in all parts, int64, shape [rows]."""
-    users, items = (pd.factorize(np.concatenate(columns))[0].astype(np.int64) for columns in zip(*parts, strict=True))
-    pairs = users * (items.max(initial=0) + 1) + items
+    pairs, items = (
+        pd.factorize(np.concatenate(columns))[0].astype(np.int64, copy=False) for columns in zip(*parts, strict=True)
+    )
+    pairs *= items.max(initial=0) + 1  # in place: of many rows each column counts
+    pairs += items
     return np.split(pairs, np.cumsum([len(part[0]) for part in parts])[:-1])
 
 
