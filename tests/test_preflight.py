@@ -68,3 +68,8 @@ def test_a_cluster_that_is_not_there_is_named_before_anything_is_trained(tiny, s
     assert "parallel_backend is dask, but there is no cluster" in capsys.readouterr().err.strip().splitlines()[-1]
     assert not Path("output").exists()
     assert not Path("saved").exists()
+
+
+def test_a_plan_needs_no_cluster(tiny, capsys):
+    assert main([*tiny, "--methods=Retrain,SISA", "--parallel_backend=dask", "--dry_run=True"]) == 0
+    assert "no cluster" not in capsys.readouterr().err

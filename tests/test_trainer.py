@@ -97,6 +97,21 @@ def test_a_loaded_graph_model_does_not_serve_the_vectors_of_before(make_config, 
     assert torch.equal(model.full_sort_predict(asked), expected)
 
 
+def test_a_resumed_graph_model_does_not_serve_the_vectors_of_before(make_config):
+    config = make_config("NGCF", embedding_size=8, hidden_size_list=[8], epochs=1)
+    unlearner = train_model(config, dataset := create_dataset(config))
+    unlearner.fit(data_preparation(config, dataset)[0], verbose=False)
+    model, asked = unlearner.model.eval(), {"user_id": torch.tensor([1, 2])}
+    model.restore_user_e = None
+    expected = model.full_sort_predict(asked)
+    with torch.no_grad():
+        model.item_embedding.weight.mul_(3.0)
+    model.restore_user_e = None
+    assert not torch.allclose(model.full_sort_predict(asked), expected)
+    unlearner.resume_checkpoint(unlearner.saved_model_file)
+    assert torch.equal(model.eval().full_sort_predict(asked), expected)
+
+
 def test_a_copy_unlearns_and_the_original_stays(trained):
     before = copy.deepcopy(trained.model.state_dict())
     twin = trained.copy()

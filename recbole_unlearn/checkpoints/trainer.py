@@ -23,7 +23,7 @@ from recbole_unlearn.fast.anomaly import undo_anomaly_detection
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.model.renew import clear_caches
 from recbole_unlearn.model.trainers import is_made_in_one_pass, trained_as_recbole
-from recbole_unlearn.model.weights import split_weights
+from recbole_unlearn.model.weights import lasting, split_weights
 
 
 class CheckpointTrainer(Trainer):
@@ -150,7 +150,12 @@ class CheckpointTrainer(Trainer):
                 f"use the model, data set and sizes that it was trained with"
             ) from error
         clear_caches(self.model)  # made of the parameters of before
-        self.model.load_other_parameter({**(checkpoint.get("other_parameter") or {}), **other})
+        self.model.load_other_parameter({**lasting(checkpoint.get("other_parameter") or {}), **other})
+
+    def resume_checkpoint(self, resume_file: str | os.PathLike[str]) -> None:
+        """Go on from a checkpoint, as RecBole does; what was made of the parameters of before is forgotten."""
+        clear_caches(self.model)
+        super().resume_checkpoint(resume_file)
 
     def forget_the_way_here(self) -> None:
         """Drop what training kept beside the parameters: moments and gradients of withdrawn rows, and the old checkpoint."""

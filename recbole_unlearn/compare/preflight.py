@@ -97,13 +97,14 @@ def prepare(config: Config, session: LedgerSession) -> Prepared:
     withdrawal = _resolved(config, data, session.find(config))
     methods = _methods(config, data)
     _check_shadows(config, withdrawal.scope)
-    if config["shadows"] or any(method.parts > 1 for method in methods.values()):
-        check_cluster(config)
     if config["report_plots"]:
         check_matplotlib()
     _check_folders(config, withdrawal.scope)
     model = _try_model(config, data, any(method.needs_adapter for method in methods.values()))
     _try_parts(config, data, max(method.parts for method in methods.values()))
+    learns = any(type(method).learn is not UnlearnMethod.learn for method in methods.values())
+    if (config["shadows"] or learns) and not config["dry_run"]:
+        check_cluster(config)
     ledger = session.find(config)
     if data.is_to_keep and ledger is not None and not config["dry_run"]:
         init_seed(config["seed"], config["reproducibility"])

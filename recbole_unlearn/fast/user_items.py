@@ -13,7 +13,7 @@ from recbole_unlearn.fast.sampler import UsedItems
 
 
 class PositiveItems:
-    """The items of a part that each user has there; indexed as RecBole's array of tensors, of which only keys are kept.
+    """The items of a part that each user has there; read as RecBole's array of tensors, of which only keys are kept.
 
     Args:
         keys: Keys user * n_items + item of the part, ascending, each once.
@@ -28,24 +28,28 @@ class PositiveItems:
 
     def __init__(self, keys: np.ndarray, n_users: int, n_items: int) -> None:
         self._keys, self.n_users, self.n_items = keys, n_users, n_items
+        self._ids = np.arange(n_users)
         self._starts = np.searchsorted(keys, np.arange(n_users + 1) * n_items)
 
     def __len__(self) -> int:
         return self.n_users
 
     def __getitem__(self, users: Any) -> Any:
-        """Return the items of a user as a tensor, None for one without a row in the part; of several, an array of these."""
-        if not isinstance(users, list | tuple | np.ndarray):
-            return self._tensor(int(users))
-        found = np.empty(len(users), dtype=object)
-        for place, user in enumerate(users):
-            found[place] = self._tensor(int(user))
+        """Return the items of a user as a tensor, None for one without a row in the part; of several, an array of these.
+
+        Args:
+            users: An id, or what else indexes an array: ids, a mask, a slice.
+        """
+        ids = self._ids[users]
+        if ids.ndim == 0:
+            return self._tensor(int(ids))
+        found = np.empty(len(ids), dtype=object)
+        for place, user in enumerate(ids.tolist()):
+            found[place] = self._tensor(user)
         return found
 
     def of(self, user: int) -> np.ndarray:
         """Return the items of a user, ascending."""
-        if not 0 <= user < self.n_users:
-            raise IndexError(f"user id {user}; there are ids 0 to {self.n_users - 1}")
         return self._keys[self._starts[user] : self._starts[user + 1]] - user * self.n_items
 
     def _tensor(self, user: int) -> Tensor | None:

@@ -91,10 +91,9 @@ class LightGCN(RecBoleLightGCN):
         self.norm_adj_matrix = self.norm_adj_matrix.without(users, items)
         self.clear_cache()
 
-    def load_state_dict(self, *args: Any, **keys: Any) -> Any:
-        """Load parameters as torch does; what was propagated from the old ones is forgotten."""
-        self.clear_cache()
-        return super().load_state_dict(*args, **keys)
+    def _load_from_state_dict(self, *args: Any, **keys: Any) -> None:
+        self.clear_cache()  # torch calls this also where the model is a part of an ensemble
+        super()._load_from_state_dict(*args, **keys)
 
     def _apply(self, *args: Any, **keys: Any) -> Any:
         self.clear_cache()  # it is not moved with the parameters

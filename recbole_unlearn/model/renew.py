@@ -62,9 +62,10 @@ def _is_of_torch(part: nn.Module) -> bool:
 
 def clear_caches(model: Any) -> None:
     """Forget what a model computed from its parameters and kept for its evaluation."""
-    for name in getattr(model, "other_parameter_name", ()):
-        if is_computed(name):
-            setattr(model, name, None)
+    for part in model.modules():  # also of each model of an ensemble
+        for name in getattr(part, "other_parameter_name", ()):
+            if is_computed(name):
+                setattr(part, name, None)
 
 
 def is_computed(name: str) -> bool:

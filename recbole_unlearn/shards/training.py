@@ -215,22 +215,22 @@ def side_by_side(
 
 
 def check_cluster(config: Any) -> None:
-    """Refuse a cluster that the config names and that is not there.
+    """Refuse a cluster that the config names and that is not there; its workers may still be on their way.
 
     Raises:
         ConfigError: As ``side_by_side``.
     """
     if config["parallel_backend"] != "loky" and config["parallel_jobs"] != 1:
-        _backend(config)
+        _backend(config, at_least=0)
 
 
-def _backend(config: Any) -> dict[str, Any]:
-    """Return the keys of ``joblib.parallel_config``, or say what is missing before any job is sent."""
+def _backend(config: Any, at_least: int = 1) -> dict[str, Any]:
+    """Return the keys of ``joblib.parallel_config``, or say what is missing: the cluster, or so many workers of it."""
     name, address = config["parallel_backend"], config["parallel_scheduler"]
     if name == "loky":
         return {"backend": "loky", "inner_max_num_threads": 1}
     try:
-        return _of_ray(address) if name == "ray" else _of_dask(address)
+        return _of_ray(address) if name == "ray" else _of_dask(address, at_least)
     except (ImportError, ValueError, OSError) as error:
         extra = "ray" if name == "ray" else "cluster"
         how = "call ray.init" if name == "ray" else "make a dask.distributed.Client"
@@ -240,12 +240,12 @@ def _backend(config: Any) -> dict[str, Any]:
         ) from error
 
 
-def _of_dask(address: str | None) -> dict[str, Any]:
+def _of_dask(address: str | None, at_least: int) -> dict[str, Any]:
     from distributed import Client, default_client
 
     with Client(address, set_as_default=False) if address else nullcontext(default_client()) as client:
         workers = client.scheduler_info()["workers"].values()
-        if not workers:
+        if len(workers) < at_least:
             raise ValueError(f"the scheduler {client.scheduler.address} has no workers.")
         if any(worker["nthreads"] != 1 for worker in workers):  # they share a generator and a folder
             raise ValueError(

@@ -117,6 +117,11 @@ def test_lists_of_users_are_recboles_and_no_second_copy_of_the_rows(make_config,
                 assert one is None or sorted(one.tolist()) == sorted(other.tolist())
             users = list(loader.uid_list[[2, 0]])
             assert [one.tolist() for one in mine[users]] == [mine[int(user)].tolist() for user in users]
+            everybody = [None if one is None else one.tolist() for one in mine]
+            for index in (loader.uid_list, loader.uid2items_num > 3, slice(1, 4), np.array([3, 3]), [-1]):
+                asked = np.arange(len(mine))[index]
+                told = [None if one is None else one.tolist() for one in mine[index]]
+                assert told == [everybody[user] for user in asked]
             with pytest.raises(IndexError):
                 mine[len(mine)]
         assert loader.uid2history_item._keys is loader._sampler.used_ids.pairs

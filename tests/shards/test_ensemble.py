@@ -10,6 +10,7 @@ from recbole_unlearn.checkpoints.read import read_checkpoint
 from recbole_unlearn.data import create_dataset, data_preparation
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.model.adapter import InfluenceAdapter, ScoringAdapter
+from recbole_unlearn.model.renew import clear_caches
 from recbole_unlearn.shards.aggregate import Aggregation
 from recbole_unlearn.shards.ensemble import ShardEnsemble
 from recbole_unlearn.shards.shard_trainer import ShardTrainer
@@ -109,6 +110,21 @@ def test_a_checkpoint_brings_every_score_back(attentive, tmp_path):
         parameter.data.zero_()
     copied.load(tmp_path / "ensemble.pth")
     copied.model.settle()
+    assert torch.equal(all_scores(copied.model, [1, 2]), expected)
+
+
+def test_a_loaded_ensemble_does_not_serve_the_vectors_of_before(plain, tmp_path):
+    plain.save(tmp_path / "ensemble.pth")
+    expected = all_scores(plain.model, [1, 2])
+    copied = Unlearner(plain.config, copy.deepcopy(plain.model), plain.dataset)
+    with torch.no_grad():
+        for parameter in copied.model.parameters():
+            parameter.mul_(3.0)
+    clear_caches(copied.model)
+    for shard in copied.model.shards:
+        getattr(shard, "clear_cache", list)()  # our LightGCN's own
+    assert not torch.allclose(all_scores(copied.model, [1, 2]), expected)
+    copied.load(tmp_path / "ensemble.pth")
     assert torch.equal(all_scores(copied.model, [1, 2]), expected)
 
 
