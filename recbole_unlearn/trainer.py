@@ -55,7 +55,7 @@ class Unlearner(CheckpointTrainer):
         >>> from recbole_unlearn.data import create_dataset, data_preparation
         >>> config = Config("NeuMF", "ml-100k", config_dict={"protocol": "paper", "epochs": 1})
         >>> train_data, _, _ = data_preparation(config, dataset := create_dataset(config))
-        >>> unlearner = Unlearner(config, config.model_class(config, dataset), dataset)
+        >>> unlearner = Unlearner(config, config.model_class(config, train_data._dataset), dataset)
         >>> _ = unlearner.fit(train_data, saved=False, verbose=False)
         >>> outcome = unlearner.unlearn(WithdrawalRequest.users(["196"]))
         >>> outcome.diagnostics["converged"]

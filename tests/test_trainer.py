@@ -1,4 +1,5 @@
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from recbole.trainer import Trainer
 
 from recbole_unlearn import Unlearner, WithdrawalRequest
 from recbole_unlearn.data import WithdrawalDataset, create_dataset, data_preparation
-from recbole_unlearn.exceptions import ConfigError, UntrustedFileError
+from recbole_unlearn.exceptions import ConfigError, LedgerError, UntrustedFileError
 from recbole_unlearn.trainer import train_model
 from recbole_unlearn.utils import get_model, get_trainer
 
@@ -191,3 +192,51 @@ def test_nothing_beside_the_parameters_remembers(make_config, tmp_path):
     unlearner.unlearn(WithdrawalRequest.users(["u4"]), "Retrain")
     held = {id(parameter) for group in unlearner.optimizer.param_groups for parameter in group["params"]}
     assert held == {id(parameter) for parameter in unlearner.model.parameters()}
+
+
+@pytest.fixture
+def trained_with_file(make_config):
+    """An Unlearner with the checkpoint of its training, and its loaders."""
+    config = make_config(epochs=2, eval_args={"split": {"RS": [0.6, 0.2, 0.2]}, "mode": "full"})
+    dataset = create_dataset(config)
+    loaders = data_preparation(config, dataset)
+    unlearner = Unlearner(config, get_model("NeuMF")(config, loaders[0]._dataset), dataset)
+    unlearner.fit(*loaders[:2], verbose=False)
+    return unlearner, loaders
+
+
+@pytest.mark.parametrize("saved", [False, True])
+@pytest.mark.parametrize("how", ["load", "resume_checkpoint", "evaluate"])
+def test_no_file_of_before_brings_back_who_left(trained_with_file, tmp_path, how, saved):
+    unlearner, loaders = trained_with_file
+    before = str(unlearner.saved_model_file)
+    user = unlearner.dataset.interactions().user_ids(["u3"])[0]
+    unlearner.unlearn(WithdrawalRequest.users(["u3"]), "SCIF", "all")
+    row = unlearner.model.user_mf_embedding.weight[user].detach().clone()
+    if saved:
+        unlearner.save(tmp_path / "model.pth")
+    call = getattr(unlearner, how)
+    if how == "evaluate":
+        call = partial(unlearner.evaluate, loaders[2], load_best_model=True, model_file=before)
+    with pytest.raises(LedgerError, match="withdrawn rows back"):
+        call(*(() if how == "evaluate" else (before,)))
+    assert torch.equal(unlearner.model.user_mf_embedding.weight[user], row)
+
+
+def test_what_was_trained_since_may_be_loaded(trained_with_file):
+    unlearner, _ = trained_with_file
+    unlearner.unlearn(WithdrawalRequest.users(["u3"]), "SCIF", "all")
+    loaders = data_preparation(unlearner.config, unlearner.dataset)
+    unlearner.fit(*loaders[:2], verbose=False)
+    assert unlearner.evaluate(loaders[2], load_best_model=True)
+    unlearner.resume_checkpoint(unlearner.saved_model_file)
+    assert unlearner.start_epoch >= 1
+
+
+def test_no_training_goes_on_from_a_file_without_optimizer(trained_with_file, tmp_path):
+    unlearner, _ = trained_with_file
+    unlearner.save(tmp_path / "model.pth")
+    before = unlearner.saved_model_file
+    with pytest.raises(ConfigError, match="without its optimizer"):
+        unlearner.resume_checkpoint(tmp_path / "model.pth")
+    assert unlearner.saved_model_file == before

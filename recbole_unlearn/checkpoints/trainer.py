@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from typing import Any, Self
 
 import torch
@@ -17,7 +18,7 @@ from recbole_unlearn.checkpoints.read import read_checkpoint
 from recbole_unlearn.checkpoints.save import check_not_older
 from recbole_unlearn.checkpoints.state import model_state, plain, public
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.exceptions import ConfigError
+from recbole_unlearn.exceptions import ConfigError, LedgerError, UntrustedFileError
 from recbole_unlearn.fast import is_on
 from recbole_unlearn.fast.anomaly import undo_anomaly_detection
 from recbole_unlearn.lineage.store import write_atomically
@@ -43,6 +44,7 @@ class CheckpointTrainer(Trainer):
     dataset: Any = None
     compared: WithdrawalDataset | None = None  # the data set before the first request of scope train
     stale_model_file: str | None = None  # the checkpoint of before the last withdrawal
+    written: frozenset[str] = frozenset()  # the checkpoints since then
     _optimizer: Any = None
 
     def __new__(cls, config: Any = None, model: Any = None, *args: Any, **kwargs: Any) -> Self:
@@ -124,7 +126,8 @@ class CheckpointTrainer(Trainer):
     ) -> Any:
         """Evaluate the model as it is; ``load_best_model=True`` first loads ``model_file`` or the last checkpoint."""
         if load_best_model and eval_data:
-            if model_file is None and self.saved_model_file == self.stale_model_file:
+            stale = self.saved_model_file == self.stale_model_file and not self._wrote(self.saved_model_file)
+            if model_file is None and stale:
                 raise ConfigError(
                     f"the checkpoint {self.saved_model_file!r} is older than the last withdrawal and holds withdrawn rows; "
                     f"evaluate with load_best_model=False, or name a model_file"
@@ -137,10 +140,10 @@ class CheckpointTrainer(Trainer):
 
         Raises:
             UntrustedFileError: The file is a pickle and the caller does not trust it.
-            LedgerError: It is older than withdrawals that the data set knows.
+            LedgerError: It is older than withdrawals that the data set knows, or that were carried out and not saved.
         """
         checkpoint = read_checkpoint(path, self.device, bool(self.config["trust_checkpoint"]))
-        check_not_older(checkpoint, self.dataset, path)
+        self._refuse_older(checkpoint, path)
         try:
             state, other = split_weights(checkpoint["state_dict"])
             self.model.load_state_dict(state)
@@ -153,9 +156,36 @@ class CheckpointTrainer(Trainer):
         self.model.load_other_parameter({**lasting(checkpoint.get("other_parameter") or {}), **other})
 
     def resume_checkpoint(self, resume_file: str | os.PathLike[str]) -> None:
-        """Go on from a checkpoint, as RecBole does; what was made of the parameters of before is forgotten."""
+        """Go on from a checkpoint of a training, as RecBole does.
+
+        Raises:
+            ConfigError: The file holds no optimizer, as ``save`` writes it.
+            LedgerError: As ``load``.
+        """
+        try:
+            checkpoint = read_checkpoint(resume_file, "cpu", trusted=False)
+        except UntrustedFileError:  # RecBole's pickle: ``compat`` asks whether it is trusted
+            checkpoint = {"optimizer": None}
+        self._refuse_older(checkpoint, resume_file)
+        if "optimizer" not in checkpoint:
+            raise ConfigError(
+                f"checkpoint {str(resume_file)!r} holds a model without its optimizer, so no training goes on from it; "
+                f"use load, and then fit"
+            )
         clear_caches(self.model)
         super().resume_checkpoint(resume_file)
+
+    def _refuse_older(self, checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+        """Refuse parameters of before withdrawals, which would be brought back under a record that says they left."""
+        check_not_older(checkpoint, self.dataset, path)
+        if getattr(self, "unsaved", ()) and not self._wrote(path):
+            raise LedgerError(
+                f"{str(path)!r} was not written since withdrawals were carried out here that are not saved yet: it would "
+                f"bring withdrawn rows back under their record; save first, or load it into a new Unlearner"
+            )
+
+    def _wrote(self, path: str | os.PathLike[str]) -> bool:
+        return os.path.realpath(path) in self.written
 
     def forget_the_way_here(self) -> None:
         """Drop what training kept beside the parameters: moments and gradients of withdrawn rows, and the old checkpoint."""
@@ -166,7 +196,7 @@ class CheckpointTrainer(Trainer):
         self.optimizer = fresh and fresh._optimizer  # if none, it is built anew when it is asked for
         for name in others:  # such as those of RecVAE's two halves, or a schedule of rates
             setattr(self, name, getattr(fresh, name, None))
-        self.stale_model_file = self.saved_model_file
+        self.stale_model_file, self.written = self.saved_model_file, frozenset()
 
     def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
         if not self.config["single_spec"] and self.config["local_rank"] != 0:
@@ -180,5 +210,6 @@ class CheckpointTrainer(Trainer):
             "optimizer": self.optimizer.state_dict(),
         }
         write_atomically(path, lambda file: torch.save(state, file))
+        self.written |= {os.path.realpath(path)}
         if verbose:
             self.logger.info(f"Saving current: {path}")

@@ -122,7 +122,8 @@ class LightGCNAdapter(BPRAdapter):
         A model or adapter that extends these may keep or make its vectors in another way: there all is made anew.
         """
         self.parameters_changed()
-        if self._propagated is not None and type(self) is LightGCNAdapter and type(self.model) is LightGCN:
+        as_here = type(self) is LightGCNAdapter and type(self.model) is LightGCN
+        if self._propagated is not None and as_here and not self.model.norm_adj_matrix.has_edges(users):
             (kept_users, kept_items), self._propagated = self._propagated, None
             kept_users[users] = self.model.user_embedding.weight[users] / (self.model.n_layers + 1)
             self.model.restore_user_e, self.model.restore_item_e = kept_users, kept_items

@@ -79,6 +79,11 @@ class BipartiteGraph:
             graph._build(np.delete(self._pairs, place), self.device, self.matrix.dtype)
         return graph
 
+    def has_edges(self, users: Tensor) -> bool:
+        """Return whether one of these users has an edge."""
+        crow = self.matrix.crow_indices()
+        return bool((crow[users + 1] > crow[users]).any())
+
     def propagate(self, embeddings: Tensor) -> Tensor:
         """Return the product of the matrix with embeddings of shape [users + items, dims], differentiable to any order."""
         return _SymmetricProduct.apply(embeddings, self.matrix)

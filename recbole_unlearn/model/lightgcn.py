@@ -44,7 +44,8 @@ class LightGCN(RecBoleLightGCN):
     def __init__(self, config: Any, dataset: Any) -> None:
         self.norm_adj_matrix: BipartiteGraph
         self.is_fast = is_on(config)
-        super().__init__(config, dataset)
+        # Of a whole data set RecBole's would take held-out rows into its graph, which no withdrawal takes out.
+        super().__init__(config, dataset.of_models() if hasattr(dataset, "of_models") else dataset)
         self.mf_loss = SoftBPRLoss()
         self.label_field = config["LABEL_FIELD"]
         self.other_parameter_name: list[str] = []

@@ -235,9 +235,13 @@ def _backend(config: Any, at_least: int = 1) -> dict[str, Any]:
         extra = "ray" if name == "ray" else "cluster"
         how = "call ray.init" if name == "ray" else "make a dask.distributed.Client"
         raise ConfigError(
-            f"parallel_backend is {name}, but there is no cluster: {error} Install recbole-unlearn[{extra}], and {how} "
-            f"or set parallel_scheduler to the address of the cluster"
+            f"parallel_backend is {name}, but there is no cluster: {_first_line(error)}. Install "
+            f"recbole-unlearn[{extra}], and {how} or set parallel_scheduler to the address of the cluster"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or repr(error)).splitlines()[0].rstrip(".")
 
 
 def _of_dask(address: str | None, at_least: int) -> dict[str, Any]:

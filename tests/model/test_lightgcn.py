@@ -263,3 +263,17 @@ def test_a_model_that_extends_it_makes_its_vectors_itself(make_config):
     unlearner.unlearn(WithdrawalRequest.users(["u3"]), "SCIF", "all")
     assert own.restore_user_e is None
     assert own.full_sort_predict({"user_id": torch.tensor([1])}).shape == (own.n_items,)
+
+
+def test_made_of_a_whole_data_set_it_has_no_edge_of_held_out_rows(make_config):
+    config = make_config("LightGCN", embedding_size=8, epochs=1)
+    dataset = create_dataset(config)
+    unlearner = Unlearner(config, LightGCN(config, dataset), dataset)
+    rows = dataset.interactions()
+    assert len(unlearner.model.norm_adj_matrix.pairs[0]) == len(np.unique(rows.pair_keys()))
+    unlearner.unlearn(WithdrawalRequest.users(["u3"]), "SCIF", "all")
+    user = torch.from_numpy(rows.user_ids(["u3"]))
+    assert not unlearner.model.norm_adj_matrix.has_edges(user)
+    kept = unlearner.model.full_sort_predict({"user_id": user})
+    unlearner.model.clear_cache()
+    assert torch.equal(unlearner.model.full_sort_predict({"user_id": user}), kept)
