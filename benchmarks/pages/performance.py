@@ -15,7 +15,6 @@ GROWING = {
     "items": ("items", "items"),
     "dims": ("dims", "dimensions of each table"),
 }
-OLD = "7e006cde14db"  # before the index of rows and the digest that follows the change
 AGAINST_STOCK = {
     "loading": "loading, .inter to dataloaders",
     "batches": "one epoch of batches with negatives (NeuMF)",
@@ -65,15 +64,16 @@ def one_person(path):
         [
             line["model"],
             line["dataset"],
+            line["threads"],
             commit_of(line),
             f"{1e3 * line['first']:.0f}",
             milliseconds(line["sequence"]),
             milliseconds(line["whole"]),
             f"{line['load']:.1f}",
         ]
-        for line in sorted(lines, key=lambda line: (line["model"], not line["commit"].startswith(OLD)))
+        for line in sorted(lines, key=lambda line: (line["model"], line["threads"]))
     ]
-    head = ["model", "data", "commit", "first call", "calls after it", "the same, and a user served", "load"]
+    head = ["model", "data", "threads", "commit", "first call", "calls after it", "the same, and a user served", "load"]
     return tabulate.tabulate(rows, head, tablefmt="github") + "\n"
 
 
