@@ -137,9 +137,8 @@ class Unlearner(CheckpointTrainer):
         method, dataset = self._ready(method), withdrawable(self.dataset)
         _, outcome, before = self._unlearn_timed(AllRows(dataset), None, method, "all", False, False)
         done = carried_out(self, dataset, WithdrawalRequest(), 0, method.name, outcome, before)
-        self.unsaved.append(
-            replace(done, entry={**done.entry, "follows_up": method.fulfils[-1] if method.fulfils else "relearn"})
-        )
+        duty = method.fulfils[-1] if method.fulfils else "relearn"
+        self.unsaved.append(replace(done, entry={**done.entry, "follows_up": duty}))
         return outcome
 
     def _ready(self, method: str | UnlearnMethod) -> UnlearnMethod:
