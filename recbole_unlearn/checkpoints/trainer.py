@@ -45,6 +45,7 @@ class CheckpointTrainer(Trainer):
     compared: WithdrawalDataset | None = None  # the data set before the first request of scope train
     stale_model_file: str | None = None  # the checkpoint of before the last withdrawal
     written: frozenset[str] = frozenset()  # the checkpoints since then
+    unsaved: Any = ()  # withdrawals that were carried out and are not saved yet
     _optimizer: Any = None
 
     def __new__(cls, config: Any = None, model: Any = None, *args: Any, **kwargs: Any) -> Self:
@@ -178,7 +179,7 @@ class CheckpointTrainer(Trainer):
     def _refuse_older(self, checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
         """Refuse parameters of before withdrawals, which would be brought back under a record that says they left."""
         check_not_older(checkpoint, self.dataset, path)
-        if getattr(self, "unsaved", ()) and not self._wrote(path):
+        if self.unsaved and not self._wrote(path):
             raise LedgerError(
                 f"{str(path)!r} was not written since withdrawals were carried out here that are not saved yet: it would "
                 f"bring withdrawn rows back under their record; save first, or load it into a new Unlearner"

@@ -13,7 +13,7 @@ from recbole.data.interaction import Interaction
 
 from recbole_unlearn.arrays.sets import distinct
 from recbole_unlearn.fast.sampler import UsedItems
-from recbole_unlearn.fast.user_items import HistoryItems, PositiveItems
+from recbole_unlearn.fast.user_items import HistoryItems, UserItems
 
 
 class TrainLoader(TrainDataLoader):
@@ -53,8 +53,8 @@ class FullSortLoader(FullSortEvalDataLoader):
         positive = distinct(rows[self.uid_field].numpy() * used.n_items + rows[self.iid_field].numpy())
         self.uid_list = torch.from_numpy(distinct(positive // used.n_items))
         self.uid2items_num = np.bincount(positive // used.n_items, minlength=used.n_users)
-        self.uid2positive_item = PositiveItems(positive, used.n_users, used.n_items)
-        self.uid2history_item = HistoryItems(self.uid2positive_item, used)
+        self.uid2positive_item = UserItems(positive, used.n_users, used.n_items)
+        self.uid2history_item = HistoryItems(positive, used)
         self.user_df = dataset.join(Interaction({self.uid_field: self.uid_list}))
         self.sample_size = len(self.user_df)
         if shuffle:

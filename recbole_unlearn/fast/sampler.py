@@ -58,11 +58,6 @@ class UsedItems(Taken):
         begin, end = np.searchsorted(self._pairs, [user * self.n_items, (user + 1) * self.n_items])
         return self._pairs[begin:end] - user * self.n_items
 
-    @property
-    def pairs(self) -> np.ndarray:
-        """Keys of the pairs that are used, without those of items that may not be drawn for anybody; ascending."""
-        return self._pairs
-
     def _bitmap(self) -> np.ndarray:
         bits = np.zeros(self.n_users * self.n_items // 8 + 1, dtype=np.uint8)
         np.bitwise_or.at(bits, self._pairs >> 3, np.uint8(1) << (self._pairs & 7).astype(np.uint8))

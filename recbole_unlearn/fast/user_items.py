@@ -12,7 +12,7 @@ from recbole_unlearn.arrays.sets import distinct, places_among
 from recbole_unlearn.fast.sampler import UsedItems
 
 
-class PositiveItems:
+class UserItems:
     """The items of a part that each user has there; read as RecBole's array of tensors, of which only keys are kept.
 
     Args:
@@ -21,7 +21,7 @@ class PositiveItems:
         n_items: Number of item ids, the padding included.
 
     Example:
-        >>> items = PositiveItems(np.array([5, 7, 9]), n_users=4, n_items=4)
+        >>> items = UserItems(np.array([5, 7, 9]), n_users=4, n_items=4)
         >>> items[1], [one.tolist() for one in items[[2, 1]]], items[3]
         (tensor([1, 3]), [[1], [1, 3]], None)
     """
@@ -49,7 +49,7 @@ class PositiveItems:
         return found
 
     def of(self, user: int) -> np.ndarray:
-        """Return the items of a user, ascending."""
+        """Return the items of a user in the part, ascending."""
         return self._keys[self._starts[user] : self._starts[user + 1]] - user * self.n_items
 
     def _tensor(self, user: int) -> Tensor | None:
@@ -57,29 +57,29 @@ class PositiveItems:
         return torch.from_numpy(items) if len(items) else None
 
 
-class HistoryItems(PositiveItems):
+class HistoryItems(UserItems):
     """The items that are left out of each user's list: what may not be drawn for the user, but for the positive ones.
 
     Args:
-        positive: The items of the part.
+        keys: Keys of the part, as for ``UserItems``.
         used: What may not be drawn.
 
     Example:
         >>> used = UsedItems(np.array([5, 6, 7]), n_users=4, n_items=4, banned=np.array([0]))
-        >>> HistoryItems(PositiveItems(np.array([7]), n_users=4, n_items=4), used)[1]
+        >>> HistoryItems(np.array([7]), used)[1]
         tensor([0, 1, 2])
     """
 
-    def __init__(self, positive: PositiveItems, used: UsedItems) -> None:
-        super().__init__(used.pairs, positive.n_users, positive.n_items)
-        self.positive, self.banned = positive, used.banned
+    def __init__(self, keys: np.ndarray, used: UsedItems) -> None:
+        super().__init__(keys, used.n_users, used.n_items)
+        self.used = used
 
     def _tensor(self, user: int) -> Tensor | None:
-        own, used = self.positive.of(user), self.of(user)
+        own, used = self.of(user), self.used.of(user)
         if not len(own):
             return None
-        if len(self.banned):
-            used = distinct(np.concatenate([used, self.banned]))
+        if len(self.used.banned):
+            used = distinct(np.concatenate([used, self.used.banned]))
         stay = np.ones(len(used), dtype=bool)
         place, among = places_among(own, used)
         stay[place[among]] = False

@@ -104,9 +104,7 @@ class RowsByUser:
     def __init__(self, dataset: WithdrawalDataset) -> None:
         self.dataset, self._rows = dataset, dataset.interactions()
         self._index = dataset.row_index().copy()
-        self._hashes = cache(
-            partial(token_uniforms, self._rows.item_tokens)
-        )  # tokens keep theirs from request to request
+        self._hashes = cache(partial(token_uniforms, self._rows.item_tokens))  # the same for every request
         self._taken: tuple[WithdrawalRequest, ...] = ()
 
     @property

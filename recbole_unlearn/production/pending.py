@@ -39,7 +39,8 @@ class Job:
 def earlier_jobs(ledger: Ledger, dataset: WithdrawalDataset, model_file: str | Path) -> list[Job]:
     """Return what a model still has to forget: later withdrawals from its data set, and requests cut off by a crash."""
     later = named_by(ledger, dataset, ledger.tombstones(after=dataset.anchor["count"]))
-    jobs, named = [job_of(dataset, later, ledger, "ledger")] if later else [], Named(later)
+    jobs = [job_of(dataset, later, ledger, "ledger")] if later else []
+    named = Named(later)
     for kinds in owed(ledger, model_file):
         whole = named_by(ledger, dataset, _tombstones(ledger, kinds))
         request = named.new_in(whole)  # each is withdrawn once

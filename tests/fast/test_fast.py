@@ -124,7 +124,8 @@ def test_lists_of_users_are_recboles_and_no_second_copy_of_the_rows(make_config,
                 assert told == [everybody[user] for user in asked]
             with pytest.raises(IndexError):
                 mine[len(mine)]
-        assert loader.uid2history_item._keys is loader._sampler.used_ids.pairs
+        assert loader.uid2history_item.used is loader._sampler.used_ids
+        assert loader.uid2history_item._keys is loader.uid2positive_item._keys
 
 
 def pairs(rows, items):
