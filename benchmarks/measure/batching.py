@@ -7,19 +7,18 @@ the original and the one that unlearned at once (0: the same bits), and the larg
 """
 
 import copy
-import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks.measure.seeds import RESULTS
+from benchmarks.measure.timing import write_json
 from recbole_unlearn import Config, Unlearner, WithdrawalRequest
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.report import environment
 from recbole_unlearn.trainer import train_model
 
-RESULTS = Path(__file__).parents[1] / "results"
 REQUESTS = 10
 
 
@@ -71,7 +70,7 @@ def main():
         }
         print(model, found[model], flush=True)
     line = {"dataset": dataset, "requests": REQUESTS, "found": found, "environment": environment("cpu")}
-    (RESULTS / f"batching-{dataset}.json").write_text(json.dumps(line, indent=1) + "\n")
+    write_json(RESULTS / f"batching-{dataset}.json", line)
 
 
 if __name__ == "__main__":

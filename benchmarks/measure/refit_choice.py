@@ -14,6 +14,7 @@ import numpy as np
 from recbole.utils import init_seed
 
 from benchmarks.measure.seeds import RESULTS
+from benchmarks.measure.timing import write_json
 from benchmarks.measure.trained import trained
 from recbole_unlearn.config import Config
 from recbole_unlearn.data import create_dataset
@@ -72,7 +73,7 @@ def main():
         "means": means,
         "cells": cells,
     }
-    (RESULTS / "refit-choice.json").write_text(json.dumps(found, indent=1) + "\n")
+    write_json(RESULTS / "refit-choice.json", found)
     print(json.dumps(found["best"]), means)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from recbole.utils import init_seed
 
+from benchmarks.measure.timing import write_json
 from recbole_unlearn import Config, Unlearner, WithdrawalRequest
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.data.utils import prepare_anew
@@ -70,7 +71,7 @@ def main():
         "peak_mb": {"after_first_tenth": memory[edge - 1], "at_the_end": memory[-1]},
         "environment": environment(config["device"]),
     }
-    Path(options.out).write_text(json.dumps(report, indent=1) + "\n")
+    write_json(options.out, report)
     print(json.dumps(report, indent=1))
 
 
