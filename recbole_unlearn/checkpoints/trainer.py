@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, Self
 
 import torch
@@ -21,6 +22,7 @@ from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.exceptions import ConfigError, LedgerError, UntrustedFileError
 from recbole_unlearn.fast import is_on
 from recbole_unlearn.fast.anomaly import undo_anomaly_detection
+from recbole_unlearn.fast.memory import freed_memory_kept
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.model.renew import clear_caches
 from recbole_unlearn.model.trainers import is_made_in_one_pass, trained_as_recbole
@@ -113,7 +115,8 @@ class CheckpointTrainer(Trainer):
     ) -> tuple[float, dict[str, float] | None]:
         """Train as RecBole does; without validation rows the fixed number of epochs runs and is saved once."""
         has_valid = bool(valid_data)
-        result = super().fit(train_data, valid_data, verbose, saved and has_valid, show_progress, callback_fn)
+        with freed_memory_kept() if is_on(self.config) else nullcontext():
+            result = super().fit(train_data, valid_data, verbose, saved and has_valid, show_progress, callback_fn)
         if saved and not has_valid:
             self._save_checkpoint(self.epochs - 1, verbose=verbose)
         return result

@@ -1,9 +1,7 @@
 """P2, efficiency: wall time, CPU time and peak memory of one call."""
 
-import ctypes
 import gc
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +11,8 @@ from typing import Any, TypeVar
 
 import psutil
 import torch
+
+from recbole_unlearn.fast.memory import give_back_freed_memory
 
 _Result = TypeVar("_Result")
 
@@ -48,7 +48,8 @@ def measure(call: Callable[[], _Result], device: Any = "cpu", fresh_memory: bool
     """
     device = torch.device(device)
     if fresh_memory:
-        _give_back_free_memory()
+        gc.collect()
+        give_back_freed_memory()
     process = _process(os.getpid())
     before = peak = process.memory_info().rss
     done = threading.Event()
@@ -78,13 +79,6 @@ def measure(call: Callable[[], _Result], device: Any = "cpu", fresh_memory: bool
 @cache
 def _process(pid: int) -> psutil.Process:
     return psutil.Process(pid)
-
-
-def _give_back_free_memory() -> None:
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
 
 
 def _synchronize(device: torch.device) -> None:
