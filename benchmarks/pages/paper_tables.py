@@ -7,7 +7,11 @@ Every number and every verdict of these pages is computed from them; nothing on 
 
 import sys
 
+import yaml
+
+from benchmarks.pages import missing
 from benchmarks.pages.claims import claims
+from benchmarks.pages.findings import findings
 from benchmarks.pages.glance import claim_table, glances, reasons, summary
 from benchmarks.pages.paper_figures import figure3, figure7, figure8
 from benchmarks.pages.paper_parts import (
@@ -29,12 +33,15 @@ from benchmarks.pages.records import GRIDS, ROOT, counted, distinct, read_lines,
 PAGE = ROOT / "docs" / "results.md"
 INTRO = """# Results
 
-Li et al. (2023) beside this project, written by `python -m benchmarks.pages.paper_tables` from the json lines under
-`benchmarks/results/`, which `python run_unlearn.py --benchmark=benchmarks/grids/paper.yaml` (and the other grids there)
-wrote. Every figure is compared with Retrain's, and with that of a second Retrain with another seed (RetrainAgain),
-which shows how much Retrain itself varies. The paper does not use ml-100k; its figures for ML-1M are printed
-there. The witnesses and Table 3 with every K are on [a page of their own](results_tables.md).
+What this project found about forgetting in recommenders, the claims of Li et al. (2023), and this project's own aims. Every
+figure and every verdict is computed from json lines in `benchmarks/results/` by `python -m benchmarks.pages.paper_tables`.
+Tables stand on [a page of their own](results_tables.md); other pages have [what items remember](items_remember.md), the
+[leaderboard](leaderboard.md) and [speed](performance.md).
 """
+FOUND = """Each method is compared with the Retrain of its own seed. "a to b" is the least and the greatest mean over the
+settings (a model on a data set) that were measured; rand@5, if nothing else is said. The
+[refit oracle](protocol.md#p1-completeness-the-refit-oracle) asks items and layers, the strong oracle the vectors of those who
+left; .5 is chance."""
 GLANCE = """- `yes`: it holds. **no**: it does not; the reason is below.
 - `weak`: it holds, but the oracle's AUC on the model before the withdrawal is under .75, so it might
   not have shown the opposite; if the claim is about that AUC itself, its aim is reached and still under .75.
@@ -47,7 +54,7 @@ GLANCE = """- `yes`: it holds. **no**: it does not; the reason is below.
 
 A method is above another where the 95 % interval of the seeds' differences lies above 0 (no significant difference counts
 as no), and needs as many epochs where that interval holds 0. ADM is amazon-digital-music-5core. The figures of each verdict
-are under [One by one](#one-by-one)."""
+are under [One by one](results_tables.md#one-by-one)."""
 CANNOT = """## What cannot hold as printed
 
 - A SCIF that changes only the withdrawn users' embeddings leaves NeuMF's scores of all other users bit-identical, so
@@ -59,8 +66,30 @@ CANNOT = """## What cannot hold as printed
 - Table 1 shows unfiltered sizes although a filter of 5 interactions is stated. The filtered sets run here, ml-100k as
   it is.
 - HR@20 .6758 and NDCG@20 .8054 of LightGCN's Retrain are misprints.
+"""
+CHANGED = """## What changed, and why
 
-## How to read the tables
+Earlier states of this page said that SCIF is complete. That rested on the strong oracle alone.
+
+- **Verdicts on completeness were withdrawn** where all withdrawn users share one embedding (`blind` above). The oracle's
+  AUC is about .5 there whatever the items remember. The refit oracle and the shadow audit ask the items, and both recognise
+  who left.
+- **RetrainSVD is new.** RedrawItems came first and keeps what users and layers learned; a part of the memory comes back
+  through them.
+- **SCIF's ridge** was a fixed weight and is a share of a retained user's mean rows: a fixed one meant something else on
+  every data set.
+- **Figure 8's order of CIF and IF** is told by group of users, because our collaboration changes withdrawn users only. The
+  paper's own CIF (`CIF-paper`) was built later and stands in no grid yet.
+- **Seconds** fell with the code. Retrain became faster as well, so factors against it are smaller than against stock
+  RecBole; both are given.
+"""
+NOT_HERE = """## What is not here
+
+`python -m benchmarks.pages.missing` compares `benchmarks/frozen.yaml`, all that this page and the leaderboard are to rest
+on, with the lines that exist. Lines of different commits stand side by side until all of it has been measured on one:
+{states} commits now. Every table names its own.
+"""
+READ = """## How to read the tables
 
 Mean ± standard deviation over seeds; figures in square brackets are the 95 % interval of the mean over seeds
 (Student's t). Each row says how many seeds it has, and `(n = 2)` that a figure in it has fewer. Rows of
@@ -77,7 +106,10 @@ ACC = """ACC of a constant answer is the larger class's share of the rows asked 
 large. The lines do not hold that share."""
 LONG = """# Long tables
 
-Beside [the results](results.md), where it says how to read them. Written by the same script from the same lines.
+Beside [the results](results.md), written by the same script from the same lines. They are of the grids, which
+`python run_unlearn.py --benchmark=benchmarks/grids/paper.yaml` (and the other grids there) ran. The paper does not use
+ml-100k; its figures for
+ML-1M are printed there. RetrainAgain, a second Retrain with another seed, shows how much Retrain itself varies.
 """
 CAPTIONS = {
     "figure3": (
@@ -113,19 +145,33 @@ def main(page=PAGE):
     folder = page.parent / "figures"
     drawn = [figure3(cka, folder), figure7(times, folder), figure8(rows, folder)]
     found = claims(rows, cka, times, stock)
-    parts = [INTRO, summary(found), "## What holds", GLANCE, glances(found), "### Why not", reasons(found)]
-    parts += ["## Kept utility", "Share of Retrain's, retained users, mean over models and requests.", kept(rows)]
+    parts = [INTRO, "## What we found", FOUND, findings(rows, found)]
+    parts += ["## Which claims hold", summary(found), GLANCE, glances(found), "### Why not", reasons(found)]
     parts += ["## Figures", *(figure(name) for name in drawn if name)]
-    parts.append(CANNOT.format(oracle=papers_oracle(rows), items=items_alone(rows)))
+    parts += [CANNOT.format(oracle=papers_oracle(rows)), CHANGED, *not_here()]
+    write(page, parts)
+    parts = [LONG, READ.format(items=items_alone(rows))]
+    parts += ["## Kept utility", "Share of Retrain's, retained users, mean over models and requests.", kept(rows)]
     parts += ["## Table 2: completeness", ACC, by_setting(rows, table2)]
     parts += ["## Table 3: utility", "Retained users, full ranking.", by_setting(rows, table3)]
     parts += ["## Groups of users", "rand@5.", by_setting(rows, groups)]
     parts += ["## Time (Figure 7)", figure7_table(times), "## One by one", claim_table(found)]
-    parts += ["## Where the numbers come from", *sources(lines, [*alone, *cka]), *stock_source(stock)]
-    write(page, parts)
-    parts = [LONG, "## Witnesses", "rand@5.", LEGEND, by_setting(rows, witnesses)]
+    parts += ["## Witnesses", "rand@5.", LEGEND, by_setting(rows, witnesses)]
     parts += ["## Table 3 with every K", "Retained users, full ranking.", by_setting(rows, every_k)]
+    parts += ["## Where the numbers come from", *sources(lines, [*alone, *cka]), *stock_source(stock)]
     write(page.with_name("results_tables.md"), parts)
+
+
+def not_here():
+    """Return which lines of the frozen grid are missing, and of how many commits the others are."""
+    cells = list(missing.cells(yaml.safe_load(missing.GRID.read_text(encoding="utf-8"))))
+    states = {commit for *_, commits in cells for commit in commits}
+    lacking = [[kind, f"{model}, {dataset}", named(gone)] for kind, model, dataset, _, gone, _ in cells if gone]
+    return NOT_HERE.format(states=len(states)), markdown(lacking, ["benchmark", "setting", "seeds that are missing"])
+
+
+def named(seeds):
+    return ", ".join(map(str, seeds))
 
 
 def write(page, parts):
