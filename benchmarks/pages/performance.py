@@ -47,6 +47,23 @@ def anomaly(path):
     return tabulate.tabulate(rows, head, tablefmt="github") + "\n"
 
 
+def memory(path):
+    """Return the table of epochs with freed memory kept in the process, and returned to the system."""
+    rows = []
+    for name, part in json.loads(path.read_text()).items():
+        for way in ("returned", "kept"):
+            told = part[way]
+            pages = told["faults"]["median"] / told["steps"]["median"]
+            rows.append([name, way, seconds(told["seconds"]), seconds(told["system"]), f"{pages:,.0f}"])
+        faster = part["returned"]["seconds"]["median"] / part["kept"]["seconds"]["median"]
+        rows[-1] += [f"{faster:.2f}", part["threads"], part["load"]]
+    head = ["model, data", "freed memory is", "s an epoch", "of it the system's, all cores", "page faults a step"]
+    return (
+        tabulate.tabulate(rows, [*head, "times faster", "threads", "load"], tablefmt="github", disable_numparse=True)
+        + "\n"
+    )
+
+
 def cluster(path):
     """Return the table of docs/cluster.md: seconds until all shards are trained."""
     rows = []
@@ -242,6 +259,7 @@ TABLES = {
     "cluster": ("cluster.json", cluster),
     "stock": ("speed-*.json", against_stock),
     "anomaly": ("anomaly.json", anomaly),
+    "memory": ("memory.json", memory),
     "one": ("scale-one.json", one_request),
     "person": ("one_person.jsonl", one_person),
     "batch": ("scale-batch-*.json", batch),
