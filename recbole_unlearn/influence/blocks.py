@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,28 +45,61 @@ class LogisticBlocks:
         """
         return (self.weights > 0).sum(dim=1)
 
+    def at(self, vectors: Tensor) -> LogisticPoint:
+        """Return the objective and its derivatives at user embeddings, from one pass over the rows."""
+        return LogisticPoint(self, vectors, *self.rows.logits_and_jacobian(vectors))
+
     def objective(self, vectors: Tensor) -> Tensor:
         """Return F, float64, shape [users]."""
-        logits = self.rows.logits(vectors).double()
-        losses = (self.weights * (softplus(logits) - self.targets * logits)).sum(dim=1)
-        return losses + self.ridge / 2 * vectors.double().square().sum(dim=1)
+        return self._value(vectors, self.rows.logits(vectors))
 
     def gradient(self, vectors: Tensor) -> Tensor:
         """Return the gradient, float64, shape [users, dims]."""
-        return self._gradient(vectors, *self.rows.logits_and_jacobian(vectors))
+        return self.at(vectors).gradient
 
     def derivatives(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradient, shape [users, dims], and the Hessian, shape [users, dims, dims], both float64."""
-        logits, jacobian = self.rows.logits_and_jacobian(vectors)
-        probability = logits.sigmoid()
-        curvature = self.weights * probability * (1 - probability)
-        hessian = (jacobian.mT @ (jacobian * curvature.unsqueeze(-1))).double()
-        hessian.diagonal(dim1=-2, dim2=-1).add_(self.ridge.unsqueeze(1))
-        return self._gradient(vectors, logits, jacobian), hessian
+        point = self.at(vectors)
+        return point.gradient, point.hessian()
 
-    def _gradient(self, vectors: Tensor, logits: Tensor, jacobian: Tensor) -> Tensor:
-        slope = self.weights * (logits.sigmoid() - self.targets)
-        return (jacobian.mT @ slope.unsqueeze(-1)).squeeze(-1).double() + self.ridge.unsqueeze(1) * vectors.double()
+    def _value(self, vectors: Tensor, logits: Tensor) -> Tensor:
+        logits = logits.double()
+        losses = (self.weights * (softplus(logits) - self.targets * logits)).sum(dim=1)
+        return losses + self.ridge / 2 * vectors.double().square().sum(dim=1)
+
+
+class LogisticPoint:
+    """``LogisticBlocks`` at some user embeddings.
+
+    Args:
+        blocks: The objective.
+        vectors: The embeddings, shape [users, dims].
+        logits: s there, shape [users, rows].
+        jacobian: ds/de there, shape [users, rows, dims].
+    """
+
+    def __init__(self, blocks: LogisticBlocks, vectors: Tensor, logits: Tensor, jacobian: Tensor) -> None:
+        self.blocks, self.vectors, self.logits, self.jacobian = blocks, vectors, logits, jacobian
+
+    @cached_property
+    def value(self) -> Tensor:
+        """F, float64, shape [users]."""
+        return self.blocks._value(self.vectors, self.logits)
+
+    @cached_property
+    def gradient(self) -> Tensor:
+        """The gradient, float64, shape [users, dims]."""
+        slope = self.blocks.weights * (self.logits.sigmoid() - self.blocks.targets)
+        pulled = self.blocks.ridge.unsqueeze(1) * self.vectors.double()
+        return (self.jacobian.mT @ slope.unsqueeze(-1)).squeeze(-1).double() + pulled
+
+    def hessian(self) -> Tensor:
+        """Return the Hessian, float64, shape [users, dims, dims]."""
+        probability = self.logits.sigmoid()
+        curvature = self.blocks.weights * probability * (1 - probability)
+        hessian = (self.jacobian.mT @ (self.jacobian * curvature.unsqueeze(-1))).double()
+        hessian.diagonal(dim1=-2, dim2=-1).add_(self.blocks.ridge.unsqueeze(1))
+        return hessian
 
 
 class DotBlocks:

@@ -46,7 +46,7 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
     the gradient.
 
     Args:
-        blocks: Objective with ``objective``, ``gradient``, ``derivatives``, ``rank`` and ``[index]``, as ``LogisticBlocks``.
+        blocks: Objective with ``at``, ``rank`` and ``[index]``, as ``LogisticBlocks``.
         start: Embeddings to start from, shape [users, dims].
         steps: Steps at most; 1 is the single step of influence functions.
         tolerance: A user has converged when a step lowers the objective by less than this share of it.
@@ -55,59 +55,55 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
     Returns:
         Solutions in the dtype of ``start``, with steps, residuals and who converged.
     """
-    solution = start.clone()
+    solution, point = start.clone(), blocks.at(start)
     taken = torch.zeros(len(start), dtype=torch.long, device=start.device)
     converged = torch.zeros(len(start), dtype=torch.bool, device=start.device)
     active = torch.arange(len(start), device=start.device)
     added = torch.zeros(len(start), dtype=torch.float64, device=start.device)
-    first_norm = torch.zeros(len(start), dtype=torch.float64, device=start.device)
-    value = blocks.objective(solution)
+    first_norm = point.gradient.norm(dim=1)
+    last_norm = first_norm.clone()
     for _ in range(steps):
-        part, here, before = _of(blocks, active, len(start)), solution[active], value[active]
-        gradient, hessian = part.derivatives(here)
+        hessian = point.hessian()
         hessian.diagonal(dim1=-2, dim2=-1).add_(damping)
-        solved = solve_blocks(hessian, -gradient)
+        solved = solve_blocks(hessian, -point.gradient)
+        del hessian
         direction, added[active] = solved.solution, added[active].clamp_min(solved.damping)
-        first_norm[active] = torch.where(taken[active] == 0, gradient.norm(dim=1), first_norm[active])
-        there, after, accepted = _backtrack(part, here, before, gradient, direction)
-        solution[active], value[active] = there, after
+        after, accepted = _backtrack(point, direction)
+        solution[active], last_norm[active] = after.vectors, after.gradient.norm(dim=1)
         taken[active] += 1
-        settled = before - after <= tolerance * before.abs()
+        little = tolerance * point.value.abs()
+        settled = point.value - after.value <= little
         # Where no step lowers the objective by what the slope promises, rounding is reached, or the solve has failed.
-        flat = (gradient * direction).sum(dim=1).abs() <= tolerance * before.abs()
+        flat = (point.gradient * direction).sum(dim=1).abs() <= little
         converged[active] = settled & (accepted | flat)
-        active = active[~settled]
-        if not len(active):
-            break
-    residual = blocks.gradient(solution).norm(dim=1) / first_norm.clamp_min(torch.finfo(torch.float64).tiny)
+        point = after
+        if settled.any():
+            active = active[~settled]
+            if not len(active):
+                break
+            point = blocks[active].at(solution[active])
+    residual = last_norm / first_norm.clamp_min(torch.finfo(torch.float64).tiny)
     return NewtonResult(solution, taken, first_norm, residual, converged, blocks.rank, added)
 
 
-def _of(blocks: Any, chosen: Tensor, number: int) -> Any:
-    """Return the objective of the chosen users, of whom nobody is chosen twice; of all of them without a copy."""
-    return blocks if len(chosen) == number else blocks[chosen]
-
-
-def _backtrack(
-    blocks: Any, here: Tensor, before: Tensor, gradient: Tensor, direction: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the new embeddings, the objective there, and for which users a step helped; the others stay."""
-    slope = (gradient * direction).sum(dim=1)
-    there, after = here.clone(), before.clone()
-    length = torch.ones_like(before)
+def _backtrack(point: Any, direction: Tensor) -> tuple[Any, Tensor]:
+    """Return the point after the step, and for which users a step helped, shape [users]; the others stay where they are."""
+    here, value, slope = point.vectors, point.value, (point.gradient * direction).sum(dim=1)
+    there, length = here.clone(), 1.0
     waiting = torch.arange(len(here), device=here.device)
     for _ in range(_HALVINGS):
-        trial = here[waiting] + (length[waiting].unsqueeze(1) * direction[waiting]).to(here.dtype)
-        value = _of(blocks, waiting, len(here)).objective(trial)
-        good = value <= before[waiting] + _ARMIJO * length[waiting] * slope[waiting]
-        there[waiting[good]], after[waiting[good]] = trial[good], value[good]
-        length[waiting] /= 2
-        waiting = waiting[~good]
+        part = point.blocks if len(waiting) == len(here) else point.blocks[waiting]
+        trial = part.at(here[waiting] + (length * direction[waiting]).to(here.dtype))
+        good = trial.value <= value[waiting] + _ARMIJO * length * slope[waiting]
+        if len(waiting) == len(here) and good.all():
+            return trial, good
+        there[waiting[good]] = trial.vectors[good]
+        waiting, length = waiting[~good], length / 2
         if not len(waiting):
             break
     accepted = torch.ones(len(here), dtype=torch.bool, device=here.device)
     accepted[waiting] = False
-    return there, after, accepted
+    return point.blocks.at(there), accepted
 
 
 def influence_step(

@@ -1,5 +1,7 @@
 """Influence functions against refitting, and every wrong sign caught: a ridge-regularised logistic regression in float64."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from scipy.stats import pearsonr, spearmanr
@@ -101,6 +103,11 @@ class Quadratic:
 
     def derivatives(self, vectors):
         return self.gradient(vectors), self.matrix.unsqueeze(0)
+
+    def at(self, vectors):
+        gradient, hessian = self.derivatives(vectors)
+        value = self.objective(vectors)
+        return SimpleNamespace(blocks=self, vectors=vectors, value=value, gradient=gradient, hessian=hessian.clone)
 
 
 @pytest.mark.parametrize("seed", range(5))
