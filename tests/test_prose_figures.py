@@ -1,4 +1,4 @@
-"""A figure in prose has a source: a script, a json file or another page, "(noted)", or a table of its own section that a script writes."""
+"""A figure in prose has a source: a script, a json file, another page, "(noted)", or a written table in its section."""
 
 import re
 from pathlib import Path
