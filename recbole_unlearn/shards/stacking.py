@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from torch import Tensor, nn
 
@@ -52,4 +54,10 @@ def logistic_regression(features: Tensor, labels: Tensor) -> Tensor:
     """
     x, y = features.double().unsqueeze(0), labels.double().unsqueeze(0)
     rows = LogisticBlocks(DotBlocks(x), y, torch.ones_like(y), ridge=y.new_ones(1))
-    return newton(rows, x.new_zeros(1, x.shape[2]), _STEPS, _CONVERGED).solution[0]
+    found = newton(rows, x.new_zeros(1, x.shape[2]), _STEPS, _CONVERGED)
+    if not found.converged:
+        logging.getLogger(__name__).warning(
+            f"the weights of the shards have not converged in {int(found.steps)} Newton steps; {float(found.residual):.1g} of "
+            f"the gradient is left"
+        )
+    return found.solution[0]

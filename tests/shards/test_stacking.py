@@ -47,6 +47,15 @@ def test_a_shard_that_tells_nothing_gets_no_weight():
     assert stacking.bias.item() == pytest.approx(-1.0, abs=0.3)
 
 
+def test_weights_that_have_not_converged_are_said_to_be(caplog, monkeypatch):
+    x, y = torch.tensor([[1.0, 1.0], [2.0, 1.0]]), torch.tensor([1.0, 0.0])
+    logistic_regression(x, y)
+    assert not caplog.text
+    monkeypatch.setattr("recbole_unlearn.shards.stacking._STEPS", 1)
+    logistic_regression(x, y)
+    assert "have not converged in 1 Newton steps" in caplog.text
+
+
 @pytest.fixture(scope="module", params=["NeuMF", "LightGCN", "BPR"])
 def learned(request, make_config):
     keys = {} if request.param == "NeuMF" else {"embedding_size": 8}
