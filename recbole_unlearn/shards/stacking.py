@@ -57,7 +57,7 @@ def logistic_regression(features: Tensor, labels: Tensor) -> Tensor:
     found = newton(rows, x.new_zeros(1, x.shape[2]), _STEPS, _CONVERGED)
     if not found.converged:
         logging.getLogger(__name__).warning(
-            f"the weights of the shards have not converged in {int(found.steps)} Newton steps; {float(found.residual):.1g} of "
-            f"the gradient is left"
+            f"the weights of the shards have not converged in {int(found.steps)} Newton steps; {float(found.residual):.1g} "
+            f"of the gradient is left"
         )
     return found.solution[0]
