@@ -12,7 +12,7 @@ def entry(method, model, refit, kept, faster, margin=0.001):
     return {
         "dataset": "toy",
         "model": model,
-        "request": "rand@5",
+        "request": findings.REQUEST,
         "keys": "",
         "method": method,
         "seed": 1,
@@ -44,7 +44,8 @@ def test_figures_are_the_least_and_the_greatest_of_the_settings(board):
     assert board.span("SCIF", "faster", form=",.0f") == "800"  # the same in both settings
     assert board.people("SCIF") == ".94"  # one setting was audited
     assert board.inside("RetrainSVD") == "1 of 2"  # BPR's .1 lies outside
-    assert findings.strong(board, "SCIF") == "+.000"
+    assert board.excess("SCIF", "strong") == ".00"
+    assert board.left("SCIF") == "1.00"
 
 
 def test_a_figure_that_no_setting_has_is_said_to_be_missing(board):
@@ -56,7 +57,7 @@ def test_the_page_has_these_sentences():
     rows, alone = page.records(lines), page.read_lines("figure7")
     times = page.clocks(rows, page.records([{**line, "alone": True} for line in alone]))
     found = page.claims(rows, page.read_lines("figure3"), times, page.read_lines("influence-NeuMF-ml-1m"))
-    told = findings.findings(rows, found)
+    told = findings.findings(rows, found, times)
     assert told.count("\n") > 20
     assert "20. " in told
     assert told in page.PAGE.read_text(), "write it anew: python -m benchmarks.pages.paper_tables"

@@ -9,8 +9,8 @@ ROOT = Path(__file__).parent.parent
 WRITTEN = {"results", "results_tables", "models", "modules"}  # by scripts, whole
 PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if path.stem not in WRITTEN]
 UNITS = "ms|s|seconds|minutes|hours|times|GB|MB|GFLOP|TFLOP|bytes"
-FIGURE = re.compile(rf"(?<![\w.`/=-])(?:[+-]?\.\d{{2,}}|\d[\d,]*(?:\.\d+)?\s(?:{UNITS})\b|\d+(?:\.\d+)? %)")
-SOURCE = re.compile(r"noted|benchmarks[/.]|\.jsonl?\b|\]\([\w/.]*\.md|`\w+\.py`")
+FIGURE = re.compile(rf"(?<![\w.,`/=-])(?:[+-]?0?\.\d{{2,}}|\d[\d,]*(?:\.\d+)?\s(?:{UNITS})\b|\d+(?:\.\d+)? %)")
+SOURCE = re.compile(r"\bnoted\b|benchmarks[/.]|\.jsonl?\b|\]\([\w/.]*\.md|`\w+\.py`")
 TABLE = re.compile(r"<!-- (?!end)[\w ]+ -->.*?<!-- end -->", re.DOTALL)
 CODE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 # What is set and not measured: shares of a request, levels of intervals, margins, limits, goals.
@@ -22,7 +22,6 @@ SET = {
     "production": {"768 MB", "8 MB", "1 GB", "64 MB", "256 MB"},
     "protocol": {".75", "15 %", "5 %", "95 %", "1 %", ".05", "5 ms"},
     "influence": {".01"},
-    "glossary": {"5 %", "95 %", "1 %"},
     "shards": {"5 %"},
 }
 
@@ -30,10 +29,10 @@ SET = {
 def without_source(page, text):
     """Return the figures of a page that are neither set nor have a source, each with the beginning of its paragraph."""
     found = []
-    for section in re.split(r"^(?=#)", text, flags=re.MULTILINE):
+    for section in re.split(r"^(?=#)", CODE.sub("", text), flags=re.MULTILINE):
         if TABLE.search(section):
             continue
-        for paragraph in re.split(r"\n\s*\n|\n(?=- |\d+\. )", CODE.sub("", section)):
+        for paragraph in re.split(r"\n\s*\n|\n(?=- |\d+\. )", section):
             prose = " ".join(line for line in paragraph.splitlines() if not line.lstrip().startswith(("|", "#")))
             if not SOURCE.search(prose):
                 known = SET.get(page, set())

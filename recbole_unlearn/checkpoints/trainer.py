@@ -22,7 +22,7 @@ from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.exceptions import ConfigError, LedgerError, UntrustedFileError
 from recbole_unlearn.fast import is_on
 from recbole_unlearn.fast.anomaly import undo_anomaly_detection
-from recbole_unlearn.fast.memory import freed_memory_kept
+from recbole_unlearn.fast.memory import freed_memory_kept, give_back_freed_memory
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.model.renew import clear_caches
 from recbole_unlearn.model.trainers import is_made_in_one_pass, trained_as_recbole
@@ -194,13 +194,15 @@ class CheckpointTrainer(Trainer):
     def forget_the_way_here(self) -> None:
         """Drop what training kept beside the parameters: moments and gradients of withdrawn rows, and the old checkpoint."""
         self.model.zero_grad(set_to_none=True)
-        kinds = Optimizer, LRScheduler
+        kinds, trained = (Optimizer, LRScheduler), self._optimizer is not None
         others = [name for name, value in vars(self).items() if isinstance(value, kinds) and name != "_optimizer"]
         fresh = type(self)(self.config, self.model) if others else None
         self.optimizer = fresh and fresh._optimizer  # if none, it is built anew when it is asked for
         for name in others:  # such as those of RecVAE's two halves, or a schedule of rates
             setattr(self, name, getattr(fresh, name, None))
         self.stale_model_file, self.written = self.saved_model_file, frozenset()
+        if trained:
+            give_back_freed_memory()  # the moments, which training let stay in the process
 
     def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
         if not self.config["single_spec"] and self.config["local_rank"] != 0:

@@ -1,6 +1,7 @@
 """Faster readers, samplers, dataloaders and layers for stock RecBole, with the same results.
 
-One key turns all of it off: with ``fast: False`` RecBole's own functions run. Nothing else of the package depends on it.
+One key turns it off: with ``fast: False`` RecBole's own functions run. The solves of influence functions, which RecBole does
+not have, keep freed memory (``memory``) in any case.
 """
 
 from typing import Any

@@ -46,7 +46,8 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
     the gradient.
 
     Args:
-        blocks: Objective with ``at``, ``rank`` and ``[index]``, as ``LogisticBlocks``.
+        blocks: Objective with ``at``, ``objective``, ``rank`` and ``[index]``, as ``LogisticBlocks``; a point that ``at``
+            returns has ``blocks``, ``vectors``, ``value``, ``gradient`` and ``hessian()``, as ``LogisticPoint``.
         start: Embeddings to start from, shape [users, dims].
         steps: Steps at most; 1 is the single step of influence functions.
         tolerance: A user has converged when a step lowers the objective by less than this share of it.
@@ -62,7 +63,7 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
     added = torch.zeros(len(start), dtype=torch.float64, device=start.device)
     first_norm = point.gradient.norm(dim=1)
     last_norm = first_norm.clone()
-    for _ in range(steps):
+    for step in range(steps):
         hessian = point.hessian()
         hessian.diagonal(dim1=-2, dim2=-1).add_(damping)
         solved = solve_blocks(hessian, -point.gradient)
@@ -76,11 +77,11 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
         # Where no step lowers the objective by what the slope promises, rounding is reached, or the solve has failed.
         flat = (point.gradient * direction).sum(dim=1).abs() <= little
         converged[active] = settled & (accepted | flat)
-        point = after
+        point, active = after, active[~settled]
+        del after
+        if not len(active) or step + 1 == steps:
+            break
         if settled.any():
-            active = active[~settled]
-            if not len(active):
-                break
             point = blocks[active].at(solution[active])
     residual = last_norm / first_norm.clamp_min(torch.finfo(torch.float64).tiny)
     return NewtonResult(solution, taken, first_norm, residual, converged, blocks.rank, added)
@@ -88,22 +89,25 @@ def newton(blocks: Any, start: Tensor, steps: int, tolerance: float, damping: fl
 
 def _backtrack(point: Any, direction: Tensor) -> tuple[Any, Tensor]:
     """Return the point after the step, and for which users a step helped, shape [users]; the others stay where they are."""
-    here, value, slope = point.vectors, point.value, (point.gradient * direction).sum(dim=1)
-    there, length = here.clone(), 1.0
-    waiting = torch.arange(len(here), device=here.device)
-    for _ in range(_HALVINGS):
-        part = point.blocks if len(waiting) == len(here) else point.blocks[waiting]
-        trial = part.at(here[waiting] + (length * direction[waiting]).to(here.dtype))
-        good = trial.value <= value[waiting] + _ARMIJO * length * slope[waiting]
-        if len(waiting) == len(here) and good.all():
-            return trial, good
-        there[waiting[good]] = trial.vectors[good]
+    here, slope = point.vectors, (point.gradient * direction).sum(dim=1)
+    trial = point.blocks.at(here + direction.to(here.dtype))  # a whole step mostly helps, and then goes on from there
+    good = trial.value <= point.value + _ARMIJO * slope
+    if good.all():
+        return trial, good
+    there = torch.where(good.unsqueeze(1), trial.vectors, here)
+    del trial
+    waiting, length = (~good).nonzero().squeeze(1), 0.5
+    for _ in range(_HALVINGS - 1):
+        tried = here[waiting] + (length * direction[waiting]).to(here.dtype)
+        value = (point.blocks if len(waiting) == len(here) else point.blocks[waiting]).objective(tried)
+        good = value <= point.value[waiting] + _ARMIJO * length * slope[waiting]
+        there[waiting[good]] = tried[good]
         waiting, length = waiting[~good], length / 2
         if not len(waiting):
             break
     accepted = torch.ones(len(here), dtype=torch.bool, device=here.device)
     accepted[waiting] = False
-    return point.blocks.at(there), accepted
+    return (point.blocks.at(there) if accepted.any() else point), accepted
 
 
 def influence_step(

@@ -76,9 +76,11 @@ def _figures(name: str, methods: Mapping[str, Any], headline: str, popular: floa
     looks = {}
     for look in LOOKS:
         excess = (result.get("remembers") or {}).get(look) or {}
-        auc = oracle_of(result, look).get("auc")
-        if auc is not None:
+        asked = oracle_of(result, look)
+        if (auc := asked.get("auc")) is not None:
             looks[look] = {"auc": auc, **{key: excess.get(key) for key in ("excess", "low", "high")}}
+            if asked.get("tells") is False:
+                looks[look]["tells"] = False  # its figure has no meaning here
     utility, base = result["utility"], retrain["utility"]["retained"].get(headline)
     seconds = result.get("seconds")
     return {

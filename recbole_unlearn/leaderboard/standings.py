@@ -65,11 +65,12 @@ class Standing:
     def forgets(self, margin: float = 0.02) -> bool | None:
         """Return whether no look finds more than after Retrain: True if whole intervals are inside the margin.
 
-        False if an interval lies outside it, or that of the shadow audit above .5; None if that cannot be told.
+        False if an interval lies outside it, or that of the shadow audit above .5; None if that cannot be told, also where
+        the refit oracle's figure has no meaning on most seeds, as it recognises no user of the model at all.
         """
         if self.method == "Retrain":
             return True
-        found = [within(self.interval(look), margin) for look in LOOKS]
+        found = [None if self._is_void(look) else within(self.interval(look), margin) for look in LOOKS]
         if False in found or (self.shadow and self.shadow[1] > 0.5 + margin):
             return False
         return True if all(found) else None
@@ -93,6 +94,10 @@ class Standing:
             _shown(self.mean("faster"), ",.1f"),
             ", ".join(sorted({entry["commit"] for entry in self.entries if entry["commit"]})),
         ]
+
+    def _is_void(self, look: str) -> bool:
+        void = [(entry["looks"].get(look) or {}).get("tells") is False for entry in self.entries]
+        return 2 * sum(void) > len(void)
 
     def _values(self, key: str, look: str) -> list[float]:
         found = [(entry["looks"].get(look) or {}).get(key) if look else entry[key] for entry in self.entries]

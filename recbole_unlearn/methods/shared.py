@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recbole_unlearn.fast.memory import freed_memory_kept
 from recbole_unlearn.influence.objective import RowObjective
 from recbole_unlearn.influence.params import Selection, flatten, unflatten
 from recbole_unlearn.influence.rows import LossRows
@@ -78,6 +79,7 @@ class SharedUpdate:
             gone, taken = self._objective(self.withdrawn), self._objective(self.replaced)
             self.b = flatten(gone.gradient(self.start)) - flatten(taken.gradient(self.start))
 
+    @freed_memory_kept()
     def apply(self) -> dict[str, Any]:
         """Solve, write the chosen parameters, and return the diagnostics."""
         if self.options.compensation == "newton":

@@ -8,7 +8,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from recbole_unlearn.fast.memory import freed_memory_kept
 from recbole_unlearn.influence.objective import RowObjective
 from recbole_unlearn.influence.params import flatten, unflatten
 from recbole_unlearn.influence.solvers import Solution, conjugate_gradient, shifted_conjugate_gradient
@@ -38,7 +37,6 @@ class StepSolver:
     def __init__(self, objective: RowObjective, judge: RowObjective, options: InfluenceOptions, seed: int) -> None:
         self.objective, self.judge, self.options, self.seed = objective, judge, options, seed
 
-    @freed_memory_kept()
     def solve(self, right: Tensor, values: Tensors) -> tuple[Solution, float]:
         """Return the step and its damping."""
         if not float(right.norm()):

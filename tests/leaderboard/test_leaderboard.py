@@ -104,6 +104,14 @@ def test_a_method_that_forgets_by_the_refit_oracle_alone_is_not_said_to_forget()
     assert next(each for each in standings(entries_of(given)) if "mine" in each.method).forgets() is None
 
 
+def test_a_refit_oracle_that_sees_nobody_cannot_tell():
+    given = report()
+    given["methods"]["<i>mine</i>"]["mio"]["refit"]["tells"] = False
+    assert next(each for each in standings(entries_of(given)) if "mine" in each.method).forgets() is None
+    given["methods"]["<i>mine</i>"]["remembers"]["strong"] = {"excess": 0.3, "low": 0.2, "high": 0.4}
+    assert next(each for each in standings(entries_of(given)) if "mine" in each.method).forgets() is False
+
+
 def test_who_is_told_person_by_person_remembers_whatever_the_oracles_say():
     known = {("ml-100k", "NeuMF", "<i>mine</i>"): (0.57, 0.54), ("ml-100k", "NeuMF", "poor"): (0.53, 0.5)}
     found = {each.method: each.forgets() for each in standings(entries_of(report()), known)}
