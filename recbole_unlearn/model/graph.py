@@ -99,16 +99,17 @@ class BipartiteGraph:
 
     def _build(self, pairs: np.ndarray, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
         self._pairs = pairs
-        users, items = np.divmod(pairs, self.n_items)
+        users, items = (ids.astype(np.int32) for ids in np.divmod(pairs, self.n_items))
         shape = (self.n_users, self.n_items)
-        degrees = [np.bincount(ids, minlength=size) + _EPSILON for ids, size in zip((users, items), shape, strict=True)]
-        user_scale, item_scale = (degree**-0.5 for degree in degrees)
-        half = sparse.csr_matrix((user_scale[users] * item_scale[items], (users, items)), shape=shape)
-        whole = sparse.block_array([[None, half], [half.T, None]], format="csr")
-        whole.sort_indices()
-        crow, col = (torch.from_numpy(index.astype(np.int32)) for index in (whole.indptr, whole.indices))
-        values = torch.from_numpy(whole.data).to(dtype)
-        self.matrix = _csr(crow, col, values, whole.shape).to(device)
+        degrees = [np.bincount(ids, minlength=size) for ids, size in zip((users, items), shape, strict=True)]
+        user_scale, item_scale = ((degree + _EPSILON) ** -0.5 for degree in degrees)
+        values = torch.from_numpy(user_scale[users] * item_scale[items]).to(dtype).numpy()
+        of_users = sparse.csr_matrix((values, items, np.append(0, degrees[0].cumsum()).astype(np.int32)), shape=shape)
+        of_items = of_users.tocsc()  # by item, and each item's users ascend
+        crow = np.append(of_users.indptr, len(pairs) + of_items.indptr[1:]).astype(np.int32)
+        col = np.append(of_users.indices + np.int32(self.n_users), of_items.indices)
+        parts = (torch.from_numpy(part) for part in (crow, col, np.append(of_users.data, of_items.data)))
+        self.matrix = _csr(*parts, (self.n_users + self.n_items,) * 2).to(device)
 
     def _drop(self, place: np.ndarray) -> None:
         """Take edges out of new arrays; values change only where a degree did, those of the nodes that lose edges.
