@@ -108,8 +108,8 @@ class BipartiteGraph:
         of_items = of_users.tocsc()  # by item, and each item's users ascend
         crow = np.append(of_users.indptr, len(pairs) + of_items.indptr[1:]).astype(np.int32)
         col = np.append(of_users.indices + np.int32(self.n_users), of_items.indices)
-        parts = (torch.from_numpy(part) for part in (crow, col, np.append(of_users.data, of_items.data)))
-        self.matrix = _csr(*parts, (self.n_users + self.n_items,) * 2).to(device)
+        parts = [torch.from_numpy(part) for part in (crow, col, np.append(of_users.data, of_items.data))]
+        self.matrix = _csr(parts[0], parts[1], parts[2], (self.n_users + self.n_items,) * 2).to(device)
 
     def _drop(self, place: np.ndarray) -> None:
         """Take edges out of new arrays; values change only where a degree did, those of the nodes that lose edges.
