@@ -11,7 +11,8 @@ GRID = {"refit": {"NeuMF, ml-100k": 3}}
 
 
 def lines(folder, *of_seeds):
-    text = "".join(json.dumps({"seed": seed, "commit": commit}) + "\n" for seed, commit in of_seeds)
+    methods = dict.fromkeys(missing.methods_of("refit"))
+    text = "".join(json.dumps({"seed": seed, "commit": commit, "methods": methods}) + "\n" for seed, commit in of_seeds)
     (folder / "refit-NeuMF-ml-100k.jsonl").write_text(text)
 
 
@@ -29,10 +30,15 @@ def test_seeds_that_are_not_there_and_states_of_the_code_are_told(tmp_path, of_s
     assert (found, states) == (lacking, commits)
 
 
-def test_a_seed_without_a_method_that_others_have_is_missing(tmp_path):
-    whole = [{"seed": seed, "commit": "a", "methods": {"Retrain": {}, "SCIF": {}}} for seed in (1, 2)]
-    part = {"seed": 3, "commit": "a", "methods": {"Retrain": {}}}
-    (tmp_path / "refit-NeuMF-ml-100k.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [*whole, part]))
+def test_a_seed_without_a_method_of_the_benchmark_is_missing_unless_the_model_refused_it(tmp_path):
+    methods = dict.fromkeys(missing.methods_of("refit") - {"SISA"})
+    given = [
+        {"methods": methods | {"SISA": None}},
+        {"methods": methods, "refused": {"SISA": "no"}},
+        {"methods": methods},
+    ]
+    told = "".join(json.dumps({"seed": seed, "commit": "a", **line}) + "\n" for seed, line in enumerate(given, start=1))
+    (tmp_path / "refit-NeuMF-ml-100k.jsonl").write_text(told)
     assert next(missing.cells(GRID, tmp_path))[4] == [3]
 
 

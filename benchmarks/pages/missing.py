@@ -6,6 +6,7 @@ Exit code 0 if nothing is missing and all lines have one clean commit, else 1.
 """
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import yaml
@@ -19,17 +20,27 @@ GRID = ROOT / "benchmarks" / "frozen.yaml"
 def cells(grid, folder=RESULTS):
     """Yield kind, model, data set, number of seeds wanted, the missing ones, and the commits, of each cell of a grid.
 
-    A seed without a method that another one has is missing, too.
+    A seed that lacks a method of its benchmark is missing, too, unless the model refused it. Lines of benchmarks that are not by
+    method (attributes, scenarios) are whole.
     """
     for kind, wanted in grid.items():
         for name, seeds in wanted.items():
             model, dataset = name.split(", ")
             lines = read_lines(f"{kind}-{model}-{dataset}", folder)
             lines = [line for line in lines if line["seed"] <= seeds]
-            every = {method for line in lines for method in line.get("methods", {})}
-            whole = [line for line in lines if set(line.get("methods", {})) == every]
+            whole = [line for line in lines if "methods" not in line or has_all(line, methods_of(kind))]
             missing = sorted(set(range(1, seeds + 1)) - {line["seed"] for line in whole})
             yield kind, model, dataset, seeds, missing, sorted({line.get("commit") or "unknown" for line in lines})
+
+
+def has_all(line, methods):
+    return {*line["methods"], *line.get("refused", {})} >= methods
+
+
+def methods_of(kind):
+    """Return the methods that a benchmark runs by default; none if it does not say."""
+    methods = getattr(import_module(f"benchmarks.measure.{kind}"), "METHODS", "")
+    return set(methods.split(",") if isinstance(methods, str) else methods) - {""}
 
 
 def main(argv):
