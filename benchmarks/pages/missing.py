@@ -20,7 +20,7 @@ GRID = ROOT / "benchmarks" / "frozen.yaml"
 def cells(grid, folder=RESULTS):
     """Yield kind, model, data set, number of seeds wanted, the missing ones, and the commits, of each cell of a grid.
 
-    A seed that lacks a method of its benchmark is missing, too, unless the model refused it. Lines of benchmarks that are not by
+    A seed that lacks a method of its benchmark is missing, too, unless the model refused it. Lines that are not by
     method (attributes, scenarios) are whole.
     """
     for kind, wanted in grid.items():

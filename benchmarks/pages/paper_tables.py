@@ -172,7 +172,9 @@ def not_here():
     cells = list(missing.cells(yaml.safe_load(missing.GRID.read_text(encoding="utf-8"))))
     states = {commit for *_, commits in cells for commit in commits}
     lacking = [[kind, f"{model}, {dataset}", named(gone)] for kind, model, dataset, _, gone, _ in cells if gone]
-    return NOT_HERE.format(states=len(states)), markdown(lacking, ["benchmark", "setting", "seeds that are missing"])
+    return NOT_HERE.format(states=len(states)), markdown(
+        lacking, ["benchmark", "setting", "seeds that are missing or lack a method"]
+    )
 
 
 def named(seeds):
