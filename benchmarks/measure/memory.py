@@ -15,10 +15,8 @@ from benchmarks.measure.seeds import RESULTS
 from benchmarks.measure.timing import save_part, spread
 
 TURNS = 3
-WAYS = {
-    "kept": {},
-    "returned": {"GLIBC_TUNABLES": "glibc.malloc.perturb=0"},
-}  # its default: with it set, nothing is kept
+# The default of a tunable: where one of glibc's malloc is set, nothing is kept.
+WAYS = {"kept": {}, "returned": {"GLIBC_TUNABLES": "glibc.malloc.perturb=0"}}
 PROGRAM = """
 import json, resource, sys, time
 from recbole_unlearn import Config, Unlearner

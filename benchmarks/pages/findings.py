@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 
-from benchmarks.pages.glance import summary
-from benchmarks.pages.leaderboard import entries, shadows
+from benchmarks.pages.glance import sentences
+from benchmarks.pages.leaderboard import entries, runs, shadows
+from benchmarks.pages.looks import strong_gap
 from benchmarks.pages.paper_parts import markdown
 from benchmarks.pages.records import RESULTS, average, column, commit_of, read_lines, settings
 from recbole_unlearn.leaderboard.standings import standings
@@ -19,7 +20,6 @@ class Board:
 
     def __init__(self, board):
         self.found = {(one.setting[:2], one.method): one for one in board if one.setting[2:] == (REQUEST, "")}
-        self.settings = list(dict.fromkeys(setting for setting, _ in self.found))
 
     def of(self, method):
         """Return the standings of a method, one for each setting that has it."""
@@ -97,15 +97,12 @@ def findings(rows, found, times):
 def settings_table():
     """Return the settings of the sentences: who leaves, and how well Retrain, the original and popularity serve."""
     body, known = [], {}
-    for kind in ("refit", "peers"):
-        for path in sorted(RESULTS.glob(f"{kind}-*-*.jsonl")):
-            for line in read_lines(path.stem):
-                known.setdefault((line["dataset"], line["model"]), {}).setdefault(line["seed"], line)
+    for _, line in runs():
+        known.setdefault((line["dataset"], line["model"]), {})[line["seed"]] = line
     for (dataset, model), of_seed in sorted(known.items()):
         lines = list(of_seed.values())
-        ndcg = [[line["methods"][name]["ndcg"] for line in lines] for name in ("Retrain", "Original")] + [
-            [line["references"]["popularity"]["retained"]["ndcg@10"] for line in lines]
-        ]
+        ndcg = [[line["methods"][name]["ndcg"] for line in lines] for name in ("Retrain", "Original")]
+        ndcg.append([line["references"]["popularity"]["retained"]["ndcg@10"] for line in lines])
         people = spanned([line["request"]["n_users"] for line in lines], ",d")
         gone = spanned([line["request"]["n_rows"] for line in lines], ",d")
         body.append([f"{model}, {dataset}", len(lines), people, gone, *(f"{np.mean(part):.3f}" for part in ndcg)])
@@ -177,12 +174,14 @@ def one_person():
     lines = {
         line["model"]: line for line in read_lines("one_person") if (line["dataset"], line["threads"]) == ("ml-1m", 1)
     }
+    if not lines:
+        return ""
     told = {model: [1e3 * line["whole"][key] for key in ("median", "min", "max")] for model, line in lines.items()}
     each = listed(
-        [f"{mid:.0f} ms ({low:.0f} to {high:.0f}) out of {model}" for model, (mid, low, high) in told.items()] or [""]
+        [f"{mid:.0f} ms ({low:.0f} to {high:.0f}) out of {model}" for model, (mid, low, high) in told.items()]
     )
     commits = ", ".join(dict.fromkeys(commit_of(line) for line in lines.values()))
-    return lines and (
+    return (
         f"One person leaves a loaded model of ml-1m, and the next user is served, in {each}: the median of 20 persons and "
         f"their range, one thread, commit {commits}."
     )
@@ -193,61 +192,58 @@ def served(rows):
     parts = of_settings(rows)
     stays = [average(part, "ndcg@10_share", method="SCIF") for part in parts]
     left = [average(part, "withdrawn_share", method="SCIF") for part in parts]
-    enough = {
-        name: sum(one >= bound for one in told) for name, told, bound in (("stay", stays, 0.99), ("left", left, 0.9))
-    }
     neumf = [row for row in rows if row["method"] == "SCIF" and row["model"] == "NeuMF" and row["ndcg@10"] is not None]
     equal = sum(row["ndcg@10"] == row["original_ndcg@10"] for row in neumf)
     seeds = spanned([len(column(part, "ndcg@10_share", method="SCIF")) for part in parts], "d")
     popular = average(rows, "ndcg@10_share", method="(popularity)", model="NeuMF", dataset="ml-1m", request="rand@5")
     weak = "" if popular is None else f" Beware of NeuMF on ml-1m: there popularity has {popular:.2f} of Retrain's."
     return [
-        f"Who stays is served as after Retrain: SCIF keeps at least .99 of its NDCG@10 in {enough['stay']} of {len(parts)} "
-        f"settings, and {spanned(stays)} in all (means of {seeds} seeds).{weak}",
+        "Who stays is served as after Retrain: SCIF keeps at least .99 of its NDCG@10 in "
+        f"{sum(one >= 0.99 for one in stays)} of {len(parts)} settings, and {spanned(stays)} in all (means of {seeds} seeds).{weak}",
         f"On NeuMF, SCIF costs retained users nothing: their NDCG@10 is the original's to six decimals in {equal} of "
         f"{len(neumf)} cells of both requests. The paper prints 6 to 9 % below Retrain.",
         f"Who left is served like somebody unknown: SCIF gives them at least .9 of what recommending popular items does in "
-        f"{enough['left']} of {len(parts)} settings, and {spanned(left)} in all.",
+        f"{sum(one >= 0.9 for one in left)} of {len(parts)} settings, and {spanned(left)} in all.",
     ]
 
 
 def of_the_paper(rows, found):
     """The paper's claims, its oracle and its definitions."""
-    return [summary(found).split(" Of this project's")[0], printed_oracle(), rated(), defined()]
+    return [sentences(found)[0], printed_oracle(), rated(), defined()]
 
 
 def printed_oracle():
-    runs = read_lines("printed_oracle-NeuMF-ml-100k")
-    if not runs:
+    lines = read_lines("printed_oracle-NeuMF-ml-100k")
+    if not lines:
         return ""
 
     def auc(method, look, which):
-        return short(np.mean([run["methods"][method][look][which]["auc"] for run in runs]))
+        return short(np.mean([run["methods"][method][look][which]["auc"] for run in lines]))
 
     printed = auc("Original", "strong", "as printed")
     return (
         f"At its printed settings the paper's oracle learns nothing (AUC {auc('Original', 'paper', 'as printed')} on the "
-        f"original NeuMF of ml-100k, {len(runs)} seeds). With our network the printed procedure reads {printed} "
+        f"original NeuMF of ml-100k, {len(lines)} seeds). With our network the printed procedure reads {printed} "
         f"and ours, cross-fitted by user, {auc('Original', 'strong', 'ours')}; {auc('Retrain', 'strong', 'as printed')} and "
         f"{auc('Retrain', 'strong', 'ours')} after Retrain."
     )
 
 
 def rated():
-    runs = read_lines("ratings-NeuMF-ml-100k")
-    if not runs:
+    lines = read_lines("ratings-NeuMF-ml-100k")
+    if not lines:
         return ""
 
-    def auc(method, look="strong"):
-        return np.mean([run["methods"][method]["mio"][look]["auc"] for run in runs])
-
-    gone, left = (short(auc(name) - auc("Retrain"), "+.2f") for name in ("Original", "CIF-paper"))
-    before = short(auc("Original"))
-    ndcg = short(np.mean([run["methods"]["Retrain"]["ndcg"] for run in runs]))
+    before, refitted = (
+        short(np.mean([run["methods"]["Original"]["mio"][look]["auc"] for run in lines]))
+        for look in ("strong", "refit")
+    )
+    gone, left = (short(strong_gap(lines, name), "+.2f") for name in ("Original", "CIF-paper"))
+    ndcg = short(np.mean([run["methods"]["Retrain"]["ndcg"] for run in lines]))
     return (
         f"With ratings as labels (z-bar is then an average rating) the oracles are too weak to judge: AUC {before} "
-        f"and, refitted, {short(auc('Original', 'refit'))} on an original that hardly ranks (NDCG@10 "
-        f"of Retrain {ndcg}; NeuMF, ml-100k, {len(runs)} seeds). After the paper's CIF the strong one reads {left} above "
+        f"and, refitted, {refitted} on an original that hardly ranks (NDCG@10 "
+        f"of Retrain {ndcg}; NeuMF, ml-100k, {len(lines)} seeds). After the paper's CIF the strong one reads {left} above "
         f"Retrain's, after {gone} before."
     )
 
@@ -275,34 +271,33 @@ def other_requests():
 
 
 def interactions():
-    runs = [line["requests"]["interactions"]["methods"] for line in read_lines("parts-NeuMF-ml-100k")]
-    if not runs:
+    lines = [line["requests"]["interactions"] for line in read_lines("parts-NeuMF-ml-100k")]
+    if not lines:
         return ""
 
-    def gap(method, look):
-        both = [[run[name]["mio"][look]["auc"] for name in (method, "Retrain")] for run in runs]
-        return short(np.mean([one - base for one, base in both]), "+.2f")
+    def gap(method):
+        return short(strong_gap(lines, method), "+.2f")
 
     def kept(method):
-        return short(np.mean([run[method]["ndcg"] / run["Retrain"]["ndcg"] for run in runs]))
+        return short(np.mean([run["methods"][method]["ndcg"] / run["methods"]["Retrain"]["ndcg"] for run in lines]))
 
     return (
-        f"Single interactions (5 % of the rows; NeuMF, ml-100k, {len(runs)} seeds): the strong oracle reads "
-        f"{gap('Original', 'strong')} above Retrain's before, {gap('SCIF-items', 'strong')} after SCIF-items, which keeps "
-        f"{kept('SCIF-items')} of Retrain's NDCG@10, and {gap('RetrainSVD', 'strong')} after RetrainSVD, which keeps "
+        f"Single interactions (5 % of the rows; NeuMF, ml-100k, {len(lines)} seeds): the strong oracle reads "
+        f"{gap('Original')} above Retrain's before, {gap('SCIF-items')} after SCIF-items, which keeps "
+        f"{kept('SCIF-items')} of Retrain's NDCG@10, and {gap('RetrainSVD')} after RetrainSVD, which keeps "
         f"{kept('RetrainSVD')} (users who lose no row)."
     )
 
 
 def spam():
-    runs = [line["scenarios"]["spam"]["methods"] for line in read_lines("scenarios-NeuMF-ml-100k")]
-    if not runs:
+    lines = [line["scenarios"]["spam"]["methods"] for line in read_lines("scenarios-NeuMF-ml-100k")]
+    if not lines:
         return ""
-    place = {name: np.mean([run[name]["place"] for run in runs]) for name in runs[0]}
-    gained = {name: np.mean([run[name]["ndcg"] / run["Original"]["ndcg"] for run in runs]) for name in runs[0]}
+    place = {name: np.mean([run[name]["place"] for run in lines]) for name in lines[0]}
+    gained = {name: np.mean([run[name]["ndcg"] / run["Original"]["ndcg"] for run in lines]) for name in lines[0]}
     places = listed([f"{short(place[name])} after {name}" for name in ("Retrain", "SCIF", "RetrainSVD")])
     return (
         f"Spam: items that false users pushed score above {short(place['Original'])} of all others before these "
         f"leave, above {places}; the other users have {short(gained['Retrain'])} of the original's NDCG@10 after Retrain and "
-        f"{short(gained['SCIF'])} after SCIF (NeuMF, ml-100k, {len(runs)} seeds)."
+        f"{short(gained['SCIF'])} after SCIF (NeuMF, ml-100k, {len(lines)} seeds)."
     )

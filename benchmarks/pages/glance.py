@@ -16,6 +16,11 @@ def by_cell(found):
 
 
 def summary(found):
+    """Return the three sentences in a row."""
+    return " ".join(sentences(found))
+
+
+def sentences(found):
     """Return three sentences: the verdicts of the paper's claims, those of our aims, and how many are in doubt."""
     words = {
         whose: [verdict(part) for part in by_cell(c for c in found if c.papers_own == whose).values()]
@@ -31,11 +36,11 @@ def summary(found):
             f"strong oracle where it is blind, of {len(told)}"
         )
     weak, wide = (sum(doubt in word for told in words.values() for word in told) for doubt in ("weak", "wide"))
-    return (
-        f"Of the paper's claims, each asked of our settings (of ml-100k as well, which the paper does not use), {counts[0]}. "
-        f"Of this project's aims {counts[1]}. "
-        f"Of those that hold, {weak} rest on an oracle that is weak there and {wide} on a mean whose interval is wide."
-    )
+    return [
+        f"Of the paper's claims, each asked of our settings (of ml-100k as well, which the paper does not use), {counts[0]}.",
+        f"Of this project's aims {counts[1]}.",
+        f"Of those that hold, {weak} rest on an oracle that is weak there and {wide} on a mean whose interval is wide.",
+    ]
 
 
 def glances(found):
@@ -88,9 +93,8 @@ def reasons(found):
     failing = {}
     for claim in found:
         if claim.holds is False:
-            failing.setdefault(claim.what, {}).setdefault(claim.why or "the cause was not looked for", []).append(
-                claim.where
-            )
+            why = claim.why or "the cause was not looked for"
+            failing.setdefault(claim.what, {}).setdefault(why, []).append(claim.where)
     parts = []
     for what in dict.fromkeys(claim.what for claim in found if claim.what in failing):
         listed = [f"    - {'; '.join(where)}: {why}." for why, where in failing[what].items()]

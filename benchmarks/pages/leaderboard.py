@@ -31,15 +31,19 @@ COLUMNS = [name for name in HEADERS if name not in ("data set", "model", "reques
 def entries():
     """Return a line for each method and seed; where both files have a method, that of ``refit`` counts."""
     found = {}
+    for kind, run in runs():
+        command = f"python -m benchmarks.measure.{kind} {run['model']} {run['dataset']} {run['seed']}-{run['seed']}"
+        for entry in entries_of(as_report(run), command):
+            found[tuple(entry[key] for key in ("dataset", "model", "request", "method", "seed"))] = entry
+    return list(found.values())
+
+
+def runs():
+    """Yield the kind, ``peers`` and then ``refit``, and the content of each line that the leaderboard rests on."""
     for kind in ("peers", "refit"):
         for path in sorted(RESULTS.glob(f"{kind}-*-*.jsonl")):
             for run in read_lines(path.stem):
-                command = (
-                    f"python -m benchmarks.measure.{kind} {run['model']} {run['dataset']} {run['seed']}-{run['seed']}"
-                )
-                for entry in entries_of(as_report(run), command):
-                    found[tuple(entry[key] for key in ("dataset", "model", "request", "method", "seed"))] = entry
-    return list(found.values())
+                yield kind, run
 
 
 def as_report(run):

@@ -108,7 +108,7 @@ _BESIDE = ("refit AUC minus Retrain", "strong AUC minus Retrain", "NDCG@10 of Re
 def beside_retrain(runs, columns):
     """Return the table of every method beside Retrain, with the first of the columns of ``_BESIDE``."""
     rows = [figures(runs, name) for name in runs[0]["methods"]]
-    rows = [[row[0], row[2], strong_gap(runs, row[0]), *row[6:]][: 1 + len(columns)] for row in rows]
+    rows = [[row[0], row[2], f"{strong_gap(runs, row[0]):+.3f}", *row[6:]][: 1 + len(columns)] for row in rows]
     return table(rows, ["", *columns])
 
 
@@ -118,7 +118,7 @@ def strong_gap(runs, name):
         (run["methods"][name]["mio"]["strong"]["auc"], run["methods"]["Retrain"]["mio"]["strong"]["auc"])
         for run in runs
     ]
-    return f"{np.mean([one - base for one, base in both]):+.3f}"
+    return np.mean([one - base for one, base in both])
 
 
 def ridges(model, dataset):

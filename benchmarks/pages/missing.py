@@ -24,11 +24,12 @@ def cells(grid, folder=RESULTS):
     method (attributes, scenarios) are whole.
     """
     for kind, wanted in grid.items():
+        methods = methods_of(kind)
         for name, seeds in wanted.items():
             model, dataset = name.split(", ")
             lines = read_lines(f"{kind}-{model}-{dataset}", folder)
             lines = [line for line in lines if line["seed"] <= seeds]
-            whole = [line for line in lines if "methods" not in line or has_all(line, methods_of(kind))]
+            whole = [line for line in lines if "methods" not in line or has_all(line, methods)]
             missing = sorted(set(range(1, seeds + 1)) - {line["seed"] for line in whole})
             yield kind, model, dataset, seeds, missing, sorted({line.get("commit") or "unknown" for line in lines})
 
@@ -43,16 +44,21 @@ def methods_of(kind):
     return set(methods.split(",") if isinstance(methods, str) else methods) - {""}
 
 
+def of_file(path=GRID):
+    """Return the cells of a grid's file, and the commits of all its lines."""
+    found = list(cells(yaml.safe_load(Path(path).read_text(encoding="utf-8"))))
+    return found, {commit for *_, commits in found for commit in commits}
+
+
 def main(argv):
     """Write the table and return the exit code."""
-    found = list(cells(yaml.safe_load(Path(argv[0] if argv else GRID).read_text(encoding="utf-8"))))
+    found, states = of_file(*argv[:1])
     rows = [
         [kind, model, dataset, seeds, " ".join(map(str, missing)), len(commits)]
         for kind, model, dataset, seeds, missing, commits in found
     ]
     print(tabulate(rows, ["benchmark", "model", "data set", "seeds", "missing", "commits"]))
     lacking = sum(len(missing) for *_, missing, _ in found)
-    states = {commit for *_, commits in found for commit in commits}
     print(
         f"{lacking} of {sum(seeds for *_, seeds, _, _ in found)} lines are missing; the others have {len(states)} commits"
     )

@@ -2,12 +2,10 @@
 
     python -m benchmarks.pages.paper_tables
 
-Every number and every verdict of these pages is computed from them; nothing on them is written by hand but the sentences.
+Every measured number and every verdict of these pages is computed from them; what is written by hand, INTRO says.
 """
 
 import sys
-
-import yaml
 
 from benchmarks.pages import missing
 from benchmarks.pages.claims import claims
@@ -113,8 +111,8 @@ LONG = """# Long tables
 
 Beside [the results](results.md), written by the same script from the same lines. They are of the grids, which
 `python run_unlearn.py --benchmark=benchmarks/grids/paper.yaml` (and the other grids there) ran. The paper does not use
-ml-100k; its figures for
-ML-1M are printed there. RetrainAgain, a second Retrain with another seed, shows how much Retrain itself varies.
+ml-100k; its figures for ML-1M are printed there. RetrainAgain, a second Retrain with another seed, shows how much Retrain
+itself varies.
 """
 CAPTIONS = {
     "figure3": (
@@ -169,16 +167,14 @@ def main(page=PAGE):
 
 def not_here():
     """Return which lines of the frozen grid are missing, and of how many commits the others are."""
-    cells = list(missing.cells(yaml.safe_load(missing.GRID.read_text(encoding="utf-8"))))
-    states = {commit for *_, commits in cells for commit in commits}
-    lacking = [[kind, f"{model}, {dataset}", named(gone)] for kind, model, dataset, _, gone, _ in cells if gone]
-    return NOT_HERE.format(states=len(states)), markdown(
-        lacking, ["benchmark", "setting", "seeds that are missing or lack a method"]
-    )
-
-
-def named(seeds):
-    return ", ".join(map(str, seeds))
+    cells, states = missing.of_file()
+    body = [
+        [kind, f"{model}, {dataset}", ", ".join(map(str, lacking))]
+        for kind, model, dataset, _, lacking, _ in cells
+        if lacking
+    ]
+    head = ["benchmark", "setting", "seeds that are missing or lack a method"]
+    return NOT_HERE.format(states=len(states)), markdown(body, head)
 
 
 def write(page, parts):
