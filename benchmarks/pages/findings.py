@@ -199,7 +199,8 @@ def served(rows):
     weak = "" if popular is None else f" Beware of NeuMF on ml-1m: there popularity has {popular:.2f} of Retrain's."
     return [
         "Who stays is served as after Retrain: SCIF keeps at least .99 of its NDCG@10 in "
-        f"{sum(one >= 0.99 for one in stays)} of {len(parts)} settings, and {spanned(stays)} in all (means of {seeds} seeds).{weak}",
+        f"{sum(one >= 0.99 for one in stays)} of {len(parts)} settings, and {spanned(stays)} in all "
+        f"(means of {seeds} seeds).{weak}",
         f"On NeuMF, SCIF costs retained users nothing: their NDCG@10 is the original's to six decimals in {equal} of "
         f"{len(neumf)} cells of both requests. The paper prints 6 to 9 % below Retrain.",
         f"Who left is served like somebody unknown: SCIF gives them at least .9 of what recommending popular items does in "
