@@ -17,6 +17,7 @@ WITHOUT_RECBOLE = (
     "data/request.py",
     "data/request_file.py",
     "data/tokens.py",
+    "data/coded.py",
     "data/interactions.py",
     "data/sample.py",
     "arrays/sets.py",

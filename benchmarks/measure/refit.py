@@ -4,13 +4,15 @@
 
 rand@5, protocol `paper`. One json line per seed is appended to benchmarks/results/refit-MODEL-DATASET.jsonl: for each method
 its looks, what it remembers over Retrain, utility and seconds; ``refit_seconds`` is one asking of the original
-with its control, ``cell_seconds`` all of it. Seeds that stand there already are not run again.
+with its control, ``cell_seconds`` all of it, or what was left of it after a run that was cut off: a method that was measured
+is not measured again. Nor are seeds that stand there already.
 """
 
 import time
+from functools import partial
 
 from benchmarks.measure.seeds import by_seed
-from benchmarks.measure.trained import assessed, trained
+from benchmarks.measure.trained import assessed, measured_once, trained
 from recbole_unlearn.compare.assessment import facts_of, unlearn_and_assess
 from recbole_unlearn.config import Config
 from recbole_unlearn.evaluator.refit import refit_oracle
@@ -53,12 +55,18 @@ def line_of(config, data, withdrawal, assessment):
     start = time.perf_counter()
     refit_oracle(original.model, assessment.refit_question, seed)
     seconds = time.perf_counter() - start
-    results, refused = {"Original": {**assessment(original), "seconds": None}}, {}
+
+    def once(name, measured):
+        return measured_once(config, data, withdrawal, name, measured)
+
+    def unlearned(method):
+        learned = train_for_method(config, data, method, saved=False)
+        return unlearn_and_assess(original, withdrawal, method, assessment, learned)[1]
+
+    results, refused = {"Original": once("Original", lambda: {**assessment(original), "seconds": None})}, {}
     for name in config["methods"]:
-        method = get_method(config, name)
         try:
-            learned = train_for_method(config, data, method, saved=False)
-            results[name] = unlearn_and_assess(original, withdrawal, method, assessment, learned)[1]
+            results[name] = once(name, partial(unlearned, get_method(config, name)))
         except UnsupportedModelError as error:
             refused[name] = str(error)
     report = make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())

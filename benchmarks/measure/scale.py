@@ -26,12 +26,15 @@ import psutil
 import torch
 
 from benchmarks.measure.timing import environment, save_part, spread
-from recbole_unlearn import Config
+from recbole_unlearn import Config, WithdrawalRequest
 from recbole_unlearn.data import create_dataset, data_preparation
+from recbole_unlearn.data.frozen import token_uniforms
 from recbole_unlearn.data.index import RowIndex
+from recbole_unlearn.data.interactions import Interactions
+from recbole_unlearn.data.request import Withdrawal
 from recbole_unlearn.evaluator.efficiency import measure
 from recbole_unlearn.lineage.store import write_atomically
-from recbole_unlearn.methods.indexed import withdraw
+from recbole_unlearn.methods.indexed import IndexedContext
 from recbole_unlearn.model.neumf import NeuMF
 from recbole_unlearn.utils import get_method
 
@@ -81,19 +84,31 @@ def power_law(rng, users, items, rows, least=1):
 
 def request(model, index, users, positions, method, sizes, gone):
     """Withdraw and unlearn; returns who has no row left."""
-    context = withdraw(
-        index,
-        users,
-        positions,
+    rows_of_users, owners = index.of_users(users)
+    forget = np.ones(len(rows_of_users), dtype=bool) if positions is None else np.isin(rows_of_users, positions)
+    index.drop(rows_of_users[forget])
+    user_tokens, item_tokens = sizes
+    context = IndexedContext(
         model=model,
-        user_tokens=sizes[0],
-        item_tokens=sizes[1],
+        rows=Interactions(owners, index.items[rows_of_users], user_tokens, item_tokens, {}, {}),
+        withdrawal=Withdrawal(WithdrawalRequest(), "train", forget, users, np.array([], dtype=np.int64)),
         negatives=1,
         seed=1,
-        gone_before=gone,
+        withdrawn_before=gone,
+        items_before=np.array([], dtype=np.int64),
+        weight_decay=0.0,
+        train=cannot_train,
+        epochs=0,
+        train_until_best=cannot_train,
+        index=index,
+        hashes_of_items=lambda seed: token_uniforms(item_tokens[np.arange(len(item_tokens))], seed),
     )
     outcome = method.unlearn(context)
     return context, outcome
+
+
+def cannot_train(*_):
+    raise NotImplementedError("an index holds no data set to train on")
 
 
 def one(options):

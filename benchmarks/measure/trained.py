@@ -1,5 +1,6 @@
-"""Trained models that several benchmarks use, kept with what their training cost: benchmarks/cache, or --cache."""
+"""What benchmarks make and need again, kept in benchmarks/cache, or --cache: models, and figures of methods."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -8,7 +9,9 @@ from recbole.utils import init_seed
 from recbole_unlearn.compare.assessment import Assessment
 from recbole_unlearn.data import create_dataset, data_preparation
 from recbole_unlearn.evaluator.efficiency import measure
+from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.quick_start import request_of
+from recbole_unlearn.settings.check import our_keys
 from recbole_unlearn.settings.revision import source_digest
 from recbole_unlearn.shards.store import digest_of
 from recbole_unlearn.shards.training import CIRCUMSTANCES
@@ -21,17 +24,16 @@ CACHE = Path(__file__).parents[1] / "cache"
 def trained(config, data, tag, epochs=None, cache=CACHE):
     """Return a trained Unlearner and what its training took: ``seconds``, ``peak_mb`` and ``threads``.
 
-    It is trained once for each state of the package's code, keys, rows, seed and number of epochs; ``tag`` says on what
-    rows.
+    It is trained once for each state of the package's code, RecBole's keys, rows, seed and number of epochs; ``tag`` says on
+    what rows.
     """
     epochs = epochs or config["epochs"]
-    parts = (config["model"], config["dataset"], config["seed"], epochs, tag, _depends_on(config, data))
-    path = Path(cache) / f"{'-'.join(map(str, parts))}.pt"
+    path = _place(cache, config, f"{epochs}-{tag}-{_depends_on(config, data, but=our_keys())}.pt")
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         unlearner, cost = measure(lambda: train_model(config, data, epochs=epochs))
         taken = {"seconds": cost.seconds, "peak_mb": cost.peak_mb, "threads": torch.get_num_threads()}
-        torch.save({"state": unlearner.model.state_dict(), **taken}, path)
+        saved = {"state": unlearner.model.state_dict(), **taken}
+        write_atomically(path, lambda file: torch.save(saved, file))
     saved = torch.load(path, weights_only=True)
     model = get_model(config["model"])(config, data_preparation(config, data)[0]._dataset).to(config["device"])
     model.load_state_dict(saved.pop("state"))
@@ -39,13 +41,32 @@ def trained(config, data, tag, epochs=None, cache=CACHE):
     return Unlearner(config, model, data), saved
 
 
-def _depends_on(config, data):
-    """Return a digest of all that a training depends on: code, keys and rows."""
+def measured_once(config, data, withdrawal, name, measured):
+    """Return what ``measured()`` returns of a method, from the cache if a run that was cut off had it already.
+
+    It is measured once for each state of the package's code, keys and rows; only ``methods`` does not count.
+    """
+    depends = _depends_on(config, data, but={"methods"}, forget=withdrawal.forget)
+    path = _place(CACHE, config, f"{name}-{depends}.json")
+    if not path.exists():
+        text = json.dumps(measured(), default=lambda value: value.tolist())
+        write_atomically(path, lambda file: file.write(text.encode()))
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _place(cache, config, name):
+    """Return the path of something that is kept."""
+    return Path(cache) / f"{config['model']}-{config['dataset']}-{config['seed']}-{name}"
+
+
+def _depends_on(config, data, but, **arrays):
+    """Return a digest of all that something depends on: code, rows, arrays, and keys but for some."""
     rows = data.interactions()
-    arrays = {"users": rows.users, "items": rows.items}
+    arrays |= {"users": rows.users, "items": rows.items}
     if rows.labels is not None:
         arrays["labels"] = rows.labels
-    keys = {name: str(value) for name, value in config.final_config_dict.items() if name not in CIRCUMSTANCES}
+    without = CIRCUMSTANCES | set(but)
+    keys = {name: str(value) for name, value in config.final_config_dict.items() if name not in without}
     return digest_of({**keys, "source": source_digest()}, arrays)[:12]
 
 

@@ -14,11 +14,12 @@ import numpy as np
 from recbole.data.dataset import Dataset
 from recbole.utils.argument_list import dataset_arguments
 
+from recbole_unlearn.data.coded import Coded, coded
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.interactions import AMBIGUOUS
 from recbole_unlearn.data.kinds import dataset_class
 from recbole_unlearn.data.ledgers import find_ledger, ledger_folder
-from recbole_unlearn.data.withdrawal_history import WithdrawalHistory, is_same_split, isin, keep_split_of
+from recbole_unlearn.data.withdrawal_history import WithdrawalHistory, is_same_split, keep_split_of
 from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError
 from recbole_unlearn.lineage.commit import recover
 from recbole_unlearn.lineage.ledger import Ledger, Tombstones
@@ -114,7 +115,8 @@ def datasets_of_model(
     for dataset in _read_anew(config, [read, *(split.read for split in splits)]):
         view = _without_withdrawn(dataset, history)
         items = dataset.field2id_token[dataset.iid_field]
-        view.withdrawn_items = np.flatnonzero(isin(items, history.key.item, history.tombstones["item"]))
+        gone = Coded.of(items).isin(history.key.item, history.tombstones["item"])
+        view.withdrawn_items = np.flatnonzero(gone)
         view.anchor = dict(history.anchor)
         yield view
     for split in splits if any(since.values()) else ():
@@ -222,11 +224,11 @@ def refuse_withdrawn(config: Any, dataset: Dataset, what: str) -> Dataset:
     with closing(ledger):
         recover(ledger)
         history = WithdrawalHistory.of(ledger)
-    users, items = (dataset.field2id_token.get(field) for field in (dataset.uid_field, dataset.iid_field))
-    if users is None or items is None:
+    fields = (dataset.uid_field, dataset.iid_field)
+    if not all(field in dataset.field2id_token for field in fields):
         return dataset
     feat = dataset.inter_feat
-    held = history.withdrawn(users[np.asarray(feat[dataset.uid_field])], items[np.asarray(feat[dataset.iid_field])])
+    held = history.withdrawn(*(Coded(np.asarray(feat[field]), dataset.field2id_token[field]) for field in fields))
     if held.any():
         raise ConfigError(
             f"{what} holds {held.sum()} rows that were withdrawn from {config['dataset']!r}; delete them, from caches "
@@ -239,12 +241,10 @@ def refuse_withdrawn(config: Any, dataset: Dataset, what: str) -> Dataset:
 def _without_withdrawn(dataset: WithdrawalDataset, history: WithdrawalHistory) -> WithdrawalDataset:
     parts = []
     for number in range(len(dataset.build())):
-        rows = dataset.interactions(number)
-        parts.append(~history.withdrawn(rows.user_tokens[rows.users], rows.item_tokens[rows.items]))
+        parts.append(~history.withdrawn(*dataset.interactions(number).coded))
     view = dataset.where(parts)
     for name in ("_left_out", "newer_rows"):
         rows = getattr(view, name)
         if rows is not None:
-            columns = (rows[field].to_numpy(dtype=object) for field in (view.uid_field, view.iid_field))
-            setattr(view, name, rows[~history.withdrawn(*columns)])
+            setattr(view, name, rows[~history.withdrawn(*coded(rows, view.uid_field, view.iid_field))])
     return view

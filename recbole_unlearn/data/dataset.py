@@ -263,6 +263,8 @@ def _as_part(part: Dataset) -> Dataset:
 
 
 def _keep(part: Dataset, mask: np.ndarray) -> Dataset:
+    if mask.all():
+        return part  # nothing is copied where nothing leaves
     return _as_part(part.copy(part.inter_feat[np.flatnonzero(mask)]))
 
 

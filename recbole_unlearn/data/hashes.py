@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recbole_unlearn.data.coded import coded
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import WithdrawalRequest
 from recbole_unlearn.data.withdrawal_history import WithdrawalHistory
@@ -40,12 +41,12 @@ def named_by(ledger: Ledger, dataset: WithdrawalDataset, hashes: Mapping[str, An
     if hashes["pair"]:
         history = WithdrawalHistory(key, {})
         parts = map(dataset.interactions, range(3))
-        tokens = [(part.user_tokens[part.users], part.item_tokens[part.items]) for part in parts]
+        tokens = [part.coded for part in parts]
         if newer is not None:
-            tokens.append((newer[dataset.uid_field].to_numpy(object), newer[dataset.iid_field].to_numpy(object)))
+            tokens.append(coded(newer, dataset.uid_field, dataset.iid_field))
         for user, item in tokens:
             named = np.flatnonzero(history.named(user, item, {"user": (), "item": (), "pair": hashes["pair"]}))
-            pairs |= {(str(user[row]), str(item[row])) for row in named}
+            pairs |= set(zip(user[named].names(), item[named].names(), strict=True))
     return WithdrawalRequest(tuple(users), tuple(items), tuple(sorted(pairs)))
 
 

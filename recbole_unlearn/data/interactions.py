@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recbole_unlearn.data.coded import Coded
 from recbole_unlearn.data.tokens import tokens_of
 from recbole_unlearn.exceptions import RequestError
 
@@ -60,6 +61,11 @@ class Interactions:
     def split_pair_keys(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the user and item ids of pair keys."""
         return np.divmod(keys, len(self.item_tokens))
+
+    @property
+    def coded(self) -> tuple[Coded, Coded]:
+        """The users and the items of the rows."""
+        return Coded(self.users, self.user_tokens), Coded(self.items, self.item_tokens)
 
     def of_users(self, users: np.ndarray) -> np.ndarray:
         """Return which rows are of these users, bool, shape [rows]."""

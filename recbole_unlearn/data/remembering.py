@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from recbole.data.dataset import Dataset
 
+from recbole_unlearn.data.coded import Coded, coded
 from recbole_unlearn.data.interactions import by_name
 from recbole_unlearn.data.reading import CheckedDataset
-from recbole_unlearn.data.withdrawal_history import WithdrawalHistory, content_of, isin, token_hash
+from recbole_unlearn.data.withdrawal_history import WithdrawalHistory, content_of, token_hash
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.lineage.key import LedgerKey
 from recbole_unlearn.lineage.splits import KeptSplit, short
@@ -173,8 +174,7 @@ class RememberingDataset(CheckedDataset):
         history = self._history
         if history is None or self.uid_field is None:
             return
-        users, items = (self.inter_feat[field].to_numpy(dtype=object) for field in (self.uid_field, self.iid_field))
-        fitting = history.fitting_split(users, items)
+        fitting = history.fitting_split(*coded(self.inter_feat, self.uid_field, self.iid_field))
         if fitting is None:
             return
         self._kept, loaded, newer = fitting
@@ -192,11 +192,11 @@ class RememberingDataset(CheckedDataset):
         ):
             feat = getattr(self, f"{name}_feat")
             if feat is not None:
-                values = feat[field].to_numpy(dtype=object)
-                stay = isin(values, digest, set(tokens[field])) & ~isin(values, digest, history.tombstones[name])
+                names = Coded.of(feat[field].to_numpy(dtype=object))
+                stay = names.isin(digest, set(tokens[field])) & ~names.isin(digest, history.tombstones[name])
                 if name == "user":  # who came back after this split was kept has no rows in it
                     stay &= (
-                        ~isin(values, digest, history.readmitted) | feat[field].isin(self.inter_feat[field]).to_numpy()
+                        ~names.isin(digest, history.readmitted) | feat[field].isin(self.inter_feat[field]).to_numpy()
                     )
                 setattr(self, f"{name}_feat", feat[stay].reset_index(drop=True))
         gone = [place for place, digest in enumerate(tokens[self.iid_field], 1) if digest in history.tombstones["item"]]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Container, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from recbole_unlearn.data.coded import Coded
 from recbole_unlearn.lineage.chain import NOTHING_WITHDRAWN
 from recbole_unlearn.lineage.key import LedgerKey
 from recbole_unlearn.lineage.ledger import Ledger, Tombstones
+from recbole_unlearn.lineage.sealing import RECORD
 from recbole_unlearn.lineage.splits import FILTERED, KeptSplit, by_pair, keep_split, kept_splits, short
 
 
@@ -64,44 +65,39 @@ class WithdrawalHistory:
         """Whether nothing was withdrawn and no split was kept."""
         return not (self.splits or self.readmitted or any(self.tombstones.values()))
 
-    def withdrawn(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return which rows were withdrawn, from their tokens, bool, shape [rows]."""
+    def withdrawn(self, users: Coded, items: Coded) -> np.ndarray:
+        """Return which rows were withdrawn, bool, shape [rows]."""
         gone = self.named(users, items, self.tombstones)
         if self.old_rows:
-            back = np.flatnonzero(isin(users, self.key.user, self.readmitted))
-            pairs = self._pairs(users[back], items[back])
-            gone[back] |= np.fromiter((pair in self.old_rows for pair in pairs), dtype=bool, count=len(back))
+            back = np.flatnonzero(users.isin(self.key.user, self.readmitted))
+            gone[back] |= self._pairs_in(users[back], items[back], self.old_rows)
         return gone
 
-    def named(self, users: np.ndarray, items: np.ndarray, hashes: Mapping[str, Any]) -> np.ndarray:
-        """Return which rows some hashes name, from the rows' tokens, bool, shape [rows]."""
-        named = isin(users, self.key.user, hashes["user"]) | isin(items, self.key.item, hashes["item"])
+    def named(self, users: Coded, items: Coded, hashes: Mapping[str, Any]) -> np.ndarray:
+        """Return which rows some hashes name, bool, shape [rows]."""
+        named = users.isin(self.key.user, hashes["user"]) | items.isin(self.key.item, hashes["item"])
         if hashes["pair"]:
-            pairs = self._pairs(users, items)
-            named |= np.fromiter((pair in hashes["pair"] for pair in pairs), dtype=bool, count=len(users))
+            named |= self._pairs_in(users, items, hashes["pair"])
         return named
 
-    def _pairs(self, users: np.ndarray, items: np.ndarray) -> Iterator[bytes]:
-        """Yield the hash of each (user, item) row."""
-        user_of, item_of = (
-            dict(zip(unique, map(digest, unique), strict=True))
-            for unique, digest in ((pd.unique(users), self.key.user), (pd.unique(items), self.key.item))
-        )
-        return (self.key.pair_of(user_of[user] + item_of[item]) for user, item in zip(users, items, strict=True))
+    def _pairs_in(self, users: Coded, items: Coded, hashes: Container[bytes]) -> np.ndarray:
+        """Return which rows' pairs hash to one of the hashes, bool, shape [rows]."""
+        pairs = zip(users.hashes(self.key.user), items.hashes(self.key.item), strict=True)
+        return np.array([self.key.pair_of(user + item) in hashes for user, item in pairs], dtype=bool)
 
-    def fitting_split(self, users: np.ndarray, items: np.ndarray) -> tuple[KeptSplit, np.ndarray, np.ndarray] | None:
+    def fitting_split(self, users: Coded, items: Coded) -> tuple[KeptSplit, np.ndarray, np.ndarray] | None:
         """Return the kept split that knows these rows, which of them to load, and which came since, bool, shape [rows].
 
         Rows that were withdrawn may be there or not; neither is a change of the data set. Rows that came since are left out
         if the data set may have grown; else no split fits.
         """
         stay = ~self.withdrawn(users, items)
-        user_hashes, item_hashes = row_hashes(users, self.key.user), row_hashes(items, self.key.item)
+        user_hashes, item_hashes = users.short_hashes(self.key.user), items.short_hashes(self.key.item)
         for split in self.splits:
             loaded = stay & ~split.was_filtered(user_hashes, item_hashes)
             places = split.places(user_hashes[loaded], item_hashes[loaded])
             if places is not None and (self.grown or (places >= 0).all()):
-                newer = np.zeros(len(users), dtype=bool)
+                newer = np.zeros(len(stay), dtype=bool)
                 newer[np.flatnonzero(loaded)[places < 0]] = True
                 if self.later is not None:
                     newer &= ~self.named(users, items, self.later)
@@ -117,31 +113,15 @@ class WithdrawalHistory:
 def is_same_split(split: KeptSplit, dataset: Any, key: LedgerKey) -> bool:
     """Return whether a kept split puts the rows of a data set into the parts in which they are."""
     parts = [dataset.interactions(number) for number in range(3)]
-    users, items = (
-        np.concatenate([row_hashes(getattr(part, tokens)[getattr(part, ids)], digest) for part in parts])
-        for tokens, ids, digest in (("user_tokens", "users", key.user), ("item_tokens", "items", key.item))
+    users, items = (np.concatenate([getattr(part, ids) for part in parts]) for ids in ("users", "items"))
+    places = split.places(
+        Coded(users, parts[0].user_tokens).short_hashes(key.user),
+        Coded(items, parts[0].item_tokens).short_hashes(key.item),
+        _content_of([part.inter_feat for part in dataset.build()]),
     )
-    content = [
-        np.concatenate(columns) for columns in zip(*(content_of(p.inter_feat) for p in dataset.build()), strict=True)
-    ]
-    places = split.places(users, items, content)
     if places is None or (places < 0).any():
         return False
     return bool(np.array_equal(split.part[places], np.repeat(np.arange(3), [len(part.users) for part in parts])))
-
-
-def isin(tokens: np.ndarray, digest: Callable[[object], bytes], hashes: Any) -> np.ndarray:
-    """Return which tokens hash to one of the hashes, bool, shape [tokens]."""
-    if not hashes:
-        return np.zeros(len(tokens), dtype=bool)
-    codes, unique = pd.factorize(tokens)
-    return np.fromiter((digest(token) in hashes for token in unique), dtype=bool, count=len(unique))[codes]
-
-
-def row_hashes(tokens: np.ndarray, digest: Callable[[object], bytes]) -> np.ndarray:
-    """Return the short hash of each token, shape [tokens]."""
-    codes, unique = pd.factorize(tokens)
-    return short([digest(token) for token in unique])[codes] if len(unique) else np.zeros(0, dtype="<u8")
 
 
 def token_hash(key: LedgerKey, field: str, uid_field: str, iid_field: str) -> Callable[[object], bytes]:
@@ -157,25 +137,46 @@ def keep_split_of(dataset: Any, ledger: Ledger, settings: str) -> None:
     hashes = {
         field: dataset.token_hashes(field, token_hash(key, field, users, items)) for field in dataset.field2id_token
     }
-    feats = [rows.inter_feat for rows in dataset.build()]
-    owner, item = (np.concatenate([np.asarray(feat[field]) for feat in feats]) for field in (users, items))
-    part = np.repeat(np.arange(len(feats), dtype=np.uint8), [len(feat) for feat in feats])
-    content = [np.concatenate(columns) for columns in zip(*map(content_of, feats), strict=True)]
-    # Rows of one (user, item) pair stand in the order of their content, by which they are recognised.
-    order = by_pair(owner.astype(np.int64) * len(dataset.field2id_token[items]) + item, content)
-    columns = [owner[order] - 1, short(hashes[items])[item[order] - 1], order, part[order]]
     number = {user: place for place, user in enumerate(hashes[users])}
-    left_out = [(number.setdefault(user, len(number)), item) for user, item in dataset.filtered_rows(key)]
-    if left_out:
-        owners, item_hashes = zip(*left_out, strict=True)
-        filtered = np.full(len(owners), FILTERED, dtype=np.uint8)
-        more = (owners, short(item_hashes), np.full(len(owners), -1), filtered)
-        columns = [np.concatenate([np.asarray(column) for column in pair]) for pair in zip(columns, more, strict=True)]
-    rows = (columns[0], columns[1], columns[2], columns[3])
-    keep_split(ledger, settings, hashes, list(number), rows, dataset.rows_read)
+    filtered = [(number.setdefault(user, len(number)), item) for user, item in dataset.filtered_rows(key)]
+    owner, records = _records(dataset, short(hashes[items]))
+    if filtered:
+        owners, of_items = zip(*filtered, strict=True)
+        more = np.zeros(len(filtered), dtype=RECORD)
+        more["item"], more["position"], more["part"] = short(of_items), -1, FILTERED
+        owner, records = np.concatenate([owner, owners]), np.concatenate([records, more])
+        order = np.argsort(owner, kind="stable")
+        owner, records = owner[order], records[order]
+    keep_split(ledger, settings, hashes, list(number), owner, records, dataset.rows_read)
+
+
+def _records(dataset: Any, item_hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the place of each row's user among the users, ascending, and what is kept of it; both of shape [rows].
+
+    Rows of one (user, item) pair stand in the order of their content, by which they are recognised.
+    """
+    feats, size = [part.inter_feat for part in dataset.build()], len(item_hashes) + 1
+    pairs = np.concatenate([np.asarray(feat[dataset.uid_field]) for feat in feats]).astype(np.int64, copy=False)
+    pairs *= size  # in place, as below: of many rows each column counts
+    pairs += np.concatenate([np.asarray(feat[dataset.iid_field]) for feat in feats])
+    order = by_pair(pairs, lambda: _content_of(feats))
+    records = np.zeros(len(order), dtype=RECORD)
+    records["position"] = order
+    records["part"] = np.repeat(np.arange(len(feats), dtype=np.uint8), [len(feat) for feat in feats])[order]
+    pairs = pairs[order]
+    del order
+    records["item"] = item_hashes[pairs % size - 1]
+    pairs //= size
+    pairs -= 1
+    return pairs, records
 
 
 def content_of(feat: Any) -> list[np.ndarray]:
     """Return the columns of numbers by which rows of one (user, item) pair are told apart, in the order of their names."""
     columns = {name: np.asarray(feat[name]) for name in sorted(feat.columns)}
     return [column for column in columns.values() if column.dtype.kind == "f" and column.ndim == 1]
+
+
+def _content_of(feats: Sequence[Any]) -> list[np.ndarray]:
+    """Return the same of several parts, one after the other."""
+    return [np.concatenate(columns) for columns in zip(*map(content_of, feats), strict=True)]

@@ -62,6 +62,16 @@ def gather_rows(table: Tensor, ids: Tensor) -> Tensor:
     return _Gather.apply(table, ids)
 
 
+def scatter_rows(rows: Tensor, ids: Tensor, size: int) -> Tensor:
+    """Return the sum of the rows of each id, shape [size, dims], the adjoint of ``gather_rows``; differentiable to any order.
+
+    >>> scatter_rows(torch.tensor([[1.0], [2.0]]), torch.tensor([1, 1]), 2)
+    tensor([[0.],
+            [3.]])
+    """
+    return _Scatter.apply(rows, ids, size)
+
+
 class _Gather(torch.autograd.Function):
     """y = table[ids]; its adjoint is ``_Scatter``."""
 

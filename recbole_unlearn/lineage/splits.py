@@ -11,7 +11,7 @@ Everything is sealed with the ledger's key: see ``lineage/sealing.py``.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,7 +63,7 @@ class KeptSplit:
             self._last[:] = users, items, kept, theirs, pairs
         if len(theirs) < len(kept):
             return None
-        theirs = theirs[by_pair(pairs[theirs], [column[theirs] for column in content])]
+        theirs = theirs[by_pair(pairs[theirs], lambda: [column[theirs] for column in content])]
         places = np.full(len(users), -1, dtype=np.int64)
         places[theirs] = kept
         return places
@@ -103,11 +103,14 @@ def _known(pairs: np.ndarray, kept: np.ndarray) -> np.ndarray:
     return rank < np.searchsorted(kept, pairs, side="right") - np.searchsorted(kept, pairs)
 
 
-def by_pair(pairs: np.ndarray, content: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the order of rows by the number of their pair, those of one pair in the order of their content."""
+def by_pair(pairs: np.ndarray, content: Callable[[], Sequence[np.ndarray]]) -> np.ndarray:
+    """Return the order of rows by the number of their pair, those of one pair in the order of their content.
+
+    ``content`` is asked for the columns only if several rows are of one pair.
+    """
     order = np.argsort(pairs, kind="stable")
     ordered = pairs[order]
-    return np.lexsort((*content, pairs)) if (ordered[1:] == ordered[:-1]).any() else order
+    return np.lexsort((*content(), pairs)) if (ordered[1:] == ordered[:-1]).any() else order
 
 
 def short(hashes: Sequence[bytes]) -> np.ndarray:
@@ -121,7 +124,8 @@ def keep_split(
     settings: str,
     tokens: Mapping[str, Sequence[bytes]],
     users: Sequence[bytes],
-    rows: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    owner: np.ndarray,
+    records: np.ndarray,
     read: Mapping[str, int] | None = None,
 ) -> None:
     """Keep a split; call it inside a transaction.
@@ -131,7 +135,8 @@ def keep_split(
         settings: Digest of the settings that split.
         tokens: Hash of each id's token from id 1 on, by field.
         users: Hash of each distinct user.
-        rows: Index into ``users``, short hash of the item, position and part of each row, each of shape [rows].
+        owner: Place among ``users`` of each row's user, ascending, shape [rows].
+        records: Short hash of the item, position and part of each row, of type ``RECORD``, shape [rows].
         read: Rows of each atomic file.
     """
     sizes = json.dumps(dict(read or {}), sort_keys=True)
@@ -140,11 +145,6 @@ def keep_split(
     for name, hashes in tokens.items():
         sealed = ledger.key.seal(b"".join(hashes), place_of(number, name.encode()))
         ledger.db.execute("INSERT INTO split_tokens VALUES (?, ?, ?)", (number, name, sealed))
-    owner, items, position, part = rows
-    order = np.argsort(owner, kind="stable")
-    records = np.zeros(len(order), dtype=RECORD)
-    for name, column in (("item", items), ("position", position), ("part", part)):
-        records[name] = column[order]
     ends = np.cumsum(np.bincount(owner, minlength=len(users)))
     for user, piece in zip(users, np.split(records, ends[:-1]), strict=True):
         if len(piece):

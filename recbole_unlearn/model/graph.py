@@ -12,6 +12,7 @@ from scipy import sparse
 from torch import Tensor
 
 from recbole_unlearn.arrays.sets import distinct, places_among, spans
+from recbole_unlearn.fast.layers import scatter_rows
 
 _EPSILON = 1e-7  # RecBole adds it to every degree, so that a node without edges does not divide by zero
 
@@ -91,6 +92,13 @@ class BipartiteGraph:
     def layer_mean(self, embeddings: Tensor, layers: int) -> Tensor:
         """Return (x + M x + ... + M^K x) / (K + 1) for embeddings x and K layers, differentiable to any order."""
         return _LayerMean.apply(embeddings, self.matrix, layers)
+
+    def rows(self, embeddings: Tensor, layers: int, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return rows of ``layer_mean`` and of the embeddings, each of shape [ids, dims], differentiable to any order.
+
+        It is the step of a training: the gradients of both are summed in one table.
+        """
+        return _Rows.apply(embeddings, self.matrix, layers, ids)
 
     def _with_matrix(self, matrix: Tensor) -> BipartiteGraph:
         graph = copy.copy(self)
@@ -199,17 +207,13 @@ class _SymmetricProduct(torch.autograd.Function):
 
 
 class _LayerMean(torch.autograd.Function):
-    """y = (I + M + ... + M^K) x / (K + 1), by Horner's rule; a symmetric map too, hence its own derivative."""
+    """y = (I + M + ... + M^K) x / (K + 1); a symmetric map too, hence its own derivative."""
 
     generate_vmap_rule = False
 
     @staticmethod
     def forward(embeddings: Tensor, matrix: Tensor, layers: int) -> Tensor:
-        share = embeddings / (layers + 1)
-        total = share
-        for _ in range(layers):
-            total = _multiply(matrix, total).add_(share)
-        return total
+        return _summed(embeddings / (layers + 1), matrix, layers)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
@@ -222,3 +226,31 @@ class _LayerMean(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
         return _LayerMean.forward(tangents[0], ctx.matrix, ctx.layers)
+
+
+class _Rows(torch.autograd.Function):
+    """Rows of a layer mean and of the table that it is made of."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, matrix: Tensor, layers: int, ids: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(ids)
+        ctx.matrix, ctx.layers, ctx.shape = matrix, layers, table.shape
+        means = _summed(table, matrix, layers).index_select(0, ids).div_(layers + 1)
+        return means, table.index_select(0, ids)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (ids,), (of_means, of_rows) = ctx.saved_tensors, gradients
+        if torch.is_grad_enabled():  # it is to be differentiated, too
+            scattered = [scatter_rows(rows, ids, ctx.shape[0]) for rows in gradients]
+            return _LayerMean.apply(scattered[0], ctx.matrix, ctx.layers) + scattered[1], None, None, None
+        share = of_means.new_zeros(ctx.shape).index_add_(0, ids, of_means / (ctx.layers + 1))
+        return _summed(share, ctx.matrix, ctx.layers).index_add_(0, ids, of_rows), None, None, None
+
+
+def _summed(embeddings: Tensor, matrix: Tensor, layers: int) -> Tensor:
+    """Return x + M x + ... + M^K x by Horner's rule; without layers x itself."""
+    total = embeddings
+    for _ in range(layers):
+        total = _multiply(matrix, total).add_(embeddings)
+    return total

@@ -9,10 +9,8 @@ import torch
 from recbole.model.general_recommender.lightgcn import LightGCN as RecBoleLightGCN
 from recbole.model.loss import BPRLoss
 from torch import Tensor
-from torch.nn.functional import embedding, softplus
+from torch.nn.functional import softplus
 
-from recbole_unlearn.fast import is_on
-from recbole_unlearn.fast.layers import gather_rows
 from recbole_unlearn.model.graph import BipartiteGraph
 
 
@@ -43,7 +41,6 @@ class LightGCN(RecBoleLightGCN):
 
     def __init__(self, config: Any, dataset: Any) -> None:
         self.norm_adj_matrix: BipartiteGraph
-        self.is_fast = is_on(config)
         # Of a whole data set RecBole's would take held-out rows into its graph, which no withdrawal takes out.
         super().__init__(config, dataset.of_models() if hasattr(dataset, "of_models") else dataset)
         self.mf_loss = SoftBPRLoss()
@@ -63,15 +60,12 @@ class LightGCN(RecBoleLightGCN):
         table = torch.cat([self.user_embedding.weight, self.item_embedding.weight])
         items = torch.cat([interaction[self.ITEM_ID], interaction[self.NEG_ITEM_ID]]) + self.n_users
         ids = torch.cat([interaction[self.USER_ID], items])
-        user, positive, negative = self._gather(self.norm_adj_matrix.layer_mean(table, self.n_layers), ids).chunk(3)
+        means, ego = self.norm_adj_matrix.rows(table, self.n_layers, ids)
+        user, positive, negative = means.chunk(3)
         labelled = self.label_field in interaction  # RecBole's Interaction has no get
         labels = interaction[self.label_field] if labelled else None
         loss = self.mf_loss((user * positive).sum(dim=1), (user * negative).sum(dim=1), labels)
-        ego = self._gather(table, ids).chunk(3)
-        return loss + self.reg_weight * self.reg_loss(*ego, require_pow=self.require_pow)
-
-    def _gather(self, table: Tensor, ids: Tensor) -> Tensor:
-        return gather_rows(table, ids) if self.is_fast else embedding(ids, table)
+        return loss + self.reg_weight * self.reg_loss(*ego.chunk(3), require_pow=self.require_pow)
 
     def forward(self) -> tuple[Tensor, Tensor]:
         """Return the propagated user and item embeddings."""

@@ -100,6 +100,24 @@ def test_the_mean_of_layers_is_its_definition_in_every_mode():
     assert torch.autograd.gradgradcheck(lambda x: graph.layer_mean(x, 2) ** 3, (start,))
 
 
+@pytest.mark.parametrize("layers", [0, 2])
+def test_rows_of_the_mean_of_layers_and_of_the_table_have_the_gradients_of_both(layers):
+    users, items = torch.tensor([0, 0, 1, 2, 2]).numpy(), torch.tensor([1, 2, 1, 0, 2]).numpy()
+    graph = BipartiteGraph(users, items, 4, 3).double()
+    start = torch.randn(7, 2, dtype=torch.float64, requires_grad=True)
+    ids = torch.tensor([5, 0, 5, 3])
+    means, own = graph.rows(start, layers, ids)
+    assert torch.allclose(means, graph.layer_mean(start, layers)[ids], rtol=1e-12)
+    assert torch.equal(own, start[ids])
+
+    def loss(x):
+        means, own = graph.rows(x, layers, ids)
+        return means**3 + own**2
+
+    assert torch.autograd.gradcheck(loss, (start,))
+    assert torch.autograd.gradgradcheck(loss, (start,))
+
+
 def test_embedding_bags_multiply_as_the_sparse_matrix_does():
     generator = torch.Generator().manual_seed(0)
     users, items = torch.randint(0, 50, (400,), generator=generator), torch.randint(0, 30, (400,), generator=generator)

@@ -63,8 +63,8 @@ def test_rows_that_a_filter_left_out_are_recognised():
 
 def test_rows_stand_in_the_order_of_pair_and_content():
     pairs, content = np.array([3, 1, 3, 2]), [np.array([9.0, 0.0, 4.0, 0.0])]
-    assert by_pair(pairs, content).tolist() == [1, 3, 2, 0]
-    assert by_pair(pairs[:2], [content[0][:2]]).tolist() == [1, 0]
+    assert by_pair(pairs, lambda: content).tolist() == [1, 3, 2, 0]
+    assert by_pair(pairs[:2], lambda: pytest.fail("no pair stands twice")).tolist() == [1, 0]
 
 
 def test_the_rows_of_a_user_are_found_by_the_key_of_the_table(ledger):

@@ -55,7 +55,7 @@ def carried_out(original, method):
     return unlearner, kinds
 
 
-@pytest.mark.parametrize("method", ["SCIF", "ResetUE"])
+@pytest.mark.parametrize("method", ["SCIF", "SIF", "ResetUE"])
 @pytest.mark.parametrize("model", ["NeuMF", "BPR", "LightGCN"])
 def test_both_ways_end_with_the_same_model_and_rows(originals, monkeypatch, model, method):
     by_user, kinds = carried_out(originals[model], method)

@@ -54,7 +54,7 @@ DECOYS = {
     "theirs.npy": npy(np.array([[int(row[0]), int(row[1]), 3] for row in THEIRS])),
     "theirs.zip": zipped(**{"ml-1m/ml-1m.inter": table(ATOMIC, THEIRS)}),
 }
-_LEFT_OUT = {".git", "__pycache__", ".mypy_cache", ".ruff_cache", ".venv", "saved", "log", "dataset"}
+_LEFT_OUT = {"cache", ".git", "__pycache__", ".mypy_cache", ".ruff_cache", ".venv", "saved", "log", "dataset"}
 
 
 def repository():

@@ -19,6 +19,7 @@ from recbole_unlearn.lineage.chain import digest_of
 from recbole_unlearn.lineage.commit import Withdrawn, commit
 from recbole_unlearn.lineage.digest import keyed_weights, weights_digest
 from recbole_unlearn.lineage.ledger import Ledger
+from recbole_unlearn.lineage.sealing import RECORD
 from recbole_unlearn.lineage.splits import keep_split, short
 from recbole_unlearn.production import audit
 from recbole_unlearn.production.asked import asked_of
@@ -56,11 +57,10 @@ def ledger(tmp_path):
         )
         names = {"user_id": USERS - 1, "item_id": ITEMS - 1}
         tokens = {field: [key.hash(field, str(n).encode()) for n in range(count)] for field, count in names.items()}
-        items = short(tokens["item_id"][:2])
+        records = np.zeros(2, dtype=RECORD)
+        records["item"], records["position"] = short(tokens["item_id"][:2]), np.arange(2)
         with made.transaction():
-            keep_split(
-                made, "s", tokens, tokens["user_id"][:1], (np.zeros(2, int), items, np.arange(2), np.zeros(2, "u1"))
-            )
+            keep_split(made, "s", tokens, tokens["user_id"][:1], np.zeros(2, int), records)
         yield made
 
 
