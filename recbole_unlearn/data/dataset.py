@@ -77,12 +77,15 @@ class WithdrawalDataset(RememberingDataset):
         rows = [self.interactions(part) for part in range(3)]
         for part in rows:
             # RecBole's evaluation dataloaders sort the held-out parts in place.
-            content.update(np.int64(len(part.users)).tobytes() + np.sort(part.pair_keys()).tobytes())
-        for tokens, ids in (
-            (rows[0].user_tokens, np.concatenate([part.users for part in rows])),
-            (rows[0].item_tokens, np.concatenate([part.items for part in rows])),
+            content.update(np.int64(len(part.users)).tobytes())
+            (keys := part.pair_keys()).sort()
+            content.update(keys)
+        for tokens, columns in (
+            (rows[0].user_tokens, [part.users for part in rows]),
+            (rows[0].item_tokens, [part.items for part in rows]),
         ):
-            content.update(json.dumps(tokens[np.flatnonzero(np.bincount(ids))].tolist()).encode())
+            counts = sum(np.bincount(ids, minlength=len(tokens)) for ids in columns)
+            content.update(json.dumps(tokens[np.flatnonzero(counts)].tolist()).encode())
         return content.hexdigest()
 
     def interactions(self, part: int = 0) -> Interactions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Mapping, Sequence, Set
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,7 +117,7 @@ def is_same_split(split: KeptSplit, dataset: Any, key: LedgerKey) -> bool:
     places = split.places(
         Coded(users, parts[0].user_tokens).short_hashes(key.user),
         Coded(items, parts[0].item_tokens).short_hashes(key.item),
-        _content_of([part.inter_feat for part in dataset.build()]),
+        list(_content_of([part.inter_feat for part in dataset.build()])),
     )
     if places is None or (places < 0).any():
         return False
@@ -159,7 +159,7 @@ def _records(dataset: Any, item_hashes: np.ndarray) -> tuple[np.ndarray, np.ndar
     pairs = np.concatenate([np.asarray(feat[dataset.uid_field]) for feat in feats]).astype(np.int64, copy=False)
     pairs *= size  # in place, as below: of many rows each column counts
     pairs += np.concatenate([np.asarray(feat[dataset.iid_field]) for feat in feats])
-    order = by_pair(pairs, lambda: _content_of(feats))
+    order = by_pair(pairs, lambda rows: [column[rows] for column in _content_of(feats)])
     records = np.zeros(len(order), dtype=RECORD)
     records["position"] = order
     records["part"] = np.repeat(np.arange(len(feats), dtype=np.uint8), [len(feat) for feat in feats])[order]
@@ -177,6 +177,6 @@ def content_of(feat: Any) -> list[np.ndarray]:
     return [column for column in columns.values() if column.dtype.kind == "f" and column.ndim == 1]
 
 
-def _content_of(feats: Sequence[Any]) -> list[np.ndarray]:
-    """Return the same of several parts, one after the other."""
-    return [np.concatenate(columns) for columns in zip(*map(content_of, feats), strict=True)]
+def _content_of(feats: Sequence[Any]) -> Iterator[np.ndarray]:
+    """Yield the same of several parts, one after the other."""
+    return (np.concatenate(columns) for columns in zip(*map(content_of, feats), strict=True))

@@ -63,7 +63,7 @@ class KeptSplit:
             self._last[:] = users, items, kept, theirs, pairs
         if len(theirs) < len(kept):
             return None
-        theirs = theirs[by_pair(pairs[theirs], lambda: [column[theirs] for column in content])]
+        theirs = theirs[by_pair(pairs[theirs], lambda rows: [column[theirs[rows]] for column in content])]
         places = np.full(len(users), -1, dtype=np.int64)
         places[theirs] = kept
         return places
@@ -103,14 +103,20 @@ def _known(pairs: np.ndarray, kept: np.ndarray) -> np.ndarray:
     return rank < np.searchsorted(kept, pairs, side="right") - np.searchsorted(kept, pairs)
 
 
-def by_pair(pairs: np.ndarray, content: Callable[[], Sequence[np.ndarray]]) -> np.ndarray:
+def by_pair(pairs: np.ndarray, content: Callable[[np.ndarray], Sequence[np.ndarray]]) -> np.ndarray:
     """Return the order of rows by the number of their pair, those of one pair in the order of their content.
 
-    ``content`` is asked for the columns only if several rows are of one pair.
+    ``content`` returns the columns of some rows: of those whose pair others have, too.
     """
     order = np.argsort(pairs, kind="stable")
     ordered = pairs[order]
-    return np.lexsort((*content(), pairs)) if (ordered[1:] == ordered[:-1]).any() else order
+    tied = np.zeros(len(pairs), dtype=bool)
+    np.equal(ordered[1:], ordered[:-1], out=tied[1:])
+    tied[:-1] |= tied[1:]
+    if tied.any():
+        rows = order[tied]
+        order[tied] = rows[np.lexsort((*content(rows), pairs[rows]))]
+    return order
 
 
 def short(hashes: Sequence[bytes]) -> np.ndarray:

@@ -61,10 +61,23 @@ def test_rows_that_a_filter_left_out_are_recognised():
     assert 0 < sum(wanted) < len(wanted)
 
 
-def test_rows_stand_in_the_order_of_pair_and_content():
-    pairs, content = np.array([3, 1, 3, 2]), [np.array([9.0, 0.0, 4.0, 0.0])]
-    assert by_pair(pairs, lambda: content).tolist() == [1, 3, 2, 0]
-    assert by_pair(pairs[:2], lambda: pytest.fail("no pair stands twice")).tolist() == [1, 0]
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_stand_in_the_order_of_pair_and_content(seed):
+    rng = np.random.default_rng(seed)
+    pairs, content = (
+        rng.integers(0, 20, 40),
+        [rng.integers(0, 2, 40).astype(float), rng.integers(0, 2, 40).astype(float)],
+    )
+    order = by_pair(pairs, lambda rows: [column[rows] for column in content])
+    assert order.tolist() == sorted(range(40), key=lambda row: (pairs[row], content[1][row], content[0][row], row))
+
+
+def test_only_rows_of_a_pair_that_stands_twice_are_asked_for_their_content():
+    asked = []
+    order = by_pair(np.array([3, 1, 3, 2]), lambda rows: asked.append(rows.tolist()) or [-rows.astype(float)])
+    assert (order.tolist(), asked) == ([1, 3, 2, 0], [[0, 2]])
+    assert by_pair(np.array([2, 1]), lambda rows: pytest.fail("no pair stands twice")).tolist() == [1, 0]
+    assert by_pair(np.array([], dtype=int), lambda rows: pytest.fail("no rows")).tolist() == []
 
 
 def test_the_rows_of_a_user_are_found_by_the_key_of_the_table(ledger):
