@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recbole_unlearn.lineage.splits import short
+from recbole_unlearn.lineage.splits import Keys, short
 
 Digest = Callable[[object], bytes]
 
@@ -45,9 +45,9 @@ class Coded:
             return np.zeros(len(self.places), dtype=bool)
         return np.array([digest(token) in hashes for token in self.tokens], dtype=bool).take(self.places)
 
-    def short_hashes(self, digest: Digest) -> np.ndarray:
-        """Return the short hash of each row's token, uint64, shape [rows]."""
-        return short([digest(token) for token in self.tokens]).take(self.places)
+    def keys(self, digest: Digest) -> Keys:
+        """Return the column with short hashes in the place of its tokens."""
+        return self.places, short([digest(token) for token in self.tokens])
 
     def names(self) -> list[str]:
         """Return the text of each row's token."""

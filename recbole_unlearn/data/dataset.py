@@ -79,7 +79,7 @@ class WithdrawalDataset(RememberingDataset):
             # RecBole's evaluation dataloaders sort the held-out parts in place.
             content.update(np.int64(len(part.users)).tobytes())
             (keys := part.pair_keys()).sort()
-            content.update(keys)
+            content.update(keys.data)
         for tokens, columns in (
             (rows[0].user_tokens, [part.users for part in rows]),
             (rows[0].item_tokens, [part.items for part in rows]),

@@ -125,7 +125,9 @@ class RememberingDataset(CheckedDataset):
         self._change_feat_format()
         self._drop_unused_col()
         feat, tokens = self.inter_feat, kept.tokens
-        users, items = (short(tokens[field])[np.asarray(feat[field]) - 1] for field in (self.uid_field, self.iid_field))
+        users, items = (
+            (np.asarray(feat[field]) - 1, short(tokens[field])) for field in (self.uid_field, self.iid_field)
+        )
         places = kept.places(users, items, content_of(feat))
         if places is None:
             raise ConfigError(f"data set {self.dataset_name!r}: its rows changed while it was loaded; run again")

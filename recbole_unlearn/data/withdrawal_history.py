@@ -92,10 +92,10 @@ class WithdrawalHistory:
         if the data set may have grown; else no split fits.
         """
         stay = ~self.withdrawn(users, items)
-        user_hashes, item_hashes = users.short_hashes(self.key.user), items.short_hashes(self.key.item)
+        user_keys, item_keys = users.keys(self.key.user), items.keys(self.key.item)
         for split in self.splits:
-            loaded = stay & ~split.was_filtered(user_hashes, item_hashes)
-            places = split.places(user_hashes[loaded], item_hashes[loaded])
+            loaded = stay & ~split.was_filtered(user_keys, item_keys)
+            places = split.places(*((places[loaded], hashes) for places, hashes in (user_keys, item_keys)))
             if places is not None and (self.grown or (places >= 0).all()):
                 newer = np.zeros(len(stay), dtype=bool)
                 newer[np.flatnonzero(loaded)[places < 0]] = True
@@ -115,8 +115,8 @@ def is_same_split(split: KeptSplit, dataset: Any, key: LedgerKey) -> bool:
     parts = [dataset.interactions(number) for number in range(3)]
     users, items = (np.concatenate([getattr(part, ids) for part in parts]) for ids in ("users", "items"))
     places = split.places(
-        Coded(users, parts[0].user_tokens).short_hashes(key.user),
-        Coded(items, parts[0].item_tokens).short_hashes(key.item),
+        Coded(users, parts[0].user_tokens).keys(key.user),
+        Coded(items, parts[0].item_tokens).keys(key.item),
         list(_content_of([part.inter_feat for part in dataset.build()])),
     )
     if places is None or (places < 0).any():

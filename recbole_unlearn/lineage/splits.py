@@ -13,13 +13,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from recbole_unlearn.lineage.key import SIZE
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.sealing import RECORD, opened_records, place_of, sealed_records
+
+Keys = tuple[np.ndarray, np.ndarray]  # each row's place in a table, shape [rows], and the table: short hashes of tokens
+Tables = tuple[np.ndarray, np.ndarray]
 
 FILTERED = 3  # the part of rows that a filter of the data set had left out
 _OF_USER = "WHERE split IN (SELECT id FROM splits) AND user = ?"  # both columns of the key: no row of others is visited
@@ -44,55 +47,83 @@ class KeptSplit:
     position: np.ndarray
     part: np.ndarray
     read: dict[str, int] = field(default_factory=dict)
-    _last: list[np.ndarray] = field(default_factory=list, repr=False)  # a data set asks twice about the same rows
+    _last: list[Any] = field(default_factory=list, repr=False)  # a data set asks twice about the same rows
 
-    def places(self, users: np.ndarray, items: np.ndarray, content: Sequence[np.ndarray] = ()) -> np.ndarray | None:
+    def places(self, users: Keys, items: Keys, content: Sequence[np.ndarray] = ()) -> np.ndarray | None:
         """Return which kept row each given row is, shape [rows], -1 for rows that came later; None if kept rows are missing.
 
         Args:
-            users: Short hashes of the users, shape [rows].
-            items: Short hashes of the items, shape [rows].
+            users: The users.
+            items: The items.
             content: Other columns, which tell equal (user, item) rows apart, each of shape [rows]. Of rows of one pair that
                 stand there more often than was kept, the first ones in the order of the file are the kept ones.
         """
-        if self._last and all(map(np.array_equal, (users, items), self._last)):
-            kept, theirs, pairs = self._last[2:]
+        if self._last and np.array_equal(_pairs(users, items, self._last[0]), self._last[-1]):
+            _, kept, theirs, pairs = self._last
             self._last.clear()  # nobody asks a third time
         else:
-            kept, theirs, pairs = self._match(users, items)
-            self._last[:] = users, items, kept, theirs, pairs
+            tables = _tables(users, items)
+            kept, theirs, pairs = self._match(users, items, tables)
+            self._last[:] = tables, kept, theirs, pairs
         if len(theirs) < len(kept):
             return None
         theirs = theirs[by_pair(pairs[theirs], lambda rows: [column[theirs[rows]] for column in content])]
-        places = np.full(len(users), -1, dtype=np.int64)
+        places = np.full(len(pairs), -1, dtype=np.int64)
         places[theirs] = kept
         return places
 
-    def _match(self, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _match(self, users: Keys, items: Keys, tables: Tables) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the kept rows, the given rows that hold their pairs, both by pair, and the number of each given pair."""
         kept = np.flatnonzero(self.part != FILTERED)
-        kept_pairs, pairs = _numbered((self.users[kept], self.items[kept]), (users, items))
+        kept_pairs, pairs = self._pairs_of(kept, tables), _pairs(users, items, tables)
         order = np.argsort(kept_pairs, kind="stable")
         in_file = np.argsort(pairs, kind="stable")  # rows of one pair stand in the order of the file
         return kept[order], in_file[_known(pairs[in_file], kept_pairs[order])], pairs
 
-    def was_filtered(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    def was_filtered(self, users: Keys, items: Keys) -> np.ndarray:
         """Return which of the given (user, item) rows a filter had left out."""
-        gone = self.part == FILTERED
-        if not gone.any():
-            return np.zeros(len(users), dtype=bool)
-        pairs, filtered = _numbered((users, items), (self.users[gone], self.items[gone]))
-        return np.isin(pairs, filtered)
+        gone = np.flatnonzero(self.part == FILTERED)
+        if not len(gone):
+            return np.zeros(len(users[0]), dtype=bool)
+        tables = _tables(users, items)
+        return np.isin(_pairs(users, items, tables), self._pairs_of(gone, tables))
+
+    def _pairs_of(self, rows: np.ndarray, tables: Tables) -> np.ndarray:
+        """Return the number of each of these kept rows' pair, -1 where a table does not have it."""
+        users, items = (
+            _among(hashes[rows], table) for hashes, table in zip((self.users, self.items), tables, strict=True)
+        )
+        return _numbered(users, items, len(tables[1]))
 
 
-def _numbered(*parts: tuple[np.ndarray, np.ndarray]) -> list[np.ndarray]:
-    """Return a number for each (user, item) row, the same for the same pair in all parts, int64, shape [rows]."""
-    pairs, items = (
-        pd.factorize(np.concatenate(columns))[0].astype(np.int64, copy=False) for columns in zip(*parts, strict=True)
+def _tables(users: Keys, items: Keys) -> Tables:
+    """Return the distinct hashes of users and of items, each ascending."""
+    return np.unique(users[1]), np.unique(items[1])
+
+
+def _pairs(users: Keys, items: Keys, tables: Tables) -> np.ndarray:
+    """Return a number for each (user, item) row, the same for the same pair, -1 where a table does not have it."""
+    user, item = (
+        _among(hashes, table).take(places) for (places, hashes), table in zip((users, items), tables, strict=True)
     )
-    pairs *= items.max(initial=0) + 1  # in place: of many rows each column counts
-    pairs += items
-    return np.split(pairs, np.cumsum([len(part[0]) for part in parts])[:-1])
+    return _numbered(user, item, len(tables[1]))
+
+
+def _among(hashes: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return the place of each hash in a table, -1 if it is not there."""
+    if not len(table):
+        return np.full(len(hashes), -1, dtype=np.int64)
+    places = np.searchsorted(table, hashes)
+    places[table.take(places, mode="clip") != hashes] = -1
+    return places
+
+
+def _numbered(users: np.ndarray, items: np.ndarray, n_items: int) -> np.ndarray:
+    unknown = (users < 0) | (items < 0)
+    users *= n_items  # in place: of many rows each column counts
+    users += items
+    users[unknown] = -1
+    return users
 
 
 def _known(pairs: np.ndarray, kept: np.ndarray) -> np.ndarray:

@@ -21,12 +21,18 @@ def kept(rng, count, filtered=0):
     return KeptSplit({}, user, item, np.arange(count), part), content
 
 
+def keys(hashes):
+    """Return the places of hashes in a table that holds one more, not in order."""
+    table = np.append(np.unique(hashes)[::-1], np.uint64(7))
+    return np.array([np.flatnonzero(table == one)[0] for one in hashes], dtype=int), table
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_every_kept_row_is_found_once_at_a_row_of_its_pair_and_content(seed):
     rng = np.random.default_rng(seed)
     split, content = kept(rng, 60)
     file = rng.permutation(60)
-    places = split.places(split.users[file], split.items[file], [content[file]])
+    places = split.places(keys(split.users[file]), keys(split.items[file]), [content[file]])
     assert sorted(places) == list(range(60))
     for column in (split.users, split.items, content):
         np.testing.assert_array_equal(column[places], column[file])
@@ -38,7 +44,7 @@ def test_of_more_rows_of_a_pair_than_were_kept_the_first_in_the_file_are_the_kep
     split, _ = kept(rng, 40, filtered=15)
     file = rng.permutation(np.r_[np.arange(40), rng.integers(0, 40, 20)])
     users, items = split.users[file], split.items[file]
-    places = split.places(users, items)
+    places = split.places(keys(users), keys(items))
     left = Counter(zip(split.users[split.part != FILTERED], split.items[split.part != FILTERED], strict=True))
     for place, pair in zip(places, zip(users, items, strict=True), strict=True):
         assert (place >= 0) == (left[pair] > 0)
@@ -47,17 +53,32 @@ def test_of_more_rows_of_a_pair_than_were_kept_the_first_in_the_file_are_the_kep
     assert sorted(found) == list(np.flatnonzero(split.part != FILTERED))
 
 
+@pytest.mark.parametrize("changed", [False, True])
+def test_rows_that_are_asked_for_a_second_time_are_found_as_by_the_first(changed):
+    """A data set asks once by its tokens, and once by the ids that it has given them, which have another table."""
+    split, content = kept(np.random.default_rng(4), 50)
+    file = np.random.default_rng(5).permutation(50)
+    assert split.places(keys(split.users[file]), keys(split.items[file])) is not None
+    file = file[::-1] if changed else file
+    tables = [np.unique(hashes) for hashes in (split.users, split.items)]
+    again = [
+        (np.searchsorted(table, h[file]), table) for table, h in zip(tables, (split.users, split.items), strict=True)
+    ]
+    alone = KeptSplit({}, split.users, split.items, split.position, split.part)
+    assert split.places(*again, [content[file]]).tolist() == alone.places(*again, [content[file]]).tolist()
+
+
 def test_a_kept_row_that_is_missing_is_told():
     split, _ = kept(np.random.default_rng(1), 30)
-    assert split.places(split.users[1:], split.items[1:]) is None
-    assert split.places(split.users[:0], split.items[:0]) is None
+    assert split.places(keys(split.users[1:]), keys(split.items[1:])) is None
+    assert split.places(keys(split.users[:0]), keys(split.items[:0])) is None
 
 
 def test_rows_that_a_filter_left_out_are_recognised():
     split, _ = kept(np.random.default_rng(2), 30, filtered=10)
     gone = set(zip(split.users[split.part == FILTERED], split.items[split.part == FILTERED], strict=True))
     wanted = [pair in gone for pair in zip(split.users, split.items, strict=True)]
-    np.testing.assert_array_equal(split.was_filtered(split.users, split.items), wanted)
+    np.testing.assert_array_equal(split.was_filtered(keys(split.users), keys(split.items)), wanted)
     assert 0 < sum(wanted) < len(wanted)
 
 
