@@ -75,10 +75,13 @@ class KeptSplit:
     def _match(self, users: Keys, items: Keys, tables: Tables) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the kept rows, the given rows that hold their pairs, both by pair, and the number of each given pair."""
         kept = np.flatnonzero(self.part != FILTERED)
-        kept_pairs, pairs = self._pairs_of(kept, tables), _pairs(users, items, tables)
+        kept_pairs = self._pairs_of(kept, tables)
         order = np.argsort(kept_pairs, kind="stable")
+        kept, kept_pairs = kept[order], kept_pairs[order]
+        del order  # of many rows each column counts
+        pairs = _pairs(users, items, tables)
         in_file = np.argsort(pairs, kind="stable")  # rows of one pair stand in the order of the file
-        return kept[order], in_file[_known(pairs[in_file], kept_pairs[order])], pairs
+        return kept, in_file[_known(pairs[in_file], kept_pairs)], pairs
 
     def was_filtered(self, users: Keys, items: Keys) -> np.ndarray:
         """Return which of the given (user, item) rows a filter had left out."""
@@ -120,7 +123,7 @@ def _among(hashes: np.ndarray, table: np.ndarray) -> np.ndarray:
 
 def _numbered(users: np.ndarray, items: np.ndarray, n_items: int) -> np.ndarray:
     unknown = (users < 0) | (items < 0)
-    users *= n_items  # in place: of many rows each column counts
+    users *= n_items  # in place
     users += items
     users[unknown] = -1
     return users
