@@ -763,6 +763,15 @@ def bench(folder="data/tiny"):
         Path(f"{folder}/tiny.{name}.inter").write_text("\n".join([head, *part]) + "\n")
 
 
+@pytest.mark.parametrize(("row", "field"), [("u5\t\t4\t1", "item_id"), ("\ti1\t4\t1", "user_id")])
+def test_a_row_of_a_ready_made_part_without_a_name_is_refused(here, row, field):
+    bench()
+    with open("data/tiny/tiny.valid.inter", "a") as file:
+        file.write(row + "\n")
+    with pytest.raises(ConfigError, match=f"tiny.valid.inter.*has no '{field}'.*delete the row"):
+        create_dataset(make(benchmark_filename=["train", "valid", "test"]))
+
+
 def test_benchmark_files(here, capsys):
     bench()
     config = make(benchmark_filename=["train", "valid", "test"])

@@ -18,8 +18,10 @@ import torch
 import yaml
 
 from recbole_unlearn import Unlearner, WithdrawalRequest, carry_out_due, load_data_and_model, withdraw_from_model
+from recbole_unlearn.checkpoints.load import load_for_withdrawal
 from recbole_unlearn.cli import main
 from recbole_unlearn.data import create_dataset
+from recbole_unlearn.data.ledgers import LedgerSession
 from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError, StorageError
 from recbole_unlearn.lineage import commit as commits
 from recbole_unlearn.lineage.ledger import Ledger
@@ -601,6 +603,24 @@ def test_a_model_catches_up_though_earlier_rows_were_purged(here, capsys):
         kept = [key for key in keys if key // len(before.field2id_token["item_id"]) not in gone]
         assert sorted(after.interactions(number).pair_keys()) == kept
     assert verified(capsys)[0] == 0
+
+
+def test_who_came_and_left_since_is_no_row_of_a_model_that_catches_up(here):
+    """The kept split has no id for such a person: the rows would be trained on as those of RecBole's padding."""
+    withdraw("u3")
+    withdraw_from_model("saved/BPR.pth", TRUST)
+    without("u3")
+    append_rows(("newcomer", "i3", "4", "1"), ("u5", "new item", "4", "1"))
+    withdraw("newcomer")
+    withdraw("u4")
+    with LedgerSession() as session:
+        dataset = load_for_withdrawal("saved/BPR.pth", {}, session)[2]
+    assert "u4" in users_of(dataset)
+    for rows in map(dataset.interactions, range(3)):
+        assert rows.users.all()
+        assert rows.items.all()
+    (entry,) = withdraw_from_model("saved/BPR.pth", {})["withdrawals"]
+    assert (entry["rows"], entry["catches_up"]) == ("8 to 15", True)
 
 
 def test_a_stock_model_keeps_the_rows_of_the_first_state_of_the_files(here):

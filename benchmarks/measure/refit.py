@@ -4,15 +4,15 @@
 
 rand@5, protocol `paper`. One json line per seed is appended to benchmarks/results/refit-MODEL-DATASET.jsonl: for each method
 its looks, what it remembers over Retrain, utility and seconds; ``refit_seconds`` is one asking of the original
-with its control, ``cell_seconds`` all of it, or what was left of it after a run that was cut off: a method that was measured
-is not measured again. Nor are seeds that stand there already.
+with its control, ``cell_seconds`` all of it. Seeds that stand there already are not run again, and a run that was cut off
+goes on after the methods that it had; its ``cell_seconds`` is null then.
 """
 
 import time
 from functools import partial
 
 from benchmarks.measure.seeds import by_seed
-from benchmarks.measure.trained import assessed, measured_once, trained
+from benchmarks.measure.trained import Measured, assessed, trained
 from recbole_unlearn.compare.assessment import facts_of, unlearn_and_assess
 from recbole_unlearn.config import Config
 from recbole_unlearn.evaluator.refit import refit_oracle
@@ -45,7 +45,7 @@ def run(model, dataset, seed, given):
     begin = time.perf_counter()
     config = config_of(model, dataset, seed, given)
     line = line_of(config, *assessed(config))
-    return {**line, "cell_seconds": time.perf_counter() - begin}
+    return {**line, "cell_seconds": None if line["resumed"] else time.perf_counter() - begin}
 
 
 def line_of(config, data, withdrawal, assessment):
@@ -55,18 +55,16 @@ def line_of(config, data, withdrawal, assessment):
     start = time.perf_counter()
     refit_oracle(original.model, assessment.refit_question, seed)
     seconds = time.perf_counter() - start
-
-    def once(name, measured):
-        return measured_once(config, data, withdrawal, name, measured)
+    figures = Measured(config, data, withdrawal)
 
     def unlearned(method):
         learned = train_for_method(config, data, method, saved=False)
         return unlearn_and_assess(original, withdrawal, method, assessment, learned)[1]
 
-    results, refused = {"Original": once("Original", lambda: {**assessment(original), "seconds": None})}, {}
+    results, refused = {"Original": figures.once("Original", lambda: {**assessment(original), "seconds": None})}, {}
     for name in config["methods"]:
         try:
-            results[name] = once(name, partial(unlearned, get_method(config, name)))
+            results[name] = figures.once(name, partial(unlearned, get_method(config, name)))
         except UnsupportedModelError as error:
             refused[name] = str(error)
     report = make_report(facts_of(config, withdrawal, assessment), results, assessment.popularity())
@@ -77,9 +75,11 @@ def line_of(config, data, withdrawal, assessment):
         kept = {key: result.get(key) for key in KEPT} | {"mio": looks}
         report["methods"][name] = kept | {"ndcg": result["utility"]["retained"][report["headline"]]}
         print(seed, name, looks["refit"]["auc"], kept["remembers"], kept["complete"], flush=True)
+    figures.discard()
     return {
         **report,
         "refused": refused,
+        "resumed": figures.is_resumed,
         "refit_seconds": seconds,
         "training_seconds": cost["seconds"],
         "commit": git_revision(),

@@ -1,6 +1,7 @@
-"""What benchmarks make and need again, kept in benchmarks/cache, or --cache: models, and figures of methods."""
+"""What benchmarks make and need again: trained models, and figures of a line that was cut off, in benchmarks/cache."""
 
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from recbole_unlearn.evaluator.efficiency import measure
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.quick_start import request_of
 from recbole_unlearn.settings.check import our_keys
-from recbole_unlearn.settings.revision import source_digest
+from recbole_unlearn.settings.revision import git_revision, source_digest
 from recbole_unlearn.shards.store import digest_of
 from recbole_unlearn.shards.training import CIRCUMSTANCES
 from recbole_unlearn.trainer import Unlearner, train_model
@@ -28,7 +29,7 @@ def trained(config, data, tag, epochs=None, cache=CACHE):
     what rows.
     """
     epochs = epochs or config["epochs"]
-    path = _place(cache, config, f"{epochs}-{tag}-{_depends_on(config, data, but=our_keys())}.pt")
+    path = _place(cache, config, f"{epochs}-{tag}-{_depends_on(config, data, but=our_keys().keys() - {'fast'})}.pt")
     if not path.exists():
         unlearner, cost = measure(lambda: train_model(config, data, epochs=epochs))
         taken = {"seconds": cost.seconds, "peak_mb": cost.peak_mb, "threads": torch.get_num_threads()}
@@ -41,17 +42,30 @@ def trained(config, data, tag, epochs=None, cache=CACHE):
     return Unlearner(config, model, data), saved
 
 
-def measured_once(config, data, withdrawal, name, measured):
-    """Return what ``measured()`` returns of a method, from the cache if a run that was cut off had it already.
+class Measured:
+    """The figures of each method of a line, kept until the line is complete: one that was cut off goes on from them.
 
-    It is measured once for each state of the package's code, keys and rows; only ``methods`` does not count.
+    They count for the same state of the code, keys, rows, request, threads and torch only; ``methods`` does not count.
     """
-    depends = _depends_on(config, data, but={"methods"}, forget=withdrawal.forget)
-    path = _place(CACHE, config, f"{name}-{depends}.json")
-    if not path.exists():
-        text = json.dumps(measured(), default=lambda value: value.tolist())
-        write_atomically(path, lambda file: file.write(text.encode()))
-    return json.loads(path.read_text(encoding="utf-8"))
+
+    def __init__(self, config, data, withdrawal):
+        more = {"threads": torch.get_num_threads(), "torch": torch.__version__, "scope": withdrawal.scope}
+        more |= {"request": withdrawal.digest, "benchmarks": git_revision()}
+        depends = _depends_on(config, data, but={"methods"}, more=more, forget=withdrawal.forget)
+        self.folder = _place(CACHE, config, f"measured-{depends}")
+        self.is_resumed = self.folder.exists()
+
+    def once(self, method, measured):
+        """Return what ``measured()`` returns of a method, from the cache if it is there."""
+        path = self.folder / f"{method}.json"
+        if not path.exists():
+            text = json.dumps(measured(), default=lambda value: value.tolist())
+            write_atomically(path, lambda file: file.write(text.encode()))
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    def discard(self):
+        """Forget the figures, so that a line that is asked for again is measured again."""
+        shutil.rmtree(self.folder)
 
 
 def _place(cache, config, name):
@@ -59,7 +73,7 @@ def _place(cache, config, name):
     return Path(cache) / f"{config['model']}-{config['dataset']}-{config['seed']}-{name}"
 
 
-def _depends_on(config, data, but, **arrays):
+def _depends_on(config, data, but, more=None, **arrays):
     """Return a digest of all that something depends on: code, rows, arrays, and keys but for some."""
     rows = data.interactions()
     arrays |= {"users": rows.users, "items": rows.items}
@@ -67,7 +81,7 @@ def _depends_on(config, data, but, **arrays):
         arrays["labels"] = rows.labels
     without = CIRCUMSTANCES | set(but)
     keys = {name: str(value) for name, value in config.final_config_dict.items() if name not in without}
-    return digest_of({**keys, "source": source_digest()}, arrays)[:12]
+    return digest_of({**keys, **(more or {}), "source": source_digest()}, arrays)[:12]
 
 
 def assessed(config):

@@ -164,7 +164,7 @@ def costs(board, times):
     return [
         f"SCIF is {board.span('SCIF', 'faster', form=',.0f')} times as fast as our Retrain, IF "
         f"{board.span('IF', 'faster', form='.1f')} times and RecEraser, its shards one after the other, "
-        f"{board.span('RecEraser', 'faster', form='.1f')} (medians over seeds, on one core beside another measurement); "
+        f"{board.span('RecEraser', 'faster', form='.1f')} (medians over seeds; most on one core beside another measurement); "
         f"with a machine for each shard RecEraser is {spanned(parallel, '.1f')} times as fast (NeuMF, Figure 7).",
         one_person(),
     ]

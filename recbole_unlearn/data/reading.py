@@ -115,7 +115,19 @@ class CheckedDataset(Dataset):
 
     def _load_feat(self, filepath: str, source: Any) -> Any:
         load = self._load_in_c if is_on(self.config) else self._load_as_recbole
-        return load(filepath, source)
+        feat = load(filepath, source)
+        if self.benchmark_filename_list is not None and getattr(source, "value", source) == "inter":
+            self._check_names(filepath, feat)
+        return feat
+
+    def _check_names(self, path: str, feat: pd.DataFrame) -> None:
+        """Refuse a row of a ready-made part without user or item, which RecBole would train as its padding."""
+        for field in (self.uid_field, self.iid_field):
+            if field in feat and (missing := feat[field].isna()).any():
+                raise ConfigError(
+                    f"{path!r}: row {int(missing.to_numpy().argmax()) + 2}, with line 1 as the first, has no {field!r}; parts "
+                    f"that benchmark_filename names are not filtered, so name it or delete the row"
+                )
 
     def _fill_nan(self) -> None:
         """Fill missing values as RecBole does, numbers by their mean, and remember whose they are."""

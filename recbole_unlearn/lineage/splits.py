@@ -53,8 +53,8 @@ class KeptSplit:
         """Return which kept row each given row is, shape [rows], -1 for rows that came later; None if kept rows are missing.
 
         Args:
-            users: The users.
-            items: The items.
+            users: The users of the rows, as places in a table of short hashes.
+            items: The items, likewise.
             content: Other columns, which tell equal (user, item) rows apart, each of shape [rows]. Of rows of one pair that
                 stand there more often than was kept, the first ones in the order of the file are the kept ones.
         """

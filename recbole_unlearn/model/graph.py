@@ -94,9 +94,10 @@ class BipartiteGraph:
         return _LayerMean.apply(embeddings, self.matrix, layers)
 
     def rows(self, embeddings: Tensor, layers: int, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return rows of ``layer_mean`` and of the embeddings, each of shape [ids, dims], differentiable to any order.
+        """Return rows of ``layer_mean`` and of the embeddings, each of shape [ids, dims].
 
-        It is the step of a training: the gradients of both are summed in one table.
+        It is the step of a training: the gradients of both are summed in one table. Differentiable to any order by backward
+        passes, not in forward mode.
         """
         return _Rows.apply(embeddings, self.matrix, layers, ids)
 
