@@ -121,12 +121,12 @@ class CheckedDataset(Dataset):
         return feat
 
     def _check_names(self, path: str, feat: pd.DataFrame) -> None:
-        """Refuse a row of a ready-made part without user or item, which RecBole would train as its padding."""
+        """Refuse a row of a ready-made part without user or item, which RecBole trains as its padding."""
         for field in (self.uid_field, self.iid_field):
             if field in feat and (missing := feat[field].isna()).any():
                 raise ConfigError(
-                    f"{path!r}: row {int(missing.to_numpy().argmax()) + 2}, with line 1 as the first, has no {field!r}; parts "
-                    f"that benchmark_filename names are not filtered, so name it or delete the row"
+                    f"{path!r}: row {int(missing.to_numpy().argmax()) + 2}, with line 1 as the first, has no {field!r}; "
+                    f"parts that benchmark_filename names are not filtered, so name it or delete the row"
                 )
 
     def _fill_nan(self) -> None:
