@@ -100,10 +100,13 @@ class CheckedDataset(Dataset):
     def _load_data(self, token: str, dataset_path: str) -> None:
         parts = self.benchmark_filename_list
         names = [f"{token}.inter"] if parts is None else [f"{token}.{part}.inter" for part in parts]
-        for path in (os.path.join(dataset_path, name) for name in names):
+        paths = [os.path.join(dataset_path, name) for name in names]
+        for path in paths:
             if os.path.isfile(path):
                 self._check(path)
         super()._load_data(token, dataset_path)
+        if parts is not None:
+            self._check_names(paths)
 
     def _check(self, path: str) -> None:
         """Refuse a file of interactions of which RecBole would not say what is wrong."""
@@ -113,21 +116,20 @@ class CheckedDataset(Dataset):
         check_fields(path, columns, self.uid_field, self.iid_field, loaded)
         check_rows(path, separator, encoding, len(columns))
 
-    def _load_feat(self, filepath: str, source: Any) -> Any:
-        load = self._load_in_c if is_on(self.config) else self._load_as_recbole
-        feat = load(filepath, source)
-        if self.benchmark_filename_list is not None and getattr(source, "value", source) == "inter":
-            self._check_names(filepath, feat)
-        return feat
-
-    def _check_names(self, path: str, feat: pd.DataFrame) -> None:
+    def _check_names(self, paths: list[str]) -> None:
         """Refuse a row of a ready-made part without user or item, which RecBole trains as its padding."""
         for field in (self.uid_field, self.iid_field):
-            if field in feat and (missing := feat[field].isna()).any():
-                raise ConfigError(
-                    f"{path!r}: row {int(missing.to_numpy().argmax()) + 2}, with line 1 as the first, has no {field!r}; "
-                    f"parts that benchmark_filename names are not filtered, so name it or delete the row"
-                )
+            missing = np.split(self.inter_feat[field].isna().to_numpy(), np.cumsum(self.file_size_list)[:-1])
+            for path, rows in zip(paths, missing, strict=True):
+                if rows.any():
+                    raise ConfigError(
+                        f"{path!r}: row {rows.argmax() + 2}, with line 1 as the first, has no {field!r}; parts that "
+                        f"benchmark_filename names are not filtered, so name it or delete the row"
+                    )
+
+    def _load_feat(self, filepath: str, source: Any) -> Any:
+        load = self._load_in_c if is_on(self.config) else self._load_as_recbole
+        return load(filepath, source)
 
     def _fill_nan(self) -> None:
         """Fill missing values as RecBole does, numbers by their mean, and remember whose they are."""
