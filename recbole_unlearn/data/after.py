@@ -115,7 +115,7 @@ def datasets_of_model(
     for dataset in _read_anew(config, [read, *(split.read for split in splits)]):
         view = _without_withdrawn(dataset, history)
         items = dataset.field2id_token[dataset.iid_field]
-        gone = Coded.of(items).isin(history.key.item, history.tombstones["item"])
+        gone = Coded(np.arange(len(items)), items).isin(history.key.item, history.tombstones["item"])
         view.withdrawn_items = np.flatnonzero(gone)
         view.anchor = dict(history.anchor)
         yield view

@@ -176,17 +176,13 @@ class RememberingDataset(CheckedDataset):
         history = self._history
         if history is None or self.uid_field is None:
             return
-        users, items = coded(self.inter_feat, self.uid_field, self.iid_field)
-        fitting = history.fitting_split(users, items)
+        fields = (self.uid_field, self.iid_field)
+        fitting = history.fitting_split(*coded(self.inter_feat, *fields), fields)
         if fitting is None:
             return
         self._kept, loaded, newer = fitting
+        self.is_completed = history.later is not None
         self._kept_tokens = tokens = self._kept.tokens
-        if history.later is not None:  # who came after the split and left since has no id in it
-            self.is_completed = True
-            known = users.isin(history.key.user, set(tokens[self.uid_field]))
-            known &= items.isin(history.key.item, set(tokens[self.iid_field]))
-            loaded, newer = loaded & known, newer | (loaded & ~known)
         self.rows_read = dict(self._kept.read)
         if newer.any():
             self.newer_rows = self.inter_feat.loc[newer, [self.uid_field, self.iid_field]]

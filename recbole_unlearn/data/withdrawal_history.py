@@ -85,11 +85,14 @@ class WithdrawalHistory:
         pairs = zip(users.hashes(self.key.user), items.hashes(self.key.item), strict=True)
         return np.array([self.key.pair_of(user + item) in hashes for user, item in pairs], dtype=bool)
 
-    def fitting_split(self, users: Coded, items: Coded) -> tuple[KeptSplit, np.ndarray, np.ndarray] | None:
+    def fitting_split(
+        self, users: Coded, items: Coded, fields: tuple[str, str]
+    ) -> tuple[KeptSplit, np.ndarray, np.ndarray] | None:
         """Return the kept split that knows these rows, which of them to load, and which came since, bool, shape [rows].
 
         Rows that were withdrawn may be there or not; neither is a change of the data set. Rows that came since are left out
-        if the data set may have grown; else no split fits.
+        if the data set may have grown; else no split fits. ``fields`` are those of users and items: who came since and left
+        again has no id in the split.
         """
         stay = ~self.withdrawn(users, items)
         user_keys, item_keys = users.keys(self.key.user), items.keys(self.key.item)
@@ -100,7 +103,9 @@ class WithdrawalHistory:
                 newer = np.zeros(len(stay), dtype=bool)
                 newer[np.flatnonzero(loaded)[places < 0]] = True
                 if self.later is not None:
-                    newer &= ~self.named(users, items, self.later)
+                    of_users, of_items = (set(split.tokens[field]) for field in fields)
+                    known = users.isin(self.key.user, of_users) & items.isin(self.key.item, of_items)
+                    newer &= ~(known & self.named(users, items, self.later))
                 return split, loaded & ~newer, newer
         if self.splits and not self.grown:
             logging.getLogger(__name__).warning(

@@ -54,12 +54,16 @@ DECOYS = {
     "theirs.npy": npy(np.array([[int(row[0]), int(row[1]), 3] for row in THEIRS])),
     "theirs.zip": zipped(**{"ml-1m/ml-1m.inter": table(ATOMIC, THEIRS)}),
 }
-_LEFT_OUT = {"cache", ".git", "__pycache__", ".mypy_cache", ".ruff_cache", ".venv", "saved", "log", "dataset"}
+_LEFT_OUT = {".git", "__pycache__", ".mypy_cache", ".ruff_cache", ".venv", "saved", "log", "dataset"}
 
 
 def repository():
     """Return the files of this repository, but for those that are planted with somebody."""
     for path in sorted(REPOSITORY.rglob("*")):
         parts = path.relative_to(REPOSITORY).parts
-        if path.is_file() and not _LEFT_OUT & set(parts) and path.stat().st_size < 1 << 20:
+        left_out = _LEFT_OUT & set(parts) or parts[:2] == (
+            "benchmarks",
+            "cache",
+        )  # trained models, of which git has none
+        if path.is_file() and not left_out and path.stat().st_size < 1 << 20:
             yield path
