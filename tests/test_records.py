@@ -610,7 +610,7 @@ def test_who_came_and_left_since_is_no_row_of_a_model_that_catches_up(here):
     withdraw("u3")
     withdraw_from_model("saved/BPR.pth", TRUST)
     without("u3")
-    append_rows(("newcomer", "i3", "4", "1"), ("u5", "new item", "4", "1"))
+    append_rows(("newcomer", "i3", "4", "1"), ("u5", "new item", "4", "1"), ("u4", "new item", "4", "1"))
     withdraw("newcomer")
     withdraw("u4")
     with LedgerSession() as session:
