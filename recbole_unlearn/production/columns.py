@@ -156,6 +156,13 @@ class Columns:
         return Columns(users, items, frozenset(place + by for place in self.lists), self.rated)
 
     @property
+    def single(self) -> tuple[int | None, int | None] | None:
+        """The column of users and that of items, if a row names no more than one of each; else None."""
+        if self.lists or max(len(self.users), len(self.items)) > 1:
+            return None
+        return next(iter(self.users), None), next(iter(self.items), None)
+
+    @property
     def last(self) -> int:
         """The last of these places."""
         return max((*self.users, *self.items))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from recbole_unlearn.production.columns import Names
 from recbole_unlearn.production.spec import Spec
@@ -38,6 +39,27 @@ def unquoted(token: object) -> str:
     return text.strip().strip("\"'").strip()
 
 
+_Answer = TypeVar("_Answer")
+
+
+class _Answers(dict[str, _Answer]):
+    """What was asked of tokens already; a token that is not there is asked for when it is looked up.
+
+    Args:
+        ask: Answers for one token.
+    """
+
+    def __init__(self, ask: Callable[[str], _Answer]) -> None:
+        super().__init__()
+        self._ask = ask
+
+    def __missing__(self, text: str) -> _Answer:
+        if len(self) >= _MOST_CACHED:
+            self.clear()
+        answer = self[text] = self._ask(text)
+        return answer
+
+
 class Wanted:
     """Decides whether a token or a pair is searched for.
 
@@ -52,10 +74,8 @@ class Wanted:
 
     def __init__(self, spec: Spec) -> None:
         self.spec, self.columns = spec, Names(spec)
-        self._known: dict[str, dict[str, bool]] = {"user": {}, "item": {}}
-        self._digested: dict[str, dict[str, tuple[bytes, ...]]] = {"user": {}, "item": {}}
-        self._users = {form for token in spec.users for form in _forms(token)}
-        self._items = {form for token in spec.items for form in _forms(token)}
+        users = {form for token in spec.users for form in _forms(token)}
+        items = {form for token in spec.items for form in _forms(token)}
         self._pairs = {(normal(user), normal(item)) for user, item in spec.pairs}
         self._hashes = {
             "user": {bytes.fromhex(one) for one in spec.user_hashes},
@@ -69,6 +89,11 @@ class Wanted:
             from recbole_unlearn.lineage.key import LedgerKey
 
             self._key = LedgerKey(bytes.fromhex(spec.key))
+        self.has_items = bool(items or self._hashes["item"])  # whether items are searched for
+        self.has_pairs = bool(self._pairs or self._hashes["pair"])  # whether single rows of a user and an item are
+        self._users = _Answers(partial(self._is_wanted, "user", users))
+        self._items = _Answers(partial(self._is_wanted, "item", items))
+        self._digests = {kind: _Answers(partial(self._digests_of, kind)) for kind in ("user", "item")}
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Wanted:
@@ -85,23 +110,13 @@ class Wanted:
         """Whether it is known which rows left with whole users."""
         return bool(self._rows) and self._key is not None
 
-    @property
-    def has_items(self) -> bool:
-        """Whether items are searched for."""
-        return bool(self._items or self._hashes["item"])
-
-    @property
-    def has_pairs(self) -> bool:
-        """Whether single rows of a user and an item are searched for."""
-        return bool(self._pairs or self._hashes["pair"])
-
     def user(self, token: object) -> bool:
         """Return whether this user is searched for."""
-        return self._cached("user", token, self._users)
+        return self._users[token if isinstance(token, str) else unquoted(token)]
 
     def item(self, token: object) -> bool:
         """Return whether this item is searched for."""
-        return self._cached("item", token, self._items)
+        return self._items[token if isinstance(token, str) else unquoted(token)]
 
     def token(self, token: object) -> bool:
         """Return whether this is a user or an item that is searched for."""
@@ -133,41 +148,28 @@ class Wanted:
         """Return what of a row is searched for: ``"user"``, ``"pair"``, ``"item"``, or None."""
         if user is not None and self.user(user):
             return "user"
-        if user is not None and item is not None and self.pair(user, item):
+        if self.has_pairs and user is not None and item is not None and self.pair(user, item):
             return "pair"
-        return "item" if item is not None and self.item(item) else None
+        return "item" if self.has_items and item is not None and self.item(item) else None
 
-    def _cached(self, kind: str, token: object, clear: set[str]) -> bool:
-        text = token if isinstance(token, str) else unquoted(token)
-        known = self._known[kind]
-        is_wanted = known.get(text)
-        if is_wanted is None:
-            forms = _forms(text)
-            is_wanted = not clear.isdisjoint(forms) or self._hashed(
-                getattr(self._key, kind, None), forms, self._hashes[kind]
-            )
-            if len(known) >= _MOST_CACHED:
-                known.clear()
-            known[text] = is_wanted
-        return is_wanted
+    def _is_wanted(self, kind: str, clear: set[str], text: str) -> bool:
+        hashes = self._hashes[kind]
+        if not clear.isdisjoint(_forms(text)):
+            return True
+        return bool(hashes) and not hashes.isdisjoint(self._digests_of(kind, text))
 
-    def _hashed(self, digest: Callable[[str], bytes] | None, forms: tuple[str, ...], among: set[bytes]) -> bool:
-        return digest is not None and bool(among) and any(digest(form) in among for form in forms)
+    def _digests_of(self, kind: str, text: str) -> tuple[bytes, ...]:
+        """Return the keyed hashes of a token in each of its forms; none without a key."""
+        return () if self._key is None else tuple(map(getattr(self._key, kind), _forms(text)))
 
     def _hashed_pair(self, user: object, item: object, among: set[bytes]) -> bool:
         if self._key is None:
             return False
-        pairs = (one + other for one in self._digests("user", user) for other in self._digests("item", item))
-        return any(self._key.pair_of(pair) in among for pair in pairs)
-
-    def _digests(self, kind: str, token: object) -> tuple[bytes, ...]:
-        text = token if isinstance(token, str) else unquoted(token)
-        known = self._digested[kind]
-        if text not in known:
-            if len(known) >= _MOST_CACHED:
-                known.clear()
-            known[text] = tuple(map(getattr(self._key, kind), _forms(text)))
-        return known[text]
+        users, items = (
+            self._digests[kind][token if isinstance(token, str) else unquoted(token)]
+            for kind, token in (("user", user), ("item", item))
+        )
+        return any(self._key.pair_of(one + other) in among for one in users for other in items)
 
 
 def is_number(token: object) -> bool:

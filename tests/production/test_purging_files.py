@@ -283,12 +283,12 @@ def test_a_withdrawal_meanwhile_ends_the_purge(place, tmp_path, monkeypatch, cap
     before = write(place, {"a.csv": ROWS})
     real = run.plan
 
-    def later(*arguments):
+    def later(*arguments, **more):
         ledger = Ledger.open(tmp_path / "data" / "shop" / "ledger", "shop")
         with ledger.transaction():
             ledger.append(ledger.chain([{**ledger.rows()[0].entry}]))
         ledger.close()
-        return real(*arguments)
+        return real(*arguments, **more)
 
     monkeypatch.setattr(run, "plan", later)
     command = [f"--purge={place}", "--dataset=shop", f"--data_path={tmp_path / 'data'}", "--yes=True"]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
+from operator import methodcaller
 
 from recbole_unlearn.production.columns import Columns
 from recbole_unlearn.production.formats.mentions import Mentions
@@ -55,6 +58,11 @@ def cells_of(line: str, delimiter: str) -> list[str]:
         return line.split(delimiter)
     csv.field_size_limit(1 << 30)
     return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+
+
+def splitter(delimiter: str) -> Callable[[str], list[str]]:
+    """Return what takes lines apart as ``cells_of`` does, as fast as can be."""
+    return methodcaller("split", delimiter) if delimiter in ("\t", "::") else partial(cells_of, delimiter=delimiter)
 
 
 def find_layout(sample: list[str], place: Place, wanted: Wanted) -> Layout | None:
@@ -111,7 +119,7 @@ def records(lines: Iterable[str], delimiter: str) -> Iterator[tuple[list[str], i
     [(['1', 'a b'], 2), (['2', 'c'], 1)]
     """
     if delimiter in UNQUOTED:
-        yield from ((cells_of(line, delimiter), 1) for line in lines)
+        yield from zip(map(splitter(delimiter), lines), repeat(1))
         return
     held: list[str] = []
     for line in lines:
@@ -139,7 +147,7 @@ def table(place: Place, lines: Iterable[str], layout: Layout, wanted: Wanted, lo
         log: Whether it is a log, whose lines can go one by one.
     """
     tally, failure, ragged, count = Tally(wanted), None, 0, 0
-    columns, last = layout.columns, layout.columns.last
+    columns, last, single = layout.columns, layout.columns.last, layout.columns.single
     atomic = place.suffix in ATOMIC or layout.typed
     counter = _Counter(lines, None if atomic else Mentions(wanted), layout.header)
     try:
@@ -149,6 +157,10 @@ def table(place: Place, lines: Iterable[str], layout: Layout, wanted: Wanted, lo
                 ragged += any(row)
                 if not row:
                     continue
+            elif single is not None:  # nearly all tables
+                user, item = single
+                tally.add(None if user is None else row[user], None if item is None else row[item])
+                continue
             tally.add_row(tokens_of(row, columns.users, columns), tokens_of(row, columns.items, columns))
     except (NotInspected, csv.Error) as error:
         failure = str(error) if isinstance(error, NotInspected) else "a row that is no csv"

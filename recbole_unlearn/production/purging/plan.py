@@ -88,13 +88,14 @@ class Purge:
         return Cut(wanted, ours, self.request is not None and real == self.request, real.parent)
 
 
-def plan(path: Path, traces: Sequence[Trace], purge: Purge) -> Action:
+def plan(path: Path, traces: Sequence[Trace], purge: Purge, counts: bool = True) -> Action:
     """Return what becomes of a file in which somebody was found.
 
     Args:
         path: The file.
         traces: What was found in it.
         purge: What the purge knows.
+        counts: Whether rows are counted, which takes as long as rewriting; whoever rewrites the file next counts them.
     """
     try:
         _refuse(path, traces, purge)
@@ -104,7 +105,7 @@ def plan(path: Path, traces: Sequence[Trace], purge: Purge) -> Action:
             if whole and (kinds <= MODEL or PICKLED in kinds):
                 does, rows = fate_of(path, traces, purge.models), NO_ROWS
             else:
-                does, rows = REWRITE, rewrite(str(path), stream, None, purge.cut(path))
+                does, rows = REWRITE, rewrite(str(path), stream, None, purge.cut(path)) if counts else NO_ROWS
             return Action(path, does, _REASONS[does], rows, seen(stream))
     except (LeftAlone, UntrustedFileError) as error:
         return Action(path, LEAVE, str(error))

@@ -118,7 +118,7 @@ class _Run:
         if not any(trace.group == MUST_FIX for trace in traces):
             self.left += traces
             return
-        action = plan(path, traces, self.purge)
+        action = plan(path, traces, self.purge, counts=not yes)
         done = self._do(action) if yes else Done(action, action.does, action.reason, action.rows)
         self.done.append(done)
         gone = {MUST_FIX} if yes and done.does != LEAVE else set()

@@ -18,6 +18,7 @@ from recbole_unlearn.production.formats.tables import (
     cells_of,
     find_layout,
     records,
+    splitter,
     tokens_of,
 )
 from recbole_unlearn.production.formats.text import HEAD, is_list, is_prose, sample_of
@@ -139,6 +140,7 @@ class _Table:
     def __init__(self, place: Place, layout: Layout, cut: Cut) -> None:
         self.place, self.layout, self.cut, self.judge, self.rows = place, layout, cut, Judge(cut), 0
         columns = layout.columns
+        self.few, self.last = columns.single, columns.last
         self.single, self.listed = (
             [
                 tuple(one for one in places if (one in columns.lists) is listed)
@@ -146,7 +148,6 @@ class _Table:
             ]
             for listed in (False, True)
         )
-        self.plain = not any(self.listed) and max(map(len, self.single)) < 2
 
     def read(self, lines: Iterator[Line]) -> Iterator[Record]:
         for _, raw in islice(lines, self.layout.header):
@@ -160,7 +161,8 @@ class _Table:
         """Yield each row and its bytes; those of a quoted cell with line ends are several lines'."""
         delimiter, held = self.layout.delimiter, deque[bytes]()
         if delimiter in UNQUOTED:
-            yield from ((cells_of(text, delimiter), raw) for text, raw in lines)
+            cells = splitter(delimiter)
+            yield from ((cells(text), raw) for text, raw in lines)
             return
 
         def texts() -> Iterator[str]:
@@ -172,9 +174,12 @@ class _Table:
             yield row, b"".join(held.popleft() for _ in range(count))
 
     def _goes(self, row: list[str]) -> bool:
+        if self.few is not None and len(row) > self.last:
+            user, item = self.few
+            named = None if user is None else row[user], None if item is None else row[item]
+            if self.cut.wanted.names(*named) is None:
+                return False  # nearly all rows: whom they name is looked up, and nothing is counted
         users, items = ([row[one] for one in places if one < len(row)] for places in self.single)
-        if self.plain and self.cut.wanted.names(*(cells[0] if cells else None for cells in (users, items))) is None:
-            return False  # nearly all rows: whom they name is looked up, and nothing is counted
         if self.place.suffix == ".net":  # a row is what is between two users: it goes with either of them
             return any([self.judge.names([user], []) for user in users])
         listed = [tokens_of(row, places, self.layout.columns) for places in self.listed]
