@@ -131,6 +131,11 @@ class CheckedDataset(Dataset):
         load = self._load_in_c if is_on(self.config) else self._load_as_recbole
         return load(filepath, source)
 
+    def _filter_inter_by_user_or_item(self) -> None:
+        """Drop rows whose user or item has no features; where there are none, RecBole drops nothing and copies all rows."""
+        if self.user_feat is not None or self.item_feat is not None:
+            super()._filter_inter_by_user_or_item()
+
     def _fill_nan(self) -> None:
         """Fill missing values as RecBole does, numbers by their mean, and remember whose they are."""
         self.missing = {

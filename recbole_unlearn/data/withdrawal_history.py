@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ from recbole_unlearn.lineage.key import LedgerKey
 from recbole_unlearn.lineage.ledger import Ledger, Tombstones
 from recbole_unlearn.lineage.sealing import RECORD
 from recbole_unlearn.lineage.splits import FILTERED, KeptSplit, by_pair, keep_split, kept_splits, short
+
+_FEW_ROWS = 1 << 17  # that are put in order at a time
 
 
 @dataclass(frozen=True)
@@ -142,38 +146,68 @@ def keep_split_of(dataset: Any, ledger: Ledger, settings: str) -> None:
     hashes = {
         field: dataset.token_hashes(field, token_hash(key, field, users, items)) for field in dataset.field2id_token
     }
-    number = {user: place for place, user in enumerate(hashes[users])}
-    filtered = [(number.setdefault(user, len(number)), item) for user, item in dataset.filtered_rows(key)]
-    owner, records = _records(dataset, short(hashes[items]))
-    if filtered:
-        owners, of_items = zip(*filtered, strict=True)
-        more = np.zeros(len(filtered), dtype=RECORD)
-        more["item"], more["position"], more["part"] = short(of_items), -1, FILTERED
-        owner, records = np.concatenate([owner, owners]), np.concatenate([records, more])
-        order = np.argsort(owner, kind="stable")
-        owner, records = owner[order], records[order]
-    keep_split(ledger, settings, hashes, list(number), owner, records, dataset.rows_read)
+    filtered: dict[bytes, list[bytes]] = {}
+    for user, item in dataset.filtered_rows(key):
+        filtered.setdefault(user, []).append(item)
+    keep_split(ledger, settings, hashes, _of_users(dataset, hashes, filtered), dataset.rows_read)
 
 
-def _records(dataset: Any, item_hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the place of each row's user among the users, ascending, and what is kept of it; both of shape [rows].
+def _of_users(
+    dataset: Any, hashes: Mapping[str, Sequence[bytes]], filtered: dict[bytes, list[bytes]]
+) -> Iterator[tuple[bytes, np.ndarray]]:
+    """Yield the hash of each user, and what is kept of this user's rows; a filter left out those of ``filtered``."""
+    users = hashes[dataset.uid_field]
+    for id_, records in _records(dataset, short(hashes[dataset.iid_field])):
+        left_out = filtered.pop(users[id_ - 1], None)
+        yield users[id_ - 1], records if left_out is None else np.concatenate([records, _left_out(left_out)])
+    for user, items in filtered.items():
+        yield user, _left_out(items)
 
-    Rows of one (user, item) pair stand in the order of their content, by which they are recognised.
+
+def _left_out(items: Sequence[bytes]) -> np.ndarray:
+    """Return what is kept of a user's rows that a filter left out, from the hashes of their items."""
+    records = np.zeros(len(items), dtype=RECORD)
+    records["item"], records["position"], records["part"] = short(items), -1, FILTERED
+    return records
+
+
+def _records(dataset: Any, item_hashes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the id of each user with rows, ascending, and what is kept of these rows, of type ``RECORD``.
+
+    Rows of one (user, item) pair stand in the order of their content, by which they are recognised. The rows of some
+    users at a time are put in order, as many users as have a sixteenth of all rows: memory stays small beside the data set.
     """
-    feats, size = [part.inter_feat for part in dataset.build()], len(item_hashes) + 1
-    pairs = np.concatenate([np.asarray(feat[dataset.uid_field]) for feat in feats]).astype(np.int64, copy=False)
-    pairs *= size  # in place, as below: of many rows each column counts
-    pairs += np.concatenate([np.asarray(feat[dataset.iid_field]) for feat in feats])
-    order = by_pair(pairs, lambda rows: [column[rows] for column in _content_of(feats)])
-    records = np.zeros(len(order), dtype=RECORD)
-    records["position"] = order
-    records["part"] = np.repeat(np.arange(len(feats), dtype=np.uint8), [len(feat) for feat in feats])[order]
-    pairs = pairs[order]
-    del order
-    records["item"] = item_hashes[pairs % size - 1]
-    pairs //= size
-    pairs -= 1
-    return pairs, records
+    feats = [part.inter_feat for part in dataset.build()]
+    users, items = ([np.asarray(feat[field]) for feat in feats] for field in (dataset.uid_field, dataset.iid_field))
+    begins, size = np.cumsum([0, *map(len, feats)]), len(item_hashes) + 1
+    counts = np.sum([np.bincount(ids, minlength=dataset.user_num) for ids in users], axis=0)
+    for first, last in _blocks(counts, max(_FEW_ROWS, begins[-1] // 16)):
+        rows = [np.flatnonzero((ids >= first) & (ids < last)) for ids in users]
+        owners, of_items = (
+            np.concatenate([ids[one] for ids, one in zip(columns, rows, strict=True)]) for columns in (users, items)
+        )
+        positions = np.concatenate([begin + one for begin, one in zip(begins[:-1], rows, strict=True)]).astype(np.int32)
+        order = by_pair(owners * size + of_items, partial(_content_at, feats, rows))
+        records = np.zeros(len(order), dtype=RECORD)
+        records["item"], records["position"] = item_hashes[of_items[order] - 1], positions[order]
+        records["part"] = np.repeat(np.arange(len(rows), dtype=np.uint8), list(map(len, rows)))[order]
+        present = first + np.flatnonzero(counts[first:last])
+        yield from zip(
+            present.tolist(), np.split(records, np.cumsum(counts[present])), strict=False
+        )  # the last is empty
+
+
+def _blocks(counts: np.ndarray, rows: int) -> Iterator[tuple[int, int]]:
+    """Yield the first id and the one behind the last of blocks of ids that have about so many rows together."""
+    numbers = np.cumsum(counts) // rows
+    edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(counts)]
+    yield from pairwise(edges)
+
+
+def _content_at(feats: Sequence[Any], rows: Sequence[np.ndarray], among: np.ndarray) -> list[np.ndarray]:
+    """Return the columns of content at some of the ``rows`` of the parts, which are counted one part after the other."""
+    columns = zip(*map(content_of, feats), strict=True)
+    return [np.concatenate([part[one] for part, one in zip(parts, rows, strict=True)])[among] for parts in columns]
 
 
 def content_of(feat: Any) -> list[np.ndarray]:

@@ -11,7 +11,7 @@ Everything is sealed with the ledger's key: see ``lineage/sealing.py``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -163,9 +163,7 @@ def keep_split(
     ledger: Ledger,
     settings: str,
     tokens: Mapping[str, Sequence[bytes]],
-    users: Sequence[bytes],
-    owner: np.ndarray,
-    records: np.ndarray,
+    rows: Iterable[tuple[bytes, np.ndarray]],
     read: Mapping[str, int] | None = None,
 ) -> None:
     """Keep a split; call it inside a transaction.
@@ -174,9 +172,8 @@ def keep_split(
         ledger: The ledger of the data set.
         settings: Digest of the settings that split.
         tokens: Hash of each id's token from id 1 on, by field.
-        users: Hash of each distinct user.
-        owner: Place among ``users`` of each row's user, ascending, shape [rows].
-        records: Short hash of the item, position and part of each row, of type ``RECORD``, shape [rows].
+        rows: The hash of each user, and short hash of the item, position and part of each of the user's rows, an array of
+            type ``RECORD``.
         read: Rows of each atomic file.
     """
     sizes = json.dumps(dict(read or {}), sort_keys=True)
@@ -185,11 +182,9 @@ def keep_split(
     for name, hashes in tokens.items():
         sealed = ledger.key.seal(b"".join(hashes), place_of(number, name.encode()))
         ledger.db.execute("INSERT INTO split_tokens VALUES (?, ?, ?)", (number, name, sealed))
-    ends = np.cumsum(np.bincount(owner, minlength=len(users)))
-    for user, piece in zip(users, np.split(records, ends[:-1]), strict=True):
-        if len(piece):
-            sealed = sealed_records(ledger.key, number, user, piece)
-            ledger.db.execute("INSERT INTO split_rows VALUES (?, ?, ?)", (number, user, sealed))
+    for user, records in rows:
+        sealed = sealed_records(ledger.key, number, user, records)
+        ledger.db.execute("INSERT INTO split_rows VALUES (?, ?, ?)", (number, user, sealed))
 
 
 def kept_splits(ledger: Ledger, settings: str) -> list[KeptSplit]:

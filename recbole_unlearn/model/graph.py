@@ -11,7 +11,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from recbole_unlearn.arrays.sets import distinct, places_among, spans
+from recbole_unlearn.arrays.sets import distinct, is_among, places_among, spans
 from recbole_unlearn.fast.layers import scatter_rows
 
 _EPSILON = 1e-7  # RecBole adds it to every degree, so that a node without edges does not divide by zero
@@ -49,7 +49,10 @@ class BipartiteGraph:
     @property
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
         """User and item ids of the edges, ascending."""
-        return np.divmod(self._pairs, self.n_items)
+        crow, col, _ = (part.cpu().numpy() for part in _parts(self.matrix))
+        half = len(col) // 2  # the rows of users
+        users = np.repeat(np.arange(self.n_users), np.diff(crow[: self.n_users + 1]))
+        return users, col[:half].astype(np.int64) - self.n_users
 
     @property
     def device(self) -> torch.device:
@@ -71,13 +74,13 @@ class BipartiteGraph:
     def without(self, users: np.ndarray, items: np.ndarray) -> BipartiteGraph:
         """Return the graph without these edges; degrees and values are those of a graph that never had them."""
         gone = distinct(np.asarray(users, dtype=np.int64) * self.n_items + items)
-        place, known = places_among(gone, self._pairs)
-        place = place[known]
         graph = copy.copy(self)
         if self.device.type == "cpu":
-            graph._drop(place)
+            graph._drop(*np.divmod(gone, self.n_items))
         else:
-            graph._build(np.delete(self._pairs, place), self.device, self.matrix.dtype)
+            users, items = self.pairs
+            pairs = users * self.n_items + items
+            graph._build(pairs[~is_among(pairs, gone)], self.device, self.matrix.dtype)
         return graph
 
     def has_edges(self, users: Tensor) -> bool:
@@ -107,7 +110,6 @@ class BipartiteGraph:
         return graph
 
     def _build(self, pairs: np.ndarray, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
-        self._pairs = pairs
         users, items = (ids.astype(np.int32) for ids in np.divmod(pairs, self.n_items))
         shape = (self.n_users, self.n_items)
         degrees = [np.bincount(ids, minlength=size) for ids, size in zip((users, items), shape, strict=True)]
@@ -120,22 +122,15 @@ class BipartiteGraph:
         parts = [torch.from_numpy(part) for part in (crow, col, np.append(of_users.data, of_items.data))]
         self.matrix = _csr(parts[0], parts[1], parts[2], (self.n_users + self.n_items,) * 2).to(device)
 
-    def _drop(self, place: np.ndarray) -> None:
-        """Take edges out of new arrays; values change only where a degree did, those of the nodes that lose edges.
-
-        Args:
-            place: Positions of the edges in ``_pairs``, ascending. The matrix holds the edges of users in that order, and
-                then those of items, by item and user.
-        """
+    def _drop(self, users: np.ndarray, items: np.ndarray) -> None:
+        """Take edges out of new arrays; values change only where a degree did, those of the nodes that lose edges."""
         crow, col, values = (part.numpy() for part in _parts(self.matrix))
-        users, items = np.divmod(self._pairs[place], self.n_items)
-        rows, entries = _entries(crow, self.n_users + distinct(items))
-        wanted = (self.n_users + items) * len(crow) + users
-        mirror = entries[np.searchsorted(rows * len(crow) + col[entries], wanted)]
-        lost = np.bincount(np.concatenate([users, self.n_users + items]), minlength=len(crow) - 1)
+        gone = [_places(crow, col, *ends) for ends in ((users, self.n_users + items), (self.n_users + items, users))]
+        rows = np.searchsorted(crow, np.concatenate(gone), side="right") - 1
+        lost = np.bincount(rows, minlength=len(crow) - 1)
         keep = np.ones(len(col), dtype=bool)
-        keep[place] = keep[mirror] = False
-        self._pairs, col, values = self._pairs[keep[: len(self._pairs)]], col[keep], values[keep]
+        keep[np.concatenate(gone)] = False
+        col, values = col[keep], values[keep]
         crow = crow - np.append(0, lost.cumsum()).astype(np.int32)
         self._scale(crow, col, values, changed=(lost > 0) & (np.diff(crow) > 0))
         parts = [torch.from_numpy(part) for part in (crow, col, values)]
@@ -147,11 +142,13 @@ class BipartiteGraph:
         rows, entries = _entries(crow, np.flatnonzero(changed))
         values[entries] = scale[rows] * scale[col[entries]]
         half = len(col) // 2  # the rows of users, whose columns are items
-        entries = np.flatnonzero(changed.take(col[:half]))
-        values[entries] = scale[self._pairs[entries] // self.n_items] * scale[col[entries]]
+        columns = [(0, half)]
         if changed[: self.n_users].any():  # who left as a whole has no column
-            entries = half + np.flatnonzero(changed.take(col[half:]))
-            values[entries] = scale[np.searchsorted(crow, entries, side="right") - 1] * scale[col[entries]]
+            columns.append((half, len(col)))
+        for begin, end in columns:
+            entries = begin + np.flatnonzero(changed.take(col[begin:end]))
+            rows = np.repeat(np.arange(len(scale)), np.diff(np.searchsorted(entries, crow)))
+            values[entries] = scale[rows] * scale[col[entries]]
 
 
 def _parts(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -162,6 +159,13 @@ def _entries(crow: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """Return the row and the position of each entry in some rows of a matrix, in their order; shape [entries]."""
     entries, owners = spans(crow[rows], crow[rows + 1] - crow[rows])
     return rows[owners], entries
+
+
+def _places(crow: np.ndarray, col: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return the positions of entries of a matrix, without those of pairs that have none; columns ascend in each row."""
+    owners, entries = _entries(crow, distinct(rows))
+    place, known = places_among(rows * len(crow) + columns, owners * len(crow) + col[entries])
+    return entries[place[known]]
 
 
 def _csr(crow: Tensor, col: Tensor, values: Tensor, shape: Any) -> Tensor:

@@ -1,10 +1,14 @@
 import hashlib
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from recbole.data.interaction import Interaction
 
 from recbole_unlearn.checkpoints.record import filled
+from recbole_unlearn.data import withdrawal_history
 from recbole_unlearn.lineage.key import SIZE
 from recbole_unlearn.lineage.splits import FILTERED, KeptSplit, by_pair, drop_from_splits
 
@@ -136,3 +140,32 @@ def test_the_dummies_depend_on_the_hashes_and_are_the_same_again(ledger):
     assert filled(ledger.key, one) == filled(ledger.key, one)
     assert not set(filled(ledger.key, one)) & set(filled(ledger.key, other))
     assert len(set(filled(ledger.key, one)[5:])) == 2
+
+
+@pytest.mark.parametrize(("seed", "few"), [(0, 1), (1, 4), (2, 1 << 17)])
+def test_what_is_kept_does_not_depend_on_how_many_users_are_put_in_order_at_a_time(seed, few, monkeypatch):
+    """User 1 alone has more rows than a block, users 0 and 7 have none."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for count in (40, 9, 0):
+        columns = {"user": rng.choice([1, 1, 1, 2, 3, 5, 6], count), "item": rng.integers(1, 4, count)}
+        columns["rating"] = rng.integers(0, 2, count).astype(np.float32)
+        feat = Interaction({name: torch.from_numpy(column) for name, column in columns.items()})
+        parts.append(SimpleNamespace(inter_feat=feat))
+    dataset = SimpleNamespace(build=lambda: parts, uid_field="user", iid_field="item", user_num=8)
+    hashes = np.array([9, 5, 7], dtype="<u8")
+    monkeypatch.setattr(withdrawal_history, "_FEW_ROWS", few)
+
+    rows = [
+        (user, item, rating, place, number)
+        for place, (number, user, item, rating) in enumerate(
+            (number, *row)
+            for number, part in enumerate(parts)
+            for row in zip(*(part.inter_feat[name].tolist() for name in ("user", "item", "rating")), strict=True)
+        )
+    ]
+    wanted: dict[int, list] = {}
+    for user, item, _, place, number in sorted(rows):
+        wanted.setdefault(user, []).append((int(hashes[item - 1]), place, number))
+    got = [(user, records.tolist()) for user, records in withdrawal_history._records(dataset, hashes)]
+    assert got == sorted(wanted.items())

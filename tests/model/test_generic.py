@@ -27,7 +27,7 @@ SAME = {"rtol": 1e-8, "atol": 1e-8}
 def exact(graph):
     """Return a graph whose values were never rounded to float32."""
     graph = copy.copy(graph)
-    graph._build(graph._pairs, torch.device("cpu"), torch.float64)
+    graph._build(np.ravel_multi_index(graph.pairs, (graph.n_users, graph.n_items)), torch.device("cpu"), torch.float64)
     return graph
 
 

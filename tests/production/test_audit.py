@@ -60,7 +60,7 @@ def ledger(tmp_path):
         records = np.zeros(2, dtype=RECORD)
         records["item"], records["position"] = short(tokens["item_id"][:2]), np.arange(2)
         with made.transaction():
-            keep_split(made, "s", tokens, tokens["user_id"][:1], np.zeros(2, int), records)
+            keep_split(made, "s", tokens, [(tokens["user_id"][0], records)])
         yield made
 
 
