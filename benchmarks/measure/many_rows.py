@@ -3,7 +3,7 @@
     python -m benchmarks.measure.many_rows 1000000 4000000 20000000 [--folder=/tmp/worlds]
 
 A power-law world (rows / 50 users, 20,000 items, a rating and a time stamp) is written as an atomic file. Steps: ``load``, to
-the dataloaders; ``BPR`` and ``LightGCN``, one epoch in batches of 2^16 and 2^20 rows, loading included, with the seconds of
+the dataloaders; ``BPR`` and ``LightGCN``, one epoch in batches of 2^16 and 2^18 rows, loading included, with the seconds of
 the epoch beside it; then the commands: one person out of each, 1 % of the users out of BPR (``rand@1``), ``audit`` and
 ``purge`` of the folder. ``imports`` is a process that only imports. Peak memory is the most that the process held;
 ``columns`` is what a row takes as RecBole's tensors, in bytes: 8 for each id and 4 for each number. Audit and purge read in
@@ -30,7 +30,7 @@ from benchmarks.measure.timing import save_part
 
 OUT = RESULTS / "many_rows.json"
 ROOT = Path(__file__).parents[2]
-BATCH = {"BPR": 2**16, "LightGCN": 2**20}
+BATCH = {"BPR": 2**16, "LightGCN": 2**18}
 COLUMNS = 2 * 8 + 2 * 4  # bytes a row of RecBole's tensors
 
 LOAD = """

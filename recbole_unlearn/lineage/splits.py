@@ -67,20 +67,20 @@ class KeptSplit:
             self._last[:] = tables, kept, theirs, pairs
         if len(theirs) < len(kept):
             return None
-        theirs = theirs[by_pair(pairs[theirs], lambda rows: [column[theirs[rows]] for column in content])]
+        theirs = by_content(theirs, pairs[theirs], lambda rows: [column[rows] for column in content])
         places = np.full(len(pairs), -1, dtype=np.int64)
         places[theirs] = kept
         return places
 
     def _match(self, users: Keys, items: Keys, tables: Tables) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the kept rows, the given rows that hold their pairs, both by pair, and the number of each given pair."""
-        kept = np.flatnonzero(self.part != FILTERED)
+        kept = np.flatnonzero(self.part != FILTERED).astype(np.int32)
         kept_pairs = self._pairs_of(kept, tables)
-        order = np.argsort(kept_pairs, kind="stable")
+        order = _ascending(kept_pairs)
         kept, kept_pairs = kept[order], kept_pairs[order]
         del order  # of many rows each column counts
         pairs = _pairs(users, items, tables)
-        in_file = np.argsort(pairs, kind="stable")  # rows of one pair stand in the order of the file
+        in_file = _ascending(pairs)  # rows of one pair stand in the order of the file
         return kept, in_file[_known(pairs[in_file], kept_pairs)], pairs
 
     def was_filtered(self, users: Keys, items: Keys) -> np.ndarray:
@@ -142,15 +142,27 @@ def by_pair(pairs: np.ndarray, content: Callable[[np.ndarray], Sequence[np.ndarr
 
     ``content`` returns the columns of some rows: of those whose pair others have, too.
     """
-    order = np.argsort(pairs, kind="stable")
-    ordered = pairs[order]
+    order = _ascending(pairs)
+    return by_content(order, pairs[order], content)
+
+
+def by_content(
+    rows: np.ndarray, pairs: np.ndarray, content: Callable[[np.ndarray], Sequence[np.ndarray]]
+) -> np.ndarray:
+    """Return rows whose pairs ascend, those of one pair in the order of their content; see ``by_pair``."""
     tied = np.zeros(len(pairs), dtype=bool)
-    np.equal(ordered[1:], ordered[:-1], out=tied[1:])
+    np.equal(pairs[1:], pairs[:-1], out=tied[1:])
     tied[:-1] |= tied[1:]
-    if tied.any():
-        rows = order[tied]
-        order[tied] = rows[np.lexsort((*content(rows), pairs[rows]))]
-    return order
+    if not tied.any():
+        return rows
+    rows, some = rows.copy(), rows[tied]
+    rows[tied] = some[np.lexsort((*content(some), pairs[tied]))]
+    return rows
+
+
+def _ascending(values: np.ndarray) -> np.ndarray:
+    """Return the order of values, equal ones as they stand, in half of the memory: a split has less than 2^31 rows."""
+    return np.argsort(values, kind="stable").astype(np.int32)
 
 
 def short(hashes: Sequence[bytes]) -> np.ndarray:
@@ -210,10 +222,13 @@ def _load(ledger: Ledger, number: int) -> KeptSplit:
     sealed_tokens = ledger.db.execute("SELECT field, hashes FROM split_tokens WHERE split = ?", (number,))
     opened = {name: key.unseal(sealed, place_of(number, name.encode())) for name, sealed in sealed_tokens}
     tokens = {name: [blob[k : k + SIZE] for k in range(0, len(blob), SIZE)] for name, blob in opened.items()}
-    pieces = ledger.db.execute("SELECT user, rows FROM split_rows WHERE split = ?", (number,)).fetchall()
-    parts = [opened_records(key, number, user, sealed) for user, sealed in pieces]
-    records = np.concatenate([np.zeros(0, dtype=RECORD), *parts])
-    users = np.repeat(short([user for user, _ in pieces]), [len(part) for part in parts])
+    content, owners, counts = bytearray(), [], []
+    for user, sealed in ledger.db.execute("SELECT user, rows FROM split_rows WHERE split = ?", (number,)):
+        part = opened_records(key, number, user, sealed)
+        content += part.tobytes()
+        owners.append(user)
+        counts.append(len(part))
+    records, users = np.frombuffer(content, dtype=RECORD), np.repeat(short(owners), counts)
     (read,) = ledger.db.execute("SELECT read FROM splits WHERE id = ?", (number,)).fetchone()
     sizes = json.loads(read) if read else {}
     return KeptSplit(tokens, users, records["item"], records["position"], records["part"], sizes)
