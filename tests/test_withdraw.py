@@ -11,7 +11,7 @@ import torch
 
 from recbole_unlearn import Unlearner, WithdrawalRequest, load_data_and_model, withdraw_from_model
 from recbole_unlearn.cli import main
-from recbole_unlearn.data import create_dataset
+from recbole_unlearn.data import create_dataset, withdrawal_history
 from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError
 from recbole_unlearn.lineage.ledger import Ledger
 from tests.conftest import TRUST, ask, everything, python
@@ -149,7 +149,9 @@ def test_withdrawals_stay_withdrawn_and_the_split_outlives_deletion(here):
     assert rows_of(create_dataset(config)) == left  # a withdrawn user who is delivered again stays out
 
 
-def test_filters_and_repeated_rows_do_not_move_after_a_deletion(here):
+@pytest.mark.parametrize("least", [30, 1 << 17], ids=["kept in blocks", "kept at once"])
+def test_filters_and_repeated_rows_do_not_move_after_a_deletion(here, least, monkeypatch):
+    monkeypatch.setattr(withdrawal_history, "_LEAST", least)
     raw = Path("data/tiny/tiny.inter")
     lines = raw.read_text().splitlines()
     lines += [line.rsplit("\t", 1)[0] + "\t5" for line in lines[1::7]]  # the same pair at another time

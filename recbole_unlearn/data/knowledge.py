@@ -21,7 +21,7 @@ class KnowledgeDataset(WithdrawalDataset, KnowledgeBasedDataset):
     inter_feat: Any
 
     def _filter_link(self) -> None:
-        before = self._names()
+        before = self.inter_feat[[self.uid_field, self.iid_field]].copy()  # RecBole drops rows in place
         super()._filter_link()
         stay = before.index.isin(self.inter_feat.index)
         self._places = self._places[stay]

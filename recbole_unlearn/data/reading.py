@@ -132,9 +132,11 @@ class CheckedDataset(Dataset):
         return load(filepath, source)
 
     def _filter_inter_by_user_or_item(self) -> None:
-        """Drop rows whose user or item has no features; where there are none, RecBole drops nothing and copies all rows."""
-        if self.user_feat is not None or self.item_feat is not None:
-            super()._filter_inter_by_user_or_item()
+        """Drop rows whose user or item has no features; without features RecBole drops none, and copies them all for it."""
+        inherited = super()._filter_inter_by_user_or_item
+        is_recboles = inherited.__func__ is Dataset._filter_inter_by_user_or_item
+        if self.user_feat is not None or self.item_feat is not None or not is_recboles:
+            inherited()
 
     def _fill_nan(self) -> None:
         """Fill missing values as RecBole does, numbers by their mean, and remember whose they are."""

@@ -41,7 +41,7 @@ class RememberingDataset(CheckedDataset):
     _kept: KeptSplit | None = None
     _kept_tokens: dict[str, list[bytes]] | None = None
     _left_out: pd.DataFrame | None = None
-    _places: Any = ()  # of the rows that are left of a file after all filters
+    _places: Any = ()  # of the rows that are left of a file, while it is filtered
     _dropped: pd.DataFrame | None = None  # the other rows: of filters of counts and values, of missing names
     newer_rows: pd.DataFrame | None = None
     is_completed: bool = False  # whether rows that were withdrawn since were put back; their parts are no longer known
@@ -139,7 +139,7 @@ class RememberingDataset(CheckedDataset):
         return [self.copy(self.inter_feat[rows[np.argsort(position[rows], kind="stable")]]) for rows in chosen]
 
     def _data_filtering(self) -> None:
-        whole = self._names() if self.uid_field and self.iid_field else None
+        whole = self.inter_feat[[self.uid_field, self.iid_field]] if self.uid_field and self.iid_field else None
         super()._data_filtering()
         if whole is not None and len(self._places) < len(whole):
             self._dropped = whole.drop(self._places).dropna()
@@ -148,18 +148,17 @@ class RememberingDataset(CheckedDataset):
         self._recall()
         if self._kept is not None:
             return  # what the filter left out once stays out, also when the counts have changed
-        before = self._names()
+        before = self.inter_feat
+        if self.config["user_inter_num_interval"] or self.config["item_inter_num_interval"]:
+            before = before[[self.uid_field, self.iid_field]].copy()
         super()._filter_by_inter_num()
         self._places = self.inter_feat.index
         if len(before) > len(self.inter_feat):
             self._leave_out(before.drop(self.inter_feat.index))
 
-    def _names(self) -> pd.DataFrame:
-        """Return the columns of users and items as they are, without a copy: filters make new ones."""
-        return pd.DataFrame({field: self.inter_feat[field] for field in (self.uid_field, self.iid_field)}, copy=False)
-
     def _leave_out(self, rows: pd.DataFrame) -> None:
         """Remember rows that a filter left out."""
+        rows = rows[[self.uid_field, self.iid_field]]
         self._left_out = rows if self._left_out is None else pd.concat([self._left_out, rows])
 
     def _remap_ID_all(self) -> None:

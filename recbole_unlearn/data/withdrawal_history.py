@@ -18,7 +18,7 @@ from recbole_unlearn.lineage.ledger import Ledger, Tombstones
 from recbole_unlearn.lineage.sealing import RECORD
 from recbole_unlearn.lineage.splits import FILTERED, KeptSplit, by_pair, keep_split, kept_splits, short
 
-_FEW_ROWS = 1 << 17  # that are put in order at a time
+_LEAST = 1 << 17  # rows that are put in order at a time, if there are so many
 
 
 @dataclass(frozen=True)
@@ -174,14 +174,14 @@ def _left_out(items: Sequence[bytes]) -> np.ndarray:
 def _records(dataset: Any, item_hashes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the id of each user with rows, ascending, and what is kept of these rows, of type ``RECORD``.
 
-    Rows of one (user, item) pair stand in the order of their content, by which they are recognised. The rows of some
-    users at a time are put in order, as many users as have a sixteenth of all rows: memory stays small beside the data set.
+    Rows of one (user, item) pair stand in the order of their content, by which they are recognised. Rows are
+    put in order for some users at a time, who have about a sixteenth of all rows, so that memory stays small beside the data.
     """
     feats = [part.inter_feat for part in dataset.build()]
     users, items = ([np.asarray(feat[field]) for feat in feats] for field in (dataset.uid_field, dataset.iid_field))
     begins, size = np.cumsum([0, *map(len, feats)]), len(item_hashes) + 1
     counts = np.sum([np.bincount(ids, minlength=dataset.user_num) for ids in users], axis=0)
-    for first, last in _blocks(counts, max(_FEW_ROWS, begins[-1] // 16)):
+    for first, last in _blocks(counts, max(_LEAST, begins[-1] // 16)):
         rows = [np.flatnonzero((ids >= first) & (ids < last)) for ids in users]
         owners, of_items = (
             np.concatenate([ids[one] for ids, one in zip(columns, rows, strict=True)]) for columns in (users, items)

@@ -161,7 +161,7 @@ def by_content(
 
 
 def _ascending(values: np.ndarray) -> np.ndarray:
-    """Return the order of values, equal ones as they stand, in half of the memory: a split has less than 2^31 rows."""
+    """Return the order of values, equal ones as they stand, int32: a kept split has less than 2^31 rows."""
     return np.argsort(values, kind="stable").astype(np.int32)
 
 

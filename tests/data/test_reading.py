@@ -12,6 +12,7 @@ from recbole.data.dataset import Dataset
 from recbole.utils import FeatureSource
 
 from recbole_unlearn.data import create_dataset
+from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.reading import CheckedDataset
 from recbole_unlearn.exceptions import ConfigError, InputError
 
@@ -228,6 +229,21 @@ def test_a_data_set_from_r_is_stocks(make_config, tmp_path, data_path):
     assert ours.field2token_id == stock.field2token_id
     assert np.array_equal(ours.inter_feat["user_id"], stock.inter_feat["user_id"])
     assert np.array_equal(ours.inter_feat["item_id"], stock.inter_feat["item_id"])
+
+
+def test_a_filter_of_ones_own_data_set_is_run(make_config):
+    """RecBole's is left out where it has nothing to do; it is also where a user's data set may drop rows."""
+
+    class Own(Dataset):
+        def _filter_inter_by_user_or_item(self):
+            super()._filter_inter_by_user_or_item()
+            self.inter_feat = self.inter_feat[self.inter_feat["rating"] >= 3]
+
+    class Both(WithdrawalDataset, Own):
+        pass
+
+    whole, own, both = (make(make_config()) for make in (Dataset, Own, Both))
+    assert len(both) == len(own) < len(whole)
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def test_what_is_kept_does_not_depend_on_how_many_users_are_put_in_order_at_a_ti
         parts.append(SimpleNamespace(inter_feat=feat))
     dataset = SimpleNamespace(build=lambda: parts, uid_field="user", iid_field="item", user_num=8)
     hashes = np.array([9, 5, 7], dtype="<u8")
-    monkeypatch.setattr(withdrawal_history, "_FEW_ROWS", few)
+    monkeypatch.setattr(withdrawal_history, "_LEAST", few)
 
     rows = [
         (user, item, rating, place, number)

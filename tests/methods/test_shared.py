@@ -36,7 +36,7 @@ def small(make_config, tmp_path_factory):
     unlearner = train_model(config, create_dataset(config))
     unlearner.model.double()
     graph = unlearner.model.norm_adj_matrix
-    graph._build(graph._pairs, torch.device("cpu"), torch.float64)
+    graph._build(np.ravel_multi_index(graph.pairs, (graph.n_users, graph.n_items)), torch.device("cpu"), torch.float64)
     return unlearner
 
 

@@ -193,6 +193,35 @@ def test_a_full_disk_leaves_the_file_as_it_was(name, step, tmp_path):
     assert on_disk(tmp_path) == before
 
 
+@pytest.mark.parametrize("disk", ["no room", "no file can be made"])
+def test_why_a_file_cannot_be_rewritten_is_said_on_any_disk(disk, tmp_path, monkeypatch):
+    """Whoever makes room would learn only then that the file is to be changed by hand."""
+    path = tmp_path / "a.csv"
+    before = write(tmp_path, {"a.csv": "user_ids,n\n[22 anna@example.org],1\n7,3\n"})
+    _, known = planned(path)
+    action = plan(path, inspect(str(path), path.read_bytes(), None, hashed()), known, counts=False)
+    assert action.does == REWRITE
+    if disk == "no room":
+        monkeypatch.setattr(carrying.shutil, "disk_usage", lambda folder: type("", (), {"free": 3}))
+    done = carry_out(action, known, Full("write"))
+    assert done.does == LEAVE
+    assert "by hand" in done.reason
+    assert done.reason == planned(path)[0].reason
+    assert on_disk(tmp_path) == before
+
+
+def test_a_file_that_cannot_be_read_is_not_said_to_be_unwritable(tmp_path, monkeypatch):
+    path = tmp_path / "a.csv"
+    path.write_text(ROWS)
+    action, known = planned(path)
+
+    def broken(*arguments):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(carrying, "rewrite", broken)
+    assert carry_out(action, known).reason == "it cannot be read (Input/output error): inspect it by hand"
+
+
 def test_no_room_for_a_second_copy(tmp_path, monkeypatch):
     before = write(tmp_path, {"a.csv": ROWS})
     action, known = planned(tmp_path / "a.csv")

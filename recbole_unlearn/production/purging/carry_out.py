@@ -13,7 +13,7 @@ from recbole_unlearn.lineage.store import DISK, Disk, file_digest, write_atomica
 from recbole_unlearn.production.files import open_regular
 from recbole_unlearn.production.purging.cut import NO_ROWS, LeftAlone, Rows
 from recbole_unlearn.production.purging.databases import MARK
-from recbole_unlearn.production.purging.plan import DELETE, LEAVE, STRIP, Action, Purge, Seen, seen
+from recbole_unlearn.production.purging.plan import DELETE, LEAVE, REWRITE, STRIP, Action, Purge, Seen, seen
 from recbole_unlearn.production.purging.rewrite import look_again, rewrite
 from recbole_unlearn.production.purging.whole import strip
 
@@ -60,10 +60,25 @@ def carry_out(action: Action, purge: Purge, disk: Disk = DISK) -> Done:
                 return Done(action, DELETE, action.reason, NO_ROWS, action.seen.digest)
             rows = _replace(action, stream, purge, disk)
         return Done(action, action.does, action.reason, rows, action.seen.digest, file_digest(action.path))
-    except (LeftAlone, UntrustedFileError, StorageError) as error:
+    except (LeftAlone, UntrustedFileError) as error:
         return Done(action, LEAVE, str(error))
+    except StorageError as error:
+        return Done(action, LEAVE, _why_not(action, purge) or str(error))
     except OSError as error:
         return Done(action, LEAVE, f"the disk cannot be written ({error.strerror}): it is unchanged")
+
+
+def _why_not(action: Action, purge: Purge) -> str | None:
+    """Return why a file could not be rewritten on any disk; None if it could be."""
+    try:
+        if action.does == REWRITE:
+            with open_regular(action.path) as stream:
+                rewrite(str(action.path), stream, None, purge.cut(action.path))
+    except (LeftAlone, UntrustedFileError) as error:
+        return str(error)
+    except OSError as error:
+        return f"it cannot be read ({error.strerror}): inspect it by hand"
+    return None
 
 
 def _delete(path: Path, known: Seen, disk: Disk) -> None:
@@ -77,7 +92,7 @@ def _replace(action: Action, stream: IO[bytes], purge: Purge, disk: Disk) -> Row
     path, known = action.path, action.seen
     assert known is not None
     if shutil.disk_usage(path.parent).free < known.size:
-        raise LeftAlone("there is no room for a second copy of it: make room, and run again")
+        raise StorageError("there is no room for a second copy of it: make room, and run again")
     owner, rows = os.fstat(stream.fileno()), []
 
     def write(file: IO[bytes]) -> None:

@@ -49,7 +49,7 @@ class Action:
         path: The file.
         does: ``rewrite``, ``delete``, ``strip`` (a current model loses its optimizer) or ``leave``.
         reason: Why, and for a file that is left alone what to do by hand.
-        rows: How many rows it has and will have.
+        rows: How many rows it has and will have, if they were counted.
         seen: What it was; None if it is left alone.
     """
 
@@ -95,7 +95,8 @@ def plan(path: Path, traces: Sequence[Trace], purge: Purge, counts: bool = True)
         path: The file.
         traces: What was found in it.
         purge: What the purge knows.
-        counts: Whether rows are counted, which takes as long as rewriting; whoever rewrites the file next counts them.
+        counts: Whether rows are counted, which takes as long as rewriting, and shows whether a file can be rewritten; whoever
+            rewrites it next learns both.
     """
     try:
         _refuse(path, traces, purge)
