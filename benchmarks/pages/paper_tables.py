@@ -7,7 +7,7 @@ Every measured number and every verdict of these pages is computed from them; wh
 
 import sys
 
-from benchmarks.pages import missing
+from benchmarks.pages import missing, repeated
 from benchmarks.pages.claims import claims
 from benchmarks.pages.findings import findings, settings_table
 from benchmarks.pages.glance import claim_table, glances, reasons, summary
@@ -151,7 +151,7 @@ def main(page=PAGE):
     parts = [INTRO, "## What we found", FOUND, findings(rows, found, times), "### The settings", settings_table()]
     parts += ["## Which claims hold", summary(found), GLANCE, glances(found), "### Why not", reasons(found)]
     parts += ["## Figures", *(figure(name) for name in drawn if name)]
-    parts += [CANNOT.format(oracle=papers_oracle(rows)), CHANGED, *not_here()]
+    parts += [CANNOT.format(oracle=papers_oracle(rows)), CHANGED, *not_here(), *repeated.moves()]
     write(page, parts)
     parts = [LONG, READ.format(items=items_alone(rows))]
     parts += ["## Kept utility", "Share of Retrain's, retained users, mean over models and requests.", kept(rows)]
