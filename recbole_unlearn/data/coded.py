@@ -34,7 +34,8 @@ class Coded:
     @classmethod
     def of(cls, column: np.ndarray) -> Coded:
         """Return a column of tokens; missing ones are a token of their own."""
-        return cls(*pd.factorize(column, use_na_sentinel=False))
+        places, tokens = pd.factorize(column, use_na_sentinel=False)
+        return cls(places.astype(np.int32), tokens)  # half of what pandas takes; no column has 2^31 tokens
 
     def __getitem__(self, rows: np.ndarray) -> Coded:
         return Coded(self.places[rows], self.tokens)
