@@ -178,23 +178,24 @@ def _records(dataset: Any, item_hashes: np.ndarray) -> Iterator[tuple[int, np.nd
     put in order for some users at a time, who have about a sixteenth of all rows, so that memory stays small beside the data.
     """
     feats = [part.inter_feat for part in dataset.build()]
-    users, items = ([np.asarray(feat[field]) for feat in feats] for field in (dataset.uid_field, dataset.iid_field))
+    users = [np.asarray(feat[dataset.uid_field]) for feat in feats]
     begins, size = np.cumsum([0, *map(len, feats)]), len(item_hashes) + 1
     counts = np.sum([np.bincount(ids, minlength=dataset.user_num) for ids in users], axis=0)
     for first, last in _blocks(counts, max(_LEAST, begins[-1] // 16)):
         rows = [np.flatnonzero((ids >= first) & (ids < last)) for ids in users]
-        owners, of_items = (
-            np.concatenate([ids[one] for ids, one in zip(columns, rows, strict=True)]) for columns in (users, items)
+        block = [feat[one] for feat, one in zip(feats, rows, strict=True)]
+        owners, items = (
+            np.concatenate([np.asarray(feat[field]) for feat in block])
+            for field in (dataset.uid_field, dataset.iid_field)
         )
-        positions = np.concatenate([begin + one for begin, one in zip(begins[:-1], rows, strict=True)]).astype(np.int32)
-        order = by_pair(owners * size + of_items, partial(_content_at, feats, rows))
+        order = by_pair(owners * size + items, partial(_content_at, block))
         records = np.zeros(len(order), dtype=RECORD)
-        records["item"], records["position"] = item_hashes[of_items[order] - 1], positions[order]
+        records["item"] = item_hashes[items[order] - 1]
+        records["position"] = np.concatenate([begin + one for begin, one in zip(begins[:-1], rows, strict=True)])[order]
         records["part"] = np.repeat(np.arange(len(rows), dtype=np.uint8), list(map(len, rows)))[order]
         present = first + np.flatnonzero(counts[first:last])
-        yield from zip(
-            present.tolist(), np.split(records, np.cumsum(counts[present])), strict=False
-        )  # the last is empty
+        pieces = np.split(records, np.cumsum(counts[present]))  # and an empty one behind them
+        yield from zip(present.tolist(), pieces[:-1], strict=True)
 
 
 def _blocks(counts: np.ndarray, rows: int) -> Iterator[tuple[int, int]]:
@@ -202,12 +203,6 @@ def _blocks(counts: np.ndarray, rows: int) -> Iterator[tuple[int, int]]:
     numbers = np.cumsum(counts) // rows
     edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(counts)]
     yield from pairwise(edges)
-
-
-def _content_at(feats: Sequence[Any], rows: Sequence[np.ndarray], among: np.ndarray) -> list[np.ndarray]:
-    """Return the columns of content at some of the ``rows`` of the parts, which are counted one part after the other."""
-    columns = zip(*map(content_of, feats), strict=True)
-    return [np.concatenate([part[one] for part, one in zip(parts, rows, strict=True)])[among] for parts in columns]
 
 
 def content_of(feat: Any) -> list[np.ndarray]:
@@ -219,3 +214,8 @@ def content_of(feat: Any) -> list[np.ndarray]:
 def _content_of(feats: Sequence[Any]) -> Iterator[np.ndarray]:
     """Yield the same of several parts, one after the other."""
     return (np.concatenate(columns) for columns in zip(*map(content_of, feats), strict=True))
+
+
+def _content_at(feats: Sequence[Any], rows: np.ndarray) -> list[np.ndarray]:
+    """Return the columns of ``_content_of`` at some rows."""
+    return [column[rows] for column in _content_of(feats)]

@@ -125,11 +125,11 @@ class BipartiteGraph:
     def _drop(self, users: np.ndarray, items: np.ndarray) -> None:
         """Take edges out of new arrays; values change only where a degree did, those of the nodes that lose edges."""
         crow, col, values = (part.numpy() for part in _parts(self.matrix))
-        gone = [_places(crow, col, *ends) for ends in ((users, self.n_users + items), (self.n_users + items, users))]
-        rows = np.searchsorted(crow, np.concatenate(gone), side="right") - 1
-        lost = np.bincount(rows, minlength=len(crow) - 1)
+        both = (users, self.n_users + items), (self.n_users + items, users)
+        gone = np.sort(np.concatenate([_places(crow, col, *ends) for ends in both]))
+        lost = _per_row(crow, gone)
         keep = np.ones(len(col), dtype=bool)
-        keep[np.concatenate(gone)] = False
+        keep[gone] = False
         col, values = col[keep], values[keep]
         crow = crow - np.append(0, lost.cumsum()).astype(np.int32)
         self._scale(crow, col, values, changed=(lost > 0) & (np.diff(crow) > 0))
@@ -147,7 +147,7 @@ class BipartiteGraph:
             columns.append((half, len(col)))
         for begin, end in columns:
             entries = begin + np.flatnonzero(changed.take(col[begin:end]))
-            rows = np.repeat(np.arange(len(scale)), np.diff(np.searchsorted(entries, crow)))
+            rows = np.repeat(np.arange(len(scale)), _per_row(crow, entries))
             values[entries] = scale[rows] * scale[col[entries]]
 
 
@@ -159,6 +159,11 @@ def _entries(crow: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """Return the row and the position of each entry in some rows of a matrix, in their order; shape [entries]."""
     entries, owners = spans(crow[rows], crow[rows + 1] - crow[rows])
     return rows[owners], entries
+
+
+def _per_row(crow: np.ndarray, entries: np.ndarray) -> np.ndarray:
+    """Return how many of some entries of a matrix, ascending positions, stand in each of its rows."""
+    return np.diff(np.searchsorted(entries, crow))
 
 
 def _places(crow: np.ndarray, col: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
