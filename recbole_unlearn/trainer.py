@@ -104,7 +104,7 @@ class Unlearner(CheckpointTrainer):
             method: Name of a method or an instance; ``unlearn_method`` of the config by default.
             scope: ``train`` or ``all``; by default ``withdraw_scope`` of the config, else what the request says.
             alone: Whether shards are trained one after the other and none is taken from the store, each to be timed alone.
-            for_memory: Whether freed memory is returned to the system first, to measure the peak; this takes time.
+            for_memory: Whether the peak of the memory is measured, as ``measure`` says; this takes time.
 
         Returns:
             The outcome with its diagnostics; the time and memory that it took stand in ``self.last_cost``. A request for

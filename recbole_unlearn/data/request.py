@@ -230,7 +230,7 @@ class WithdrawalRequest:
             )
         leaving = rows.users[forget], rows.items[forget]
         named = ((users, leaving[0]), (items, leaving[1]), (pairs, rows.pair_keys(*leaving)))
-        absent = sum(int((~np.isin(ids, present)).sum()) for ids, present in named)
+        absent = sum(int((~np.isin(ids, present)).sum()) for ids, present in named if len(ids))
         return Withdrawal(request, scope, forget, users, items, absent, time.perf_counter() - began)
 
     def _draw(self, rows: Interactions) -> WithdrawalRequest:

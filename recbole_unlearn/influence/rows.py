@@ -32,7 +32,7 @@ class LossRows:
     def __len__(self) -> int:
         return len(self.users)
 
-    def __getitem__(self, index: slice | Tensor) -> LossRows:
+    def __getitem__(self, index: slice | Tensor | None) -> LossRows:
         others = None if self.others is None else self.others[index]
         return LossRows(self.users[index], self.items[index], others, self.targets[index], self.weights[index])
 

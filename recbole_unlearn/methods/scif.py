@@ -61,7 +61,7 @@ class UserRows:
             start = read_rows(self.tables, self.ids(gone)).mean(dim=0, keepdim=True)
         else:
             start = draw_rows(self.adapter, self.tables, [_SHARED_DRAW], self.context.seed)
-        lists = by_user(rows, torch.zeros(1, dtype=torch.long, device=rows.users.device))
+        lists = rows[None]  # one user's
         blocks = self._blocks(lists, lists, self.rows.loss_rows)
         result = newton(blocks, start, self.options.newton_steps, self.options.newton_tolerance, self._damping)
         self._write(gone, result.solution.expand(len(gone), -1))

@@ -74,13 +74,14 @@ class NeuMFBlocks:
         self.mf_head, self.mlp_head = head[: self.mf_size], head[self.mf_size :]
         side = "user" if of_items else "item"
         mf_table, mlp_table = (getattr(model, f"{side}_{part}_embedding").weight.detach() for part in ("mf", "mlp"))
-        self.mf_items = mf_table[items] * self.mf_head if model.mf_train else None
+        gather, product = nn.functional.embedding, nn.functional.linear
+        self.mf_items = gather(items, mf_table) if model.mf_train else None
         self.first_items: Tensor | None = None
         if model.mlp_train:
             first, *self.deeper = [layer for layer in model.mlp_layers.mlp_layers if isinstance(layer, nn.Linear)]
             halves = first.weight.detach().split(model.mlp_embedding_size, dim=1)
             self.first_users, fixed = reversed(halves) if of_items else halves
-            self.first_items = mlp_table[items] @ fixed.T + first.bias.detach()
+            self.first_items = product(gather(items, mlp_table), fixed, first.bias.detach())
 
     def __getitem__(self, index: Tensor) -> NeuMFBlocks:
         lists = self.mf_items if self.mf_items is not None else self.first_items
@@ -102,20 +103,22 @@ class NeuMFBlocks:
     def logits_and_jacobian(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Return s, shape [users, rows], and J = ds/de, shape [users, rows, dims]."""
         scores, hidden = self._forward(vectors)
-        parts = [] if self.mf_items is None else [self.mf_items.expand(len(vectors), -1, -1)]
+        jacobian = vectors.new_empty(*scores.shape, vectors.shape[1])
+        if self.mf_items is not None:
+            jacobian[..., : self.mf_size] = self.mf_items * self.mf_head
         if hidden:
             back = (hidden[-1] > 0) * self.mlp_head
             for layer, below in zip(reversed(self.deeper), reversed(hidden[:-1]), strict=True):
                 back = (back @ layer.weight.detach()).mul_(below > 0)
-            parts.append(back @ self.first_users)
-        return scores, torch.cat(parts, dim=-1)
+            jacobian[..., self.mf_size :] = back @ self.first_users
+        return scores, jacobian
 
     def _forward(self, vectors: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the logits and the activations of each hidden layer."""
         mf, mlp = vectors[:, : self.mf_size], vectors[:, self.mf_size :]
         scores, hidden = self.bias, []
         if self.mf_items is not None:
-            scores = scores + (self.mf_items @ mf.unsqueeze(-1)).squeeze(-1)
+            scores = scores + (self.mf_items @ (mf * self.mf_head).unsqueeze(-1)).squeeze(-1)
         if self.first_items is not None:
             hidden.append((self.first_items + (mlp @ self.first_users.T).unsqueeze(1)).relu_())
             for layer in self.deeper:

@@ -40,6 +40,16 @@ def test_what_the_call_holds_at_its_end_counts_without_a_reading_between(residen
     assert measure(use)[1].peak_mb == 30
 
 
+def test_a_call_whose_memory_is_not_asked_for_waits_for_no_thread(resident, monkeypatch):
+    """To start and to join one costs a turn of the system's scheduler, many milliseconds where all cores are busy."""
+    monkeypatch.setattr(efficiency.threading, "Thread", None)
+
+    def use():
+        resident.rss = 130_000_000
+
+    assert measure(use, fresh_memory=False)[1].peak_mb == 30
+
+
 def test_memory_that_was_freed_before_counts_when_it_is_used_again():
     """Blocks below one that is still held stay with the allocator: without giving them back the second use reads 0."""
     held = []
