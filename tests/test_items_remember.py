@@ -31,6 +31,9 @@ def test_figures_are_means_beside_retrain_of_the_same_seed():
 
 def test_one_seed_has_no_interval():
     assert items_remember.figures([line(1, 0.7, 0.5)], "SCIF")[3] == ""
+    assert items_remember.aim([line(1, 0.7, 0.5)], "SCIF", "refit") == "+0.2000: one seed (0.0200)"
+    told = items_remember.aim([line(1, 0.5, 0.5), line(2, 0.51, 0.5)], "SCIF", "refit")
+    assert told == "-0.0585 to +0.0685: cannot tell (0.0200)"  # t of one degree of freedom: .005 -+ 12.706 x .005
 
 
 @pytest.mark.parametrize(

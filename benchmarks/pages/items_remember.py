@@ -15,7 +15,7 @@ from recbole_unlearn.leaderboard.standings import mean_interval, within
 
 CELLS = [
     (model, data)
-    for data in ("ml-100k", "amazon-digital-music-5core", "ml-1m")
+    for data in ("ml-100k", "amazon-digital-music-5core", "ml-1m", "yelp2018-part")
     for model in ("NeuMF", "LightGCN", "BPR")
 ]
 FOUR = {"Original": "before", "Retrain": "Retrain", "SCIF": "SCIF", "RetrainSVD": "RetrainSVD"}
@@ -106,10 +106,12 @@ def aim(runs, method, look):
         aucs = [[run["methods"][one]["mio"][look]["auc"] for one in (name, "Retrain")] for run in runs]
         return np.array([one - two for one, two in aucs])
 
-    low, high = mean_interval(above(method))
+    interval = mean_interval(above(method))
     margin = 0.01 if look == "strong" else min(0.02, above("Original").mean() / 10)
-    told = {True: "inside", False: "outside", None: "cannot tell"}[within((low, high), margin)]
-    return f"{low:+.4f} to {high:+.4f}: {told} ({margin:.4f})"
+    if interval is None:
+        return f"{above(method).item():+.4f}: one seed ({margin:.4f})"
+    told = {True: "inside", False: "outside", None: "cannot tell"}[within(interval, margin)]
+    return f"{interval[0]:+.4f} to {interval[1]:+.4f}: {told} ({margin:.4f})"
 
 
 def complete(runs, name):
