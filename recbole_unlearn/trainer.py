@@ -24,13 +24,13 @@ from recbole_unlearn.data.ledgers import LedgerSession
 from recbole_unlearn.data.matching import in_tokens
 from recbole_unlearn.data.named import Named
 from recbole_unlearn.data.request import Withdrawal, WithdrawalRequest
-from recbole_unlearn.data.utils import data_preparation
+from recbole_unlearn.data.utils import data_preparation, sampled_negatives
 from recbole_unlearn.evaluator.efficiency import Cost, measure
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.store import SeenFile
 from recbole_unlearn.methods import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.indexed import AllRows, RowsByUser, is_local, rows_for
-from recbole_unlearn.methods.negatives import check_negatives, sampled_negatives
+from recbole_unlearn.methods.negatives import check_negatives
 from recbole_unlearn.methods.plugins import get_method
 from recbole_unlearn.model.find import on_rows
 from recbole_unlearn.model.own import check_own_model

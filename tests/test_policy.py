@@ -108,7 +108,7 @@ def test_relearning_is_no_retraining():
         "relearn": {"by": at(1), "done": at(2), "row": 2, "method": "m"},
         "retrain": {"by": at(2), "done": None},
     }
-    assert served_by(rows[1]) == [1]
+    assert served_by(rows[1].entry) == [1]
 
 
 def test_a_number_of_users_is_due_when_they_have_left():

@@ -17,7 +17,7 @@ from recbole.data.interaction import Interaction
 from recbole_unlearn.config import Config
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.request import Withdrawal
-from recbole_unlearn.data.utils import data_preparation
+from recbole_unlearn.data.utils import data_preparation, sampled_negatives
 from recbole_unlearn.evaluator.efficiency import Cost, measure
 from recbole_unlearn.evaluator.halves import halves_of
 from recbole_unlearn.evaluator.mio import Membership, Rows, blind_by_construction, membership_oracle
@@ -27,7 +27,6 @@ from recbole_unlearn.evaluator.report import environment
 from recbole_unlearn.evaluator.utility import evaluate_by_group, popularity_model
 from recbole_unlearn.evaluator.witnesses import Setting, witnesses_of
 from recbole_unlearn.methods import UnlearnMethod
-from recbole_unlearn.methods.negatives import sampled_negatives
 from recbole_unlearn.shadows.audit import audited
 from recbole_unlearn.shards.clocks import three_clocks
 from recbole_unlearn.shards.store import ShardStore

@@ -10,12 +10,13 @@ from recbole.data.interaction import Interaction
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.frozen import row_keys, token_keys, token_uniforms
-from recbole_unlearn.exceptions import UnsupportedModelError
+from recbole_unlearn.exceptions import InputError, UnsupportedModelError
 
 # A look scores a hundredth of the rows against a hundred items each: as many pairs as there are rows, a sixth of an epoch.
 _SHARE = 0.01
 _ITEMS = 100
 _LEAST = 200  # rows, where a tenth of all are as many
+_PAIRS = 1 << 17  # scored at a time, some kilobytes each
 
 
 class HeldOut:
@@ -27,6 +28,10 @@ class HeldOut:
     Args:
         config: A ``recbole_unlearn.Config``.
         dataset: The data set, without what has been withdrawn.
+
+    Raises:
+        InputError: No row can be held out: labels are explicit, and all are below .5.
+        UnsupportedModelError: The model scores sequences.
 
     Attributes:
         training: The data set without the held-out rows.
@@ -46,9 +51,16 @@ class HeldOut:
         served = np.setdiff1d(np.arange(1, len(rows.item_tokens)), dataset.withdrawn_items)
         among = served[np.argsort(token_uniforms(rows.item_tokens[served], seed), kind="stable")[:_ITEMS]]
         keys = row_keys(token_keys(rows.user_tokens, seed)[rows.users], token_keys(rows.item_tokens, seed)[rows.items])
-        chosen = keys / 2.0**64 < min(0.1, max(_SHARE, _LEAST / max(1, len(keys))))
-        if rows.labels is not None:  # where ratings are explicit, what is not liked should not be ranked high
-            chosen &= rows.labels >= 0.5
+        # Where ratings are explicit, what is not liked should not be ranked high.
+        liked = np.flatnonzero(np.ones(len(keys), dtype=bool) if rows.labels is None else rows.labels >= 0.5)
+        if not len(liked):
+            raise InputError(
+                "held-out rows decide when the training stops, and no retained row has a label of .5 or more; Retrain and "
+                "FineTune hold out none"
+            )
+        chosen = np.zeros(len(keys), dtype=bool)
+        chosen[liked] = keys[liked] / 2.0**64 < min(0.1, max(_SHARE, _LEAST / len(keys)))
+        chosen[liked[keys[liked].argmin()]] = True  # one, where few rows have by chance none
         self.users, self.items = rows.users[chosen], rows.items[chosen]
         if not validated:
             everything = [np.ones(len(part.users), dtype=bool) for part in parts[1:]]
@@ -78,7 +90,9 @@ class HeldOut:
         """
         was_training = model.training
         model.eval()
-        scores = model.predict(self._pairs.to(model.device)).view(len(self.users), -1).cpu().double()
+        parts = [self._pairs[begin : begin + _PAIRS] for begin in range(0, len(self._pairs), _PAIRS)]
+        scores = torch.cat([model.predict(part.to(model.device)).cpu().view(-1) for part in parts])
+        scores = scores.view(len(self.users), -1).double()
         model.train(was_training)
         above = (scores[:, 1:] - scores[:, :1]).numpy()
         higher = ((above > 0) & self._others).sum(axis=1)

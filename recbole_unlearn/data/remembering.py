@@ -35,7 +35,7 @@ class RememberingDataset(CheckedDataset):
     """
 
     ids_by_name: Mapping[str, Mapping[str, int]]
-    """Id of each user and item by its token without outer blanks, by field; see ``withdrawal.by_name``."""
+    """Id of each user and item by its token without outer blanks, by field; see ``data.interactions.by_name``."""
 
     inter_feat: Any
     _kept: KeptSplit | None = None

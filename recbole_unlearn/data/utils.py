@@ -160,3 +160,9 @@ def check_files(config: Any, may_download: bool = True) -> None:
             )
     elif config["benchmark_filename"] is None and not os.path.isfile(os.path.join(folder, f"{name}.inter")):
         raise ConfigError(f"data set {name!r}: the file {name}.inter is missing in {folder!r}")
+
+
+def sampled_negatives(config: Any) -> int:
+    """Return the negatives that are drawn for each observed row; 0 where labels are explicit."""
+    number = config["train_neg_sample_args"]["sample_num"]
+    return 0 if number == "none" else int(number)

@@ -165,10 +165,9 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
             notes.append(f"{name}'s clocks: {read} (all shards in turn; a machine per shard; one user's request).")
         diagnostics = result.get("diagnostics", {})
         if diagnostics.get("converged", 1.0) < 1:
-            notes.append(
-                f"{name} did not converge: {diagnostics['converged']:.0%} of its solves did, the worst residual is "
-                f"{diagnostics['residual']:.2g}. {diagnostics.get('note', '')}".rstrip()
-            )
+            worst = f", the worst residual is {diagnostics['residual']:.2g}" if "residual" in diagnostics else ""
+            told = f"{name} did not converge: {diagnostics['converged']:.0%} of its solves did{worst}."
+            notes.append(f"{told} {diagnostics.get('note', '')}".rstrip())
     return notes
 
 

@@ -115,6 +115,8 @@ def priority_sample(weights: np.ndarray, uniforms: np.ndarray, size: int) -> tup
     Example:
         >>> priority_sample(np.array([5.0, 1.0, 1.0]), np.array([0.5, 0.5, 0.25]), 2)
         (array([0, 2]), array([5., 2.]))
+        >>> priority_sample(np.array([5.0, 0.0, 0.0]), np.array([0.5, 0.5, 0.25]), 2)[1]  # a weight of 0 stays 0
+        array([5., 0.])
     """
     if len(weights) <= size:
         return np.arange(len(weights)), weights
@@ -122,4 +124,6 @@ def priority_sample(weights: np.ndarray, uniforms: np.ndarray, size: int) -> tup
     order = np.argpartition(-priorities, size)
     threshold = priorities[order[size:]].max()
     chosen = np.sort(order[:size])
-    return chosen, weights[chosen] * np.maximum(1, threshold / weights[chosen] ** 2)
+    kept = weights[chosen]
+    shares = np.divide(threshold, kept**2, out=np.ones_like(kept), where=kept > 0)
+    return chosen, kept * np.maximum(1, shares)

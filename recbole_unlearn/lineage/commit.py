@@ -29,10 +29,10 @@ from typing import IO, Any, NamedTuple
 from recbole_unlearn.exceptions import LedgerError, StorageError
 from recbole_unlearn.lineage.chain import Row
 from recbole_unlearn.lineage.ledger import Ledger
-from recbole_unlearn.lineage.owed import owe, settle
+from recbole_unlearn.lineage.owed import from_hex, in_hex, owe, settle
 from recbole_unlearn.lineage.splits import drop_from_splits
 from recbole_unlearn.lineage.store import DISK, Disk, file_digest, real_path
-from recbole_unlearn.lineage.withdrawn import Withdrawn, entries_of, from_hex, in_hex, tombstones_of
+from recbole_unlearn.lineage.withdrawn import Withdrawn, entries_of, tombstones_of
 
 _STATE = "commit"
 

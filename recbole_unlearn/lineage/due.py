@@ -16,8 +16,6 @@ from typing import Any, NamedTuple
 
 from recbole_unlearn.lineage.chain import Row
 
-FOLLOWS = ("relearn", "retrain")
-
 
 class Here(NamedTuple):
     """A model that is at hand, by which a moved one is recognised.
@@ -117,7 +115,7 @@ def what_follows(row: Row, later: Sequence[Row]) -> dict[str, dict[str, Any]]:
     return follows
 
 
-def served_by(row: Row) -> list[int]:
-    """Return the numbers of the rows that a row serves, ascending."""
-    carries_out: Mapping[str, Sequence[int]] = row.entry.get("carries_out", {})
+def served_by(entry: Mapping[str, Any]) -> list[int]:
+    """Return the numbers of the rows that a row serves, ascending; ``entry`` is what it says."""
+    carries_out: Mapping[str, Sequence[int]] = entry.get("carries_out", {})
     return sorted({seq for served in carries_out.values() for seq in served})

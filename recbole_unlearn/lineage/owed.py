@@ -6,7 +6,7 @@ A crash does not lose them: whoever withdraws from the same model next carries t
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from recbole_unlearn.lineage.key import KINDS, SIZE
@@ -15,6 +15,16 @@ from recbole_unlearn.lineage.store import file_digest, real_path
 
 Hashes = dict[str, list[bytes]]  # kind -> hashes; of a pair: the user's hash and the item's, one after the other
 _STATE = "request "
+
+
+def in_hex(hashes: Mapping[str, Iterable[bytes]]) -> dict[str, list[str]]:
+    """Return hashes as json can hold them."""
+    return {kind: [digest.hex() for digest in digests] for kind, digests in hashes.items()}
+
+
+def from_hex(kinds: Mapping[str, Iterable[str]]) -> Hashes:
+    """Return the hashes that ``in_hex`` wrote."""
+    return {kind: [bytes.fromhex(digest) for digest in digests] for kind, digests in kinds.items()}
 
 
 def owed(ledger: Ledger, model_file: str | os.PathLike[str]) -> list[Hashes]:
@@ -72,7 +82,7 @@ def models_that_owe(ledger: Ledger) -> dict[Path, int]:
 
 def _owed(ledger: Ledger, names: Sequence[str]) -> list[Hashes]:
     return [
-        {kind: [bytes.fromhex(digest) for digest in kinds.get(kind, ())] for kind in KINDS}
+        from_hex({kind: kinds.get(kind, ()) for kind in KINDS})
         for name in names
         for kinds in (ledger.state(name) or {"requests": []})["requests"]
     ]
@@ -104,11 +114,7 @@ def _remember(
     requests: Sequence[Hashes],
     digest: str | None,
 ) -> None:
-    left = [
-        {kind: [digest.hex() for digest in request[kind]] for kind in KINDS}
-        for request in requests
-        if any(request.values())
-    ]
+    left = [in_hex({kind: request[kind] for kind in KINDS}) for request in requests if any(request.values())]
     for name in names:
         ledger.remember(name, None)
     if left:

@@ -51,7 +51,7 @@ def write_receipts(ledger: Rows, rows: Iterable[Row]) -> list[Path]:
         path = _path(ledger.path, row.seq)
         paths.append(path)
         try:
-            older = served_by(row)
+            older = served_by(row.entry)
             for one in ledger.rows(after=older[0] - 1) if older else ():
                 if one.seq in older:
                     _write(ledger, one, _path(ledger.path, one.seq))
@@ -163,17 +163,17 @@ def _sentence(entry: dict[str, Any]) -> str:
         how = "trained anew" if entry["follows_up"] == "retrain" else "relearned"
         return (
             f"On {entry['time']} the model `{entry['model']}` was {how} on the retained rows, with {entry['method']}, "
-            f"for the withdrawals of the ledger's rows {_numbers(entry['carries_out'])}."
+            f"for the withdrawals of the ledger's rows {_numbers(entry)}."
         )
-    serves = f" That served the ledger's rows {_numbers(entry['carries_out'])}, too." if "carries_out" in entry else ""
+    serves = f" That served the ledger's rows {_numbers(entry)}, too." if "carries_out" in entry else ""
     return (
         f"On {entry['time']} {entry['users']} users, {entry['items']} items and {entry['pairs']} single interactions were "
         f"withdrawn from the model `{entry['model']}` with {entry['method']} (scope {entry['scope']}).{serves}"
     )
 
 
-def _numbers(carries_out: dict[str, list[int]]) -> str:
-    return ", ".join(str(seq) for seq in sorted({seq for served in carries_out.values() for seq in served}))
+def _numbers(entry: dict[str, Any]) -> str:
+    return ", ".join(map(str, served_by(entry)))
 
 
 def _told_after(due: dict[str, dict[str, Any]]) -> list[str]:

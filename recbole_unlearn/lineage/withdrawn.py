@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,16 +26,6 @@ class Withdrawn:
     entry: Mapping[str, Any]
     hashes: Hashes = field(default_factory=dict)
     adds_tombstones: bool = True
-
-
-def in_hex(hashes: Mapping[str, Iterable[bytes]]) -> dict[str, list[str]]:
-    """Return hashes as json can hold them."""
-    return {kind: [digest.hex() for digest in digests] for kind, digests in hashes.items()}
-
-
-def from_hex(kinds: Mapping[str, Iterable[str]]) -> Hashes:
-    """Return the hashes that ``in_hex`` wrote."""
-    return {kind: [bytes.fromhex(digest) for digest in digests] for kind, digests in kinds.items()}
 
 
 def entries_of(ledger: Ledger, withdrawn: Sequence[Withdrawn]) -> list[dict[str, Any]]:

@@ -111,6 +111,8 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
             if adapter.has_item_blocks and not self.one_step:
                 return BlockSweeps(context, adapter, rows, self)
             some_users, some_items = self._chosen(context)
+            if not len(some_users) and not len(some_items):
+                return None
             chosen = {name: ids(some_users) for name in users if len(some_users)}
             chosen |= {name: ids(some_items) for name in items if len(some_items)}
         return SharedUpdate(context, adapter, rows, self, Selection(chosen))

@@ -8,12 +8,6 @@ from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.methods import UnlearnMethod
 
 
-def sampled_negatives(config: Any) -> int:
-    """Return the negatives that are drawn for each observed row; 0 where labels are explicit."""
-    number = config["train_neg_sample_args"]["sample_num"]
-    return 0 if number == "none" else int(number)
-
-
 def check_negatives(config: Any, method: UnlearnMethod) -> None:
     """Refuse a method that assumes uniform negatives if training draws them in another way.
 

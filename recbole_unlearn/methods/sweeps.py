@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_unlearn.influence.blocks import LogisticBlocks
+from recbole_unlearn.influence.blocks import LogisticBlocks, batches_of_like_length
 from recbole_unlearn.influence.newton import NewtonResult, newton
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.methods.base import UnlearnContext
@@ -84,14 +84,10 @@ class BlockSweeps:
         """Yield ids with lists of like length and their rows, as many at a time as fit into the memory of a chunk."""
         owners = rows.users.cpu().numpy()
         sizes = np.bincount(owners, minlength=int(ids.max(initial=0)) + 1)
-        ids = ids[np.argsort(sizes[ids], kind="stable")]
         dims = sum(table.embedding_dim for table in self.adapter.user_tables)
-        begin = 0
-        for end in range(1, len(ids) + 1):
-            if end == len(ids) or sizes[ids[end]] * (end + 1 - begin) * dims > _CHUNK_ENTRIES:
-                part = np.sort(ids[begin:end])
-                yield part, rows[torch.from_numpy(np.flatnonzero(np.isin(owners, part))).to(rows.users.device)]
-                begin = end
+        for batch in batches_of_like_length(sizes[ids], dims, _CHUNK_ENTRIES):
+            part = ids[batch]  # ids ascend
+            yield part, rows[torch.from_numpy(np.flatnonzero(np.isin(owners, part))).to(rows.users.device)]
 
     def _solve(self, ids: np.ndarray, rows: LossRows, of_items: bool, first: bool) -> NewtonResult:
         adapter, options, context = self.adapter, self.options, self.context

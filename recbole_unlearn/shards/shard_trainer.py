@@ -14,7 +14,7 @@ from torch import nn
 
 from recbole_unlearn.data.dataset import WithdrawalDataset
 from recbole_unlearn.data.interactions import Interactions
-from recbole_unlearn.data.utils import data_preparation
+from recbole_unlearn.data.utils import data_preparation, sampled_negatives
 from recbole_unlearn.model.weights import split_weights
 from recbole_unlearn.shards.aggregate import Aggregation
 from recbole_unlearn.shards.ensemble import ShardEnsemble
@@ -160,8 +160,6 @@ class ShardTrainer:
 
     def _train_data(self, config: Any, aggregation: Aggregation) -> Any:
         """Return RecBole's loader of all rows, in the number of batches of the aggregation."""
-        negatives = (
-            config["train_neg_sample_args"]["sample_num"] if config["MODEL_INPUT_TYPE"].name == "POINTWISE" else 0
-        )
-        config["train_batch_size"] = -(-len(self.rows.users) * (1 + int(negatives or 0)) // aggregation.batches)
+        negatives = sampled_negatives(config) if config["MODEL_INPUT_TYPE"].name == "POINTWISE" else 0
+        config["train_batch_size"] = -(-len(self.rows.users) * (1 + negatives) // aggregation.batches)
         return data_preparation(config, self.dataset)[0]

@@ -9,6 +9,7 @@ import torch
 from recbole_unlearn import WithdrawalRequest
 from recbole_unlearn.data import create_dataset
 from recbole_unlearn.data.held_out import HeldOut
+from recbole_unlearn.exceptions import InputError
 from recbole_unlearn.testing import original_of
 
 
@@ -109,3 +110,31 @@ def test_a_sample_of_items_stands_for_all(monkeypatch):
     every = np.mean([1 / math.log2(2 + number) for number in others])
     assert held_out.ask(Ranked(scores))[0] == pytest.approx(every, rel=0.05)
     assert held_out.ask(Ranked(-scores))[0] == 1.0
+
+
+def test_where_chance_holds_out_no_row_it_is_one(monkeypatch):
+    monkeypatch.setattr("recbole_unlearn.data.held_out._SHARE", 0.0)
+    monkeypatch.setattr("recbole_unlearn.data.held_out._LEAST", 0)
+    unlearner = original_of("NeuMF")
+    held_out = HeldOut(unlearner.config, unlearner.dataset)
+    assert len(held_out) == 1
+    assert len(held_out.training.interactions().users) == len(unlearner.dataset.interactions().users) - 1
+
+
+def test_where_nothing_is_liked_nothing_can_be_held_out(make_config):
+    config = make_config(train_neg_sample_args=None, threshold={"rating": 6})
+    with pytest.raises(InputError, match=r"no retained row has a label of \.5 or more"):
+        HeldOut(config, create_dataset(config))
+
+
+def test_pairs_are_scored_some_at_a_time_with_the_same_result(monkeypatch):
+    unlearner = original_of("NeuMF")
+    held_out = HeldOut(unlearner.config, unlearner.dataset)
+    whole = held_out.ask(unlearner.model)
+    asked = []
+    predict = unlearner.model.predict
+    monkeypatch.setattr(unlearner.model, "predict", lambda part: asked.append(len(part)) or predict(part))
+    monkeypatch.setattr("recbole_unlearn.data.held_out._PAIRS", 7)
+    assert held_out.ask(unlearner.model) == pytest.approx(whole, rel=1e-6)
+    assert max(asked) == 7
+    assert len(asked) > 1

@@ -119,6 +119,11 @@ def test_a_solve_that_did_not_converge_is_said(report):
     assert any(note.startswith(told) for note in notes_of(report))
 
 
+def test_a_method_that_did_not_converge_may_have_no_residual(report):
+    report["methods"]["Retrain"]["diagnostics"] = {"converged": 0.0, "steps": 1}
+    assert "Retrain did not converge: 0% of its solves did." in notes_of(report)
+
+
 def test_an_oracle_without_figure_says_why(report):
     report["oracle_power"]["paper"] = {"auc": None, "informative": False}
     assert "The paper oracle has no figure: no test rows" in render(report)

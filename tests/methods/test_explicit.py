@@ -11,7 +11,7 @@ from recbole_unlearn.data import create_dataset
 from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.model.adapter import InfluenceAdapter
-from recbole_unlearn.trainer import train_model
+from recbole_unlearn.trainer import train_for_method, train_model
 from tests.methods.test_scif import context_of
 
 REGIMES = {
@@ -58,6 +58,14 @@ def test_methods_run_without_sampling(explicit, method, kind):
     assert any(
         not torch.equal(a, b) for a, b in zip(outcome.model.parameters(), explicit.model.parameters(), strict=True)
     )
+
+
+@pytest.mark.parametrize("method", ["SISA", "RecEraser", "UltraRE"])
+def test_shards_train_without_sampling(make_config, method):
+    config = make_config(train_neg_sample_args=None, epochs=1, shard_count=2, threshold={"rating": 4})
+    learned = train_for_method(config, create_dataset(config), method, saved=False)
+    learned.unlearn(WithdrawalRequest.users(["u3"]), method)
+    assert not np.isin(learned.dataset.interactions().users, learned.withdrawn_users).any()
 
 
 def test_labels_outside_zero_and_one_are_named(make_config):

@@ -275,3 +275,17 @@ def test_spill_over_needs_a_graph_and_ifru_without_one_takes_the_withdrawn_rows_
     ridge = update._objective(rows.of(np.empty(0, dtype=np.int64))).gradient(update.start)
     assert update.b is not None
     assert torch.allclose(update.b, torch.cat([(x - y).reshape(-1) for x, y in zip(alone, ridge, strict=True)]))
+
+
+def test_a_user_who_leaves_with_the_items_that_nobody_else_has_leaves_ifru_nothing_to_move():
+    unlearner = copy_of(original_of("NeuMF"))
+    rows = unlearner.dataset.interactions()
+    user, item = rows.users[0], rows.items[0]
+    others = np.flatnonzero((rows.users == user) != (rows.items == item))  # all that touch one of the two
+    pairs = [(rows.user_tokens[rows.users[row]], rows.item_tokens[rows.items[row]]) for row in others]
+    unlearner.unlearn(WithdrawalRequest.interactions(pairs), "ResetUE")
+    left = WithdrawalRequest([rows.user_tokens[user]], [rows.item_tokens[item]])
+    before = unlearner.model.item_mlp_embedding.weight.detach().clone()
+    unlearner.unlearn(left, "IFRU")
+    changed = (unlearner.model.item_mlp_embedding.weight != before).any(dim=1)
+    assert np.flatnonzero(changed.numpy()).tolist() == [item]

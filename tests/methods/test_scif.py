@@ -17,6 +17,7 @@ from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.methods.scif import UserRows, summary
 from recbole_unlearn.methods.shared import SharedUpdate
 from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows
+from recbole_unlearn.testing import copy_of, original_of
 from recbole_unlearn.trainer import train_model
 from recbole_unlearn.utils import get_method
 
@@ -364,3 +365,17 @@ def test_unknown_methods_are_named():
 def test_no_block_says_nothing_and_has_converged():
     nothing = {"steps": 0, "residual": 0.0, "gradient_norm": 0.0, "converged": 1.0, "blocks": 0}
     assert summary([]) == nothing
+
+
+@pytest.mark.parametrize("model", ["BPR", "LightGCN"])
+def test_items_without_a_row_may_be_in_the_sample_of_a_large_catalogue(model, monkeypatch):
+    """With a pairwise loss they weigh nothing; a sample larger than the items with rows takes some of them."""
+    unlearner = copy_of(original_of(model))
+    rows = unlearner.dataset.interactions()
+    few = rows.items > 15  # of 40
+    pairs = zip(rows.user_tokens[rows.users[few]], rows.item_tokens[rows.items[few]], strict=True)
+    unlearner.unlearn(WithdrawalRequest.interactions(list(pairs)), "ResetUE")
+    monkeypatch.setattr("recbole_unlearn.methods.rows._CATALOGUE", 20)
+    outcome = unlearner.unlearn(WithdrawalRequest.users(["u3"]), "SCIF")
+    assert outcome.diagnostics["converged"] == 1
+    assert all(torch.isfinite(value).all() for value in unlearner.model.parameters())
