@@ -138,7 +138,23 @@ def test_missing_model_is_an_error_not_a_traceback():
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("a: [1", "is no yaml"), ("just text", "holds no"), ("", "holds no"), (None, "does not exist")],
+    [
+        ("a: [1", "is no yaml"),
+        ("just text", "holds no"),
+        ("", "holds no"),
+        (None, "does not exist"),
+        ("a: 2024-13-45", "is no yaml: month must be in 1..12"),
+        ("a: !!int abc", "is no yaml"),
+        ("a: " + "[" * 3000, "is no yaml"),
+        ("epochs: " + "1" * 5000, "is no yaml"),
+        ("1: 2", "has the key 1, which is no text"),
+        ("topk: &x [*x]", "unfolds to more than"),
+        (
+            "\n".join(["a0: &a0 [x]", *(f"a{n + 1}: &a{n + 1} [{','.join([f'*a{n}'] * 10)}]" for n in range(9))]),
+            "unfolds",
+        ),
+    ],
+    ids=range(11),
 )
 def test_bad_config_files(tmp_path, content, message):
     path = tmp_path / "c.yaml"

@@ -8,7 +8,7 @@ import sqlite3
 import stat
 import tarfile
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -1006,3 +1006,21 @@ def test_a_comparison_records_nothing_unless_it_is_said_aloud(here, capsys):
     ledger = opened()
     assert ledger.anchor["count"] == 1
     ledger.close()
+
+
+@pytest.mark.parametrize("name", ["receipts/tiny-000001.json", "ledger.key", "tiny.sqlite"])
+@pytest.mark.parametrize("what", ["pipe", "device", "deep"])
+def test_what_is_no_file_of_a_ledger_is_not_waited_for(name, what, here, capsys):
+    """A folder from elsewhere may hold pipes, links to devices, and json that nests without end."""
+    withdraw("u3")
+    path = PLACE / name
+    path.unlink()
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.write_text("[" * 200_000)
+    assert verified(capsys)[0] in (1, 2)
+    with nullcontext() if name.startswith("receipts") else pytest.raises(LedgerError):
+        opened().close()

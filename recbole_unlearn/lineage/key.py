@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from recbole_unlearn.exceptions import LedgerError, StorageError
 from recbole_unlearn.lineage.lock import exclusive
-from recbole_unlearn.lineage.store import is_there, private_folder, write_atomically
+from recbole_unlearn.lineage.store import is_there, private_folder, read_regular, write_atomically
 
 SIZE = 16  # bytes of a hash
 KINDS = ("user", "item", "pair")  # what a request names
@@ -196,4 +196,4 @@ def _sweep(path: Path) -> None:
 
 
 def _lines(path: Path) -> list[str]:
-    return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    return [line.strip() for line in read_regular(path).decode().splitlines() if line.strip()]

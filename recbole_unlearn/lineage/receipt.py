@@ -13,7 +13,7 @@ from typing import Any
 from recbole_unlearn.exceptions import StorageError
 from recbole_unlearn.lineage.chain import Row, Rows
 from recbole_unlearn.lineage.due import served_by, what_follows
-from recbole_unlearn.lineage.store import private_folder, write_atomically
+from recbole_unlearn.lineage.store import private_folder, read_regular, write_atomically
 
 
 def receipt(ledger: Rows, row: Row) -> dict[str, Any]:
@@ -108,11 +108,11 @@ def read_receipts(ledger: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
 def read_receipt(ledger: Path, number: int) -> dict[str, Any] | None:
     """Return the receipt of a row, or None if it is none of this row and ledger."""
     try:
-        content = json.loads(_path(ledger, number).read_text("utf-8"))
+        content = json.loads(read_regular(_path(ledger, number)))
         known = content["ledger"]
         fits = (known["dataset"], known["count"]) == (ledger.stem, number) and isinstance(content["withdrawal"], dict)
         return content if fits and isinstance(known["head"], str) and isinstance(known["key"], str) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

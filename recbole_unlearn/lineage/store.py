@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -172,6 +173,21 @@ def file_digest(path: str | os.PathLike[str]) -> str | None:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "invalid file name"
         raise ConfigError(f"{str(path)[:200]!r} cannot be read ({why}); give the path of a file") from error
+
+
+def read_regular(path: str | os.PathLike[str], most: int = 1 << 26) -> bytes:
+    """Return the content of a small file; a pipe is not waited for, and a device is not read without end.
+
+    Raises:
+        OSError: It cannot be read, is no regular file, or is larger than ``most`` bytes.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "no regular file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"larger than {most} bytes")
+    return content
 
 
 def is_there(path: Path) -> bool:

@@ -8,6 +8,7 @@ from recbole_unlearn.production.trace import Place, Trace, counted
 from recbole_unlearn.production.wanted import Wanted, is_number
 
 ANOTHER = "perhaps another data set: same names, other rows"
+RESPELT = "perhaps others, as 7.0 is not 7 in this data set: take the rows out by hand if they are withdrawn ones"
 REWRITE = "rewrite it without these rows"
 
 
@@ -16,22 +17,26 @@ class Tally:
 
     Args:
         wanted: What is searched for.
+        exact: Whether the file is the data set's own: a row in another spelling (``7.0`` for ``7``) may be another user's.
 
     Example:
         >>> tally = Tally(Wanted.from_spec({"users": ["196"]}))
         >>> tally.add("196", "242"), tally.add("22", "242"), tally.summary()
-        (None, None, '1 row of withdrawn users')
+        (True, False, '1 row of withdrawn users')
     """
 
-    def __init__(self, wanted: Wanted) -> None:
-        self.wanted = wanted
+    def __init__(self, wanted: Wanted, exact: bool = False) -> None:
+        self.wanted, self._exactly, self.respelt = wanted, wanted.exactly if exact else None, 0
         self.users = self.items = self.pairs = self.same = self.unmistakable = 0
 
-    def add(self, user: object | None, item: object | None) -> None:
-        """Count a row."""
+    def add(self, user: object | None, item: object | None) -> bool:
+        """Count a row, and return whether it is searched for."""
         kind = self.wanted.names(user, item)
         if kind is None:
-            return
+            return False
+        if self._exactly is not None and (kind := self._exactly.names(user, item)) is None:
+            self.respelt += 1
+            return True
         if kind == "user":
             self.users += 1
             self.unmistakable += not is_number(user)
@@ -40,21 +45,20 @@ class Tally:
             self.pairs += 1
         else:
             self.items += 1
+        return True
 
-    def add_row(self, users: Collection[object], items: Collection[object]) -> None:
-        """Count a row that names several users or items, once."""
+    def add_row(self, users: Collection[object], items: Collection[object]) -> bool:
+        """Count a row that names several users or items, once, and return whether it is searched for."""
         if len(users) < 2 and len(items) < 2:
-            self.add(next(iter(users), None), next(iter(items), None))
-            return
+            return self.add(next(iter(users), None), next(iter(items), None))
         before, same = (self.users, self.pairs, self.items), self.same
-        for user in users or (None,):
-            for item in items or (None,):
-                self.add(user, item)
+        named = [self.add(user, item) for user in users or (None,) for item in items or (None,)]
         after = (self.users, self.pairs, self.items)
         first = next((place for place in range(3) if after[place] > before[place]), None)
         counts = [count + (place == first) for place, count in enumerate(before)]
         self.users, self.pairs, self.items = counts
         self.same = same + (self.same > same)
+        return any(named)
 
     def __bool__(self) -> bool:
         return bool(self.users or self.items or self.pairs)
@@ -86,6 +90,10 @@ class Tally:
             yield place.must_fix(kind, self.summary(), remedy)
         elif self:
             yield place.check(kind, self.summary(), ANOTHER)
+        if self.respelt:
+            yield place.check(
+                kind, f"{counted(self.respelt, 'row')} of withdrawn users or items in another spelling", RESPELT
+            )
 
 
 def is_ours(stem: str, wanted: Wanted) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from recbole_unlearn.production.columns import Names
@@ -65,6 +65,7 @@ class Wanted:
 
     Args:
         spec: What the search is made of.
+        exact: Whether tokens are spelt as the data set spells them, so that ``7.0`` and ``7`` are two users.
 
     Example:
         >>> wanted = Wanted.from_spec({"users": ["196"], "pairs": [["5", "7"]]})
@@ -72,11 +73,11 @@ class Wanted:
         (True, False, True, None)
     """
 
-    def __init__(self, spec: Spec) -> None:
-        self.spec, self.columns = spec, Names(spec)
-        users = {form for token in spec.users for form in _forms(token)}
-        items = {form for token in spec.items for form in _forms(token)}
-        self._pairs = {(normal(user), normal(item)) for user, item in spec.pairs}
+    def __init__(self, spec: Spec, exact: bool = False) -> None:
+        self.spec, self.columns, self.is_exact = spec, Names(spec), exact
+        users = {form for token in spec.users for form in self._forms(token)}
+        items = {form for token in spec.items for form in self._forms(token)}
+        self._pairs = {(self._told(user), self._told(item)) for user, item in spec.pairs}
         self._hashes = {
             "user": {bytes.fromhex(one) for one in spec.user_hashes},
             "item": {bytes.fromhex(one) for one in spec.item_hashes},
@@ -99,6 +100,11 @@ class Wanted:
     def from_spec(cls, spec: Mapping[str, Any]) -> Wanted:
         """Return the search that ``spec`` describes; keys that are left out have their defaults."""
         return cls(Spec(**spec))
+
+    @cached_property
+    def exactly(self) -> Wanted:
+        """The same search in the data set's own files, whose tokens are spelt as in its ledger."""
+        return Wanted(self.spec, exact=True)
 
     def plain(self) -> dict[str, Any]:
         """Return what it is made of, for json."""
@@ -136,7 +142,7 @@ class Wanted:
 
     def pair(self, user: object, item: object) -> bool:
         """Return whether this row of a user and an item is searched for by itself."""
-        if self._pairs and (normal(user), normal(item)) in self._pairs:
+        if self._pairs and (self._told(user), self._told(item)) in self._pairs:
             return True
         return bool(self._hashes["pair"]) and self._hashed_pair(user, item, self._hashes["pair"])
 
@@ -152,15 +158,26 @@ class Wanted:
             return "pair"
         return "item" if self.has_items and item is not None and self.item(item) else None
 
+    def _told(self, token: object) -> str:
+        return unquoted(token) if self.is_exact else normal(token)
+
+    def _forms(self, token: object) -> tuple[str, ...]:
+        """Return the ways in which a data set may have written this token: as it stands here, and as a whole number."""
+        text = unquoted(token)
+        if not text or len(text) > _LONGEST:
+            return ()
+        whole = self._told(text)
+        return (text,) if whole == text else (text, whole)
+
     def _is_wanted(self, kind: str, clear: set[str], text: str) -> bool:
         hashes = self._hashes[kind]
-        if not clear.isdisjoint(_forms(text)):
+        if not clear.isdisjoint(self._forms(text)):
             return True
         return bool(hashes) and not hashes.isdisjoint(self._digests_of(kind, text))
 
     def _digests_of(self, kind: str, text: str) -> tuple[bytes, ...]:
         """Return the keyed hashes of a token in each of its forms; none without a key."""
-        return () if self._key is None else tuple(map(getattr(self._key, kind), _forms(text)))
+        return () if self._key is None else tuple(map(getattr(self._key, kind), self._forms(text)))
 
     def _hashed_pair(self, user: object, item: object, among: set[bytes]) -> bool:
         if self._key is None:
@@ -180,12 +197,3 @@ def is_number(token: object) -> bool:
     """
     text = unquoted(token)
     return len(text) < _SHORTEST or not any(letter.isalpha() for letter in text)
-
-
-def _forms(token: object) -> tuple[str, ...]:
-    """Return the ways in which a data set may have written this token: as it stands here, and as a whole number."""
-    text = unquoted(token)
-    if not text or len(text) > _LONGEST:
-        return ()
-    whole = normal(text)
-    return (text,) if whole == text else (text, whole)

@@ -35,6 +35,7 @@ class Layout:
         header: Number of lines up to the header, with it.
         width: Number of cells of a row.
         typed: Whether the header gives types, as RecBole's do.
+        has_more: Whether other columns may name somebody; by their types if there are some.
     """
 
     delimiter: str
@@ -42,6 +43,7 @@ class Layout:
     header: int
     width: int
     typed: bool
+    has_more: bool
 
 
 def cells_of(line: str, delimiter: str) -> list[str]:
@@ -95,7 +97,11 @@ def _layout(sample: list[str], number: int, delimiter: str, place: Place, wanted
         return None
     if fits[1] > fits[0]:  # R writes no name above the names of the rows
         columns = columns.moved(1)
-    return Layout(delimiter, columns, number + 1, len(header), ":token" in line.lower())
+    typed = ":token" in line.lower()
+    ids = {*columns.users, *columns.items}
+    others = [cell.lower() for place, cell in enumerate(header) if place not in ids]
+    has_more = any(not typed or cell.strip("\"' ").endswith((":token", ":token_seq")) for cell in others)
+    return Layout(delimiter, columns, number + 1, len(header), typed, has_more)
 
 
 def _is_plain(header: list[str], rows: list[list[str]], delimiter: str) -> bool:
@@ -146,10 +152,11 @@ def table(place: Place, lines: Iterable[str], layout: Layout, wanted: Wanted, lo
         wanted: What is searched for.
         log: Whether it is a log, whose lines can go one by one.
     """
-    tally, failure, ragged, count = Tally(wanted), None, 0, 0
+    failure, ragged, count = None, 0, 0
     columns, last, single = layout.columns, layout.columns.last, layout.columns.single
-    atomic = place.suffix in ATOMIC or layout.typed
-    counter = _Counter(lines, None if atomic else Mentions(wanted), layout.header)
+    atomic = is_atomic(place, layout)
+    tally = Tally(wanted, exact=is_own(place, layout, wanted))
+    counter = _Counter(lines, Mentions(wanted) if layout.has_more or not atomic else None, layout.header)
     try:
         for row, _ in records(counter.rows(), layout.delimiter):
             count += 1
@@ -157,41 +164,70 @@ def table(place: Place, lines: Iterable[str], layout: Layout, wanted: Wanted, lo
                 ragged += any(row)
                 if not row:
                     continue
-            elif single is not None:  # nearly all tables
+            if single is not None and len(row) > last:  # nearly all tables
                 user, item = single
-                tally.add(None if user is None else row[user], None if item is None else row[item])
-                continue
-            tally.add_row(tokens_of(row, columns.users, columns), tokens_of(row, columns.items, columns))
+                named = tally.add(None if user is None else row[user], None if item is None else row[item])
+            else:
+                named = tally.add_row(tokens_of(row, columns.users, columns), tokens_of(row, columns.items, columns))
+            if counter.here:
+                counter.settle(named)
     except (NotInspected, csv.Error) as error:
         failure = str(error) if isinstance(error, NotInspected) else "a row that is no csv"
     if atomic:
-        stem = place.name.removesuffix(place.suffix) if place.suffix in ATOMIC else place.name
-        yield from tally.traces(place, "raw atomic file", is_ours(stem, wanted))
+        yield from tally.traces(place, "raw atomic file", is_ours(_stem(place), wanted))
     else:
         rated = columns.rated and columns.users and columns.items
         yield from tally.traces(place, "table", not (rated and wanted.has_rows) or tally.unmistakable > 0)
-    if counter.said and not tally:
-        what = f"{counted(counter.said, 'line')} that {'names' if counter.said == 1 else 'name'} withdrawn tokens"
-        if log:
-            yield place.must_fix("log", what, "rewrite it without these lines")
-        else:
-            yield place.check("table", what, "a number may be there by chance")
+    if counter.said:
+        yield _mentioned(place, counter.said, log and not tally)
     if failure or ragged > max(2, count // 10):
         yield place.not_inspected("table", failure or f"{counted(ragged, 'row')} that do not fit its header")
 
 
+def _mentioned(place: Place, lines: int, can_go: bool) -> Trace:
+    """Return what is said of lines that name a withdrawn user or item; ``can_go``: each may leave the file by itself."""
+    what = f"{counted(lines, 'line')} that {'names' if lines == 1 else 'name'} withdrawn tokens"
+    if can_go:
+        return place.must_fix("log", what, "rewrite it without these lines")
+    return place.check("table", what, "a number may be there by chance")
+
+
+def is_atomic(place: Place, layout: Layout) -> bool:
+    """Return whether a table is one of RecBole's atomic files, by its name or its header."""
+    return place.suffix in ATOMIC or layout.typed
+
+
+def is_own(place: Place, layout: Layout, wanted: Wanted) -> bool:
+    """Return whether a table is an atomic file of the data set, in which every token is spelt as in the ledger."""
+    return wanted.spec.dataset is not None and is_atomic(place, layout) and is_ours(_stem(place), wanted)
+
+
+def _stem(place: Place) -> str:
+    return place.name.removesuffix(place.suffix) if place.suffix in ATOMIC else place.name
+
+
 class _Counter:
-    """Gives the rows of a table, and counts the lines that name a withdrawn user or item beside its columns."""
+    """Gives the rows of a table, and counts the lines that name a withdrawn user or item elsewhere than in rows of them.
+
+    ``here`` counts the lines of the row that is read now, until it is told whether this row is searched for.
+    """
 
     def __init__(self, lines: Iterable[str], mentions: Mentions | None, header: int) -> None:
-        self._lines, self._mentions, self._header, self.said = lines, mentions, header, 0
+        self._lines, self._mentions, self._header, self.said, self.here = lines, mentions, header, 0, 0
 
     def rows(self) -> Iterator[str]:
         for number, line in enumerate(self._lines):
-            if self._mentions is not None:
-                self.said += self._mentions.names(line)
+            said = self._mentions is not None and self._mentions.names(line)
             if number >= self._header:
+                self.here += said
                 yield line
+            else:
+                self.said += said
+
+    def settle(self, named: bool) -> None:
+        """Count the lines of a row that names nobody in its columns."""
+        self.said += 0 if named else self.here
+        self.here = 0
 
 
 def tokens_of(row: list[str], places: tuple[int, ...], columns: Columns) -> list[str]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import shutil
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import IO, NamedTuple, Protocol
 
 from recbole_unlearn.production.formats.headerless import find_headerless
 from recbole_unlearn.production.formats.mentions import Mentions
 from recbole_unlearn.production.formats.tables import (
-    ATOMIC,
     UNQUOTED,
     Layout,
     cells_of,
     find_layout,
+    is_own,
     records,
     splitter,
     tokens_of,
@@ -24,7 +24,6 @@ from recbole_unlearn.production.formats.tables import (
 from recbole_unlearn.production.formats.text import HEAD, is_list, is_prose, sample_of
 from recbole_unlearn.production.purging.cut import UNPROVEN, Cut, Judge, LeftAlone, Rows, is_log, is_short
 from recbole_unlearn.production.purging.lines import Line, mark_of, raw_lines
-from recbole_unlearn.production.tally import is_ours
 from recbole_unlearn.production.trace import Place
 from recbole_unlearn.production.wanted import is_number
 
@@ -138,6 +137,8 @@ class _Table:
     """A table with a header."""
 
     def __init__(self, place: Place, layout: Layout, cut: Cut) -> None:
+        self.own = is_own(place, layout, cut.wanted)
+        cut = replace(cut, wanted=cut.wanted.exactly) if self.own else cut
         self.place, self.layout, self.cut, self.judge, self.rows = place, layout, cut, Judge(cut), 0
         columns = layout.columns
         self.few, self.last = columns.single, columns.last
@@ -190,11 +191,9 @@ class _Table:
 
     def check(self) -> None:
         place, layout = self.place, self.layout
-        stem = place.name.removesuffix(place.suffix) if place.suffix in ATOMIC else place.name
-        atomic = (place.suffix in ATOMIC or layout.typed) and is_ours(stem, self.cut.wanted)
         ids = {*layout.columns.users, *layout.columns.items}
         request = len(ids) == layout.width and (self.cut.is_request(place) or is_short(self.named(), self.rows))
-        self.judge.check(atomic or request or self.cut.is_ours(place))
+        self.judge.check(self.own or request or self.cut.is_ours(place))
 
 
 class _List:
