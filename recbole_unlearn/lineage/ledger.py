@@ -42,10 +42,6 @@ class Ledger:
 
     def __init__(self, path: Path, key: LedgerKey, disk: Disk = DISK, read_only: bool = False) -> None:
         self.path, self.key, self.disk = path, key, disk
-        if is_there(path) and not path.is_file():
-            raise LedgerError(
-                f"ledger {str(path)!r} is no regular file; put it back from a copy, or delete what stands there"
-            )
         self.db = connect(path, key, read_only)
 
     @classmethod

@@ -76,8 +76,12 @@ def connect(path: Path, key: LedgerKey, read_only: bool = False) -> sqlite3.Conn
         read_only: Nothing is changed, an earlier version stays what it is. Where nothing can be written it is so, too.
 
     Raises:
-        LedgerError: It is no ledger, was emptied, was made with another key, or by a later version.
+        LedgerError: It is no regular file, no ledger, was emptied, was made with another key, or by a later version.
     """
+    if path.exists() and not path.is_file():
+        raise LedgerError(
+            f"ledger {str(path)!r} is no regular file; put it back from a copy, or delete what stands there"
+        )
     writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
     tidy, wanted = _is_tidy(path), read_only
     read_only = read_only or (not writable and tidy)

@@ -181,7 +181,7 @@ def read_regular(path: str | os.PathLike[str], most: int = 1 << 26) -> bytes:
     Raises:
         OSError: It cannot be read, is no regular file, or is larger than ``most`` bytes.
     """
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "no regular file")
         content = file.read(most + 1)

@@ -17,7 +17,7 @@ class Tally:
 
     Args:
         wanted: What is searched for.
-        exact: Whether the file is the data set's own: a row in another spelling (``7.0`` for ``7``) may be another user's.
+        exact: Whether the file is an atomic one: a row in another spelling (``7.0`` for ``7``) may be another user's.
 
     Example:
         >>> tally = Tally(Wanted.from_spec({"users": ["196"]}))
@@ -36,7 +36,7 @@ class Tally:
             return False
         if self._exactly is not None and (kind := self._exactly.names(user, item)) is None:
             self.respelt += 1
-            return True
+            return False
         if kind == "user":
             self.users += 1
             self.unmistakable += not is_number(user)
@@ -51,13 +51,14 @@ class Tally:
         """Count a row that names several users or items, once, and return whether it is searched for."""
         if len(users) < 2 and len(items) < 2:
             return self.add(next(iter(users), None), next(iter(items), None))
-        before, same = (self.users, self.pairs, self.items), self.same
+        before, same, respelt = (self.users, self.pairs, self.items), self.same, self.respelt
         named = [self.add(user, item) for user in users or (None,) for item in items or (None,)]
         after = (self.users, self.pairs, self.items)
         first = next((place for place in range(3) if after[place] > before[place]), None)
         counts = [count + (place == first) for place, count in enumerate(before)]
         self.users, self.pairs, self.items = counts
         self.same = same + (self.same > same)
+        self.respelt = respelt + (self.respelt > respelt and not any(named))
         return any(named)
 
     def __bool__(self) -> bool:

@@ -47,6 +47,24 @@ def test_a_row_of_who_left_hides_no_row_of_others_that_names_them(name):
     assert told == {MUST_FIX: "2 rows of withdrawn users", CHECK: "1 line that names withdrawn tokens"}
 
 
+def test_a_quotation_mark_alone_ties_no_row_to_others():
+    text = 'user_id,item_id,note\nanna@example.org,5,12" vinyl\n' + "22,5,thanks anna@example.org\n" * 3
+    told = {trace.group: trace.what for trace in found("r.csv", text, clear())}
+    assert told == {MUST_FIX: "1 row of withdrawn users", CHECK: "3 lines that name withdrawn tokens"}
+
+
+def test_a_row_in_another_spelling_counts_once_and_hides_no_name():
+    text = "user_id:token\titem_list:token_seq\tnote:token_seq\n1.96e2\t1 2 3\tthanks anna@example.org\n22\t1\tx\n"
+    told = [trace.what for trace in found("shop.inter", text, clear())]
+    assert told == ["1 row of withdrawn users or items in another spelling", "1 line that names withdrawn tokens"]
+
+
+def test_a_copy_under_another_name_is_as_exact():
+    rows = HEADER + "196\t242\t3\n1.96e2\t242\t4\n22\t1\t2\n"
+    left, gone = rewritten("shop/shop_train.inter", rows.encode(), ours=True)
+    assert (left.decode(), gone) == (HEADER + "1.96e2\t242\t4\n22\t1\t2\n", 1)
+
+
 def test_columns_of_numbers_are_not_read_for_names():
     """anna's row is a row of hers; the ratings of others are no names."""
     text = HEADER + "anna@example.org\t1\t3\n22\t1\t196\n"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import repeat
+from itertools import islice, repeat
 from operator import methodcaller
 
 from recbole_unlearn.production.columns import Columns
@@ -155,22 +156,20 @@ def table(place: Place, lines: Iterable[str], layout: Layout, wanted: Wanted, lo
     failure, ragged, count = None, 0, 0
     columns, last, single = layout.columns, layout.columns.last, layout.columns.single
     atomic = is_atomic(place, layout)
-    tally = Tally(wanted, exact=is_own(place, layout, wanted))
-    counter = _Counter(lines, Mentions(wanted) if layout.has_more or not atomic else None, layout.header)
+    tally, counts = Tally(wanted, exact=is_exact(place, layout, wanted)), layout.has_more or not atomic
+    counter = _Counter(lines, Mentions(wanted) if counts else None, layout.header)
     try:
-        for row, _ in records(counter.rows(), layout.delimiter):
+        for row, lines_of_row in records(counter.rows(), layout.delimiter):
             count += 1
             if len(row) <= last:
                 ragged += any(row)
-                if not row:
-                    continue
             if single is not None and len(row) > last:  # nearly all tables
                 user, item = single
                 named = tally.add(None if user is None else row[user], None if item is None else row[item])
             else:
                 named = tally.add_row(tokens_of(row, columns.users, columns), tokens_of(row, columns.items, columns))
-            if counter.here:
-                counter.settle(named)
+            if counts:
+                counter.settle(lines_of_row, named)
     except (NotInspected, csv.Error) as error:
         failure = str(error) if isinstance(error, NotInspected) else "a row that is no csv"
     if atomic:
@@ -197,9 +196,14 @@ def is_atomic(place: Place, layout: Layout) -> bool:
     return place.suffix in ATOMIC or layout.typed
 
 
+def is_exact(place: Place, layout: Layout, wanted: Wanted) -> bool:
+    """Return whether a table is an atomic file, in which every token is spelt as in the ledger of a data set."""
+    return wanted.spec.dataset is not None and is_atomic(place, layout)
+
+
 def is_own(place: Place, layout: Layout, wanted: Wanted) -> bool:
-    """Return whether a table is an atomic file of the data set, in which every token is spelt as in the ledger."""
-    return wanted.spec.dataset is not None and is_atomic(place, layout) and is_ours(_stem(place), wanted)
+    """Return whether a table is an atomic file of the data set, by its name."""
+    return is_exact(place, layout, wanted) and is_ours(_stem(place), wanted)
 
 
 def _stem(place: Place) -> str:
@@ -207,27 +211,28 @@ def _stem(place: Place) -> str:
 
 
 class _Counter:
-    """Gives the rows of a table, and counts the lines that name a withdrawn user or item elsewhere than in rows of them.
-
-    ``here`` counts the lines of the row that is read now, until it is told whether this row is searched for.
-    """
+    """Gives the lines of a table, and counts those that name a withdrawn user or item elsewhere than in rows of them."""
 
     def __init__(self, lines: Iterable[str], mentions: Mentions | None, header: int) -> None:
-        self._lines, self._mentions, self._header, self.said, self.here = lines, mentions, header, 0, 0
+        self._lines, self._mentions, self._header, self.said = lines, mentions, header, 0
+        self._waiting: deque[bool] = deque()  # of each line that was given: whether it names somebody
 
     def rows(self) -> Iterator[str]:
+        if self._mentions is None:
+            yield from islice(self._lines, self._header, None)
+            return
         for number, line in enumerate(self._lines):
-            said = self._mentions is not None and self._mentions.names(line)
+            said = self._mentions.names(line)
             if number >= self._header:
-                self.here += said
+                self._waiting.append(said)
                 yield line
             else:
                 self.said += said
 
-    def settle(self, named: bool) -> None:
-        """Count the lines of a row that names nobody in its columns."""
-        self.said += 0 if named else self.here
-        self.here = 0
+    def settle(self, lines: int, named: bool) -> None:
+        """Count the lines of the next row if it names nobody in its columns."""
+        said = [self._waiting.popleft() for _ in range(lines)]
+        self.said += 0 if named else sum(said)
 
 
 def tokens_of(row: list[str], places: tuple[int, ...], columns: Columns) -> list[str]:

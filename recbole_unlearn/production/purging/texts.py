@@ -16,6 +16,7 @@ from recbole_unlearn.production.formats.tables import (
     Layout,
     cells_of,
     find_layout,
+    is_exact,
     is_own,
     records,
     splitter,
@@ -138,7 +139,7 @@ class _Table:
 
     def __init__(self, place: Place, layout: Layout, cut: Cut) -> None:
         self.own = is_own(place, layout, cut.wanted)
-        cut = replace(cut, wanted=cut.wanted.exactly) if self.own else cut
+        cut = replace(cut, wanted=cut.wanted.exactly) if is_exact(place, layout, cut.wanted) else cut
         self.place, self.layout, self.cut, self.judge, self.rows = place, layout, cut, Judge(cut), 0
         columns = layout.columns
         self.few, self.last = columns.single, columns.last
