@@ -56,7 +56,8 @@ def measure(call: Callable[[], _Result], device: Any = "cpu", fresh_memory: bool
         give_back_freed_memory()
     _synchronize(device)
     on_gpu = _start_gpu_memory(device)
-    with _Resident() if fresh_memory else nullcontext(_Resident()) as resident:
+    resident = _Resident()
+    with resident if fresh_memory else nullcontext():
         start, cpu = time.perf_counter(), time.process_time()
         result = call()
         _synchronize(device)
@@ -73,10 +74,9 @@ class _Resident:
         self._before = self._peak = self._process.memory_info().rss
         self._done = threading.Event()
 
-    def __enter__(self) -> _Resident:
+    def __enter__(self) -> None:
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()

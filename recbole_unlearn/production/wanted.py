@@ -74,7 +74,7 @@ class Wanted:
     """
 
     def __init__(self, spec: Spec, exact: bool = False) -> None:
-        self.spec, self.columns, self.is_exact = spec, Names(spec), exact
+        self.spec, self.columns, self._exact = spec, Names(spec), exact
         users = {form for token in spec.users for form in self._forms(token)}
         items = {form for token in spec.items for form in self._forms(token)}
         self._pairs = {(self._told(user), self._told(item)) for user, item in spec.pairs}
@@ -159,7 +159,7 @@ class Wanted:
         return "item" if self.has_items and item is not None and self.item(item) else None
 
     def _told(self, token: object) -> str:
-        return unquoted(token) if self.is_exact else normal(token)
+        return unquoted(token) if self._exact else normal(token)
 
     def _forms(self, token: object) -> tuple[str, ...]:
         """Return the ways in which a data set may have written this token: as it stands here, and as a whole number."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from recbole_unlearn.production.files import DAMAGED, Budget, Metered, open_zip
 from recbole_unlearn.production.formats.streams import IN_MEMORY
-from recbole_unlearn.production.purging.arrays import rows_of_archive, write_npy
+from recbole_unlearn.production.purging.arrays import TOO_LARGE, rows_of_archive, write_npy
 from recbole_unlearn.production.purging.cut import Cut, LeftAlone, Rows
 from recbole_unlearn.production.trace import NotInspected, Place
 
@@ -146,7 +146,7 @@ def rewrite_npz(place: Place, stream: IO[bytes], out: IO[bytes], cut: Cut) -> Ro
     arrays: dict[str, np.ndarray] = {}
     for info in archive.infolist():
         if info.file_size > IN_MEMORY:
-            raise LeftAlone("an array that is too large to be rewritten here: write it anew without them")
+            raise LeftAlone(TOO_LARGE)
         with _member(archive, info) as inside:
             try:
                 arrays[info.filename] = np.lib.format.read_array(inside, allow_pickle=False)

@@ -12,6 +12,7 @@ from recbole_unlearn.production.formats.streams import IN_MEMORY
 from recbole_unlearn.production.purging.cut import Cut, Judge, LeftAlone, Rows
 from recbole_unlearn.production.trace import Place
 
+TOO_LARGE = "an array that is too large to be rewritten here: write it anew without them"
 BY_HAND = "an array in which no row can be removed alone: write it anew without them, or delete it"
 _BESIDE = re.compile(r"rating|label|stamp|time|weight|score|split|fold|part", re.IGNORECASE)
 
@@ -36,7 +37,7 @@ def _read(stream: IO[bytes]) -> np.ndarray:
     data_size = stream.seek(0, 2)
     stream.seek(0)
     if data_size > IN_MEMORY:
-        raise LeftAlone("an array that is too large to be rewritten here: write it anew without them")
+        raise LeftAlone(TOO_LARGE)
     try:
         return np.lib.format.read_array(stream, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:

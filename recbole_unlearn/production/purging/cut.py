@@ -150,9 +150,7 @@ class Judge:
             items: The items that are.
             more: Users and items that are named in lists.
         """
-        before = self.total()
-        self.tally.add_row([*users, *more[0]], [*items, *more[1]])
-        if self.total() == before:
+        if not self.tally.add_row([*users, *more[0]], [*items, *more[1]]):
             return False
         self.sure_items += any(not is_number(item) and self.wanted.item(item) for item in items)
         direct = any(self.wanted.names(user, item) for user in users or [None] for item in items or [None])
