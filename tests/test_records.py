@@ -1024,3 +1024,15 @@ def test_what_is_no_file_of_a_ledger_is_not_waited_for(name, what, here, capsys)
     assert verified(capsys)[0] in (1, 2)
     with nullcontext() if name.startswith("receipts") else pytest.raises(LedgerError):
         opened().close()
+
+
+def test_a_row_of_a_ledger_that_nests_without_end_is_damaged(here, capsys):
+    withdraw("u3")
+    database = sqlite3.connect(PLACE / "tiny.sqlite")
+    database.executescript("DROP TRIGGER no_change;")
+    database.execute("UPDATE ledger SET entry = ?", ("[" * 200_000,))
+    database.commit()
+    database.close()
+    code, told = verified(capsys)
+    assert code in (1, 2)
+    assert "is damaged" in told

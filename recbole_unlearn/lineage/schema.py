@@ -173,7 +173,7 @@ def reading(method: _Method) -> _Method:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return method(self, *args, **kwargs)
-        except (sqlite3.DatabaseError, ValueError) as error:
+        except (sqlite3.DatabaseError, ValueError, RecursionError) as error:
             if isinstance(error, sqlite3.Error) and _is_of_disk(error):
                 raise _unreadable(self.path, error) from error
             if isinstance(error, sqlite3.IntegrityError | sqlite3.OperationalError | LedgerError):
