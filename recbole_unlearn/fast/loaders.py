@@ -15,6 +15,9 @@ from recbole_unlearn.arrays.sets import distinct
 from recbole_unlearn.fast.sampler import UsedItems
 from recbole_unlearn.fast.user_items import HistoryItems, UserItems
 
+_RECBOLES_PAIRS = 4096  # its ``eval_batch_size``
+_PAIRS = 1 << 17  # instead of it: scores of 512 kB, and users share what a model does once a batch
+
 
 class TrainLoader(TrainDataLoader):
     """RecBole's TrainDataLoader: the same batches in the same order, whose positions stay one tensor all the way."""
@@ -39,7 +42,11 @@ class TrainLoader(TrainDataLoader):
 
 
 class FullSortLoader(FullSortEvalDataLoader):
-    """RecBole's FullSortEvalDataLoader, which makes the lists of users from sorted arrays when they are ranked."""
+    """RecBole's FullSortEvalDataLoader, which makes the lists of users from sorted arrays when they are ranked.
+
+    RecBole's default ``eval_batch_size`` of 4096 pairs is one user a batch from 2,049 items on, for whom NeuMF sends all
+    items through its first layer. Where no yaml, protocol or caller gives that key, more users are ranked at a time.
+    """
 
     def __init__(self, config: Any, dataset: Any, sampler: Any, shuffle: bool = False) -> None:
         if not isinstance(getattr(sampler, "used_ids", None), UsedItems):
@@ -60,3 +67,12 @@ class FullSortLoader(FullSortEvalDataLoader):
         if shuffle:
             self.logger.warning("FullSortEvalDataLoader can't shuffle")
         super(FullSortEvalDataLoader, self).__init__(config, dataset, sampler, shuffle=False)
+
+    def _init_batch_size_and_step(self) -> None:
+        super()._init_batch_size_and_step()
+        if self.is_sequential or self.config["eval_batch_size"] != _RECBOLES_PAIRS:
+            return
+        if "eval_batch_size" not in self.config.external_config_dict:
+            items = self._dataset.item_num
+            self.step: int = max(1, _PAIRS // items)
+            self.set_batch_size(self.step * items)

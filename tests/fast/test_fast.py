@@ -5,6 +5,7 @@ import pytest
 import recbole.data as recbole_data
 import torch
 from recbole.data.dataset import Dataset
+from recbole.data.interaction import cat_interactions
 from recbole.utils import init_seed
 
 from recbole_unlearn import WithdrawalRequest
@@ -103,6 +104,35 @@ def test_evaluation_batches_are_recboles(make_config, keys):
             if isinstance(theirs[1], tuple):
                 assert pairs(*mine[1]) == pairs(*theirs[1])
             assert pairs(*mine[2:]) == pairs(*theirs[2:])
+
+
+SAID = [{"protocol": None, "eval_batch_size": 4096}, {"protocol": None, "eval_batch_size": 100}, {"protocol": "paper"}]
+
+
+@pytest.mark.parametrize("keys", SAID)
+def test_as_many_users_are_ranked_at_a_time_as_somebody_says(make_config, keys):
+    (_, loaders), (_, stock_loaders) = pair_of(make_config, {**CONFIGS["by user"], **keys})
+    assert [loader.step for loader in loaders[1:]] == [loader.step for loader in stock_loaders[1:]]
+
+
+def test_where_nobody_says_how_many_more_users_are_ranked_at_a_time(make_config, monkeypatch):
+    monkeypatch.setattr("recbole_unlearn.fast.loaders._PAIRS", 410)
+    (_, loaders), (_, stock_loaders) = pair_of(make_config, {**CONFIGS["by user"], "protocol": None})
+    for loader, stock in zip(loaders[1:], stock_loaders[1:], strict=True):
+        assert (loader.step, loader._batch_size, loader.batch_size, stock.step) == (10, 410, 10, 4096 // 41)
+        same(cat_interactions([batch[0] for batch in loader]), cat_interactions([batch[0] for batch in stock]))
+
+
+def test_one_user_is_ranked_at_a_time_where_two_have_too_many_pairs(make_config, monkeypatch):
+    monkeypatch.setattr("recbole_unlearn.fast.loaders._PAIRS", 60)
+    (_, loaders), _ = pair_of(make_config, {**CONFIGS["by user"], "protocol": None})
+    assert [loader.step for loader in loaders[1:]] == [1, 1]
+
+
+def test_a_size_that_a_script_sets_later_counts(make_config):
+    config = make_config(eval_args=BY_USER, protocol=None)
+    config["eval_batch_size"] = 123
+    assert [loader.step for loader in data_preparation(config, create_dataset(config))[1:]] == [3, 3]
 
 
 @pytest.mark.parametrize("keys", [CONFIGS["by user"], CONFIGS["leave one out"]])
