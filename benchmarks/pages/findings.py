@@ -8,7 +8,7 @@ from benchmarks.pages.glance import sentences
 from benchmarks.pages.leaderboard import entries, runs, shadows
 from benchmarks.pages.looks import strong_gap
 from benchmarks.pages.paper_parts import markdown
-from benchmarks.pages.records import RESULTS, average, column, commit_of, read_lines, settings
+from benchmarks.pages.records import RESULTS, average, column, commit_of, pooled, read_lines, settings
 from recbole_unlearn.leaderboard.standings import standings
 from recbole_unlearn.terminal.layout import listed
 
@@ -171,19 +171,17 @@ def costs(board, times):
 
 
 def one_person():
-    lines = {
-        line["model"]: line for line in read_lines("one_person") if (line["dataset"], line["threads"]) == ("ml-1m", 1)
-    }
+    lines = [line for line in read_lines("one_person") if (line["dataset"], line["threads"]) == ("ml-1m", 2)]
     if not lines:
         return ""
-    told = {model: [1e3 * line["whole"][key] for key in ("median", "min", "max")] for model, line in lines.items()}
-    each = listed(
-        [f"{mid:.0f} ms ({low:.0f} to {high:.0f}) out of {model}" for model, (mid, low, high) in told.items()]
-    )
-    commits = ", ".join(dict.fromkeys(commit_of(line) for line in lines.values()))
+    last, told = commit_of(lines[-1]), []
+    for model in dict.fromkeys(line["model"] for line in lines):
+        runs = [line["whole"] for line in lines if (line["model"], commit_of(line)) == (model, last)]
+        middle, low, high = (1e3 * pooled(runs)[key] for key in ("median", "min", "max"))
+        told.append(f"{middle:.1f} ms ({low:.1f} to {high:.1f}) out of {model}")
     return (
-        f"One person leaves a loaded model of ml-1m, and the next user is served, in {each}: the median of 20 persons and "
-        f"their range, one thread, commit {commits}."
+        f"One person leaves a loaded model of ml-1m, and the next user is served, in {listed(told)}: the median of 20 "
+        f"persons and their range, of {len(runs)} processes, two threads, commit {last}."
     )
 
 

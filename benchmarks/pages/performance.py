@@ -1,11 +1,13 @@
 """Write the tables of docs/performance.md and docs/cluster.md: python -m benchmarks.pages.performance"""
 
+import itertools
 import json
+import statistics
 
 import tabulate
 
 from benchmarks.pages.paper_figures import FOLDER, plt, save
-from benchmarks.pages.records import RESULTS, commit_of, write_between
+from benchmarks.pages.records import RESULTS, commit_of, pooled, write_between
 
 # What the project aims at, as a ratio to stock.
 GOALS = {"loading": 4, "batches": 3, "neumf_epoch": 2.5, "neumf_evaluation": 12, "lightgcn_epoch": 12}
@@ -78,22 +80,21 @@ def cluster(path):
 
 
 def one_person(path):
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    rows = [
-        [
-            line["model"],
-            line["dataset"],
-            line["threads"],
-            commit_of(line),
-            f"{1e3 * line['first']:.0f}",
-            milliseconds(line["sequence"]),
-            milliseconds(line["whole"]),
-            f"{line['load']:.1f}",
-        ]
-        for line in sorted(lines, key=lambda line: (line["model"], line["threads"]))
-    ]
-    head = ["model", "data", "threads", "commit", "first call", "calls after it", "the same, and a user served", "load"]
+    """Return the table of one person: each two commits that were measured in turns, the earlier one first."""
+    lines = sorted(map(json.loads, path.read_text().splitlines()), key=lambda line: (line["model"], line["threads"]))
+    rows, turns = [], zip(lines[::2], lines[1::2], strict=True)
+    for _, group in itertools.groupby(turns, lambda turn: [settings_of(line) for line in turn]):
+        for runs in zip(*group, strict=True):
+            first = statistics.median(line["first"] for line in runs)
+            spreads = [pooled(line[key] for line in runs) for key in ("sequence", "whole")]
+            rows.append([*settings_of(runs[0]), len(runs), f"{1e3 * first:.0f}", *map(milliseconds, spreads)])
+    head = ["model", "threads", "commit", "processes", "first call", "calls after it", "the same, and a user served"]
     return tabulate.tabulate(rows, head, tablefmt="github") + "\n"
+
+
+def settings_of(line):
+    """Return the settings of a line of one person."""
+    return line["model"], line["threads"], commit_of(line)
 
 
 def where(parts):

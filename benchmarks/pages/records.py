@@ -2,6 +2,7 @@
 
 import json
 import re
+import statistics
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,13 @@ POWER = 0.75  # AUC on the model before the withdrawal under which the oracle is
 def commit_of(line):
     """Return the commit of a line or part, and whether it was measured with changes that were not committed."""
     return line["commit"][:7] + " and changes" * line["commit"].endswith("-dirty")
+
+
+def pooled(spreads):
+    """Return one spread of several processes: the median of their medians, the least and the greatest of all runs."""
+    spreads = list(spreads)
+    middle = statistics.median(one["median"] for one in spreads)
+    return {"median": middle, "min": min(one["min"] for one in spreads), "max": max(one["max"] for one in spreads)}
 
 
 def read_lines(name, folder=RESULTS):
