@@ -28,6 +28,7 @@ def source_digest() -> str:
     return digest(content)
 
 
+@cache
 def class_digest(cls: type) -> str:
     """Return a digest of a class's name and of the source of what it adds to this package's and to RecBole's classes.
 

@@ -47,7 +47,7 @@ class ShardAttention(nn.Module):
         dims: Length of an embedding.
 
     Example:
-        >>> tables, counts = torch.tensor([[[1.0], [4.0]], [[3.0], [9.0]]]), torch.tensor([[2, 5], [2, 0]])
+        >>> tables, counts = [torch.tensor([[1.0], [4.0]]), torch.tensor([[3.0], [9.0]])], torch.tensor([[2, 5], [2, 0]])
         >>> ShardAttention(counts, dims=1)(tables).flatten().tolist()
         [2.0, 4.0]
     """
@@ -68,13 +68,19 @@ class ShardAttention(nn.Module):
         self.count_weight = nn.Parameter(torch.ones(()))
         self.shard_weight = nn.Parameter(torch.zeros(shards, 1))
 
-    def forward(self, tables: Tensor) -> Tensor:
-        """Return the aggregated table, shape [ids, dims], from the shards', shape [shards, ids, dims]."""
-        moved = torch.baddbmm(self.offset, tables, self.transfer)
+    def forward(self, tables: Sequence[Tensor]) -> Tensor:
+        """Return the aggregated table, shape [ids, dims], from the shards', each of that shape.
+
+        Only what has a weight is computed: the embeddings of ids in the shards that have rows of them.
+        """
+        shards, ids = self.has_rows.nonzero(as_tuple=True)
+        own = ids.split(self.has_rows.sum(dim=1).tolist())
+        parts = zip(self.offset, tables, own, self.transfer, strict=True)
+        moved = torch.cat([torch.addmm(offset, table[of_shard], matrix) for offset, table, of_shard, matrix in parts])
         attention = torch.relu(self.hidden(moved)) @ self.attend
-        attention = attention + self.count_weight * self.log_counts + self.shard_weight
-        weights = attention.masked_fill(~self.has_rows, -torch.inf).softmax(dim=0)
-        return (weights.unsqueeze(-1) * moved).sum(dim=0)
+        attention = self.log_counts.new_full(self.has_rows.shape, -torch.inf).index_put((shards, ids), attention)
+        weights = (attention + self.count_weight * self.log_counts + self.shard_weight).softmax(dim=0)
+        return torch.zeros_like(tables[0]).index_add(0, ids, weights[shards, ids].unsqueeze(-1) * moved)
 
 
 class Aggregator(nn.Module):
@@ -96,17 +102,17 @@ class Aggregator(nn.Module):
         widths = [table.embedding_dim for table in (*first.user_tables, *first.item_tables)]
         self.attention = nn.ModuleList(map(ShardAttention, counts, widths)).to(user_counts.device)
         self.shared = first.shared_names()
-        self.head = nn.ParameterList(_stack(shards, name).mean(dim=0) for name in self.shared)
+        self.head = nn.ParameterList(torch.stack(_parameters(shards, name)).mean(dim=0) for name in self.shared)
 
     def forward(self, shards: Sequence[nn.Module]) -> Mapping[str, Tensor]:
         """Return the aggregated parameters by the name that they have in the model."""
         attention = zip(self.tables, self.attention, strict=True)
-        tables = {name: attend(_stack(shards, name)) for name, attend in attention}
+        tables = {name: attend(_parameters(shards, name)) for name, attend in attention}
         return {**tables, **dict(zip(self.shared, self.head, strict=True))}
 
 
-def _stack(shards: Sequence[nn.Module], name: str) -> Tensor:
-    return torch.stack([shard.get_parameter(name).detach() for shard in shards])
+def _parameters(shards: Sequence[nn.Module], name: str) -> list[Tensor]:
+    return [shard.get_parameter(name).detach() for shard in shards]
 
 
 def counts_by_shard(assignment: np.ndarray, ids: np.ndarray, shards: int, size: int) -> Tensor:
