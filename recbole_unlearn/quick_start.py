@@ -123,7 +123,7 @@ def _compared(
         logging.getLogger().info(set_color("unlearn", "pink") + f": {name}")
         with telling(f"{name} trains its own model", config["show_progress"]):
             learned = train_for_method(config, data, method, saved, type(original))
-        unlearners[name], results[name] = unlearn_and_assess(original, withdrawal, method, assessment, learned, saved)
+        unlearners[name], results[name] = unlearn_and_assess(original, withdrawal, method, assessment, learned)
         telemetry.log(name, results[name])
         if saved:
             unlearners[name].save(_model_file(config, withdrawal, name), session=session)

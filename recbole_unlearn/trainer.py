@@ -214,7 +214,7 @@ class Unlearner(CheckpointTrainer):
             train_until_best=lambda *model, **how: train_until_best(
                 self.config, remaining(), type(self), *model, **how
             ),
-            shard_trainer=lambda: ShardTrainer(self.config, remaining(), type(self), alone),
+            shard_trainer=lambda: ShardTrainer.after(self, remaining(), alone, withdrawal.scope),
             setting=self.config.__getitem__,
             rebuilt=lambda: Untrained.of(self.config, remaining().of_models()).model,
         )

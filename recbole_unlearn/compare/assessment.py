@@ -29,7 +29,6 @@ from recbole_unlearn.evaluator.witnesses import Setting, witnesses_of
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.shadows.audit import audited
 from recbole_unlearn.shards.clocks import three_clocks
-from recbole_unlearn.shards.store import ShardStore
 from recbole_unlearn.terminal.progress import telling
 from recbole_unlearn.trainer import Unlearner
 
@@ -157,7 +156,6 @@ def unlearn_and_assess(
     method: UnlearnMethod,
     assessment: Assessment,
     learned: Unlearner | None,
-    saved: bool = False,
 ) -> tuple[Unlearner, dict[str, Any]]:
     """Unlearn by a method and assess the result.
 
@@ -168,7 +166,6 @@ def unlearn_and_assess(
         assessment: Of this withdrawal.
         learned: What ``recbole_unlearn.trainer.train_for_method`` returned for the method: the model that it unlearns from,
             if that is one of its own kind.
-        saved: Whether the shards of ``learned`` are kept in ``checkpoint_dir``.
 
     Returns:
         The Unlearner afterwards, and the method's part of the report; ``original`` there is the assessment of ``learned``.
@@ -178,8 +175,6 @@ def unlearn_and_assess(
     result |= assessment(unlearner)
     if learned is not None:
         result["original"] = assessment(learned)
-        if saved and withdrawal.scope == "all":  # else a run that was cut off later would train them again
-            ShardStore.of(original.config).discard(set(learned.model.digests) - set(unlearner.model.digests))
     return unlearner, result
 
 

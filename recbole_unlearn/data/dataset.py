@@ -224,10 +224,7 @@ def _rows(part: Dataset) -> Interactions:
 
 def _labels(part: Dataset) -> np.ndarray | None:
     """Return explicit labels, where they are trained on: without sampled negatives, or by a pairwise loss that reads them."""
-    if _pairwise(part.config):
-        trained_on = part.config.model_class.__dict__.get("soft_labels", False)
-    else:
-        trained_on = not _sampled(part.config)
+    trained_on = reads_labels(part.config.model_class) if _pairwise(part.config) else not _sampled(part.config)
     if not trained_on or part.label_field not in part.inter_feat:
         return None
     labels = np.asarray(part.inter_feat[part.label_field], dtype=np.float64)
@@ -237,6 +234,18 @@ def _labels(part: Dataset) -> np.ndarray | None:
             f"set threshold, or normalize_field: [{part.label_field}]"
         )
     return labels
+
+
+def reads_labels(model_class: type) -> bool:
+    """Return whether a pairwise loss reads the labels of rows: ``soft_labels`` of the class that has the loss.
+
+    >>> from recbole.model.general_recommender import LightGCN as Stocks
+    >>> from recbole_unlearn.model.lightgcn import LightGCN
+    >>> reads_labels(type("Mine", (LightGCN,), {})), reads_labels(Stocks)
+    (True, False)
+    """
+    own = next((one for one in model_class.__mro__ if "calculate_loss" in vars(one)), model_class)
+    return bool(vars(own).get("soft_labels", False))
 
 
 def _check_pairs(config: Any) -> None:

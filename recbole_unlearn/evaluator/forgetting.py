@@ -48,10 +48,12 @@ def taste(
 
 def score_attack(served: RankedLists, rng: np.random.Generator) -> dict[str, Any]:
     """Return the AUC of the score itself for withdrawn rows against test rows of the same users; nothing is trained."""
-    if set(np.unique(served.withdrawn)) != {0, 1}:
+    gone = served.withdrawn == 1
+    both = np.isin(served.owners, np.intersect1d(served.owners[gone], served.owners[~gone]))
+    if not both.any():
         return unknown("no user has both withdrawn and test rows that are ranked")
-    points = Points(served.owners, served.withdrawn, torch.empty(len(served.owners), 0))
-    figures = auc_with_interval(points, served.scores, rng)
+    points = Points(served.owners[both], served.withdrawn[both], torch.empty(int(both.sum()), 0))
+    figures = auc_with_interval(points, served.scores[both], rng)
     figures.pop("resampled")
     return figures
 
@@ -64,8 +66,9 @@ def rank(served: RankedLists, rng: np.random.Generator) -> dict[str, Any]:
     rows = served.withdrawn == 1
     if not rows.any():
         return _without_test_rows()
-    means = [_means(served.percentiles[part], served.owners[part]) for part in (rows, ~rows)]
-    return {**mean_with_interval(means[0], rng), "test": float(means[1].mean())}
+    tests = ~rows & np.isin(served.owners, served.owners[rows])
+    gone, test = (_means(served.percentiles[part], served.owners[part]) for part in (rows, tests))
+    return {**mean_with_interval(gone, rng), "test": float(test.mean()) if len(test) else None}
 
 
 def relearn_time(model: Any, rows: LossRows, target: float, batch_size: int, learning_rate: float) -> dict[str, Any]:

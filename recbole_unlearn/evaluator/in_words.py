@@ -62,7 +62,7 @@ def in_words(report: Mapping[str, Any]) -> str:
 def _by_scores(methods: Mapping[str, Any], names: list[str], report: Mapping[str, Any]) -> str:
     """Return what the score attack says, for a model that no oracle can look into; intervals beside each other decide."""
     asked = {name: score_attack_of(result) for name, result in methods.items()}
-    asked = {name: figures for name, figures in asked.items() if figures.get("auc") is not None}
+    asked = {name: figures for name, figures in asked.items() if figures.get("auc_low") is not None}
     unknown = f"Cannot tell whether {_have(names, 'forgets', 'forget')}: "
     if not {"Original", "Retrain"} <= asked.keys():
         return f"{unknown}{_NOT_EVEN_BEFORE}."

@@ -120,7 +120,7 @@ class _Missing(Exception):
 
 def _relearn(evidence: Evidence) -> dict[str, Any]:
     setting = evidence.setting
-    if not setting.negatives:
+    if not setting.negatives or setting.rows.labels is not None:
         raise _Missing("relearn time is not measured where labels are explicit")
     rows = setting.withdrawn_rows(evidence.model)
     target = mean_loss(evidence.original.model, rows)

@@ -82,8 +82,9 @@ class RowObjective:
             loss = (rows.weights * (softplus(x) - rows.targets * x)).sum()
             first = _grad(loss, leaves, create_graph=True)
             along = sum((g * d.to(g)).sum() for g, d in zip(first, direction, strict=True))
-            second = _grad(along, leaves) if isinstance(along, Tensor) and along.requires_grad else total
-            total = [t + s.double() for t, s in zip(total, second, strict=True)]
+            if isinstance(along, Tensor) and along.requires_grad:
+                second = _grad(along, leaves)
+                total = [t + s.double() for t, s in zip(total, second, strict=True)]
         return self._add_penalty(tuple(total), direction)
 
     def _pull_back(self, values: Tensors, weigh: _Weigh, direction: Tensors | None = None) -> Tensors:

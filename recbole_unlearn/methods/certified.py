@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from recbole_unlearn.data.frozen import token_keys
 from recbole_unlearn.exceptions import ConfigError, UnsupportedModelError
 from recbole_unlearn.methods.base import Outcome, UnlearnContext, UnlearnMethod
 from recbole_unlearn.methods.influence_function import SIF
@@ -36,8 +37,9 @@ class CertifiedRemoval(UnlearnMethod):
 
     **What the certificate says**: given the item embeddings, the embedding of a user is (epsilon, delta)-indistinguishable
     from the minimum on the retained rows with the same noise, which withdrawn rows do not reach. It says nothing of item
-    embeddings, which keep what they learned from withdrawn rows. The noise is drawn from the seed, which a saved model holds:
-    whoever has the file can subtract it. A solve from a new draw needs no noise for the same statement.
+    embeddings, which keep what they learned from withdrawn rows. The noise is another one for each user and request, drawn
+    from the seed, which a saved model holds: whoever has the file, and knows the request, can subtract it. A solve from a new
+    draw needs no noise for the same statement.
 
     Use it to see what a certificate on the convex part is worth. Models: BPR. NeuMF's MLP is not convex in an embedding, and
     LightGCN's graph couples users.
@@ -120,6 +122,7 @@ class CertifiedRemoval(UnlearnMethod):
             return
         ids = torch.from_numpy(context.partial).to(adapter.user_tables[0].weight.device)
         solved = read_rows(adapter.user_tables, ids)
-        keys = np.random.default_rng([context.seed, *_NOISE.encode()])
-        noise = torch.from_numpy(keys.standard_normal(tuple(solved.shape))).to(solved)
-        write_rows(adapter.user_tables, ids, solved + self.sigma * noise)
+        tokens = context.rows.user_tokens[context.partial]
+        keys = token_keys((f"{_NOISE} {context.withdrawal.digest} {token}" for token in tokens), context.seed)
+        drawn = np.stack([np.random.default_rng(int(key)).standard_normal(solved.shape[1]) for key in keys])
+        write_rows(adapter.user_tables, ids, solved + self.sigma * torch.from_numpy(drawn).to(solved))

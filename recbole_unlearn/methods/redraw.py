@@ -63,6 +63,8 @@ class RedrawItems(UnlearnMethod):
         adapter.drop_edges(*context.forgotten)
         every = np.arange(1, len(rows.item_tokens))
         redraw(adapter, adapter.item_tables, every, rows.item_tokens, context.seed)
+        # Losses that compare users with each other (SGL's) would teach the items what trained rows of who left say.
+        redraw(adapter, adapter.user_tables, context.gone, rows.user_tokens, context.seed)
         reset_beside(context, adapter)
         for table in adapter.user_tables:
             table.weight.data.mul_(self.user_share)

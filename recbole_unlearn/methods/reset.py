@@ -26,7 +26,7 @@ class ResetUE(UnlearnMethod):
         return True
 
     def unlearn(self, context: UnlearnContext) -> Outcome:
-        """Reset the rows in place; each draw is keyed by the seed and the token."""
+        """Reset the rows in place; each draw is keyed by the seed, the table and the token."""
         adapter = InfluenceAdapter.of(context.model, context.rebuilt)
         adapter.drop_edges(*context.forgotten)
         users = context.gone
@@ -60,7 +60,11 @@ def redraw(
 def draw_rows(
     adapter: InfluenceAdapter, tables: list[torch.nn.Embedding], tokens: Iterable[str], seed: int
 ) -> torch.Tensor:
-    """Draw a new embedding for each token, shape [tokens, dims]; the same seed and token give the same one."""
-    keys = token_keys(tokens, seed) >> 1  # torch seeds are signed
+    """Draw a new embedding for each token, shape [tokens, dims]; the same seed, tables and token give the same one.
+
+    Without the tables a user and an item of one name would get the same draw, and the item the user's highest score.
+    """
+    kind = ", ".join(adapter.names(tables))
+    keys = token_keys((f"{kind}: {token}" for token in tokens), seed) >> 1  # torch seeds are signed
     drawn = [adapter.draw_rows(tables, torch.Generator().manual_seed(int(key))) for key in keys]
     return torch.stack(drawn).to(tables[0].weight)

@@ -68,6 +68,8 @@ class Reversal:
             rate: Adam's learning rate.
         """
         values = {name: value.clone().requires_grad_() for name, value in self.start.items()}
+        if not len(self.withdrawn):
+            return {"steps": 0, "converged": 1.0}
         optimizer = torch.optim.Adam(values.values(), lr=rate)
         taken, ranked = 0, self._ranked(values)
         while taken < steps and ranked > _CHANCE:
@@ -78,6 +80,7 @@ class Reversal:
         parameters = dict(self.context.model.named_parameters())
         for name, value in values.items():
             parameters[name].data.copy_(value.detach())
+        reset_items(self.context, self.adapter)  # the steps moved them, towards those who had them
         self.adapter.parameters_changed()
         return {"steps": taken, "ranked_above": ranked, "converged": float(ranked <= _CHANCE)}
 

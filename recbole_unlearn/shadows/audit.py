@@ -19,7 +19,7 @@ from recbole_unlearn.methods.plugins import find_method, get_method
 from recbole_unlearn.model.adapter import ScoringAdapter
 from recbole_unlearn.settings import presets
 from recbole_unlearn.settings.check import our_keys
-from recbole_unlearn.settings.revision import source_digest
+from recbole_unlearn.settings.revision import class_digest, source_digest
 from recbole_unlearn.shadows.bank import DAYS, Bank
 from recbole_unlearn.shadows.figures import separation, told_apart
 from recbole_unlearn.shadows.question import STATISTICS, WHO_LEFT, Question
@@ -228,7 +228,7 @@ def _tag(config: Any, name: str) -> str:
         return name
     shards = {key: str(config[key]) for key in our_keys() if key.startswith("shard_")}
     options = {key: str(value) for key, value in get_method(config, name).options.items()}
-    return f"{_short(name)}-{digest_of({**options, **shards}, {})[:8]}"
+    return f"{_short(name)}-{digest_of({**options, **shards, 'class': class_digest(find_method(name))}, {})[:8]}"
 
 
 def _digest(config: Any, data: WithdrawalDataset, targets: np.ndarray) -> str:
@@ -237,8 +237,9 @@ def _digest(config: Any, data: WithdrawalDataset, targets: np.ndarray) -> str:
         name: str(value)
         for name, value in config.final_config_dict.items()
         if name not in CIRCUMSTANCES
-        and name not in our_keys()
+        and (name not in our_keys() or name == "fast")
         and "." not in name  # SCIF.ridge is an option of a method
     }
     settings |= {"torch": torch.__version__, "source": source_digest(), "share": str(SHARE), "data": data.digest}
+    settings |= {"model class": class_digest(config.model_class)}
     return digest_of(settings, {"targets": targets})

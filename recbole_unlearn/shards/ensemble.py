@@ -12,6 +12,7 @@ from recbole.model.abstract_recommender import GeneralRecommender
 from recbole.utils import InputType
 from torch import Tensor, nn
 
+from recbole_unlearn.data.dataset import reads_labels
 from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.model.adapter import InfluenceAdapter, ScoringAdapter
@@ -29,6 +30,7 @@ class ShardEnsemble(GeneralRecommender):
 
     ``stages`` holds the stages of each shard, from the first to the last: the parameters from which a withdrawal may go on.
     The last one's are the sub-model's, and left out. They are in memory and in the store, not in the model's file.
+    ``is_saved`` says whether finished shards of it are kept in the store.
 
     With stacking a score is the logit b + sum_k w_k s_k, or its sigmoid for models of a pointwise loss.
 
@@ -54,6 +56,7 @@ class ShardEnsemble(GeneralRecommender):
         self.register_buffer("assignment", torch.from_numpy(np.array(assignment)))
         self.label_field = config["LABEL_FIELD"]
         self.stages: list[tuple[TrainedShard, ...]] = []
+        self.is_saved = True
         self.served: nn.Module | None = None
         self.aggregator: Aggregator | None = None
         self.stacking = Stacking(len(shards)) if aggregation == "stacking" else None
@@ -105,7 +108,7 @@ class ShardEnsemble(GeneralRecommender):
         users, items = interaction[self.USER_ID], interaction[self.ITEM_ID]
         others = interaction[self.NEG_ITEM_ID] if adapter.pairwise else None
         ones = torch.ones(len(users), device=users.device)
-        targets = ones if adapter.pairwise else interaction[self.label_field].float()
+        targets = self._targets(interaction)
         scores = adapter.score(
             adapter.encode(self.aggregator(list(self.shards))), LossRows(users, items, others, targets, ones)
         )
@@ -125,14 +128,23 @@ class ShardEnsemble(GeneralRecommender):
         """Return the features and labels by which a batch of a train loader tells how to stack the shards.
 
         A pointwise row has its scores, a 1 for the bias, and its label. A pairwise row has the differences between the
-        scores of its item and of its negative, and the label 1; the bias cancels.
+        scores of its item and of its negative, and the label 1 or, where the loss reads it, its own; the bias cancels.
         """
         scores = self.scores(interaction)
         ones = torch.ones(scores.shape[1], device=scores.device)
         if self.input_type == InputType.POINTWISE:
-            return torch.cat([scores, ones.unsqueeze(0)]).T, interaction[self.label_field].float()
+            return torch.cat([scores, ones.unsqueeze(0)]).T, self._targets(interaction)
         others = Interaction({self.USER_ID: interaction[self.USER_ID], self.ITEM_ID: interaction[self.NEG_ITEM_ID]})
-        return torch.cat([scores - self.scores(others), torch.zeros_like(ones).unsqueeze(0)]).T, ones
+        return torch.cat([scores - self.scores(others), torch.zeros_like(ones).unsqueeze(0)]).T, self._targets(
+            interaction
+        )
+
+    def _targets(self, interaction: Any) -> Tensor:
+        """Return what the loss of the model's class wants of the rows of a batch."""
+        has_label = self.label_field in interaction and reads_labels(type(self.shards[0]))
+        if self.input_type == InputType.POINTWISE or has_label:
+            return interaction[self.label_field].float()
+        return torch.ones(len(interaction[self.USER_ID]), device=interaction[self.USER_ID].device)
 
     def _combined(self, scores: Tensor) -> Tensor:
         if self.stacking is None:
@@ -176,7 +188,10 @@ class ShardEnsembleAdapter(ScoringAdapter):
         return [InfluenceAdapter.of(model) for model in self._models]
 
     def logits(self, users: Tensor, items: Tensor) -> Tensor:
-        """Return the logit of each pair; without an aggregated model, the stacked scores or the mean over the shards."""
+        """Return the logit of each pair; without an aggregated model, the stacked scores or the mean over the shards.
+
+        Of a pointwise model the mean of probabilities is served, which ranks nearly, but not quite, as the mean of logits.
+        """
         if self.model.stacking is not None:
             pairs = Interaction({self.model.USER_ID: users, self.model.ITEM_ID: items})
             return self.model.stacking(self.model.scores(pairs))

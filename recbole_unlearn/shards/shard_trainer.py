@@ -31,16 +31,33 @@ class ShardTrainer:
         trainer: Class of the trainer of shards and aggregator, an ``Unlearner``.
         alone: Whether shards are trained one after the other and none is taken from the store, so that each can be timed.
         saved: Whether finished shards are kept in ``checkpoint_dir``.
+        for_good: Whether rows that left come back no more: files of shards that held them are deleted.
     """
 
     def __init__(
-        self, config: Any, dataset: WithdrawalDataset, trainer: type, alone: bool = False, saved: bool = True
+        self,
+        config: Any,
+        dataset: WithdrawalDataset,
+        trainer: type,
+        alone: bool = False,
+        saved: bool = True,
+        for_good: bool = False,
     ) -> None:
         self.config = config
         self.trainer = trainer
         self.dataset = dataset
-        self.alone = alone
-        self.store = ShardStore.of(config) if saved and not alone else ShardStore(None)
+        self.alone, self.saved, self.for_good = alone, saved, for_good
+
+    @classmethod
+    def after(cls, unlearner: Any, dataset: WithdrawalDataset, alone: bool, scope: str) -> ShardTrainer:
+        """Return what trains the shards of an Unlearner anew after a withdrawal of this scope."""
+        saved = getattr(unlearner.model, "is_saved", True)
+        return cls(unlearner.config, dataset, type(unlearner), alone, saved, for_good=scope == "all")
+
+    @property
+    def store(self) -> ShardStore:
+        """Where finished shards are kept, and taken from."""
+        return ShardStore.of(self.config) if self.saved and not self.alone else ShardStore(None)
 
     @property
     def rows(self) -> Interactions:
@@ -89,7 +106,8 @@ class ShardTrainer:
             models[number] = self._sub_model(assignment, number, shard[-1])
             stages[number] = shard
         new, old = self._assemble(models, stages, assignment, aggregation), ensemble.digests
-        self.store.discard(old - new.digests)
+        if self.for_good:
+            ShardStore.of(self.config).discard(old - new.digests)
         return new, {
             number: sum(stage.seconds for stage in shard if stage.digest not in old)
             for number, shard in sorted(trained.items())
@@ -132,6 +150,7 @@ class ShardTrainer:
         with one_thread():
             init_seed(config["seed"], config["reproducibility"])
             ensemble = ShardEnsemble(config, self.dataset, models, assignment, aggregation.kind)
+            ensemble.is_saved = self.saved
             ensemble.stages = [(*shard[:-1], dataclasses.replace(shard[-1], state={})) for shard in stages]
             if ensemble.aggregator is not None:
                 self._train_aggregator(ensemble, aggregation)

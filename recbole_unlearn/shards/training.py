@@ -73,7 +73,7 @@ class ShardJob:
         settings = {
             name: str(value)
             for name, value in self.config.final_config_dict.items()
-            if name not in CIRCUMSTANCES and name not in our_keys()
+            if name not in CIRCUMSTANCES and (name not in our_keys() or name == "fast")
         }
         settings |= {"model class": class_digest(self.config.model_class), "trainer": class_digest(self.trainer)}
         settings |= {"shard seed": str(self.seed), "torch": torch.__version__, "source": source_digest()}
@@ -102,6 +102,8 @@ def train_shards(jobs: Sequence[ShardJob], store: ShardStore, alone: bool) -> di
     Raises:
         ShardError: A worker died, and died again when its shards were retried.
     """
+    if not jobs:
+        return {}
     digests = {job.number: job.digests() for job in jobs}
     done = {job.number: _finished(job, digests[job.number], store) for job in jobs}
     for attempt in range(_ATTEMPTS):

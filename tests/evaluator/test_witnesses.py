@@ -261,3 +261,15 @@ def test_retrain_again_is_another_exact_model(trained, assessment):
     first, second = (model.item_mf_embedding.weight for model in models.values())
     assert not torch.allclose(first, second)
     assert trained.config["seed"] == 2020
+
+
+def test_test_rows_of_others_are_no_yardstick(rng):
+    """Of a user whose withdrawn rows are not ranked, as those of a withdrawn item, only test rows are left."""
+    owners, withdrawn, scores = [1, 1, 2, 2, 2], [1, 0, 0, 0, 0], [4.0, 5.0, 1.0, 2.0, 3.0]
+    lists = served([0.0], owners=owners, withdrawn=withdrawn, scores=scores, shares=[0.2, 0.4, 1, 1, 1])
+    told = score_attack(lists, rng)
+    assert (told["auc"], told["auc_low"], told["auc_high"]) == (0.0, 0.0, 0.0)
+    assert rank(lists, rng)["test"] == 0.4
+    alone = served([0.0], owners=[1, 2], withdrawn=[1, 0], scores=[4.0, 5.0], shares=[0.2, 0.4])
+    assert score_attack(alone, rng)["auc"] is None
+    assert rank(alone, rng)["test"] is None

@@ -1,8 +1,11 @@
+import pytest
 import torch
 
 from recbole_unlearn import WithdrawalRequest
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.testing import copy_of
+from recbole_unlearn.methods.reset import draw_rows
+from recbole_unlearn.model.adapter import InfluenceAdapter
+from recbole_unlearn.testing import copy_of, original_of
 from recbole_unlearn.trainer import Unlearner, train_model, with_seed
 
 
@@ -43,3 +46,21 @@ def test_retrain_again_is_retrain_with_the_next_seed(trained):
     once, again = (copy_of(trained).unlearn(request, name).model.state_dict() for name in ("Retrain", "RetrainAgain"))
     assert all(torch.equal(value, expected[name]) for name, value in again.items())
     assert not torch.equal(again["user_mf_embedding.weight"], once["user_mf_embedding.weight"])
+
+
+@pytest.mark.parametrize("model", ["NeuMF", "BPR", "LightGCN"])
+def test_a_user_and_an_item_of_one_name_get_different_draws(model):
+    """A user drawn like the item of the same number would be served that item first, and so tell that they left."""
+    adapter = InfluenceAdapter.of(original_of(model).model)
+    names = [str(number) for number in range(60)]
+    user, item = (draw_rows(adapter, tables, names, 2020) for tables in (adapter.user_tables, adapter.item_tables))
+    alike = torch.nn.functional.cosine_similarity(user, item)
+    assert alike.abs().mean() < 0.5
+    assert torch.equal(user, draw_rows(adapter, adapter.user_tables, names, 2020))
+
+
+def test_rows_beside_a_users_own_get_another_draw_than_it():
+    adapter = InfluenceAdapter.of(original_of("LINE").model)
+    (own,), (beside,) = adapter.user_tables, adapter.beside_tables
+    rows = [draw_rows(adapter, [table], ["u3"], 2020)[0] for table in (own, beside)]
+    assert torch.nn.functional.cosine_similarity(*rows, dim=0) < 0.99

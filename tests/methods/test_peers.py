@@ -19,8 +19,8 @@ from recbole_unlearn.methods.reversal import reversal_of
 from recbole_unlearn.methods.rows import RequestRows
 from recbole_unlearn.methods.rrl import fisher_diagonal
 from recbole_unlearn.methods.shared import SharedUpdate
-from recbole_unlearn.model.adapter import InfluenceAdapter
-from recbole_unlearn.testing import REQUESTS, copy_of, original_of
+from recbole_unlearn.model.adapter import InfluenceAdapter, read_rows
+from recbole_unlearn.testing import REQUESTS, copy_of, flat, original_of
 from tests.methods.test_scif import context_of
 from tests.methods.test_shared import DAMPING, Truth, applied, small, update_of  # noqa: F401 (a fixture)
 
@@ -289,3 +289,43 @@ def test_a_user_who_leaves_with_the_items_that_nobody_else_has_leaves_ifru_nothi
     unlearner.unlearn(left, "IFRU")
     changed = (unlearner.model.item_mlp_embedding.weight != before).any(dim=1)
     assert np.flatnonzero(changed.numpy()).tolist() == [item]
+
+
+def test_the_noise_of_a_certified_removal_is_another_one_for_each_user_and_request():
+    """One vector for all would cancel in the difference of two embeddings, or of two releases of one."""
+    data = original_of("BPR").dataset.interactions()
+    noises = []
+    for pairs in ([("u3", 0), ("u8", 0)], [("u3", 1)], [("u3", 0), ("u8", 0)]):
+        named = [
+            (user, data.item_tokens[data.items[data.users == data.user_ids([user])[0]][place]]) for user, place in pairs
+        ]
+        released = []
+        for sigma in (0.5, 1.5):
+            unlearner = copy_of(original_of("BPR"))
+            unlearner.unlearn(WithdrawalRequest.interactions(named), CertifiedRemoval(sigma=sigma))
+            released.append(unlearner.model.user_embedding.weight[data.user_ids([user for user, _ in pairs])].detach())
+        noises.append(released[1] - released[0])
+    assert torch.equal(noises[0], noises[2])
+    for one, other in ((noises[0][0], noises[0][1]), (noises[0][0], noises[1][0])):
+        assert torch.nn.functional.cosine_similarity(one, other, dim=0) < 0.99
+
+
+@pytest.mark.parametrize("method", ["NegGrad", "RRL"])
+@pytest.mark.parametrize("model", MODELS)
+def test_a_withdrawn_item_is_left_at_its_draw(model, method):
+    """The steps move it towards or away from those who had it."""
+    left = []
+    for name in (method, "ResetUE"):
+        unlearner = copy_of(original_of(model))
+        unlearner.unlearn(WithdrawalRequest.items(["i4"]), name)
+        tables = InfluenceAdapter.of(unlearner.model).item_tables
+        left.append(read_rows(tables, torch.from_numpy(unlearner.dataset.interactions().item_ids(["i4"]))))
+    assert torch.equal(*left)
+
+
+@pytest.mark.parametrize("method", ["NegGrad", "RRL"])
+def test_without_withdrawn_rows_there_is_nothing_to_reverse(method):
+    unlearner = copy_of(original_of("NeuMF"))
+    before = flat(unlearner.model)
+    assert unlearner.follow_up(method).diagnostics["steps"] == 0
+    assert torch.equal(flat(unlearner.model), before)

@@ -119,13 +119,45 @@ def test_files_of_shards_with_withdrawn_rows_go(make_config, tmp_path):
     assert (len(new), len(new & old)) == (3, 2)
 
 
-def test_a_clock_reads_no_finished_shard(make_config, tmp_path, monkeypatch):
+def test_a_clock_reads_no_finished_shard_and_leaves_none_that_held_withdrawn_rows(make_config, tmp_path, monkeypatch):
     config = make_config(**SMALL, checkpoint_dir=str(tmp_path))
     unlearner = train_for_method(config, create_dataset(config), "RecEraser")
     monkeypatch.setattr("recbole_unlearn.shards.store.torch.load", lambda *a, **k: pytest.fail("a shard was loaded"))
-    before = set((tmp_path / "shards").iterdir())
+    files = lambda: {path.name for path in (tmp_path / "shards").iterdir()}  # noqa: E731
+    before, digests = files(), unlearner.model.digests
+    unlearner.copy().unlearn(REQUESTS["user"][0], "RecEraser", "train", alone=True)
+    assert files() == before
     unlearner.unlearn(REQUESTS["user"][0], "RecEraser", alone=True)
-    assert set((tmp_path / "shards").iterdir()) == before
+    held = {f"shard-{digest[:32]}.pth" for digest in digests - unlearner.model.digests}
+    assert held
+    assert files() == before - held
+
+
+@pytest.mark.parametrize("scope", ["train", "all"])
+def test_shards_that_were_learned_unsaved_are_not_saved_when_they_are_learned_again(make_config, tmp_path, scope):
+    config = make_config(**SMALL, checkpoint_dir=str(tmp_path))
+    unlearner = train_for_method(config, create_dataset(config), "SISA", saved=False)
+    for request in (REQUESTS["user"][0], WithdrawalRequest.users(["u8"])):
+        unlearner.unlearn(request, "SISA", scope)
+    assert not list(tmp_path.glob("shards/*"))
+
+
+@pytest.mark.parametrize("method", ["SISA", "RecEraser"])
+def test_without_withdrawn_rows_no_shard_is_learned_again(make_config, method):
+    config = make_config(**SMALL)
+    unlearner = train_for_method(config, create_dataset(config), method, saved=False)
+    before = {name: value.clone() for name, value in unlearner.model.shards.state_dict().items()}
+    assert unlearner.follow_up(method).diagnostics["touched_shards"] == []
+    assert all(torch.equal(value, before[name]) for name, value in unlearner.model.shards.state_dict().items())
+
+
+def test_shards_of_other_layers_are_not_taken(make_config, tmp_path):
+    """With ``fast: False`` the masks of dropout are others."""
+    known = []
+    for fast in (True, False):
+        config = make_config(**SMALL, checkpoint_dir=str(tmp_path), fast=fast)
+        known.append(train_for_method(config, create_dataset(config), "SISA").model.digests)
+    assert not known[0] & known[1]
 
 
 def test_another_model_is_refused(fresh_copy):

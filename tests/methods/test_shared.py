@@ -274,7 +274,7 @@ def test_the_diagnostics_are_those_of_the_worse_part():
     told = {}
     for steps in (1, 50):
         model = copy.deepcopy(unlearner.model)
-        given = {**unlearner.config.method_options("CIF"), "newton_steps": steps, "ridge": 0.05}
+        given = {**unlearner.config.method_options("CIF"), "newton_steps": steps, "ridge": 0.002}
         told[steps] = method_class("CIF")(**given).unlearn(context_of(unlearner, REQUESTS["users"], model)).diagnostics
     assert told[50]["converged"] == 1.0
     assert told[50]["steps"] > 1

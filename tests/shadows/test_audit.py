@@ -1,6 +1,8 @@
 """Worlds of a small data set: who is in them, what methods make of those who are out, and a bank that goes on."""
 
 import json
+import linecache
+import sys
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -144,6 +146,23 @@ def test_other_data_options_and_epochs_have_a_bank_or_answers_of_their_own(make_
     assert other.bank.folder == one.bank.folder
     assert other.worlds[0].methods["SCIF"] != one.worlds[0].methods["SCIF"]
     assert (make_audit(tmp_path, worlds=3)[1].roles == one.roles[:3]).all()
+    assert make_audit(tmp_path, fast=False)[1].bank.folder != one.bank.folder  # other masks of dropout
+
+
+def test_a_method_of_somebody_elses_is_asked_again_when_its_code_has_changed(make_audit, tmp_path, monkeypatch):
+    tags = []
+    for text in ("pass", "context.model.user_mf_embedding.weight.data.zero_()"):
+        module = tmp_path / "changed" / "mine_of_audit.py"
+        module.parent.mkdir(exist_ok=True)
+        module.write_text(
+            f"from recbole_unlearn.methods.base import Outcome, UnlearnMethod\n\n\nclass Foo(UnlearnMethod):\n"
+            f'    name = "Foo"\n\n    def unlearn(self, context):\n        {text}\n        return Outcome(context.model)\n'
+        )
+        monkeypatch.syspath_prepend(module.parent)
+        sys.modules.pop(module.stem, None)
+        linecache.checkcache()
+        tags.append(make_audit(tmp_path, ["mine_of_audit:Foo"])[1].worlds[0].methods["mine_of_audit:Foo"])
+    assert tags[0] != tags[1]
 
 
 def test_a_bank_says_what_it_holds_and_does_not_outlive_its_time(make_audit, tmp_path):

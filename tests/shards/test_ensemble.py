@@ -16,6 +16,7 @@ from recbole_unlearn.shards.ensemble import ShardEnsemble
 from recbole_unlearn.shards.shard_trainer import ShardTrainer
 from recbole_unlearn.trainer import train_for_method
 
+ITEMS = ("item_id", "neg_item_id")
 SMALL = {"shard_count": 3, "epochs": 3, "parallel_jobs": 1}
 
 
@@ -152,3 +153,22 @@ def test_the_mean_has_nothing_to_train(plain):
     assert isinstance(plain.model, ShardEnsemble)
     with pytest.raises(UnsupportedModelError, match="nothing to train"):
         plain.model.calculate_loss(None)
+
+
+@pytest.mark.parametrize("method", ["RecEraser", "UltraRE"])
+def test_a_pairwise_loss_that_reads_labels_reads_them_in_an_ensemble(make_config, method):
+    keys = {"LABEL_FIELD": "rating", "normalize_field": ["rating"], "normalize_all": False, "embedding_size": 8}
+    config = make_config("LightGCN", **SMALL, **keys)
+    dataset = create_dataset(config)
+    model = train_for_method(config, dataset, method, saved=False).model
+    batch = next(iter(data_preparation(config, dataset)[0]))
+    labels = batch["rating"].float()
+    assert len(labels.unique()) > 2
+    if method == "UltraRE":
+        assert torch.equal(model.stacked(batch)[1], labels)
+        return
+    scores = [
+        model.served.predict(Interaction({"user_id": batch["user_id"], "item_id": batch[item]})) for item in ITEMS
+    ]
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(scores[0] - scores[1], labels)
+    torch.testing.assert_close(model.calculate_loss(batch), expected)
