@@ -1,15 +1,18 @@
 """What a run measures of each method: the whole call on the clock, the median, and popularity of the retained rows."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from recbole_unlearn import Unlearner, WithdrawalRequest
+from recbole_unlearn import Config, Unlearner, WithdrawalRequest
 from recbole_unlearn.compare import assessment
 from recbole_unlearn.compare.assessment import Assessment, unlearn_timed
+from recbole_unlearn.data import create_dataset
 from recbole_unlearn.evaluator.efficiency import Cost, measure
 from recbole_unlearn.methods import Outcome, UnlearnMethod
+from recbole_unlearn.trainer import train_model
 
 REQUEST = WithdrawalRequest.users(["u3", "u8"])
 
@@ -72,3 +75,28 @@ def test_popularity_counts_the_retained_rows_alone(trained):
     counts = np.bincount(rows.items[~withdrawal.forget], minlength=trained.dataset.item_num)
     assert popular.model.item_cnt.flatten().tolist() == counts.tolist()
     assert (counts != np.bincount(rows.items, minlength=len(counts))).any()
+
+
+def test_of_repeated_pairs_no_oracle_is_asked_about_one_that_is_for_tests_too(make_config, data_path, tmp_path):
+    """Such a pair has one score and two labels: a tie, which pulls every AUC to .5."""
+    head, *lines = (Path(data_path) / "tiny" / "tiny.inter").read_text().splitlines()
+    (tmp_path / "twice").mkdir()
+    (tmp_path / "twice" / "twice.inter").write_text("\n".join([head, *lines, *lines[::2], ""]))
+    given = make_config("BPR", epochs=1, data_path=str(tmp_path), embedding_size=8).external_config_dict
+    config = Config("BPR", "twice", config_dict={**given, "dataset": "twice"}, argv=())
+    data = create_dataset(config)
+    withdrawal = WithdrawalRequest.random(20, 1).resolve(data.interactions(), "train")
+    assessment = Assessment(config, data, withdrawal)
+    train, test = (set(data.interactions(part).pair_keys()) for part in (0, 2))
+    gone = data.interactions().pair_keys()[withdrawal.forget]
+    assert train & test & set(gone)
+
+    def keys(rows):
+        return data.interactions().pair_keys(rows.users, rows.items)
+
+    assert not set(keys(assessment.membership.others)) & train
+    assert sorted(keys(assessment.membership.withdrawn)) == sorted(key for key in gone if key not in test)
+    lists = assessment._served(train_model(config, data))
+    for owner in np.unique(lists.owners):
+        scores = [set(lists.scores[(lists.owners == owner) & (lists.withdrawn == label)]) for label in (0, 1)]
+        assert not scores[0] & scores[1]

@@ -48,11 +48,12 @@ class Assessment:
         self.withdrawn_users = np.unique(rows.users[withdrawal.forget])
         self._rankings: WeakKeyDictionary[Unlearner, Any] = WeakKeyDictionary()
         self._lists: WeakKeyDictionary[Unlearner, RankedLists] = WeakKeyDictionary()
-        pairs = Rows(rows.users, rows.items)
-        self.membership = Membership(
+        pairs, tests = Rows(rows.users, rows.items), Rows(test.users, test.items)
+        self._gone = pairs.where(withdrawal.forget)
+        self.membership = Membership(  # of repeated pairs one may be for training and one for tests: it tells nothing
             members=pairs.where(~withdrawal.forget),
-            others=Rows(test.users, test.items),
-            withdrawn=pairs.where(withdrawal.forget),
+            others=tests.without(pairs),
+            withdrawn=self._gone.without(tests),
             by="items" if withdrawal.request.kind == "items" else "users",
         )
 
@@ -77,8 +78,7 @@ class Assessment:
     def _evaluated(
         self, unlearner: Unlearner, test_data: Any
     ) -> tuple[dict[str, dict[str, float]], RankedLists | None]:
-        gone = self.membership.withdrawn
-        return evaluate_by_group(unlearner, self.train_data, test_data, gone.users, gone.items)
+        return evaluate_by_group(unlearner, self.train_data, test_data, self._gone.users, self._gone.items)
 
     def _served(self, unlearner: Unlearner) -> RankedLists:
         """Return the lists of a model; where ``eval_args`` ranks no items, or few, all are ranked for the lists alone."""

@@ -54,6 +54,16 @@ class Rows:
         """Return the pairs for which the mask holds, or those at these positions."""
         return Rows(self.users[mask], self.items[mask])
 
+    def without(self, others: Rows) -> Rows:
+        """Return the pairs that are not among the others, in their order.
+
+        >>> Rows(np.array([1, 1, 2]), np.array([3, 4, 3])).without(Rows(np.array([1]), np.array([4]))).items.tolist()
+        [3, 3]
+        """
+        size = 1 + max(self.items.max(initial=0), others.items.max(initial=0))
+        mine, theirs = (rows.users.astype(np.int64) * size + rows.items for rows in (self, others))
+        return self.where(~np.isin(mine, theirs))
+
 
 @dataclass(frozen=True)
 class Membership:
@@ -61,7 +71,7 @@ class Membership:
 
     Args:
         members: Training rows that remain.
-        others: Test rows.
+        others: Test rows; no pair of them is a training row, too.
         withdrawn: Training rows that were withdrawn: the question, against the test rows of the same users.
         by: ``users``, or ``items`` where whole items were withdrawn: the question is then asked against the test rows of
             the same items, and a network is asked about items of which it saw no row.

@@ -88,7 +88,9 @@ def _batch(
     items = torch.from_numpy(np.concatenate([withdrawn_items[asked], test_items.numpy()[of_asked]]))
     labels = np.repeat([1, 0], [asked.sum(), of_asked.sum()])
     values = scores[rows, items]
-    ranked = torch.isfinite(values)
+    pairs = (rows * scores.shape[1] + items).numpy()
+    both = np.isin(pairs, np.intersect1d(pairs[labels == 1], pairs[labels == 0]))  # repeated pairs
+    ranked = torch.isfinite(values) & ~torch.from_numpy(both)
     rows, values, labels = rows[ranked], values[ranked], labels[ranked.numpy()]
     return (
         users,
