@@ -8,7 +8,7 @@ from recbole.trainer import Trainer
 
 from recbole_unlearn import Unlearner, WithdrawalRequest
 from recbole_unlearn.data import WithdrawalDataset, create_dataset, data_preparation
-from recbole_unlearn.exceptions import ConfigError, LedgerError, UntrustedFileError
+from recbole_unlearn.exceptions import ConfigError, LedgerError, RequestError, UntrustedFileError
 from recbole_unlearn.trainer import train_model
 from recbole_unlearn.utils import get_model, get_trainer
 
@@ -240,3 +240,20 @@ def test_no_training_goes_on_from_a_file_without_optimizer(trained_with_file, tm
     with pytest.raises(ConfigError, match="without its optimizer"):
         unlearner.resume_checkpoint(tmp_path / "model.pth")
     assert unlearner.saved_model_file == before
+
+
+@pytest.mark.parametrize("request_", [{"users": ["u3"]}, ["u3"], "u3"])
+def test_what_is_no_request_is_refused_with_how_to_make_one(fresh_copy, request_):
+    with pytest.raises(
+        RequestError, match=r"one of type (dict|list|str) was given: make it with WithdrawalRequest\.users"
+    ):
+        fresh_copy.unlearn(request_)
+
+
+def test_a_trainer_makes_its_tensorboard_folder_with_its_first_scalar(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    unlearner = Unlearner(trained.config, copy.deepcopy(trained.model), trained.dataset)
+    unlearner.unlearn(WithdrawalRequest.users(["u3"]), "SCIF")
+    assert not list(tmp_path.iterdir())
+    unlearner.tensorboard.add_scalar("Loss/Train", 1.0, 0)
+    assert list(tmp_path.glob("log_tensorboard/*/events.out.tfevents.*"))

@@ -22,6 +22,7 @@ from recbole_unlearn.lineage.ledger import Ledger, Tombstones
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.splits import kept_splits
 from recbole_unlearn.lineage.store import SeenFile
+from recbole_unlearn.lineage.told import call_of
 from recbole_unlearn.model.trainers import check_trainer
 from recbole_unlearn.model.weights import as_tensors, is_other, lasting, model_weights, split_weights
 
@@ -82,7 +83,7 @@ def _load(model_file: str | os.PathLike[str], given: dict[str, Any], session: Le
             return config, model, dataset
     raise LedgerError(
         f"{str(model_file)!r} was trained with rows that were withdrawn from {config['dataset']!r} since; carry that out "
-        f"first: run_unlearn.py --model_file={model_file}"
+        f"first: {call_of('model_file', model_file)}"
     )
 
 

@@ -22,6 +22,7 @@ from recbole_unlearn.lineage.commit import Committed, commit, recover
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.receipt import write_receipts
 from recbole_unlearn.lineage.store import SeenFile, file_digest, nearest_folder, real_path, write_atomically
+from recbole_unlearn.lineage.told import call_of
 
 _LEDGER_ROOM = 1_000_000  # bytes, for its file, its journal and a receipt
 
@@ -178,7 +179,7 @@ def check_not_older(checkpoint: Mapping[str, Any], dataset: Any, path: str | os.
     if its < known:
         raise LedgerError(
             f"{str(path)!r} knows {its} withdrawals, the data set {known}: it would bring withdrawn rows back; withdraw "
-            f"from it with run_unlearn.py --model_file={path}, or load it with its own data by load_data_and_model"
+            f"from it with {call_of('model_file', path)}, or load it with its own data by load_data_and_model"
         )
 
 

@@ -17,8 +17,10 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from recbole_unlearn.checkpoints.read import read_checkpoint
 from recbole_unlearn.checkpoints.save import check_not_older
+from recbole_unlearn.checkpoints.scalars import Scalars
 from recbole_unlearn.checkpoints.state import model_state, plain, public
 from recbole_unlearn.data.dataset import WithdrawalDataset
+from recbole_unlearn.data.redirect import redirected
 from recbole_unlearn.exceptions import ConfigError, LedgerError, UntrustedFileError
 from recbole_unlearn.fast import is_on
 from recbole_unlearn.fast.anomaly import undo_anomaly_detection
@@ -55,7 +57,10 @@ class CheckpointTrainer(Trainer):
         return object.__new__(trained_as_recbole(cls, type(model)))
 
     def __init__(self, config: Any, model: Any) -> None:
-        super().__init__(config, model)
+        if super().__init__.__func__ is Trainer.__init__ and "get_tensorboard" in Trainer.__init__.__globals__:
+            redirected(Trainer.__init__, get_tensorboard=Scalars)(self, config, model)
+        else:
+            super().__init__(config, model)
         if is_on(config):
             undo_anomaly_detection()
         if is_made_in_one_pass(type(model)):

@@ -47,6 +47,12 @@ def ledger_folder(config: Any) -> Path:
     return old
 
 
+def data_folder(dataset: str, data_path: Any) -> str:
+    """Return the folder of a data set, as RecBole's Config has it: that of ml-100k is in its package, whatever is given."""
+    packaged = Path(recbole.__file__).parent / "dataset_example" / dataset
+    return str(packaged if dataset == "ml-100k" else Path(str(data_path), dataset))
+
+
 def find_ledger(config: Any) -> Ledger | None:
     """Return the ledger of the config's data set, or None if nothing was ever withdrawn from it."""
     ledger = Ledger.find(ledger_folder(config), config["dataset"], config["ledger_key"])

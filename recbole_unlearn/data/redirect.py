@@ -24,9 +24,8 @@ def redirected(function: Callable[..., Any], **names: Any) -> Callable[..., Any]
     missing = set(names) - set(function.__globals__)
     if missing:
         raise KeyError(f"{function.__module__}.{function.__name__} knows no {', '.join(sorted(missing))}")
-    copy = types.FunctionType(
-        function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__
-    )
+    globals_, defaults, closure = {**function.__globals__, **names}, function.__defaults__, function.__closure__
+    copy = types.FunctionType(function.__code__, globals_, function.__name__, defaults, closure)
     copy.__kwdefaults__, copy.__doc__, copy.__qualname__ = (
         function.__kwdefaults__,
         function.__doc__,

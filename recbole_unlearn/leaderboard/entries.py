@@ -51,6 +51,8 @@ def entries_of(report: Mapping[str, Any], command: str = "") -> list[dict[str, A
         if "Retrain" not in methods:
             raise InputError("the report has no Retrain, which every figure is compared with; add it to the methods")
         return [{**shared, **_figures(name, methods, headline, popular)} for name in methods]
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"this is no report of a comparison ({error!r}); give a report.json of run_unlearn") from error
 

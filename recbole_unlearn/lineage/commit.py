@@ -32,6 +32,7 @@ from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.owed import from_hex, in_hex, owe, settle
 from recbole_unlearn.lineage.splits import drop_from_splits
 from recbole_unlearn.lineage.store import DISK, Disk, file_digest, real_path
+from recbole_unlearn.lineage.told import call_of
 from recbole_unlearn.lineage.withdrawn import Withdrawn, entries_of, tombstones_of
 
 _STATE = "commit"
@@ -183,7 +184,7 @@ def _recover(ledger: Ledger, disk: Disk, gives_up: bool = False) -> bool:
         logging.getLogger(__name__).warning(
             f"{str(target)!r} was replaced, or lost its new version, while a withdrawal from it was "
             f"interrupted: it is left as it is, and the "
-            f"withdrawal is owed by it (run_unlearn.py --model_file={target} carries it out)"
+            f"withdrawal is owed by it ({call_of('model_file', target)} carries it out)"
         )
     temporary.unlink(missing_ok=True)
     with ledger.transaction():

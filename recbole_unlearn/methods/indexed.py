@@ -15,6 +15,7 @@ from recbole_unlearn.data.index import RowIndex
 from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.data.named import Named
 from recbole_unlearn.data.request import Withdrawal, WithdrawalRequest, nothing_withdrawn
+from recbole_unlearn.exceptions import RequestError
 from recbole_unlearn.methods.base import UnlearnContext, UnlearnMethod
 
 
@@ -146,7 +147,15 @@ def is_local(request: WithdrawalRequest | Withdrawal, method: UnlearnMethod, mod
         method: The method.
         model: The trained model.
         negatives: Sampled negatives per observed row; 0 where labels are explicit, of which z-bar takes averages.
+
+    Raises:
+        RequestError: It is no request.
     """
+    if not isinstance(request, WithdrawalRequest | Withdrawal):
+        raise RequestError(
+            f"a request is a WithdrawalRequest, and one of type {type(request).__name__} was given: make it with "
+            f"WithdrawalRequest.users([...]), .items or .interactions, or read a file with WithdrawalRequest.from_file"
+        )
     if isinstance(request, Withdrawal) or request.sample or request.item_tokens or not negatives:
         return False
     return method.is_local(type(model), whole_users=not request.pair_tokens)

@@ -115,13 +115,16 @@ def fields_of(values: Mapping[str, Any]) -> tuple[str, str]:
 
 def _ledger(values: Mapping[str, Any]) -> Ledger | None:
     """Open the ledger of the data set to read it, as the rest of the package finds it."""
-    from recbole_unlearn.data.ledgers import ledger_folder  # imports RecBole, which a search in clear does not need
+    from recbole_unlearn.data.ledgers import (  # imports RecBole, which a search in clear does not need
+        data_folder,
+        ledger_folder,
+    )
 
     if "dataset" not in values:
         return None
     name = str(values["dataset"])
     place = {"ledger_dir": values.get("ledger_dir"), "dataset": name}
-    place["data_path"] = str(Path(str(values.get("data_path", "dataset")), name))
+    place["data_path"] = data_folder(name, values.get("data_path", "dataset"))
     path, key_path = files_of(ledger_folder(place), name, values.get("ledger_key"))
     if path.exists():
         return Ledger(path, LedgerKey.load(key_path), read_only=True)

@@ -22,6 +22,7 @@ from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.place import files_of
 from recbole_unlearn.lineage.store import real_path
+from recbole_unlearn.lineage.told import call_of
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.model.weights import model_digest
 from recbole_unlearn.production.duties import duties_of, served
@@ -98,7 +99,7 @@ def _line(one: Mapping[str, Any]) -> str:
     state = "DUE" if one["is_due"] else "waits"
     return (
         f"{state}: {one['what']} {one['model']} {' or '.join(limits)} ({one['users']} users in {len(one['rows'])} "
-        f"withdrawals since); run_unlearn.py --carry_out_due={one['model']}"
+        f"withdrawals since); {call_of('carry_out_due', one['model'])}"
     )
 
 

@@ -18,6 +18,7 @@ from recbole_unlearn.lineage.owed import models_that_owe
 from recbole_unlearn.lineage.place import files_of, key_file_of
 from recbole_unlearn.lineage.receipt import datasets_with_receipts, numbers_of_receipts, read_receipts
 from recbole_unlearn.lineage.store import is_there
+from recbole_unlearn.lineage.told import call_of
 from recbole_unlearn.production.contents import as_dict
 from recbole_unlearn.production.torch_files import read_torch, weights_digests
 from recbole_unlearn.settings.arguments import refuse_unknown
@@ -93,7 +94,7 @@ def problems_of(ledger: Ledger) -> tuple[str, list[str]]:
                 f"{half}: a withdrawal is half done; the next run or load finishes it, or leaves the old model"
             )
         problems += [
-            f"{model} owes a request of {number} users, items or interactions; run_unlearn.py --model_file={model} carries "
+            f"{model} owes a request of {number} users, items or interactions; {call_of('model_file', model)} carries "
             f"it out, --undo={model} takes it back{'' if model.exists() else ' (if it was moved, give its new path)'}"
             for model, number in models_that_owe(ledger).items()
         ]
@@ -131,7 +132,7 @@ def _model(ledger: Ledger, model: Path, last: Row) -> str | None:
     if count < last.seq:
         return (
             f"{model} is rolled back: it knows {count} rows of the ledger, row {last.seq} was carried out on it; put "
-            f"the newer file back, or run --model_file={model}"
+            f"the newer file back, or run {call_of('model_file', model)}"
         )
     problem = ledger.problem_with({"count": count, "head": head})
     if problem:
@@ -161,7 +162,7 @@ def _behind(ledger: Ledger, model: Path, count: int) -> str | None:
         return None
     return (
         f"{model} is behind: it has not carried out {len(rows)} withdrawals that others did (up to row {max(rows)}); "
-        f"run_unlearn.py --model_file={model} does"
+        f"{call_of('model_file', model)} does"
     )
 
 

@@ -14,14 +14,16 @@ import numpy as np
 import pytest
 import torch
 
+from recbole_unlearn import Config
 from recbole_unlearn.cli import main
+from recbole_unlearn.data.ledgers import open_ledger
 from recbole_unlearn.lineage.chain import digest_of
 from recbole_unlearn.lineage.commit import Withdrawn, commit
 from recbole_unlearn.lineage.digest import keyed_weights, weights_digest
 from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.sealing import RECORD
 from recbole_unlearn.lineage.splits import keep_split, short
-from recbole_unlearn.production import audit
+from recbole_unlearn.production import asked, audit
 from recbole_unlearn.production.asked import asked_of
 from recbole_unlearn.production.search import folders_of, search
 from recbole_unlearn.production.trace import CHECK, MUST_FIX, NOT_INSPECTED
@@ -464,3 +466,13 @@ def test_a_report_goes_through_no_link_to_another_file(capsys):
     Path("r.csv").write_text("user_id\nu3\n")
     assert main(["--audit=in", "--withdraw=r.csv", "--report=audit.json"]) == 2
     assert Path("mine.txt").read_text() == "mine"
+
+
+def test_the_ledger_of_recboles_ml_100k_is_where_a_withdrawal_wrote_it(tmp_path, monkeypatch, caplog):
+    """RecBole takes ml-100k out of its package, whatever data_path says; its ledger lies in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    with closing(open_ledger(Config("NeuMF", "ml-100k", argv=()))) as ledger:
+        assert ledger.path.parent == tmp_path / "ledger"
+    with closing(asked._ledger({"dataset": "ml-100k"})) as found:
+        assert found.path.resolve() == tmp_path / "ledger" / "ml-100k.sqlite"
+    assert not caplog.records

@@ -107,16 +107,21 @@ def plan(path: Path, traces: Sequence[Trace], purge: Purge, counts: bool = True)
                 does, rows = fate_of(path, traces, purge.models), NO_ROWS
             else:
                 does, rows = REWRITE, rewrite(str(path), stream, None, purge.cut(path)) if counts else NO_ROWS
-            return Action(path, does, _REASONS[does], rows, seen(stream))
+            reason = _REASONS[does] + _NUMBERED_ANEW * (does == REWRITE and path.suffix == ".inter")
+            return Action(path, does, reason, rows, seen(stream))
     except (LeftAlone, UntrustedFileError) as error:
         return Action(path, LEAVE, str(error))
     except OSError as error:
         return Action(path, LEAVE, f"it cannot be read ({error.strerror}): inspect it by hand")
 
 
+_NUMBERED_ANEW = (
+    "; stock RecBole numbers users and items in its order, anew from now on: let a server load its model with "
+    "recbole_unlearn.load_data_and_model, or train the model again"
+)
 _REASONS = {
     REWRITE: "the rest of it stays as it is",
-    DELETE: "of this data set, with withdrawn rows in it; it is made again when it is needed",
+    DELETE: "of this data set, with withdrawn rows in it: a cache is made again when it is needed, a model is not",
     STRIP: "a current model: its optimizer and what it computed go, its weights stay",
 }
 

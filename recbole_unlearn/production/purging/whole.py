@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import torch
 
+from recbole_unlearn.lineage.told import call_of
 from recbole_unlearn.production.contents import as_dict, as_list, read_content
 from recbole_unlearn.production.purging.cut import LeftAlone, Rows, leaving_alone
 from recbole_unlearn.production.stand_ins import StandIn, walk
@@ -108,7 +109,9 @@ def _fate_of_model(path: Path, content: Any, traces: Collection[Trace], models: 
     if wanted.is_later(anchor.get("count"), anchor.get("head")):
         raise LeftAlone(f"it says that it was trained after all withdrawals, without a proof: {_BY_HAND}")
     if path.resolve() in {Path(model).resolve() for model in models.owing}:
-        raise LeftAlone(f"it owes a withdrawal that was cut off: run --model_file={path.name}, which carries it out")
+        raise LeftAlone(
+            f"it owes a withdrawal that was cut off: run {call_of('model_file', path)}, which carries it out"
+        )
     _check_size(traces, wanted)
     return "delete"
 
