@@ -252,9 +252,11 @@ def _read(key: str, value: Any) -> Any:
 def _literal(text: str) -> Any:
     """Read a Python literal as RecBole does, without running it as code.
 
-    >>> _literal("[5, 10]"), _literal("true"), _literal("ml-100k"), _literal("None")
-    ([5, 10], True, 'ml-100k', None)
+    >>> _literal("[5, 10]"), _literal("true"), _literal("ml-100k"), _literal("None"), _literal("~")
+    ([5, 10], True, 'ml-100k', None, None)
     """
+    if text.strip().lower() in ("null", "~"):  # as yaml writes None
+        return None
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:

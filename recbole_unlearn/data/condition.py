@@ -96,7 +96,8 @@ class Condition:
         used = [key for key in _COMPARISONS if getattr(self, key) not in ((), None)]
         if not set(used) <= set(allowed):
             told = f"such a field takes {' or '.join(allowed)}" if allowed[0] else "conditions cannot ask such a field"
-            raise RequestError(f"{self.field!r} is of type {kind}, and {used[0]} was given; {told}")
+            listed = ", which may be a list of values" * (kind == "token")
+            raise RequestError(f"{self.field!r} is of type {kind}, and {used[0]} was given; {told}{listed}")
         types, told = ((int, float), "numbers") if kind == "float" else ((str, int), "texts or whole numbers")
         values = (*self.equals, *self.contains)
         if not all(isinstance(value, types) for value in values):

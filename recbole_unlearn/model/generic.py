@@ -26,7 +26,7 @@ _WHY_NOT = {
     ModelType.TRADITIONAL: "has no user rows: it is made of the training rows without any training; Retrain works with every "
     "model, Exact where such a model has a closed form",
     ModelType.SEQUENTIAL: "scores the sequence of items before a row, not the row of a user alone; Retrain, FineTune and "
-    "SISA work with it",
+    "SISA work with it, and RecEraser and UltraRE with shard_aggregation: mean; choose one with --methods",
     ModelType.CONTEXT: f"scores a list of features, whose rows stand in one table for all features; {WHAT_REMAINS}",
     ModelType.DECISIONTREE: "is made of trees, which have no user rows; Retrain works with every model",
 }

@@ -14,7 +14,10 @@ from recbole_unlearn.exceptions import UnsupportedModelError
 from recbole_unlearn.model.scores import Propagation, Scores
 
 _PAIRS = 32
-WHAT_REMAINS = "Retrain, RetrainStopped, FineTune and SISA work with it"
+WHAT_REMAINS = (
+    "Retrain, RetrainStopped, FineTune and SISA work with it, and RecEraser and UltraRE with shard_aggregation: mean; choose "
+    "one with --methods"
+)
 
 
 @dataclass(frozen=True)
