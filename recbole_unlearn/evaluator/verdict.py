@@ -208,13 +208,21 @@ def notes_of_verdict(report: Mapping[str, Any]) -> list[str]:
         excesses = ", ".join(
             f"{look} {f['excess']:+.3f} [{f['low']:+.3f}, {f['high']:+.3f}]" for look, f in looks.items()
         )
-        word = {
-            True: "complete",
-            False: "not complete",
-            None: "cannot be called complete: an oracle was not asked or cannot tell",
-        }
-        notes.append(f"{name} over Retrain: {excesses}; within {MARGIN:g}: {word[result.get('complete')]}.")
+        notes.append(
+            f"{name} over Retrain: {excesses}; within {MARGIN:g}: {_in_a_word(result.get('complete'), looks)}."
+        )
     return notes
+
+
+def _in_a_word(complete: bool | None, looks: Mapping[str, Mapping[str, float]]) -> str:
+    if complete is None:
+        return "cannot be called complete: an oracle was not asked or cannot tell"
+    if complete:
+        return "complete"
+    beyond = [look for look in looks.values() if look["low"] < -MARGIN or look["high"] > MARGIN]
+    if all(look["low"] <= 0 <= look["high"] for look in beyond):
+        return "not shown, an interval that has 0 in it reaches beyond (more users make it narrower)"
+    return "not complete"
 
 
 def notes_of_shadows(report: Mapping[str, Any]) -> list[str]:

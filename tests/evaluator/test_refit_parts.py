@@ -255,6 +255,21 @@ def test_rows_that_say_nothing_are_named(trained, fresh_copy):
     ]
 
 
+@pytest.mark.parametrize(
+    ("strong", "complete", "word"),
+    [
+        ((-0.02, 0.01, 0.03), True, "complete."),
+        ((-0.154, -0.068, 0.009), False, "not shown, an interval that has 0 in it"),
+        ((0.02, 0.06, 0.1), False, "not complete."),
+        ((-0.02, 0.01, 0.03), None, "cannot be called complete"),
+    ],
+)
+def test_an_interval_that_is_only_wide_is_not_said_to_remember(strong, complete, word):
+    looks = {"strong": dict(zip(("low", "excess", "high"), strong, strict=True))}
+    (note,) = notes_of_verdict({"methods": {"SCIF": {"remembers": looks, "complete": complete}}})
+    assert f"within 0.05: {word}" in note
+
+
 def test_a_model_without_adapter_says_so(world):
     class Unheard(nn.Linear):
         pass
