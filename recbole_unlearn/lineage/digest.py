@@ -106,9 +106,14 @@ def weights_digest(state: Mapping[str, Any]) -> str:
 
 
 def as_table(tensor: Any) -> np.ndarray:
-    """Return a tensor's numbers as an array, without a copy where that can be."""
-    table: np.ndarray = tensor.detach().cpu().contiguous().numpy()
-    return table
+    """Return a tensor's numbers as an array, without a copy where that can be; numpy has no bfloat16 but its bits."""
+    table = tensor.detach().cpu().contiguous()
+    if str(table.dtype) == "torch.bfloat16":
+        import torch  # which the readers of ledgers do without
+
+        table = table.view(torch.int16)
+    found: np.ndarray = table.numpy()
+    return found
 
 
 def keyed_weights(key: LedgerKey, digest: str) -> str:

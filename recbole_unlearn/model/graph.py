@@ -66,10 +66,10 @@ class BipartiteGraph:
         """Return the graph on another device."""
         return self._with_matrix(self.matrix.to(device))
 
-    def double(self) -> BipartiteGraph:
-        """Return the graph with values in float64."""
+    def of_dtype(self, dtype: torch.dtype) -> BipartiteGraph:
+        """Return the graph with values of another type."""
         crow, col, values = _parts(self.matrix)
-        return self._with_matrix(_csr(crow, col, values.double(), self.matrix.shape))
+        return self._with_matrix(_csr(crow, col, values.to(dtype), self.matrix.shape))
 
     def without(self, users: np.ndarray, items: np.ndarray) -> BipartiteGraph:
         """Return the graph without these edges; degrees and values are those of a graph that never had them."""

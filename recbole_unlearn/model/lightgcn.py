@@ -92,7 +92,11 @@ class LightGCN(RecBoleLightGCN):
 
     def _apply(self, *args: Any, **keys: Any) -> Any:
         self.clear_cache()  # it is not moved with the parameters
-        return super()._apply(*args, **keys)
+        moved = super()._apply(*args, **keys)
+        dtype = self.user_embedding.weight.dtype
+        if dtype != self.norm_adj_matrix.matrix.dtype:
+            self.norm_adj_matrix = self.norm_adj_matrix.of_dtype(dtype)
+        return moved
 
     def clear_cache(self) -> None:
         """Forget the propagated embeddings; call it after every change of parameters."""

@@ -89,7 +89,7 @@ def test_fast_layers_keep_parameters_and_copies(make_config):
 
 def test_the_mean_of_layers_is_its_definition_in_every_mode():
     users, items = torch.tensor([0, 0, 1, 2, 2]).numpy(), torch.tensor([1, 2, 1, 0, 2]).numpy()
-    graph = BipartiteGraph(users, items, 4, 3).double()
+    graph = BipartiteGraph(users, items, 4, 3).of_dtype(torch.float64)
     start = torch.randn(7, 2, dtype=torch.float64, requires_grad=True)
     layers = [start]
     for _ in range(3):
@@ -103,7 +103,7 @@ def test_the_mean_of_layers_is_its_definition_in_every_mode():
 @pytest.mark.parametrize("layers", [0, 2])
 def test_rows_of_the_mean_of_layers_and_of_the_table_have_the_gradients_of_both(layers):
     users, items = torch.tensor([0, 0, 1, 2, 2]).numpy(), torch.tensor([1, 2, 1, 0, 2]).numpy()
-    graph = BipartiteGraph(users, items, 4, 3).double()
+    graph = BipartiteGraph(users, items, 4, 3).of_dtype(torch.float64)
     start = torch.randn(7, 2, dtype=torch.float64, requires_grad=True)
     ids = torch.tensor([5, 0, 5, 3])
     means, own = graph.rows(start, layers, ids)

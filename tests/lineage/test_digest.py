@@ -70,3 +70,12 @@ def test_an_update_reads_the_blocks_of_its_rows_only(monkeypatch, rng):
     monkeypatch.setattr(digest.hashlib, "sha256", lambda *given: hashed.append(given) or sha256(*given))
     tree.update(table, np.array([7, 8, 250_000]))
     assert len(hashed) == 2 + 2 + 1  # two blocks, the ways up to the root
+
+
+def test_weights_that_numpy_has_no_type_for_have_a_digest_that_follows_them():
+    table = torch.randn(40, 8).bfloat16()
+    one, changed = weights_digest({"t": table}), table.clone()
+    changed[7, 3] += 1
+    assert one == weights_digest({"t": table.clone()})
+    assert one != weights_digest({"t": changed})
+    assert one != weights_digest({"t": table.view(torch.int16)})

@@ -16,6 +16,7 @@ from recbole_unlearn.influence.rows import LossRows
 from recbole_unlearn.model.adapter import InfluenceAdapter
 from recbole_unlearn.model.graph import BipartiteGraph
 from recbole_unlearn.model.lightgcn import LightGCN
+from recbole_unlearn.testing import copy_of, original_of
 from recbole_unlearn.trainer import train_model
 
 USERS, ITEMS = np.array([0, 0, 1, 2, 2, 2]), np.array([1, 2, 1, 0, 2, 2])
@@ -37,7 +38,7 @@ def dense(users, items, n_users=4, n_items=3):
 
 
 def test_the_graph_is_its_definition():
-    graph = BipartiteGraph(USERS, ITEMS, 4, 3).double()
+    graph = BipartiteGraph(USERS, ITEMS, 4, 3).of_dtype(torch.float64)
     found = graph.propagate(torch.eye(7, dtype=torch.float64))
     assert torch.allclose(found, dense(USERS, ITEMS), atol=1e-7)  # values are built in float32
     assert graph.matrix.col_indices().dtype == torch.int32
@@ -70,7 +71,7 @@ def test_edges_that_leave_one_after_the_other_leave_the_graph_of_the_rest(seed):
 
 
 def test_derivatives_of_every_order_and_mode():
-    graph = BipartiteGraph(USERS, ITEMS, 4, 3).double()
+    graph = BipartiteGraph(USERS, ITEMS, 4, 3).of_dtype(torch.float64)
     start = torch.randn(7, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: graph.propagate(x) ** 2, (start,), check_forward_ad=True)
     assert torch.autograd.gradgradcheck(lambda x: graph.propagate(x) ** 3, (start,))
@@ -160,7 +161,6 @@ def test_without_pow_the_squared_penalty_has_the_gradient_of_recboles(make_confi
 
 def test_hessian_products_are_central_differences(lightgcn):
     model = copy.deepcopy(lightgcn.model).double()
-    model.norm_adj_matrix = model.norm_adj_matrix.double()
     adapter = InfluenceAdapter.of(model)
     names = [name for name, _ in model.named_parameters()]
     values = tuple(parameter.detach() * 5 for parameter in model.parameters())
@@ -277,3 +277,15 @@ def test_made_of_a_whole_data_set_it_has_no_edge_of_held_out_rows(make_config):
     kept = unlearner.model.full_sort_predict({"user_id": user})
     unlearner.model.clear_cache()
     assert torch.equal(unlearner.model.full_sort_predict({"user_id": user}), kept)
+
+
+@pytest.mark.parametrize("method", ["SCIF", "IF", "RedrawItems"])
+def test_a_model_in_float64_is_withdrawn_from_as_in_float32(method):
+    """The graph goes with the parameters."""
+    single, double = (copy_of(original_of("LightGCN")) for _ in range(2))
+    double.model.double()
+    for unlearner in (single, double):
+        unlearner.unlearn(WithdrawalRequest.users(["u3"]), method)
+    for one, other in zip(single.model.parameters(), double.model.parameters(), strict=True):
+        assert other.dtype == torch.float64 or method == "RedrawItems"
+        torch.testing.assert_close(one, other.float(), rtol=0.05, atol=5e-3)
