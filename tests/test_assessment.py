@@ -92,10 +92,17 @@ def test_of_repeated_pairs_no_oracle_is_asked_about_one_that_is_for_tests_too(ma
     assert train & test & set(gone)
 
     def keys(rows):
-        return data.interactions().pair_keys(rows.users, rows.items)
+        return data.interactions().pair_keys(np.asarray(rows.users), np.asarray(rows.items))
 
     assert not set(keys(assessment.membership.others)) & train
     assert sorted(keys(assessment.membership.withdrawn)) == sorted(key for key in gone if key not in test)
+    question = assessment.refit_question
+    for half in (question.withdrawn, question.retained):
+        rows = half.asked[half.asked.targets == 1]
+        asked = data.interactions().pair_keys(half.users[rows.users.numpy() // 2], rows.items.numpy())
+        assert len(asked)
+        assert not set(asked) & test
+    assert len(assessment.witness_setting().withdrawn_rows(train_model(config, data).model)) % len(gone) == 0
     lists = assessment._served(train_model(config, data))
     for owner in np.unique(lists.owners):
         scores = [set(lists.scores[(lists.owners == owner) & (lists.withdrawn == label)]) for label in (0, 1)]

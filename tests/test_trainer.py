@@ -250,6 +250,17 @@ def test_what_is_no_request_is_refused_with_how_to_make_one(fresh_copy, request_
         fresh_copy.unlearn(request_)
 
 
+@pytest.mark.parametrize("model", ["NeuMF", "NCL", "RecVAE"])  # the last two have trainers of their own
+def test_a_trainer_that_trains_nothing_leaves_no_tensorboard_folder(make_config, tmp_path, monkeypatch, model):
+    keys = {"num_clusters": 3} if model == "NCL" else {}
+    config = make_config(model, **keys, **({} if model == "NeuMF" else {"embedding_size": 8}))
+    dataset = create_dataset(config)
+    made = get_model(model)(config, data_preparation(config, dataset)[0]._dataset)
+    monkeypatch.chdir(tmp_path)
+    Unlearner(config, made, dataset)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_trainer_makes_its_tensorboard_folder_with_its_first_scalar(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     unlearner = Unlearner(trained.config, copy.deepcopy(trained.model), trained.dataset)

@@ -17,16 +17,15 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from recbole_unlearn.checkpoints.read import read_checkpoint
 from recbole_unlearn.checkpoints.save import check_not_older
-from recbole_unlearn.checkpoints.scalars import Scalars
 from recbole_unlearn.checkpoints.state import model_state, plain, public
 from recbole_unlearn.data.dataset import WithdrawalDataset
-from recbole_unlearn.data.redirect import redirected
 from recbole_unlearn.exceptions import ConfigError, LedgerError, UntrustedFileError
 from recbole_unlearn.fast import is_on
 from recbole_unlearn.fast.anomaly import undo_anomaly_detection
 from recbole_unlearn.fast.memory import freed_memory_kept, give_back_freed_memory
 from recbole_unlearn.lineage.store import write_atomically
 from recbole_unlearn.model.renew import clear_caches
+from recbole_unlearn.model.scalars import LaterScalars
 from recbole_unlearn.model.trainers import is_made_in_one_pass, trained_as_recbole
 from recbole_unlearn.model.weights import lasting, split_weights
 
@@ -57,8 +56,8 @@ class CheckpointTrainer(Trainer):
         return object.__new__(trained_as_recbole(cls, type(model)))
 
     def __init__(self, config: Any, model: Any) -> None:
-        if super().__init__.__func__ is Trainer.__init__ and "get_tensorboard" in Trainer.__init__.__globals__:
-            redirected(Trainer.__init__, get_tensorboard=Scalars)(self, config, model)
+        if super().__init__.__func__ is Trainer.__init__:
+            LaterScalars.__init__(self, config, model)
         else:
             super().__init__(config, model)
         if is_on(config):

@@ -49,7 +49,7 @@ class Assessment:
         self._rankings: WeakKeyDictionary[Unlearner, Any] = WeakKeyDictionary()
         self._lists: WeakKeyDictionary[Unlearner, RankedLists] = WeakKeyDictionary()
         pairs, tests = Rows(rows.users, rows.items), Rows(test.users, test.items)
-        self._gone = pairs.where(withdrawal.forget)
+        self._gone, self._tests = pairs.where(withdrawal.forget), tests
         self.membership = Membership(  # of repeated pairs one may be for training and one for tests: it tells nothing
             members=pairs.where(~withdrawal.forget),
             others=tests.without(pairs),
@@ -115,6 +115,7 @@ class Assessment:
         return Setting(
             rows=self.rows,
             membership=self.membership,
+            withdrawn=self._gone,
             withdrawn_users=self.withdrawn_users,
             serve=self._served,
             popularity=self._popular,
@@ -140,11 +141,11 @@ class Assessment:
     @cached_property
     def refit_question(self) -> RefitQuestion:
         """What the refit oracle asks of every model of this run."""
-        test, parts = self.membership.others, [self.rows, *(self._data.interactions(part) for part in (1, 2))]
+        test, parts = self._tests, [self.rows, *(self._data.interactions(part) for part in (1, 2))]
         known = Rows(*(np.concatenate([getattr(part, ids) for part in parts]) for ids in ("users", "items")))
         lost = np.isin(self.membership.members.users, self.withdrawn_users)
         ask = partial(halves_of, test=test, known=known, table=self.rows, negatives=NEGATIVES, seed=self.config["seed"])
-        withdrawn = ask(self.membership.withdrawn)
+        withdrawn = ask(self._gone)
         retained = ask(self.membership.members.where(~lost), most=len(withdrawn.users))
         whole = not lost.any() and self.membership.by == "users"
         return RefitQuestion(withdrawn, retained, whole and self.config["eval_args"]["order"] == "RO")

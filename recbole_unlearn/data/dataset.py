@@ -237,15 +237,17 @@ def _labels(part: Dataset) -> np.ndarray | None:
 
 
 def reads_labels(model_class: type) -> bool:
-    """Return whether a pairwise loss reads the labels of rows: ``soft_labels`` of the class that has the loss.
+    """Return whether a pairwise loss reads the labels of rows: ``soft_labels``, up to the class that has the loss.
 
     >>> from recbole.model.general_recommender import LightGCN as Stocks
     >>> from recbole_unlearn.model.lightgcn import LightGCN
     >>> reads_labels(type("Mine", (LightGCN,), {})), reads_labels(Stocks)
     (True, False)
     """
-    own = next((one for one in model_class.__mro__ if "calculate_loss" in vars(one)), model_class)
-    return bool(vars(own).get("soft_labels", False))
+    for one in model_class.__mro__:
+        if "soft_labels" in vars(one) or "calculate_loss" in vars(one):
+            return bool(vars(one).get("soft_labels", False))
+    return False
 
 
 def _check_pairs(config: Any) -> None:

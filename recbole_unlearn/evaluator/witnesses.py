@@ -17,7 +17,7 @@ from recbole_unlearn.data.interactions import Interactions
 from recbole_unlearn.evaluator.cka import debiased_cka, linear_cka
 from recbole_unlearn.evaluator.closeness import activity, distance, norm_attack, parameter_groups, top10
 from recbole_unlearn.evaluator.forgetting import mean_loss, rank, relearn_time, score_attack, taste
-from recbole_unlearn.evaluator.mio import Membership
+from recbole_unlearn.evaluator.mio import Membership, Rows
 from recbole_unlearn.evaluator.ranked_lists import RankedLists
 from recbole_unlearn.exceptions import RequestError, UnsupportedModelError
 from recbole_unlearn.influence.rows import LossRows
@@ -31,6 +31,7 @@ class Setting:
     Args:
         rows: The training rows before the withdrawal.
         membership: Which of them remain and which were withdrawn.
+        withdrawn: The withdrawn rows, those that are test rows, too, included.
         withdrawn_users: Ids of the users who lost rows.
         serve: Returns the ranked lists of an Unlearner's model.
         popularity: An Unlearner with RecBole's Pop, counted on retained rows.
@@ -42,6 +43,7 @@ class Setting:
 
     rows: Interactions
     membership: Membership
+    withdrawn: Rows
     withdrawn_users: np.ndarray
     serve: Callable[[Any], RankedLists]
     popularity: Any
@@ -62,7 +64,7 @@ class Setting:
 
     def withdrawn_rows(self, model: Any) -> LossRows:
         """Return the withdrawn rows as rows of the model's loss, with negatives that are the same for every model."""
-        gone, table = self.membership.withdrawn, self.rows
+        gone, table = self.withdrawn, self.rows
         pairwise, m = InfluenceAdapter.of(model).pairwise, self.negatives
         parts = (table.user_tokens[gone.users], table.item_tokens[gone.items])
         keys = row_keys(*(token_keys(tokens, self.seed) for tokens in parts))

@@ -17,6 +17,8 @@ from recbole_unlearn.fast.user_items import HistoryItems, UserItems
 
 _RECBOLES_PAIRS = 4096  # its ``eval_batch_size``
 _PAIRS = 1 << 17  # instead of it: scores of 512 kB, and users share what a model does once a batch
+# Models that score all items by a product; others may need much memory for a pair.
+_BY_A_PRODUCT = {"NeuMF", "BPR", "LightGCN", "NGCF", "SGL", "NCL", "DGCF", "SpectralCF", "LINE"}
 
 
 class TrainLoader(TrainDataLoader):
@@ -45,7 +47,8 @@ class FullSortLoader(FullSortEvalDataLoader):
     """RecBole's FullSortEvalDataLoader, which makes the lists of users from sorted arrays when they are ranked.
 
     RecBole's default ``eval_batch_size`` of 4096 pairs is one user a batch from 2,049 items on, for whom NeuMF sends all
-    items through its first layer. Where no yaml, protocol or caller gives that key, more users are ranked at a time.
+    items through its first layer. Where no yaml, protocol or caller gives that key, more users are ranked at a time by
+    models that score all items by a product. In the file of a model 4096 is taken for the default.
     """
 
     def __init__(self, config: Any, dataset: Any, sampler: Any, shuffle: bool = False) -> None:
@@ -70,9 +73,9 @@ class FullSortLoader(FullSortEvalDataLoader):
 
     def _init_batch_size_and_step(self) -> None:
         super()._init_batch_size_and_step()
-        if self.is_sequential or self.config["eval_batch_size"] != _RECBOLES_PAIRS:
-            return
-        if "eval_batch_size" not in self.config.external_config_dict:
-            items = self._dataset.item_num
-            self.step: int = max(1, _PAIRS // items)
-            self.set_batch_size(self.step * items)
+        config = self.config
+        said = {**config.external_config_dict, **getattr(config, "set_later", {})}
+        if config["eval_batch_size"] == _RECBOLES_PAIRS and "eval_batch_size" not in said and not self.is_sequential:
+            pairs = _PAIRS if config["model"] in _BY_A_PRODUCT else _RECBOLES_PAIRS
+            self.step: int = max(1, pairs // self._dataset.item_num)
+            self.set_batch_size(self.step * self._dataset.item_num)

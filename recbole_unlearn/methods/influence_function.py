@@ -113,11 +113,6 @@ class InfluenceFunction(InfluenceOptions, UnlearnMethod):
             some_users, some_items = self._chosen(context)
             if not len(some_users) and not len(some_items):
                 return None
-            if self.start == "fresh":
-                raise ConfigError(
-                    f"start is fresh, and {self.name} changes the embeddings of users who keep rows in one step from where "
-                    f"they are, as the graph or the step couples them; allowed: auto, trained"
-                )
             chosen = {name: ids(some_users) for name in users if len(some_users)}
             chosen |= {name: ids(some_items) for name in items if len(some_items)}
         return SharedUpdate(context, adapter, rows, self, Selection(chosen))

@@ -76,13 +76,20 @@ class Reversal:
             optimizer.zero_grad()
             loss(values, self.encode(values)).backward()
             optimizer.step()
+            self._put_draws_back(values)
             taken, ranked = taken + 1, self._ranked(values)
         parameters = dict(self.context.model.named_parameters())
         for name, value in values.items():
             parameters[name].data.copy_(value.detach())
-        reset_items(self.context, self.adapter)  # the steps moved them, towards those who had them
         self.adapter.parameters_changed()
         return {"steps": taken, "ranked_above": ranked, "converged": float(ranked <= _CHANCE)}
+
+    @torch.no_grad()
+    def _put_draws_back(self, values: dict[str, Tensor]) -> None:
+        """Leave withdrawn items at their draws: a step moves them, by whom had them."""
+        gone = torch.from_numpy(self.context.withdrawal.items)
+        for name in self.adapter.names(self.adapter.item_tables):
+            values[name][gone.to(values[name].device)] = self.start[name][gone.to(values[name].device)]
 
     @torch.no_grad()
     def _ranked(self, values: dict[str, Tensor]) -> float:

@@ -11,6 +11,7 @@ from recbole.utils import KGDataLoaderState, ModelType
 from recbole.utils import get_trainer as recbole_get_trainer
 
 from recbole_unlearn.exceptions import UnsupportedModelError
+from recbole_unlearn.model.scalars import LaterScalars
 
 _PLAIN = (Trainer, TraditionalTrainer)  # the second is the first with one epoch
 # Their epochs differ, and no data and no files.
@@ -73,7 +74,7 @@ def trained_as_recbole(trainer: type, model_class: type) -> type:
     if issubclass(own, trainer):
         return own
     names = {"__module__": trainer.__module__, "as_given": trainer}
-    return type(f"{trainer.__name__}Of{own.__name__}", (trainer, own), names)
+    return type(f"{trainer.__name__}Of{own.__name__}", (trainer, own, LaterScalars), names)
 
 
 def first_loss(model: Any, batch: Any) -> Any:

@@ -95,7 +95,8 @@ def problems_of(ledger: Ledger) -> tuple[str, list[str]]:
             )
         problems += [
             f"{model} owes a request of {number} users, items or interactions; {call_of('model_file', model)} carries "
-            f"it out, --undo={model} takes it back{'' if model.exists() else ' (if it was moved, give its new path)'}"
+            f"it out, {call_of('undo', model)} takes it back"
+            f"{'' if model.exists() else ' (if it was moved, give its new path)'}"
             for model, number in models_that_owe(ledger).items()
         ]
     return f"{count} rows, {len(receipts)} receipts, {len(models)} models", problems

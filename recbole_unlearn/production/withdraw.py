@@ -24,6 +24,7 @@ from recbole_unlearn.lineage.ledger import Ledger
 from recbole_unlearn.lineage.lock import taking_turns
 from recbole_unlearn.lineage.owed import owe, owed, settle
 from recbole_unlearn.lineage.store import SeenFile
+from recbole_unlearn.lineage.told import call_of
 from recbole_unlearn.methods import UnlearnMethod
 from recbole_unlearn.methods.negatives import check_negatives
 from recbole_unlearn.methods.plugins import get_method
@@ -46,7 +47,7 @@ from recbole_unlearn.terminal.progress import telling
 from recbole_unlearn.trainer import Unlearner
 
 _STAYS_OWED = (
-    "; the disk let nothing be taken back: the next run on this model carries the request out, --undo={} takes it back"
+    "; the disk let nothing be taken back: the next run on this model carries the request out, {} takes it back"
 )
 
 
@@ -158,11 +159,15 @@ def _carry_out_jobs(
             )
             receipts += unlearner.save(model_file, [unsaved], session)
     except Exception as error:
-        stays = "" if _take_back(ledger, model_file, given) else _STAYS_OWED.format(model_file)
+        stays = "" if _take_back(ledger, model_file, given) else _STAYS_OWED.format(call_of("undo", model_file))
         done = ledger.anchor["count"] - begin
         if isinstance(error, UnlearnError) and (done or stays or job.origin == "owed"):
             parts = f"{done} of {len(plan.jobs)} parts are recorded, the others are taken back: " if done else ""
-            undo = f"; an earlier run accepted it, --undo={model_file} takes it back" if job.origin == "owed" else ""
+            undo = (
+                f"; an earlier run accepted it, {call_of('undo', model_file)} takes it back"
+                if job.origin == "owed"
+                else ""
+            )
             raise type(error)(f"{parts}{error}{undo or stays}") from error
         raise
     return ledger.rows(after=begin), receipts

@@ -77,7 +77,10 @@ class ShardAttention(nn.Module):
         own = ids.split(self.has_rows.sum(dim=1).tolist())
         parts = zip(self.offset, tables, own, self.transfer, strict=True)
         moved = torch.cat([torch.addmm(offset, table[of_shard], matrix) for offset, table, of_shard, matrix in parts])
-        attention = torch.relu(self.hidden(moved)) @ self.attend
+        moved, attention = (
+            value.to(self.log_counts.dtype)  # autocast makes them half as wide
+            for value in (moved, torch.relu(self.hidden(moved)) @ self.attend)
+        )
         attention = self.log_counts.new_full(self.has_rows.shape, -torch.inf).index_put((shards, ids), attention)
         weights = (attention + self.count_weight * self.log_counts + self.shard_weight).softmax(dim=0)
         return torch.zeros_like(tables[0]).index_add(0, ids, weights[shards, ids].unsqueeze(-1) * moved)

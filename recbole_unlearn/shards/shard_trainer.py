@@ -106,7 +106,7 @@ class ShardTrainer:
             models[number] = self._sub_model(assignment, number, shard[-1])
             stages[number] = shard
         new, old = self._assemble(models, stages, assignment, aggregation), ensemble.digests
-        if self.for_good:
+        if self.for_good and self.saved:
             ShardStore.of(self.config).discard(old - new.digests)
         return new, {
             number: sum(stage.seconds for stage in shard if stage.digest not in old)

@@ -129,10 +129,16 @@ def test_one_user_is_ranked_at_a_time_where_two_have_too_many_pairs(make_config,
     assert [loader.step for loader in loaders[1:]] == [1, 1]
 
 
-def test_a_size_that_a_script_sets_later_counts(make_config):
+@pytest.mark.parametrize("size", [123, 4096])
+def test_a_size_that_a_script_sets_later_counts(make_config, size):
     config = make_config(eval_args=BY_USER, protocol=None)
-    config["eval_batch_size"] = 123
-    assert [loader.step for loader in data_preparation(config, create_dataset(config))[1:]] == [3, 3]
+    config["eval_batch_size"] = size
+    assert [loader.step for loader in data_preparation(config, create_dataset(config))[1:]] == [size // 41] * 2
+
+
+def test_models_that_may_need_much_memory_for_a_pair_rank_as_many_as_by_recbole(make_config):
+    config = make_config("DMF", eval_args=BY_USER, protocol=None)
+    assert [loader.step for loader in data_preparation(config, create_dataset(config))[1:]] == [4096 // 41] * 2
 
 
 @pytest.mark.parametrize("keys", [CONFIGS["by user"], CONFIGS["leave one out"]])

@@ -1,5 +1,6 @@
 """Calls in messages can be typed as they stand: a file in RecBole's format has to be trusted."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,11 @@ def test_a_call_for_a_stock_checkpoint_says_that_it_is_trusted(here):
     assert call_of("model_file", "saved/nothing.pth") == "run_unlearn.py --model_file=saved/nothing.pth"
     Path("text.pth").write_text("no model")
     assert call_of("undo", "text.pth") == "run_unlearn.py --undo=text.pth"
+    assert call_of("undo", "my model.pth") == "run_unlearn.py --undo='my model.pth'"
+    os.mkfifo("pipe.pth")
+    assert call_of("undo", "pipe.pth") == "run_unlearn.py --undo=pipe.pth"  # without waiting for it
+    Path("cut.pth").write_bytes(Path("saved/NeuMF.pth").read_bytes()[:-200])
+    assert call_of("undo", "cut.pth") == "run_unlearn.py --undo=cut.pth"
     withdraw_from_model("saved/NeuMF.pth", {"withdraw": ask("r.csv", "user_id\nu3\n"), "trust_checkpoint": True})
     assert call_of("model_file", "saved/NeuMF.pth").endswith(" --trust_checkpoint=True")  # it stays in its format
     withdraw_from_model("saved/NeuMF.pth", {"withdraw": ask("r.csv", "user_id\nu8\n"), **TRUST})

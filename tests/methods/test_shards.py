@@ -142,6 +142,23 @@ def test_shards_that_were_learned_unsaved_are_not_saved_when_they_are_learned_ag
     assert not list(tmp_path.glob("shards/*"))
 
 
+def test_a_run_that_saves_nothing_leaves_the_shards_of_another_run(make_config, tmp_path):
+    config = make_config(**SMALL, checkpoint_dir=str(tmp_path))
+    train_for_method(config, create_dataset(config), "SISA")
+    before = set((tmp_path / "shards").iterdir())
+    unlearner = train_for_method(config, create_dataset(config), "SISA", saved=False)
+    unlearner.unlearn(REQUESTS["user"][0], "SISA", "all")
+    assert before == set((tmp_path / "shards").iterdir())
+
+
+@pytest.mark.parametrize("model", ["NeuMF", "LightGCN", "BPR"])
+def test_the_attention_learns_under_recboles_autocast(make_config, model):
+    keys = {} if model == "NeuMF" else {"embedding_size": 8}
+    config = make_config(model, **SMALL, **keys, enable_amp=True)
+    unlearner = train_for_method(config, create_dataset(config), "RecEraser", saved=False)
+    assert all(torch.isfinite(value).all() for value in unlearner.model.served.parameters())
+
+
 @pytest.mark.parametrize("method", ["SISA", "RecEraser"])
 def test_without_withdrawn_rows_no_shard_is_learned_again(make_config, method):
     config = make_config(**SMALL)

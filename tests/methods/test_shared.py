@@ -10,7 +10,6 @@ from torch.nn.functional import softplus
 
 from recbole_unlearn import WithdrawalRequest
 from recbole_unlearn.data import create_dataset
-from recbole_unlearn.exceptions import ConfigError
 from recbole_unlearn.influence.params import Selection, flatten
 from recbole_unlearn.influence.solvers import Solution
 from recbole_unlearn.methods import method_class
@@ -295,11 +294,3 @@ def test_a_damping_is_judged_on_retained_rows_and_on_negatives_of_another_draw(s
     assert torch.equal(judged.items, draws[1].items)
     assert torch.equal(judged.others, draws[1].others)
     assert not torch.equal(judged.others, draws[0].others)
-
-
-def test_a_fresh_start_is_refused_where_embeddings_move_together():
-    """It would be ignored: the step goes from where they are. Users with no row left start fresh in any case."""
-    unlearner = copy_of(original_of("LightGCN"))
-    with pytest.raises(ConfigError, match=r"start is fresh, and SCIF changes .* allowed: auto, trained"):
-        unlearner.unlearn(REQUESTS["interactions"], method_class("SCIF")(start="fresh"))
-    unlearner.unlearn(REQUESTS["users"], method_class("SCIF")(start="fresh"))

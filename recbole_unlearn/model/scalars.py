@@ -5,7 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from recbole.trainer import Trainer
 from recbole.utils import get_tensorboard
+
+from recbole_unlearn.data.redirect import redirected
 
 
 class Scalars:
@@ -27,3 +30,10 @@ class Scalars:
         if name.startswith("_"):
             raise AttributeError(name)  # of a copy or a pickle, which are made without __init__
         return getattr(self._writer, name)
+
+
+class LaterScalars(Trainer):
+    """RecBole's Trainer with ``Scalars`` in the place of its writer; a last base of trainers that extend RecBole's."""
+
+    if "get_tensorboard" in getattr(Trainer.__init__, "__globals__", {}):  # else somebody has replaced it
+        __init__ = redirected(Trainer.__init__, get_tensorboard=Scalars)
