@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import textwrap
+from itertools import groupby
 from pathlib import Path
 
 from recbole_unlearn.exceptions import ConfigError
@@ -69,7 +71,12 @@ def submit(given: dict[str, str]) -> int:
         found = standings(lines)
         save_lines(lines, written[0])
         save_board(found, written[1])
-    spare = [HEADERS.index(name) for name in ("commit", "strong: AUC", "withdrawn, of popularity", "request", "95 %")]
-    text = table([name.replace(" ", "\n") for name in HEADERS], [one.cells for one in found], width(), spare)
-    sys.stdout.write(f"{text}\n\n{files_written([str(path) for path in written])}\n")
+    shown = HEADERS[len(found[0].setting) :]  # the setting stands above its table
+    spare = [shown.index(name) for name in ("commit", "strong: AUC", "withdrawn, of popularity", "95 %")]
+    for setting, group in groupby(found, lambda one: one.setting):
+        rows = [one.cells[len(setting) :] for one in group]
+        text = table([name.replace(" ", "\n") for name in shown], rows, width(), spare)
+        title = textwrap.fill(", ".join(filter(None, setting)), width())
+        sys.stdout.write(f"{title}\n{text}\n\n")
+    sys.stdout.write(f"{files_written([str(path) for path in written])}\n")
     return 0

@@ -173,8 +173,13 @@ def test_submit_adds_lines_and_writes_both_files(tmp_path, monkeypatch, capsys):
     for seed in (1, 2, 3):
         (tmp_path / f"{seed}.json").write_text(json.dumps(report(seed)))
     assert main(["submit", "1.json", "2.json"]) == 0
+    keys = report(4)
+    keys["run"] = {"command": "run_unlearn.py " + " ".join(f"--key_{number}=[1,2,3]" for number in range(20))}
+    (tmp_path / "4.json").write_text(json.dumps(keys))
+    assert main(["submit", "4.json", "--output_dir=other"]) == 0
     assert main(["--submit=3.json", "--output_dir=output"]) == 0
     printed = capsys.readouterr().out
+    assert "--key_19=" in printed
     assert max(map(len, printed.splitlines())) <= 100
     assert "output/leaderboard.html" in printed
     assert len(read_lines("output/leaderboard.jsonl")) == 12
