@@ -37,6 +37,7 @@ class Reversal:
     ) -> None:
         self.context, self.adapter = context, adapter
         self.withdrawn = rows.of(np.flatnonzero(rows.forget))
+        self.gone_items = torch.from_numpy(context.withdrawal.items).to(self.withdrawn.users.device)
         self.drawn = 0 if adapter.pairwise else context.negatives
         parameters = dict(context.model.named_parameters())
         names = adapter.names([*adapter.user_tables, *adapter.item_tables]) + (adapter.shared_names() if shared else [])
@@ -67,9 +68,9 @@ class Reversal:
             steps: Steps at most.
             rate: Adam's learning rate.
         """
-        values = {name: value.clone().requires_grad_() for name, value in self.start.items()}
         if not len(self.withdrawn):
             return {"steps": 0, "converged": 1.0}
+        values = {name: value.clone().requires_grad_() for name, value in self.start.items()}
         optimizer = torch.optim.Adam(values.values(), lr=rate)
         taken, ranked = 0, self._ranked(values)
         while taken < steps and ranked > _CHANCE:
@@ -87,9 +88,8 @@ class Reversal:
     @torch.no_grad()
     def _put_draws_back(self, values: dict[str, Tensor]) -> None:
         """Leave withdrawn items at their draws: a step moves them, by whom had them."""
-        gone = torch.from_numpy(self.context.withdrawal.items)
         for name in self.adapter.names(self.adapter.item_tables):
-            values[name][gone.to(values[name].device)] = self.start[name][gone.to(values[name].device)]
+            values[name][self.gone_items] = self.start[name][self.gone_items]
 
     @torch.no_grad()
     def _ranked(self, values: dict[str, Tensor]) -> float:

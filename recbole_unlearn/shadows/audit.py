@@ -26,7 +26,7 @@ from recbole_unlearn.shadows.question import STATISTICS, WHO_LEFT, Question
 from recbole_unlearn.shadows.roles import BLOCK, FORGET, IN, OUT, SHARE, by_role, draw_roles, draw_targets
 from recbole_unlearn.shadows.worlds import ORIGINAL, World, run_world
 from recbole_unlearn.shards.store import digest_of
-from recbole_unlearn.shards.training import CIRCUMSTANCES, side_by_side
+from recbole_unlearn.shards.training import settings_of_training, side_by_side
 
 _BETWEEN = 120  # seconds between two reports while worlds end
 
@@ -233,13 +233,8 @@ def _tag(config: Any, name: str) -> str:
 
 def _digest(config: Any, data: WithdrawalDataset, targets: np.ndarray) -> str:
     """Return a digest of all that a world depends on, but for its number: code, keys, rows and roles."""
-    settings = {
-        name: str(value)
-        for name, value in config.final_config_dict.items()
-        if name not in CIRCUMSTANCES
-        and (name not in our_keys() or name == "fast")
-        and "." not in name  # SCIF.ridge is an option of a method
-    }
+    # SCIF.ridge is an option of a method
+    settings = {name: value for name, value in settings_of_training(config).items() if "." not in name}
     settings |= {"torch": torch.__version__, "source": source_digest(), "share": str(SHARE), "data": data.digest}
     settings |= {"model class": class_digest(config.model_class)}
     return digest_of(settings, {"targets": targets})

@@ -130,14 +130,12 @@ class ShardEnsemble(GeneralRecommender):
         A pointwise row has its scores, a 1 for the bias, and its label. A pairwise row has the differences between the
         scores of its item and of its negative, and the label 1 or, where the loss reads it, its own; the bias cancels.
         """
-        scores = self.scores(interaction)
+        scores, targets = self.scores(interaction), self._targets(interaction)
         ones = torch.ones(scores.shape[1], device=scores.device)
         if self.input_type == InputType.POINTWISE:
-            return torch.cat([scores, ones.unsqueeze(0)]).T, self._targets(interaction)
+            return torch.cat([scores, ones.unsqueeze(0)]).T, targets
         others = Interaction({self.USER_ID: interaction[self.USER_ID], self.ITEM_ID: interaction[self.NEG_ITEM_ID]})
-        return torch.cat([scores - self.scores(others), torch.zeros_like(ones).unsqueeze(0)]).T, self._targets(
-            interaction
-        )
+        return torch.cat([scores - self.scores(others), torch.zeros_like(ones).unsqueeze(0)]).T, targets
 
     def _targets(self, interaction: Any) -> Tensor:
         """Return what the loss of the model's class wants of the rows of a batch."""

@@ -31,7 +31,7 @@ class ShardTrainer:
         trainer: Class of the trainer of shards and aggregator, an ``Unlearner``.
         alone: Whether shards are trained one after the other and none is taken from the store, so that each can be timed.
         saved: Whether finished shards are kept in ``checkpoint_dir``.
-        for_good: Whether rows that left come back no more: files of shards that held them are deleted.
+        for_good: Whether rows that left come back no more: saved shards that held them are deleted.
     """
 
     def __init__(
@@ -47,17 +47,13 @@ class ShardTrainer:
         self.trainer = trainer
         self.dataset = dataset
         self.alone, self.saved, self.for_good = alone, saved, for_good
+        self.store = ShardStore.of(config) if saved and not alone else ShardStore(None)
 
     @classmethod
     def after(cls, unlearner: Any, dataset: WithdrawalDataset, alone: bool, scope: str) -> ShardTrainer:
         """Return what trains the shards of an Unlearner anew after a withdrawal of this scope."""
         saved = getattr(unlearner.model, "is_saved", True)
         return cls(unlearner.config, dataset, type(unlearner), alone, saved, for_good=scope == "all")
-
-    @property
-    def store(self) -> ShardStore:
-        """Where finished shards are kept, and taken from."""
-        return ShardStore.of(self.config) if self.saved and not self.alone else ShardStore(None)
 
     @property
     def rows(self) -> Interactions:

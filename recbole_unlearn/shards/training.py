@@ -70,17 +70,19 @@ class ShardJob:
 
     def digests(self) -> list[str]:
         """Return what the shard is trained from up to each stage, as one digest for each; the last one is the shard's."""
-        settings = {
-            name: str(value)
-            for name, value in self.config.final_config_dict.items()
-            if name not in CIRCUMSTANCES and (name not in our_keys() or name == "fast")
-        }
+        settings = settings_of_training(self.config)
         settings |= {"model class": class_digest(self.config.model_class), "trainer": class_digest(self.trainer)}
         settings |= {"shard seed": str(self.seed), "torch": torch.__version__, "source": source_digest()}
         return [
             _digest(settings if self.slices == 1 else settings | {"stage": f"{number} of {self.slices}"}, rows)
             for number, rows in enumerate(self.stages(), start=1)
         ]
+
+
+def settings_of_training(config: Any) -> dict[str, str]:
+    """Return the keys on which trained parameters depend, as text: RecBole's, and of ours ``fast``."""
+    others = CIRCUMSTANCES | our_keys().keys() - {"fast"}
+    return {name: str(value) for name, value in config.final_config_dict.items() if name not in others}
 
 
 def _digest(settings: dict[str, str], dataset: WithdrawalDataset) -> str:
